@@ -1,0 +1,11 @@
+//! How numbers are computed on a CPU. Kernels work on slices and raw strided views; they know nothing of
+//! tensors or gradients.
+
+pub mod conv;
+pub mod fft;
+pub mod gemm;
+pub mod linalg;
+pub mod math;
+pub mod pool;
+pub mod random;
+pub mod sort;

@@ -1,0 +1,2 @@
+//! PyTorch's programming model in Rust.
+pub mod print;
