@@ -6,6 +6,7 @@ pub mod fft;
 pub mod gemm;
 pub mod linalg;
 pub mod math;
+pub mod pointwise;
 pub mod pool;
 pub mod random;
 pub mod sort;

@@ -1,0 +1,280 @@
+//! An array: storage seen through sizes, signed strides and an offset, all in elements.
+
+use crate::{DType, Device, Init, MemoryFormat, Result, Storage, bail};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Sizes or strides; up to five dimensions without an allocation.
+pub type Dims = SmallVec<[i64; 5]>;
+
+/// What a tensor refers to. Cloning shares the storage.
+#[derive(Clone, Debug)]
+pub struct Array {
+    pub storage: Arc<Storage>,
+    pub dtype: DType,
+    pub sizes: Dims,
+    pub strides: Dims,
+    /// First element, counted from the storage's start.
+    pub offset: i64,
+}
+
+/// The product of sizes, or an error where it leaves `i64`.
+pub fn numel(sizes: &[i64]) -> Result<i64> {
+    let mut n: i64 = 1;
+    let mut overflow = false;
+    for &size in sizes {
+        match n.checked_mul(size) {
+            Some(product) => n = product,
+            None => overflow = true,
+        }
+        if size == 0 {
+            return Ok(0);
+        }
+    }
+    if overflow {
+        bail!("numel: integer multiplication overflow");
+    }
+    Ok(n)
+}
+
+/// Row-major strides; dimensions of size 0 count as 1.
+pub fn contiguous_strides(sizes: &[i64]) -> Dims {
+    let mut strides: Dims = SmallVec::from_elem(1, sizes.len());
+    for d in (0..sizes.len().saturating_sub(1)).rev() {
+        strides[d] = strides[d + 1].saturating_mul(sizes[d + 1].max(1));
+    }
+    strides
+}
+
+/// Strides of a fresh tensor in a memory format.
+pub fn strides_for(sizes: &[i64], format: MemoryFormat) -> Result<Dims> {
+    let order: &[usize] = match format {
+        MemoryFormat::Contiguous | MemoryFormat::Preserve => return Ok(contiguous_strides(sizes)),
+        MemoryFormat::ChannelsLast => match sizes.len() {
+            4 => &[1, 3, 2, 0],
+            _ => bail!("required rank 4 tensor to use channels_last format"),
+        },
+        MemoryFormat::ChannelsLast3d => match sizes.len() {
+            5 => &[1, 4, 3, 2, 0],
+            _ => bail!("required rank 5 tensor to use channels_last_3d format"),
+        },
+    };
+    let mut strides: Dims = SmallVec::from_elem(0, sizes.len());
+    let mut stride = 1i64;
+    for &d in order {
+        strides[d] = stride;
+        stride = stride.saturating_mul(sizes[d].max(1));
+    }
+    Ok(strides)
+}
+
+/// The size of a storage that an array of these sizes and strides needs, in bytes.
+pub fn required_bytes(sizes: &[i64], strides: &[i64], offset: i64, itemsize: usize) -> Result<usize> {
+    let overflow = || crate::Error::runtime("Storage size calculation overflowed with sizes and strides too large");
+    if sizes.contains(&0) {
+        return Ok(0);
+    }
+    let mut last = offset;
+    for (&size, &stride) in sizes.iter().zip(strides) {
+        last = (size - 1).checked_mul(stride).and_then(|s| last.checked_add(s)).ok_or_else(overflow)?;
+    }
+    let elements = last.checked_add(1).and_then(|n| usize::try_from(n).ok()).ok_or_else(overflow)?;
+    elements.checked_mul(itemsize).filter(|&n| n <= isize::MAX as usize).ok_or_else(overflow)
+}
+
+impl Array {
+    /// A fresh row-major array.
+    pub fn empty(sizes: &[i64], dtype: DType, device: Device, init: Init) -> Result<Array> {
+        check_sizes(sizes)?;
+        Self::empty_strided(sizes, contiguous_strides(sizes), dtype, device, init)
+    }
+
+    /// A fresh array of the given strides, which must not be negative.
+    pub fn empty_strided(sizes: &[i64], strides: Dims, dtype: DType, device: Device, init: Init) -> Result<Array> {
+        numel(sizes)?;
+        let storage = Storage::new(required_bytes(sizes, &strides, 0, dtype.size())?, device, init)?;
+        Ok(Array { storage, dtype, sizes: Dims::from_slice(sizes), strides, offset: 0 })
+    }
+
+    #[inline]
+    pub fn numel(&self) -> usize {
+        // Sizes were checked when the array was made.
+        self.sizes.iter().product::<i64>() as usize
+    }
+    #[inline]
+    pub fn dim(&self) -> usize {
+        self.sizes.len()
+    }
+    #[inline]
+    pub fn device(&self) -> Device {
+        self.storage.device()
+    }
+    /// Pointer to the first element (dangling for empty arrays).
+    #[inline]
+    pub fn data_ptr(&self) -> *mut u8 {
+        self.storage.as_ptr().wrapping_offset(self.offset as isize * self.dtype.size() as isize)
+    }
+    /// Whether elements follow each other in row-major order without gaps.
+    pub fn is_contiguous(&self) -> bool {
+        if self.sizes.contains(&0) {
+            return true;
+        }
+        let mut expected = 1i64;
+        for (&size, &stride) in self.sizes.iter().zip(&self.strides).rev() {
+            if size != 1 {
+                if stride != expected {
+                    return false;
+                }
+                expected *= size;
+            }
+        }
+        true
+    }
+    /// Whether it is contiguous in the given memory format.
+    pub fn is_contiguous_as(&self, format: MemoryFormat) -> bool {
+        let order: &[usize] = match (format, self.dim()) {
+            (MemoryFormat::Contiguous | MemoryFormat::Preserve, _) => return self.is_contiguous(),
+            (MemoryFormat::ChannelsLast, 4) => &[1, 3, 2, 0],
+            (MemoryFormat::ChannelsLast3d, 5) => &[1, 4, 3, 2, 0],
+            _ => return false,
+        };
+        let mut expected = 1;
+        for &d in order {
+            if self.sizes[d] != 1 {
+                if self.strides[d] != expected {
+                    return false;
+                }
+                expected *= self.sizes[d];
+            }
+        }
+        true
+    }
+    /// Whether the elements fill one stretch of memory without gaps or overlaps, in any order of dimensions.
+    pub fn is_non_overlapping_and_dense(&self) -> bool {
+        let mut dims: SmallVec<[(i64, i64); 5]> =
+            self.strides.iter().copied().zip(self.sizes.iter().copied()).filter(|&(_, size)| size != 1).collect();
+        dims.sort_unstable();
+        let mut expected = 1;
+        for (stride, size) in dims {
+            if size == 0 {
+                return true;
+            }
+            if stride != expected {
+                return false;
+            }
+            expected *= size;
+        }
+        true
+    }
+    /// Whether two index tuples may name the same element.
+    pub fn may_overlap_itself(&self) -> bool {
+        let mut dims: SmallVec<[(i64, i64); 5]> = self
+            .strides
+            .iter()
+            .map(|s| s.abs())
+            .zip(self.sizes.iter().copied())
+            .filter(|&(_, size)| size > 1)
+            .collect();
+        if self.sizes.contains(&0) {
+            return false;
+        }
+        dims.sort_unstable();
+        let mut reach = 0i64;
+        for (stride, size) in dims {
+            if stride <= reach {
+                return true;
+            }
+            reach = reach.saturating_add(stride.saturating_mul(size - 1));
+        }
+        false
+    }
+    /// The lowest and one past the highest byte that it touches, from the storage's start.
+    pub fn byte_range(&self) -> (i64, i64) {
+        if self.numel() == 0 {
+            return (0, 0);
+        }
+        let (mut low, mut high) = (self.offset, self.offset);
+        for (&size, &stride) in self.sizes.iter().zip(&self.strides) {
+            let reach = (size - 1).saturating_mul(stride);
+            if reach < 0 { low = low.saturating_add(reach) } else { high = high.saturating_add(reach) }
+        }
+        let item = self.dtype.size() as i64;
+        (low.saturating_mul(item), high.saturating_add(1).saturating_mul(item))
+    }
+    /// Whether every element lies within the storage.
+    pub fn in_bounds(&self) -> bool {
+        let (low, high) = self.byte_range();
+        low >= 0 && high as u64 <= self.storage.nbytes() as u64
+    }
+    /// Whether the two share any byte range of one storage.
+    pub fn overlaps(&self, other: &Array) -> bool {
+        if self.numel() == 0 || other.numel() == 0 || self.device().is_meta() {
+            return false;
+        }
+        let address = |a: &Array| {
+            let (low, high) = a.byte_range();
+            let base = a.storage.as_ptr() as i64;
+            (base + low, base + high)
+        };
+        let ((a, b), (c, d)) = (address(self), address(other));
+        a < d && c < b
+    }
+    /// Whether the two name the same elements in the same order.
+    pub fn same_view(&self, other: &Array) -> bool {
+        self.data_ptr() == other.data_ptr()
+            && self.dtype == other.dtype
+            && self.sizes == other.sizes
+            && (self.strides == other.strides || (self.is_contiguous() && other.is_contiguous()))
+    }
+}
+
+/// Fails for negative sizes, with PyTorch's text.
+pub fn check_sizes(sizes: &[i64]) -> Result<()> {
+    if sizes.iter().any(|&s| s < 0) {
+        let negative = sizes.iter().find(|&&s| s < 0).unwrap_or(&0);
+        bail!("Trying to create tensor with negative dimension {negative}: {}", show(sizes));
+    }
+    Ok(())
+}
+
+/// `[2, 3]`, as sizes appear in messages.
+pub fn show(sizes: &[i64]) -> String {
+    let mut text = String::from("[");
+    for (i, size) in sizes.iter().enumerate() {
+        if i > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&size.to_string());
+    }
+    text.push(']');
+    text
+}
+
+/// The shape that both broadcast to.
+pub fn broadcast_shapes(a: &[i64], b: &[i64]) -> Result<Dims> {
+    let rank = a.len().max(b.len());
+    let mut out: Dims = SmallVec::from_elem(1, rank);
+    for i in 0..rank {
+        let x = if i + a.len() >= rank { a[i + a.len() - rank] } else { 1 };
+        let y = if i + b.len() >= rank { b[i + b.len() - rank] } else { 1 };
+        out[i] = if x == y || y == 1 {
+            x
+        } else if x == 1 {
+            y
+        } else {
+            bail!(
+                "The size of tensor a ({x}) must match the size of tensor b ({y}) at non-singleton dimension {i}"
+            )
+        };
+    }
+    Ok(out)
+}
+
+/// A dimension in `-rank..rank` as an index; rank 0 counts as 1.
+pub fn wrap_dim(dim: i64, rank: usize) -> Result<usize> {
+    let n = rank.max(1) as i64;
+    if dim < -n || dim >= n {
+        bail!(Index, "Dimension out of range (expected to be in range of [{}, {}], but got {dim})", -n, n - 1);
+    }
+    Ok(if dim < 0 { dim + n } else { dim } as usize)
+}

@@ -1,0 +1,108 @@
+//! Where an array lives.
+
+use crate::{Result, bail};
+use std::fmt;
+
+/// The kinds of device that the API knows. `Cuda` and `Mps` exist for their names and their errors until
+/// a backend for them is linked in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DeviceType {
+    Cpu,
+    Cuda,
+    Mps,
+    /// Shapes and dtypes without data.
+    Meta,
+}
+
+/// A device and, where it has several, its index.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Device {
+    pub kind: DeviceType,
+    pub index: Option<u8>,
+}
+
+impl Device {
+    pub const CPU: Device = Device { kind: DeviceType::Cpu, index: None };
+    pub const META: Device = Device { kind: DeviceType::Meta, index: None };
+
+    pub fn is_cpu(self) -> bool {
+        self.kind == DeviceType::Cpu
+    }
+    pub fn is_meta(self) -> bool {
+        self.kind == DeviceType::Meta
+    }
+    pub fn type_name(self) -> &'static str {
+        match self.kind {
+            DeviceType::Cpu => "cpu",
+            DeviceType::Cuda => "cuda",
+            DeviceType::Mps => "mps",
+            DeviceType::Meta => "meta",
+        }
+    }
+    /// Parses `cpu`, `cuda`, `cuda:1`, `mps`, `meta`.
+    pub fn parse(text: &str) -> Result<Device> {
+        let (kind, index) = match text.split_once(':') {
+            Some((kind, index)) => (kind, Some(index)),
+            None => (text, None),
+        };
+        let kind = match kind {
+            "cpu" => DeviceType::Cpu,
+            "cuda" => DeviceType::Cuda,
+            "mps" => DeviceType::Mps,
+            "meta" => DeviceType::Meta,
+            _ if text.is_empty() || kind.is_empty() => bail!("Device string must not be empty"),
+            _ => bail!(
+                "Expected one of cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, fpga, maia, xla, lazy, \
+                 vulkan, mps, meta, hpu, mtia, privateuseone device type at start of device string: {kind}"
+            ),
+        };
+        let index = match index {
+            None => None,
+            Some(digits) => match digits.parse::<u8>() {
+                Ok(n) if n < 128 && (digits == "0" || !digits.starts_with('0')) && !digits.starts_with('+') => Some(n),
+                _ => bail!("Invalid device string: '{text}'"),
+            },
+        };
+        Ok(Device { kind, index })
+    }
+    /// Fails for devices without a backend, as PyTorch built without them does.
+    pub fn check_available(self) -> Result<()> {
+        match self.kind {
+            DeviceType::Cpu | DeviceType::Meta => Ok(()),
+            DeviceType::Cuda => bail!(Assertion, "Torch not compiled with CUDA enabled"),
+            DeviceType::Mps => bail!("PyTorch is not linked with support for mps devices"),
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.type_name())?;
+        match self.index {
+            Some(index) => write!(f, ":{index}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Storage layouts; only `strided` is served so far.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Layout {
+    Strided,
+    SparseCoo,
+    SparseCsr,
+    SparseCsc,
+    SparseBsr,
+    SparseBsc,
+    Mkldnn,
+    Jagged,
+}
+
+/// `torch.memory_format`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum MemoryFormat {
+    Contiguous,
+    Preserve,
+    ChannelsLast,
+    ChannelsLast3d,
+}

@@ -1,0 +1,163 @@
+//! Untyped memory shared by tensors. One of the few modules with unsafe code.
+
+use crate::{Device, Result, bail};
+use parking_lot::Mutex;
+use std::any::Any;
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+const ALIGNMENT: usize = 64;
+
+/// A block of bytes: allocated here, borrowed from another owner (a NumPy array), or absent (`meta`).
+///
+/// Reading and writing go through raw pointers: several tensors share a storage, as PyTorch's do, and the
+/// callers that write (kernels) check bounds against [`Storage::nbytes`] first.
+pub struct Storage {
+    pointer: AtomicPtr<u8>,
+    nbytes: AtomicUsize,
+    device: Device,
+    owner: Owner,
+    /// Serialises `resize`.
+    lock: Mutex<()>,
+}
+
+enum Owner {
+    Allocator,
+    /// Keeps the memory of another library alive.
+    Foreign(#[allow(dead_code)] Box<dyn Any + Send + Sync>),
+    Meta,
+}
+
+/// How fresh memory is filled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Init {
+    /// Whatever the allocator returns; the caller writes every byte before any is read.
+    Uninit,
+    Zero,
+}
+
+impl Storage {
+    /// Allocates `nbytes` on the device. Zero-size storages own no memory.
+    pub fn new(nbytes: usize, device: Device, init: Init) -> Result<Arc<Storage>> {
+        let (pointer, owner) = if device.is_meta() {
+            (std::ptr::null_mut(), Owner::Meta)
+        } else {
+            (allocate(nbytes, init)?, Owner::Allocator)
+        };
+        Ok(Arc::new(Storage {
+            pointer: AtomicPtr::new(pointer),
+            nbytes: AtomicUsize::new(nbytes),
+            device,
+            owner,
+            lock: Mutex::new(()),
+        }))
+    }
+
+    /// Wraps memory that `owner` keeps alive.
+    ///
+    /// # Safety
+    /// `pointer` must be valid for reads and writes of `nbytes` bytes as long as `owner` lives.
+    pub unsafe fn foreign(pointer: *mut u8, nbytes: usize, owner: Box<dyn Any + Send + Sync>) -> Arc<Storage> {
+        Arc::new(Storage {
+            pointer: AtomicPtr::new(pointer),
+            nbytes: AtomicUsize::new(nbytes),
+            device: Device::CPU,
+            owner: Owner::Foreign(owner),
+            lock: Mutex::new(()),
+        })
+    }
+
+    /// The first byte; null for empty and for `meta` storages.
+    #[inline]
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.pointer.load(Ordering::Relaxed)
+    }
+    #[inline]
+    pub fn nbytes(&self) -> usize {
+        self.nbytes.load(Ordering::Relaxed)
+    }
+    #[inline]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+    /// Whether `resize` may move it: memory of other libraries may not.
+    pub fn resizable(&self) -> bool {
+        !matches!(self.owner, Owner::Foreign(_))
+    }
+
+    /// Changes the size, keeping the bytes that both sizes have; growth is zero-filled.
+    pub fn resize(&self, nbytes: usize) -> Result<()> {
+        let _guard = self.lock.lock();
+        let old = self.nbytes();
+        if nbytes == old {
+            return Ok(());
+        }
+        match self.owner {
+            Owner::Foreign(_) => bail!("Trying to resize storage that is not resizable"),
+            Owner::Meta => self.nbytes.store(nbytes, Ordering::Relaxed),
+            Owner::Allocator => {
+                let fresh = allocate(nbytes, Init::Zero)?;
+                let stale = self.as_ptr();
+                if !stale.is_null() && !fresh.is_null() {
+                    // SAFETY: both blocks hold at least `min` bytes and are distinct allocations.
+                    unsafe { std::ptr::copy_nonoverlapping(stale, fresh, old.min(nbytes)) };
+                }
+                self.pointer.store(fresh, Ordering::Relaxed);
+                self.nbytes.store(nbytes, Ordering::Relaxed);
+                release(stale, old);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        if let Owner::Allocator = self.owner {
+            release(*self.pointer.get_mut(), *self.nbytes.get_mut());
+        }
+    }
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Storage({} bytes on {})", self.nbytes(), self.device)
+    }
+}
+
+fn layout(nbytes: usize) -> Option<std::alloc::Layout> {
+    // Small blocks take the allocator's own alignment, which is cheaper; large ones start on a cache line.
+    let alignment = if nbytes <= 256 { 16 } else { ALIGNMENT };
+    std::alloc::Layout::from_size_align(nbytes, alignment).ok()
+}
+
+fn allocate(nbytes: usize, init: Init) -> Result<*mut u8> {
+    if nbytes == 0 {
+        return Ok(std::ptr::null_mut());
+    }
+    let block = layout(nbytes).and_then(|layout| {
+        // SAFETY: the layout has a size above zero.
+        NonNull::new(unsafe {
+            match init {
+                Init::Uninit => std::alloc::alloc(layout),
+                Init::Zero => std::alloc::alloc_zeroed(layout),
+            }
+        })
+    });
+    match block {
+        Some(block) => Ok(block.as_ptr()),
+        None => bail!(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to \
+             allocate {nbytes} bytes. Error code 12 (Cannot allocate memory)"
+        ),
+    }
+}
+
+fn release(pointer: *mut u8, nbytes: usize) {
+    if let (false, Some(layout)) = (pointer.is_null(), layout(nbytes)) {
+        // SAFETY: `pointer` came from `allocate` with this size, hence with this layout.
+        unsafe { std::alloc::dealloc(pointer, layout) }
+    }
+}

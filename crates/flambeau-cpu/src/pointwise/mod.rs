@@ -1,0 +1,5 @@
+//! Pointwise kernels: primitive functions over tiles.
+
+mod prim;
+
+pub use prim::Prim;
