@@ -1,1 +1,252 @@
-//! See the crate root.
+//! Matrix products on strided slices.
+//!
+//! An operand is a slice that starts at its first element, with one stride (in elements) for its rows and one for
+//! its columns. Strides may be zero or larger than the extent (broadcast, transposed and sliced operands need no
+//! copy). Large floating-point products go to faer; vectors, tiny matrices and integers have loops
+//! of their own. Every element of a result is computed in one fixed order, whatever the number of threads.
+
+mod element;
+mod integer;
+mod small;
+mod vector;
+
+pub use element::GemmElement;
+pub use vector::{axpy, dot, gemv, vdot};
+
+use flambeau_core::{Result, ensure};
+
+/// Product of the sizes, or a RuntimeError when it does not fit into a signed 64-bit integer.
+#[allow(dead_code)]
+pub(crate) fn size_product(sizes: &[usize]) -> Result<usize> {
+    let mut product = 1usize;
+    for &size in sizes {
+        product = match product.checked_mul(size) {
+            Some(value) if value <= isize::MAX as usize => value,
+            _ => flambeau_core::bail!("numel: integer multiplication overflow"),
+        };
+    }
+    Ok(product)
+}
+
+/// Number of elements from the first to the last one that a strided `rows` x `cols` matrix touches.
+pub(crate) fn extent(rows: usize, rs: usize, cols: usize, cs: usize) -> Option<usize> {
+    if rows == 0 || cols == 0 {
+        return Some(0);
+    }
+    (rows - 1).checked_mul(rs)?.checked_add((cols - 1).checked_mul(cs)?)?.checked_add(1)
+}
+
+pub(crate) fn check(name: &str, len: usize, rows: usize, rs: usize, cols: usize, cs: usize) -> Result<()> {
+    let fits = extent(rows, rs, cols, cs).is_some_and(|needed| needed <= len);
+    ensure!(
+        fits,
+        "{name}: a {rows}x{cols} matrix with strides ({rs}, {cs}) is out of bounds for storage of size {len}"
+    );
+    Ok(())
+}
+
+/// `c = alpha * a @ b + beta * c` for `a` of m x k, `b` of k x n and `c` of m x n.
+///
+/// As in BLAS, `c` is not read when `beta` is zero, and `a` and `b` are not read when `alpha` or `k` is zero.
+/// Distinct elements of `c` must have distinct addresses. Errors when an operand is too short for its strides.
+pub fn gemm<T: GemmElement>(
+    m: usize,
+    n: usize,
+    k: usize,
+    alpha: T,
+    a: &[T],
+    a_rs: usize,
+    a_cs: usize,
+    b: &[T],
+    b_rs: usize,
+    b_cs: usize,
+    beta: T,
+    c: &mut [T],
+    c_rs: usize,
+    c_cs: usize,
+) -> Result<()> {
+    check("gemm", c.len(), m, c_rs, n, c_cs)?;
+    check("gemm", a.len(), m, a_rs, k, a_cs)?;
+    check("gemm", b.len(), k, b_rs, n, b_cs)?;
+    if m == 0 || n == 0 {
+        return Ok(());
+    }
+    let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs, c_cs };
+    // SAFETY: the three checks above put every address that the strides reach inside the slices.
+    unsafe { shape.multiply(alpha, a.as_ptr(), b.as_ptr(), beta, c.as_mut_ptr()) };
+    Ok(())
+}
+
+/// `batch` independent products: matrix `i` of an operand starts `i * batch_stride` elements after the first.
+///
+/// A batch stride of zero shares one matrix among all (not allowed for `c`).
+pub fn gemm_batched<T: GemmElement>(
+    batch: usize,
+    m: usize,
+    n: usize,
+    k: usize,
+    alpha: T,
+    a: &[T],
+    a_bs: usize,
+    a_rs: usize,
+    a_cs: usize,
+    b: &[T],
+    b_bs: usize,
+    b_rs: usize,
+    b_cs: usize,
+    beta: T,
+    c: &mut [T],
+    c_bs: usize,
+    c_rs: usize,
+    c_cs: usize,
+) -> Result<()> {
+    if batch == 0 || m == 0 || n == 0 {
+        return Ok(());
+    }
+    let fits = |len: usize, rows, bs: usize, rs, cols, cs| {
+        let one = extent(rows, rs, cols, cs)?;
+        let last = (batch - 1).checked_mul(bs)?;
+        Some(one == 0 || last.checked_add(one)? <= len)
+    };
+    let ok = fits(c.len(), m, c_bs, c_rs, n, c_cs) == Some(true)
+        && fits(a.len(), m, a_bs, a_rs, k, a_cs) == Some(true)
+        && fits(b.len(), k, b_bs, b_rs, n, b_cs) == Some(true);
+    ensure!(ok, "gemm_batched: an operand is out of bounds for its storage");
+    let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs, c_cs };
+    for i in 0..batch {
+        // SAFETY: `fits` checked the last element of the last matrix. Offsets of operands without elements are
+        // not dereferenced, and `wrapping_add` may leave the slice.
+        unsafe {
+            shape.multiply(
+                alpha,
+                a.as_ptr().wrapping_add(i.wrapping_mul(a_bs)),
+                b.as_ptr().wrapping_add(i.wrapping_mul(b_bs)),
+                beta,
+                c.as_mut_ptr().add(i * c_bs),
+            )
+        };
+    }
+    Ok(())
+}
+
+/// Row-major product of contiguous matrices: `a` m x k, `b` k x n, `c` m x n, overwritten.
+pub fn matmul<T: GemmElement>(m: usize, n: usize, k: usize, a: &[T], b: &[T], c: &mut [T]) -> Result<()> {
+    gemm(m, n, k, T::ONE, a, k.max(1), 1, b, n.max(1), 1, T::ZERO, c, n.max(1), 1)
+}
+
+/// Sizes and strides of one product.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub a_rs: usize,
+    pub a_cs: usize,
+    pub b_rs: usize,
+    pub b_cs: usize,
+    pub c_rs: usize,
+    pub c_cs: usize,
+}
+
+impl Shape {
+    /// The transposed product: `c.T = b.T @ a.T`.
+    fn transposed(self) -> Shape {
+        Shape {
+            m: self.n,
+            n: self.m,
+            k: self.k,
+            a_rs: self.b_cs,
+            a_cs: self.b_rs,
+            b_rs: self.a_cs,
+            b_cs: self.a_rs,
+            c_rs: self.c_cs,
+            c_cs: self.c_rs,
+        }
+    }
+
+    /// # Safety
+    /// Every address that the sizes and strides reach from `a`, `b` and `c` must be valid; `m` and `n` nonzero.
+    unsafe fn multiply<T: GemmElement>(self, alpha: T, a: *const T, b: *const T, beta: T, c: *mut T) {
+        let Shape { m, n, k, .. } = self;
+        // SAFETY: passed on from the caller; the transposed product reaches the same addresses.
+        unsafe {
+            if k == 0 || alpha == T::ZERO {
+                return self.scale(beta, c);
+            }
+            // Sizes are bounded by the element counts of slices, so a saturated product is just "large".
+            let work = m.saturating_mul(n).saturating_mul(k);
+            if work <= small::DIRECT {
+                return small::direct(&self, alpha, a, b, beta, c);
+            }
+            if n == 1 {
+                return vector::gemv_raw(
+                    m, k, alpha, a, self.a_rs, self.a_cs, b, self.b_rs, beta, c, self.c_rs,
+                );
+            }
+            if m == 1 {
+                return vector::gemv_raw(
+                    n, k, alpha, b, self.b_cs, self.b_rs, a, self.a_cs, beta, c, self.c_cs,
+                );
+            }
+            if T::INTEGER {
+                return integer::multiply(&self, alpha, a, b, beta, c);
+            }
+            if work <= small::PACKED {
+                if k * n <= small::PANEL && (self.c_cs <= self.c_rs || k * m > small::PANEL) {
+                    return small::packed(&self, alpha, a, b, beta, c);
+                }
+                if k * m <= small::PANEL {
+                    return small::packed(&self.transposed(), alpha, b, a, beta, c);
+                }
+            }
+            T::large(&self, alpha, a, b, beta, c)
+        }
+    }
+
+    /// `c *= beta`, without reading `c` when `beta` is zero.
+    ///
+    /// # Safety
+    /// As for `multiply`, for `c` alone.
+    pub(crate) unsafe fn scale<T: GemmElement>(&self, beta: T, c: *mut T) {
+        if beta == T::ONE {
+            return;
+        }
+        for i in 0..self.m {
+            for j in 0..self.n {
+                // SAFETY: inside the m x n matrix.
+                unsafe {
+                    let at = c.add(i * self.c_rs + j * self.c_cs);
+                    *at = if beta == T::ZERO { T::ZERO } else { beta.mul(*at) };
+                }
+            }
+        }
+    }
+}
+
+/// Runs `$body` compiled for AVX2 and FMA where the processor has them: `fused!((args: types) => body)` defines
+/// the two copies. `$FMA` is a constant in scope of the body.
+macro_rules! multiversion {
+    ($(#[$meta:meta])* $vis:vis unsafe fn $name:ident<$T:ident: $bound:path>($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
+        $(#[$meta])*
+        $vis unsafe fn $name<$T: $bound>($($arg: $ty),*) $(-> $ret)? {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma")]
+                unsafe fn wide<$T: $bound>($($arg: $ty),*) $(-> $ret)? {
+                    // SAFETY: the caller's promise is passed on.
+                    unsafe { $body::<$T, true>($($arg),*) }
+                }
+                if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+                    // SAFETY: the features were detected; the rest is the caller's promise.
+                    return unsafe { wide::<$T>($($arg),*) };
+                }
+            }
+            // SAFETY: the caller's promise is passed on.
+            unsafe { $body::<$T, { cfg!(target_arch = "aarch64") }>($($arg),*) }
+        }
+    };
+}
+pub(crate) use multiversion;
+
+#[cfg(test)]
+mod tests;

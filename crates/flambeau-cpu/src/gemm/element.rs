@@ -1,0 +1,169 @@
+//! Arithmetic of the element types of a matrix product.
+
+use super::Shape;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use flambeau_core::{C32, C64, Element};
+
+/// An element of a matrix product: `f32`, `f64`, `Complex<f32>`, `Complex<f64>`, or `i64` with wrapping arithmetic.
+///
+/// The remaining integers are exact modulo their width when computed in `i64`; halves are computed in `f32`.
+pub trait GemmElement: Element {
+    const ZERO: Self;
+    const ONE: Self;
+    /// Whether the arithmetic is exact (and wraps).
+    const INTEGER: bool;
+    fn add(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    fn conj(self) -> Self;
+    /// `self * b + c`, in one rounding for each real product when `FMA` is set.
+    fn mul_add<const FMA: bool>(self, b: Self, c: Self) -> Self;
+    /// The blocked product for matrices beyond the small paths.
+    ///
+    /// # Safety
+    /// Every address that the sizes and strides reach must be valid.
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    unsafe fn large(shape: &Shape, alpha: Self, a: *const Self, b: *const Self, beta: Self, c: *mut Self);
+}
+
+#[inline(always)]
+fn fma<F: num_traits::Float, const FMA: bool>(a: F, b: F, c: F) -> F {
+    // Without the instruction `mul_add` would be a library call.
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// # Safety
+/// As for [`GemmElement::large`].
+unsafe fn blocked<T: GemmElement + faer::traits::ComplexField>(
+    s: &Shape,
+    alpha: T,
+    a: *const T,
+    b: *const T,
+    beta: T,
+    c: *mut T,
+) {
+    let accumulate = if beta == T::ZERO {
+        Accum::Replace
+    } else {
+        // SAFETY: passed on from the caller.
+        unsafe { s.scale(beta, c) };
+        Accum::Add
+    };
+    // SAFETY: the caller vouches for the addresses, and `c` is reached through one unique pointer.
+    unsafe {
+        let a = MatRef::from_raw_parts(a, s.m, s.k, s.a_rs as isize, s.a_cs as isize);
+        let b = MatRef::from_raw_parts(b, s.k, s.n, s.b_rs as isize, s.b_cs as isize);
+        let c = MatMut::from_raw_parts_mut(c, s.m, s.n, s.c_rs as isize, s.c_cs as isize);
+        matmul(c, accumulate, a, b, alpha, Par::Seq);
+    }
+}
+
+macro_rules! real {
+    ($t:ty) => {
+        impl GemmElement for $t {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            const INTEGER: bool = false;
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                self + other
+            }
+            #[inline(always)]
+            fn mul(self, other: Self) -> Self {
+                self * other
+            }
+            #[inline(always)]
+            fn conj(self) -> Self {
+                self
+            }
+            #[inline(always)]
+            fn mul_add<const FMA: bool>(self, b: Self, c: Self) -> Self {
+                fma::<$t, FMA>(self, b, c)
+            }
+            #[allow(private_interfaces)]
+            unsafe fn large(
+                s: &Shape,
+                alpha: Self,
+                a: *const Self,
+                b: *const Self,
+                beta: Self,
+                c: *mut Self,
+            ) {
+                // SAFETY: passed on.
+                unsafe { blocked(s, alpha, a, b, beta, c) }
+            }
+        }
+    };
+}
+real!(f32);
+real!(f64);
+
+macro_rules! complex {
+    ($t:ty, $f:ty) => {
+        impl GemmElement for $t {
+            const ZERO: Self = <$t>::new(0.0, 0.0);
+            const ONE: Self = <$t>::new(1.0, 0.0);
+            const INTEGER: bool = false;
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                self + other
+            }
+            #[inline(always)]
+            fn mul(self, other: Self) -> Self {
+                self * other
+            }
+            #[inline(always)]
+            fn conj(self) -> Self {
+                <$t>::new(self.re, -self.im)
+            }
+            #[inline(always)]
+            fn mul_add<const FMA: bool>(self, b: Self, c: Self) -> Self {
+                let re = fma::<$f, FMA>(self.re, b.re, fma::<$f, FMA>(-self.im, b.im, c.re));
+                let im = fma::<$f, FMA>(self.re, b.im, fma::<$f, FMA>(self.im, b.re, c.im));
+                <$t>::new(re, im)
+            }
+            #[allow(private_interfaces)]
+            unsafe fn large(
+                s: &Shape,
+                alpha: Self,
+                a: *const Self,
+                b: *const Self,
+                beta: Self,
+                c: *mut Self,
+            ) {
+                // SAFETY: passed on.
+                unsafe { blocked(s, alpha, a, b, beta, c) }
+            }
+        }
+    };
+}
+complex!(C32, f32);
+complex!(C64, f64);
+
+impl GemmElement for i64 {
+    const ZERO: Self = 0;
+    const ONE: Self = 1;
+    const INTEGER: bool = true;
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.wrapping_add(other)
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.wrapping_mul(other)
+    }
+    #[inline(always)]
+    fn conj(self) -> Self {
+        self
+    }
+    #[inline(always)]
+    fn mul_add<const FMA: bool>(self, b: Self, c: Self) -> Self {
+        self.wrapping_mul(b).wrapping_add(c)
+    }
+    #[allow(private_interfaces)]
+    unsafe fn large(s: &Shape, alpha: Self, a: *const Self, b: *const Self, beta: Self, c: *mut Self) {
+        // SAFETY: passed on.
+        unsafe { super::integer::multiply(s, alpha, a, b, beta, c) }
+    }
+}

@@ -1,0 +1,173 @@
+use super::*;
+use flambeau_core::{C32, C64};
+
+/// A small deterministic generator of test values.
+pub(crate) struct Rng(pub u64);
+impl Rng {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.0 >> 33
+    }
+    pub(crate) fn unit(&mut self) -> f64 {
+        self.next() as f64 / (1u64 << 30) as f64 - 1.0
+    }
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+}
+
+trait Sample: GemmElement {
+    fn sample(rng: &mut Rng) -> Self;
+    fn distance(self, other: Self) -> f64;
+}
+impl Sample for f32 {
+    fn sample(rng: &mut Rng) -> Self {
+        rng.unit() as f32
+    }
+    fn distance(self, o: Self) -> f64 {
+        (self - o).abs() as f64
+    }
+}
+impl Sample for f64 {
+    fn sample(rng: &mut Rng) -> Self {
+        rng.unit()
+    }
+    fn distance(self, o: Self) -> f64 {
+        (self - o).abs() * 1e8
+    }
+}
+impl Sample for C32 {
+    fn sample(rng: &mut Rng) -> Self {
+        C32::new(rng.unit() as f32, rng.unit() as f32)
+    }
+    fn distance(self, o: Self) -> f64 {
+        (self - o).norm() as f64
+    }
+}
+impl Sample for C64 {
+    fn sample(rng: &mut Rng) -> Self {
+        C64::new(rng.unit(), rng.unit())
+    }
+    fn distance(self, o: Self) -> f64 {
+        (self - o).norm() * 1e8
+    }
+}
+impl Sample for i64 {
+    fn sample(rng: &mut Rng) -> Self {
+        (rng.next() as i64).wrapping_mul(0x1234_5678_9abc)
+    }
+    fn distance(self, o: Self) -> f64 {
+        if self == o { 0.0 } else { f64::INFINITY }
+    }
+}
+
+fn strides(rng: &mut Rng, rows: usize, cols: usize, zero: bool) -> (usize, usize) {
+    match rng.below(if zero { 5 } else { 4 }) {
+        0 => (cols.max(1), 1),
+        1 => (1, rows.max(1)),
+        2 => (cols * 2 + 1, 2),
+        3 => (3, rows * 3 + 2),
+        _ => [(0, 1), (1, 0), (0, 0)][rng.below(3)],
+    }
+}
+
+fn check_type<T: Sample>(seed: u64) {
+    let mut rng = Rng(seed);
+    let sizes = [0, 1, 2, 3, 5, 8, 9, 13, 17, 33, 70];
+    for round in 0..400 {
+        let (m, n, k) = (sizes[rng.below(11)], sizes[rng.below(11)], sizes[rng.below(11)]);
+        let (a_rs, a_cs) = strides(&mut rng, m, k, true);
+        let (b_rs, b_cs) = strides(&mut rng, k, n, true);
+        let (c_rs, c_cs) = strides(&mut rng, m, n, false);
+        let a: Vec<T> = (0..extent(m, a_rs, k, a_cs).unwrap()).map(|_| T::sample(&mut rng)).collect();
+        let b: Vec<T> = (0..extent(k, b_rs, n, b_cs).unwrap()).map(|_| T::sample(&mut rng)).collect();
+        let before: Vec<T> = (0..extent(m, c_rs, n, c_cs).unwrap()).map(|_| T::sample(&mut rng)).collect();
+        let alpha = [T::ONE, T::ZERO, T::sample(&mut rng)][rng.below(3)];
+        let beta = [T::ONE, T::ZERO, T::sample(&mut rng)][rng.below(3)];
+        let mut c = before.clone();
+        gemm(m, n, k, alpha, &a, a_rs, a_cs, &b, b_rs, b_cs, beta, &mut c, c_rs, c_cs).unwrap();
+        let mut expected = before;
+        for i in 0..m {
+            for j in 0..n {
+                let mut sum = T::ZERO;
+                for p in 0..k {
+                    sum = sum.add(a[i * a_rs + p * a_cs].mul(b[p * b_rs + j * b_cs]));
+                }
+                let at = &mut expected[i * c_rs + j * c_cs];
+                *at = alpha.mul(sum).add(beta.mul(*at));
+            }
+        }
+        for (x, y) in c.iter().zip(&expected) {
+            assert!(x.distance(*y) < 1e-4, "{round}: {m}x{n}x{k} {x:?} {y:?}");
+        }
+    }
+}
+
+#[test]
+fn every_type_and_stride() {
+    check_type::<f32>(1);
+    check_type::<f64>(2);
+    check_type::<C32>(3);
+    check_type::<C64>(4);
+    check_type::<i64>(5);
+}
+
+#[test]
+fn beta_zero_does_not_read_c() {
+    for (m, n, k) in
+        [(3, 3, 3), (9, 9, 9), (40, 40, 40), (1, 50, 50), (50, 1, 50), (4, 4, 0), (30, 30, 1), (30, 30, 2)]
+    {
+        let (a, b) = (vec![1.0f32; m * k], vec![1.0f32; k * n]);
+        let mut c = vec![f32::NAN; m * n];
+        matmul(m, n, k, &a, &b, &mut c).unwrap();
+        assert!(c.iter().all(|&x| x == k as f32), "{m} {n} {k}");
+    }
+}
+
+#[test]
+fn nothing_to_sum_scales_c() {
+    let mut c = [1.0f64, 2.0, 3.0, 4.0];
+    gemm(2, 2, 0, 1.0, &[], 1, 1, &[], 2, 1, 0.5, &mut c, 2, 1).unwrap();
+    assert_eq!(c, [0.5, 1.0, 1.5, 2.0]);
+}
+
+#[test]
+fn batches() {
+    let mut rng = Rng(9);
+    let (batch, m, n, k) = (5, 3, 4, 6);
+    let a: Vec<f64> = (0..batch * m * k).map(|_| rng.unit()).collect();
+    let b: Vec<f64> = (0..k * n).map(|_| rng.unit()).collect();
+    let mut c = vec![0.0; batch * m * n];
+    gemm_batched(batch, m, n, k, 1.0, &a, m * k, k, 1, &b, 0, n, 1, 0.0, &mut c, m * n, n, 1).unwrap();
+    for i in 0..batch {
+        let mut one = vec![0.0; m * n];
+        matmul(m, n, k, &a[i * m * k..], &b, &mut one).unwrap();
+        assert_eq!(one, c[i * m * n..][..m * n]);
+    }
+}
+
+#[test]
+fn short_operands_are_refused() {
+    let mut c = [0.0f32; 4];
+    assert!(matmul(2, 2, 3, &[0.0; 5], &[0.0; 6], &mut c).is_err());
+    assert!(matmul(2, 2, 3, &[0.0; 6], &[0.0; 5], &mut c).is_err());
+    assert!(matmul(2, 3, 2, &[0.0; 6], &[0.0; 6], &mut c).is_err());
+    let huge = usize::MAX / 2;
+    assert!(gemm(huge, 2, huge, 1.0f32, &[0.0], 3, 1, &[0.0], 1, 1, 0.0, &mut c, 3, 1).is_err());
+    assert!(dot(3, &[1.0f32; 3], 2, &[1.0; 3], 1).is_err());
+}
+
+#[test]
+fn vectors() {
+    let mut rng = Rng(11);
+    for n in [0, 1, 5, 31, 32, 33, 100, 3000] {
+        let x: Vec<C64> = (0..2 * n).map(|_| C64::sample(&mut rng)).collect();
+        let y: Vec<C64> = (0..3 * n).map(|_| C64::sample(&mut rng)).collect();
+        for (ix, iy) in [(1, 1), (2, 3), (2, 1), (0, 1)] {
+            let plain: C64 = (0..n).map(|i| x[i * ix] * y[i * iy]).sum();
+            let conj: C64 = (0..n).map(|i| x[i * ix].conj() * y[i * iy]).sum();
+            assert!((dot(n, &x, ix, &y, iy).unwrap() - plain).norm() < 1e-9);
+            assert!((vdot(n, &x, ix, &y, iy).unwrap() - conj).norm() < 1e-9);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Products with vectors: dot, gemv, axpy.
+
+use super::{GemmElement, check, multiversion};
+use flambeau_core::{Result, ensure};
+
+/// Partial sums of a dot product, enough to keep the vector units busy.
+const LANES: usize = 32;
+/// Rows of a column-major matrix accumulated together.
+const ROWS: usize = 256;
+
+fn vector_fits(len: usize, n: usize, inc: usize) -> bool {
+    n == 0 || (n - 1).checked_mul(inc).is_some_and(|last| last < len)
+}
+
+#[inline(always)]
+unsafe fn dot_body<T: GemmElement, const FMA: bool>(
+    n: usize,
+    x: *const T,
+    incx: usize,
+    y: *const T,
+    incy: usize,
+) -> T {
+    let mut total = T::ZERO;
+    let mut i = 0;
+    // SAFETY: i < n throughout, and the caller vouches for n elements at either stride.
+    unsafe {
+        if incx == 1 && incy == 1 && n >= LANES {
+            let mut sums = [T::ZERO; LANES];
+            while i + LANES <= n {
+                for l in 0..LANES {
+                    sums[l] = (*x.add(i + l)).mul_add::<FMA>(*y.add(i + l), sums[l]);
+                }
+                i += LANES;
+            }
+            let mut half = LANES / 2;
+            while half > 0 {
+                for l in 0..half {
+                    sums[l] = sums[l].add(sums[l + half]);
+                }
+                half /= 2;
+            }
+            total = sums[0];
+        }
+        while i < n {
+            total = (*x.add(i * incx)).mul_add::<FMA>(*y.add(i * incy), total);
+            i += 1;
+        }
+    }
+    total
+}
+multiversion! {
+    unsafe fn dot_raw<T: GemmElement>(n: usize, x: *const T, incx: usize, y: *const T, incy: usize) -> T = dot_body
+}
+
+/// Sum of the products of `n` elements of `x` and `y`, `incx` and `incy` apart; no element is conjugated.
+pub fn dot<T: GemmElement>(n: usize, x: &[T], incx: usize, y: &[T], incy: usize) -> Result<T> {
+    ensure!(
+        vector_fits(x.len(), n, incx) && vector_fits(y.len(), n, incy),
+        "dot: an operand is out of bounds for its storage"
+    );
+    // SAFETY: both vectors were checked.
+    Ok(unsafe { dot_raw(n, x.as_ptr(), incx, y.as_ptr(), incy) })
+}
+
+/// [`dot`] with the elements of `x` conjugated.
+pub fn vdot<T: GemmElement>(n: usize, x: &[T], incx: usize, y: &[T], incy: usize) -> Result<T> {
+    ensure!(
+        vector_fits(x.len(), n, incx) && vector_fits(y.len(), n, incy),
+        "vdot: an operand is out of bounds for its storage"
+    );
+    let mut conjugated = Vec::with_capacity(n.min(1024));
+    let mut total = T::ZERO;
+    for start in (0..n).step_by(1024) {
+        let count = 1024.min(n - start);
+        conjugated.clear();
+        conjugated.extend((0..count).map(|i| x[(start + i) * incx].conj()));
+        total = total.add(dot(count, &conjugated, 1, &y[start * incy..], incy)?);
+    }
+    Ok(total)
+}
+
+/// `y += alpha * x` for `n` elements, `incx` and `incy` apart.
+pub fn axpy<T: GemmElement>(
+    n: usize,
+    alpha: T,
+    x: &[T],
+    incx: usize,
+    y: &mut [T],
+    incy: usize,
+) -> Result<()> {
+    ensure!(
+        vector_fits(x.len(), n, incx) && vector_fits(y.len(), n, incy),
+        "axpy: an operand is out of bounds for its storage"
+    );
+    if incx == 1 && incy == 1 {
+        for (y, &x) in y[..n].iter_mut().zip(&x[..n]) {
+            *y = alpha.mul(x).add(*y);
+        }
+    } else {
+        for i in 0..n {
+            y[i * incy] = alpha.mul(x[i * incx]).add(y[i * incy]);
+        }
+    }
+    Ok(())
+}
+
+/// `y = alpha * a @ x + beta * y` for `a` of m x n. `y` is not read when `beta` is zero.
+pub fn gemv<T: GemmElement>(
+    m: usize,
+    n: usize,
+    alpha: T,
+    a: &[T],
+    a_rs: usize,
+    a_cs: usize,
+    x: &[T],
+    incx: usize,
+    beta: T,
+    y: &mut [T],
+    incy: usize,
+) -> Result<()> {
+    check("gemv", a.len(), m, a_rs, n, a_cs)?;
+    ensure!(
+        vector_fits(x.len(), n, incx) && vector_fits(y.len(), m, incy),
+        "gemv: a vector is out of bounds for its storage"
+    );
+    // SAFETY: all three operands were checked.
+    unsafe { gemv_raw(m, n, alpha, a.as_ptr(), a_rs, a_cs, x.as_ptr(), incx, beta, y.as_mut_ptr(), incy) };
+    Ok(())
+}
+
+#[inline(always)]
+unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
+    m: usize,
+    n: usize,
+    alpha: T,
+    a: *const T,
+    a_rs: usize,
+    a_cs: usize,
+    x: *const T,
+    incx: usize,
+    beta: T,
+    y: *mut T,
+    incy: usize,
+) {
+    let store = |i: usize, sum: T| {
+        // SAFETY: called with i < m.
+        unsafe {
+            let at = y.add(i * incy);
+            let product = if alpha == T::ONE { sum } else { alpha.mul(sum) };
+            *at = if beta == T::ZERO { product } else { product.add(beta.mul(*at)) };
+        }
+    };
+    if a_cs != 1 && a_rs == 1 && m > 1 {
+        let mut i0 = 0;
+        while i0 < m {
+            let rows = ROWS.min(m - i0);
+            let mut sums = [T::ZERO; ROWS];
+            let mut p = 0;
+            // SAFETY: rows i0..i0+rows and columns p..p+4 (or p) exist.
+            unsafe {
+                while p + 4 <= n {
+                    let column = a.add(i0 + p * a_cs);
+                    let (x0, x1) = (*x.add(p * incx), *x.add((p + 1) * incx));
+                    let (x2, x3) = (*x.add((p + 2) * incx), *x.add((p + 3) * incx));
+                    for (l, sum) in sums.iter_mut().enumerate().take(rows) {
+                        let mut s = (*column.add(l)).mul_add::<FMA>(x0, *sum);
+                        s = (*column.add(l + a_cs)).mul_add::<FMA>(x1, s);
+                        s = (*column.add(l + 2 * a_cs)).mul_add::<FMA>(x2, s);
+                        *sum = (*column.add(l + 3 * a_cs)).mul_add::<FMA>(x3, s);
+                    }
+                    p += 4;
+                }
+                while p < n {
+                    let (column, x0) = (a.add(i0 + p * a_cs), *x.add(p * incx));
+                    for (l, sum) in sums.iter_mut().enumerate().take(rows) {
+                        *sum = (*column.add(l)).mul_add::<FMA>(x0, *sum);
+                    }
+                    p += 1;
+                }
+            }
+            for (l, &sum) in sums.iter().enumerate().take(rows) {
+                store(i0 + l, sum);
+            }
+            i0 += rows;
+        }
+        return;
+    }
+    // A strided vector is gathered once, so that each row is a contiguous dot product.
+    let gathered: Vec<T>;
+    let (x, incx) = if incx != 1 && a_cs == 1 && m > 2 {
+        // SAFETY: p < n.
+        gathered = (0..n).map(|p| unsafe { *x.add(p * incx) }).collect();
+        (gathered.as_ptr(), 1)
+    } else {
+        (x, incx)
+    };
+    for i in 0..m {
+        // SAFETY: row i has n elements at stride a_cs.
+        store(i, unsafe { dot_body::<T, FMA>(n, a.add(i * a_rs), a_cs, x, incx) });
+    }
+}
+multiversion! {
+    /// The unchecked [`gemv`].
+    ///
+    /// # Safety
+    /// Every address that the sizes and strides reach must be valid.
+    pub(super) unsafe fn gemv_raw<T: GemmElement>(
+        m: usize, n: usize, alpha: T, a: *const T, a_rs: usize, a_cs: usize,
+        x: *const T, incx: usize, beta: T, y: *mut T, incy: usize,
+    ) = gemv_body
+}
