@@ -249,4 +249,4 @@ macro_rules! multiversion {
 pub(crate) use multiversion;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,0 +1,104 @@
+//! Counting into bins.
+
+use flambeau_core::{Result, ensure};
+use num_traits::Float;
+
+/// Number of bins that [`bincount`] of `input` needs: the largest element plus one, at least `minlength`.
+///
+/// Errors on a negative element.
+pub fn bincount_size(input: &[i64], minlength: usize) -> Result<usize> {
+    let mut largest = -1;
+    for &x in input {
+        ensure!(x >= 0, "bincount only supports 1-d non-negative integral inputs.");
+        largest = largest.max(x);
+    }
+    Ok(((largest + 1) as usize).max(minlength))
+}
+
+/// Adds to `bins[i]` the number of elements equal to `i`. Errors on an element outside the bins.
+pub fn bincount(input: &[i64], bins: &mut [i64]) -> Result<()> {
+    ensure!(bincount_size(input, 0)? <= bins.len(), "bincount: an element lies outside the bins");
+    for &x in input {
+        bins[x as usize] += 1;
+    }
+    Ok(())
+}
+
+/// Adds the weight of each element to its bin. Errors on an element outside the bins or another number of weights.
+pub fn bincount_weighted<F: Float>(input: &[i64], weights: &[F], bins: &mut [F]) -> Result<()> {
+    ensure!(weights.len() == input.len(), "weights should be 1-d and have the same length as input");
+    ensure!(bincount_size(input, 0)? <= bins.len(), "bincount: an element lies outside the bins");
+    for (&x, &weight) in input.iter().zip(weights) {
+        bins[x as usize] = bins[x as usize] + weight;
+    }
+    Ok(())
+}
+
+fn number<F: Float>(x: F) -> String {
+    let x = x.to_f64().unwrap_or(f64::NAN);
+    // Shorter than the stream format of C++ for long fractions, equal to it for ordinary bounds.
+    if x.is_nan() { "nan".into() } else { format!("{x}") }
+}
+
+/// Counts `input` in as many equal bins from `min` to `max` as `counts` has; both equal means the range of the
+/// data. Elements outside (and NaN) are not counted; `max` itself belongs to the last bin.
+///
+/// Errors when there are no bins, `max < min`, or the range is not finite.
+pub fn histc<F: Float>(input: &[F], min: F, max: F, counts: &mut [F]) -> Result<()> {
+    let bins = counts.len();
+    ensure!(bins > 0, "torch.histogram(): bins must be > 0, but got 0 for dimension 0");
+    let (mut low, mut high) = (min, max);
+    if low == high && !input.is_empty() {
+        (low, high) = (input[0], input[0]);
+        for &x in input {
+            if x.is_nan() {
+                (low, high) = (x, x);
+                break;
+            }
+            (low, high) = (low.min(x), high.max(x));
+        }
+    }
+    ensure!(
+        low.is_finite() && high.is_finite(),
+        "torch.histc: range of [{}, {}] is not finite",
+        number(low),
+        number(high)
+    );
+    if low == high {
+        (low, high) = (low - F::one(), high + F::one());
+    }
+    ensure!(low < high, "torch.histc: max must be larger than min");
+    counts.fill(F::zero());
+    let width = F::from(bins).unwrap_or_else(F::infinity);
+    for &x in input {
+        if x >= low && x <= high {
+            let place = ((x - low) * width / (high - low)).to_usize().unwrap_or(0).min(bins - 1);
+            counts[place] = counts[place] + F::one();
+        }
+    }
+    Ok(())
+}
+
+/// Adds the weight of each element (1 without weights) to the bin between the ascending `edges` that holds it; the
+/// last bin includes its upper edge. Errors when there are fewer than two edges or the lengths don't match.
+pub fn histogram<F: Float>(input: &[F], edges: &[F], weights: Option<&[F]>, bins: &mut [F]) -> Result<()> {
+    ensure!(
+        edges.len() >= 2 && bins.len() == edges.len() - 1,
+        "torch.histogramdd(): bins tensor should have at least 2 elements"
+    );
+    if let Some(weights) = weights {
+        ensure!(
+            weights.len() == input.len(),
+            "torch.histogramdd(): if weight tensor is provided it should have the same shape as the input tensor"
+        );
+    }
+    bins.fill(F::zero());
+    let (low, high) = (edges[0], edges[edges.len() - 1]);
+    for (i, &x) in input.iter().enumerate() {
+        if x >= low && x <= high {
+            let place = edges.partition_point(|&edge| edge <= x).clamp(1, bins.len()) - 1;
+            bins[place] = bins[place] + weights.map_or(F::one(), |w| w[i]);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Binary search.
+
+use super::SortElement;
+use flambeau_core::{Result, ensure};
+
+/// For each value the place in a sorted sequence where it would be inserted: before equal elements, or after
+/// them when `right`.
+///
+/// `sequence` is one row of `n` elements for all values, or one row for each `per_row` values. `sorter` has the
+/// shape of `sequence` and gives the order of each row. Errors when a sorter index is out of range.
+pub fn searchsorted<T: SortElement>(
+    sequence: &[T],
+    n: usize,
+    sorter: Option<&[i64]>,
+    values: &[T],
+    per_row: usize,
+    right: bool,
+    output: &mut [i64],
+) -> Result<()> {
+    ensure!(output.len() == values.len(), "searchsorted: the output must have one element for each value");
+    if values.is_empty() {
+        return Ok(());
+    }
+    let shared = sequence.len() == n;
+    let fits = shared
+        || (per_row > 0
+            && values.len() % per_row == 0
+            && (values.len() / per_row).checked_mul(n) == Some(sequence.len()));
+    ensure!(fits, "searchsorted: sequence and values have different numbers of rows");
+    if let Some(sorter) = sorter {
+        ensure!(
+            sorter.len() == sequence.len(),
+            "torch.searchsorted(): boundary and sorter must have the same size"
+        );
+        ensure!(
+            sorter.iter().all(|&i| i >= 0 && (i as usize) < n),
+            "torch.searchsorted(): sorter index out of range"
+        );
+    }
+    for (i, (&value, place)) in values.iter().zip(output).enumerate() {
+        let start = if shared { 0 } else { i / per_row * n };
+        let row = &sequence[start..start + n];
+        *place = match (sorter, right) {
+            (None, false) => bound(n, |k| row[k] >= value),
+            (None, true) => bound(n, |k| row[k] > value),
+            (Some(sorter), false) => bound(n, |k| row[sorter[start + k] as usize] >= value),
+            (Some(sorter), true) => bound(n, |k| row[sorter[start + k] as usize] > value),
+        } as i64;
+    }
+    Ok(())
+}
+
+/// The first place below `n` that is beyond the value, for a sequence that once beyond stays beyond.
+#[inline(always)]
+fn bound(n: usize, beyond: impl Fn(usize) -> bool) -> usize {
+    let (mut start, mut end) = (0, n);
+    while start < end {
+        let middle = start + (end - start) / 2;
+        if beyond(middle) {
+            end = middle;
+        } else {
+            start = middle + 1;
+        }
+    }
+    start
+}
