@@ -70,7 +70,8 @@ pub fn strides_for(sizes: &[i64], format: MemoryFormat) -> Result<Dims> {
 
 /// The size of a storage that an array of these sizes and strides needs, in bytes.
 pub fn required_bytes(sizes: &[i64], strides: &[i64], offset: i64, itemsize: usize) -> Result<usize> {
-    let overflow = || crate::Error::runtime("Storage size calculation overflowed with sizes and strides too large");
+    let overflow =
+        || crate::Error::runtime("Storage size calculation overflowed with sizes and strides too large");
     if sizes.contains(&0) {
         return Ok(0);
     }
@@ -90,7 +91,13 @@ impl Array {
     }
 
     /// A fresh array of the given strides, which must not be negative.
-    pub fn empty_strided(sizes: &[i64], strides: Dims, dtype: DType, device: Device, init: Init) -> Result<Array> {
+    pub fn empty_strided(
+        sizes: &[i64],
+        strides: Dims,
+        dtype: DType,
+        device: Device,
+        init: Init,
+    ) -> Result<Array> {
         numel(sizes)?;
         let storage = Storage::new(required_bytes(sizes, &strides, 0, dtype.size())?, device, init)?;
         Ok(Array { storage, dtype, sizes: Dims::from_slice(sizes), strides, offset: 0 })
@@ -151,8 +158,13 @@ impl Array {
     }
     /// Whether the elements fill one stretch of memory without gaps or overlaps, in any order of dimensions.
     pub fn is_non_overlapping_and_dense(&self) -> bool {
-        let mut dims: SmallVec<[(i64, i64); 5]> =
-            self.strides.iter().copied().zip(self.sizes.iter().copied()).filter(|&(_, size)| size != 1).collect();
+        let mut dims: SmallVec<[(i64, i64); 5]> = self
+            .strides
+            .iter()
+            .copied()
+            .zip(self.sizes.iter().copied())
+            .filter(|&(_, size)| size != 1)
+            .collect();
         dims.sort_unstable();
         let mut expected = 1;
         for (stride, size) in dims {
@@ -274,7 +286,12 @@ pub fn broadcast_shapes(a: &[i64], b: &[i64]) -> Result<Dims> {
 pub fn wrap_dim(dim: i64, rank: usize) -> Result<usize> {
     let n = rank.max(1) as i64;
     if dim < -n || dim >= n {
-        bail!(Index, "Dimension out of range (expected to be in range of [{}, {}], but got {dim})", -n, n - 1);
+        bail!(
+            Index,
+            "Dimension out of range (expected to be in range of [{}, {}], but got {dim})",
+            -n,
+            n - 1
+        );
     }
     Ok(if dim < 0 { dim + n } else { dim } as usize)
 }

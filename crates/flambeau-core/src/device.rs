@@ -59,7 +59,11 @@ impl Device {
         let index = match index {
             None => None,
             Some(digits) => match digits.parse::<u8>() {
-                Ok(n) if n < 128 && (digits == "0" || !digits.starts_with('0')) && !digits.starts_with('+') => Some(n),
+                Ok(n)
+                    if n < 128 && (digits == "0" || !digits.starts_with('0')) && !digits.starts_with('+') =>
+                {
+                    Some(n)
+                }
                 _ => bail!("Invalid device string: '{text}'"),
             },
         };

@@ -43,8 +43,8 @@ pub enum Category {
 
 impl DType {
     pub const ALL: [DType; 15] = [
-        UInt8, Int8, Int16, Int32, Int64, Float16, Float32, Float64, Complex64, Complex128, Bool, BFloat16, UInt16,
-        UInt32, UInt64,
+        UInt8, Int8, Int16, Int32, Int64, Float16, Float32, Float64, Complex64, Complex128, Bool, BFloat16,
+        UInt16, UInt32, UInt64,
     ];
 
     /// Bytes of one element.
@@ -220,29 +220,86 @@ elements!(u8 => UInt8, i8 => Int8, i16 => Int16, i32 => Int32, i64 => Int64, f16
 macro_rules! dispatch {
     (compute $dtype:expr, $T:ident => $body:expr) => {
         match $dtype.compute() {
-            $crate::DType::Float32 => { type $T = f32; $body }
-            $crate::DType::Float64 => { type $T = f64; $body }
-            $crate::DType::Complex64 => { type $T = $crate::C32; $body }
-            $crate::DType::Complex128 => { type $T = $crate::C64; $body }
-            _ => { type $T = i64; $body }
+            $crate::DType::Float32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::DType::Float64 => {
+                type $T = f64;
+                $body
+            }
+            $crate::DType::Complex64 => {
+                type $T = $crate::C32;
+                $body
+            }
+            $crate::DType::Complex128 => {
+                type $T = $crate::C64;
+                $body
+            }
+            _ => {
+                type $T = i64;
+                $body
+            }
         }
     };
     (storage $dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
-            $crate::DType::UInt8 | $crate::DType::Bool => { type $T = u8; $body }
-            $crate::DType::Int8 => { type $T = i8; $body }
-            $crate::DType::Int16 => { type $T = i16; $body }
-            $crate::DType::Int32 => { type $T = i32; $body }
-            $crate::DType::Int64 => { type $T = i64; $body }
-            $crate::DType::Float16 => { type $T = $crate::f16; $body }
-            $crate::DType::BFloat16 => { type $T = $crate::bf16; $body }
-            $crate::DType::Float32 => { type $T = f32; $body }
-            $crate::DType::Float64 => { type $T = f64; $body }
-            $crate::DType::Complex64 => { type $T = $crate::C32; $body }
-            $crate::DType::Complex128 => { type $T = $crate::C64; $body }
-            $crate::DType::UInt16 => { type $T = u16; $body }
-            $crate::DType::UInt32 => { type $T = u32; $body }
-            $crate::DType::UInt64 => { type $T = u64; $body }
+            $crate::DType::UInt8 | $crate::DType::Bool => {
+                type $T = u8;
+                $body
+            }
+            $crate::DType::Int8 => {
+                type $T = i8;
+                $body
+            }
+            $crate::DType::Int16 => {
+                type $T = i16;
+                $body
+            }
+            $crate::DType::Int32 => {
+                type $T = i32;
+                $body
+            }
+            $crate::DType::Int64 => {
+                type $T = i64;
+                $body
+            }
+            $crate::DType::Float16 => {
+                type $T = $crate::f16;
+                $body
+            }
+            $crate::DType::BFloat16 => {
+                type $T = $crate::bf16;
+                $body
+            }
+            $crate::DType::Float32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::DType::Float64 => {
+                type $T = f64;
+                $body
+            }
+            $crate::DType::Complex64 => {
+                type $T = $crate::C32;
+                $body
+            }
+            $crate::DType::Complex128 => {
+                type $T = $crate::C64;
+                $body
+            }
+            $crate::DType::UInt16 => {
+                type $T = u16;
+                $body
+            }
+            $crate::DType::UInt32 => {
+                type $T = u32;
+                $body
+            }
+            $crate::DType::UInt64 => {
+                type $T = u64;
+                $body
+            }
         }
     };
 }

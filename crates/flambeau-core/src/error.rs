@@ -44,7 +44,10 @@ impl Error {
     }
     /// Wraps an exception of the host language so that it can pass through Rust code.
     #[cold]
-    pub fn foreign(message: impl Into<String>, payload: std::sync::Arc<dyn std::any::Any + Send + Sync>) -> Self {
+    pub fn foreign(
+        message: impl Into<String>,
+        payload: std::sync::Arc<dyn std::any::Any + Send + Sync>,
+    ) -> Self {
         Error(Box::new(Inner { kind: ErrorKind::Foreign, message: message.into(), foreign: Some(payload) }))
     }
     pub fn kind(&self) -> ErrorKind {

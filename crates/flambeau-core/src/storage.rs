@@ -59,7 +59,11 @@ impl Storage {
     ///
     /// # Safety
     /// `pointer` must be valid for reads and writes of `nbytes` bytes as long as `owner` lives.
-    pub unsafe fn foreign(pointer: *mut u8, nbytes: usize, owner: Box<dyn Any + Send + Sync>) -> Arc<Storage> {
+    pub unsafe fn foreign(
+        pointer: *mut u8,
+        nbytes: usize,
+        owner: Box<dyn Any + Send + Sync>,
+    ) -> Arc<Storage> {
         Arc::new(Storage {
             pointer: AtomicPtr::new(pointer),
             nbytes: AtomicUsize::new(nbytes),

@@ -2,6 +2,7 @@
 //! tensors or gradients.
 
 pub mod conv;
+pub mod copy;
 pub mod fft;
 pub mod gemm;
 pub mod linalg;
@@ -9,4 +10,5 @@ pub mod math;
 pub mod pointwise;
 pub mod pool;
 pub mod random;
+pub mod reduce;
 pub mod sort;

@@ -363,4 +363,3 @@ pub struct TensorOptions {
     pub pin_memory: bool,
     pub requires_grad: bool,
 }
-

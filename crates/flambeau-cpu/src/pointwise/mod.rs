@@ -1,5 +1,13 @@
 //! Pointwise kernels: primitive functions over tiles.
 
+mod complex;
+mod engine;
+mod integer;
+mod kernels;
 mod prim;
+mod real;
+mod special;
 
+pub use engine::{Operand, Operation, Program, Source, Step, load, run, store, supports};
+pub use kernels::{Compute, Convert, Kernel};
 pub use prim::Prim;

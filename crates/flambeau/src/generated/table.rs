@@ -12,12 +12,20 @@ pub static OPS: &[OpDef] = &[
         overloads: &[arithmetic::ADD, arithmetic::ADD_SCALAR],
         doc: "`self + alpha * other`, elementwise.",
     },
+    OpDef { name: "div", places: &["torch", "Tensor"], aliases: &[], overloads: &[arithmetic::DIV], doc: "" },
     OpDef {
         name: "gelu",
         places: &["nn.functional"],
         aliases: &[],
         overloads: &[activations::GELU],
         doc: "Gaussian error linear unit, `x * Phi(x)` with the normal distribution function `Phi`; `approximate=\"tanh\"`\nreplaces `Phi` by a function of `tanh`. (Hendrycks and Gimpel, 2016)",
+    },
+    OpDef {
+        name: "mul",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[arithmetic::MUL, arithmetic::MUL_SCALAR],
+        doc: "",
     },
     OpDef {
         name: "relu",

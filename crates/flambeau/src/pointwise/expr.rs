@@ -69,6 +69,9 @@ pub struct PointwiseDef {
     /// Indices of the parameters that are tensors, in order; the others are parameters of the expression.
     pub tensors: &'static [u8],
     pub params: &'static [u8],
+    /// Which of `params` (positions in it) take part in type promotion as numbers do: `other`, `exponent`,
+    /// `min`, `max`; not `alpha`, `negative_slope`.
+    pub promoting: &'static [u8],
     pub promote: Promote,
     /// Bit `1 << DType` set for each computation dtype that it serves.
     pub dtypes: u16,

@@ -1,5 +1,379 @@
 //! Pointwise operators: declared expressions, their derivatives, and their execution over broadcast operands.
 
+pub mod checks;
+mod dag;
+mod derive;
 pub mod expr;
+mod promote;
+mod variant;
 
 pub use expr::PointwiseDef;
+pub use promote::{common_dtype, result_type};
+pub use variant::ParamValue;
+
+use crate::autograd::{self, Context, Grads, Save};
+use crate::schema::{Arg, Call, Ret, Target};
+use crate::{Tensor, ops};
+use expr::Promote;
+use flambeau_core::{Array, DType, Dims, Init, Result, Scalar, bail, broadcast_shapes, show};
+use flambeau_cpu::pointwise::{Operand, Operation, Prim, Source};
+use smallvec::SmallVec;
+use std::borrow::Cow;
+use std::sync::Arc;
+use variant::{Variant, variant};
+
+/// Where the result goes.
+#[derive(Clone, Copy)]
+enum Dest<'a> {
+    Fresh,
+    InPlace,
+    Out(&'a Tensor),
+}
+
+type Params = SmallVec<[Scalar; 4]>;
+
+/// Runs a declared operator on parsed arguments.
+pub fn call(def: &'static PointwiseDef, call: &Call) -> Result<Ret> {
+    let mut tensors: SmallVec<[&Tensor; 4]> = SmallVec::new();
+    for &i in def.tensors {
+        tensors.push(call.tensor(i as usize)?);
+    }
+    let mut params: SmallVec<[ParamValue; 4]> = SmallVec::new();
+    for &i in def.params {
+        params.push(match &call.args[i as usize] {
+            Arg::None => ParamValue::None,
+            Arg::Str(s) => ParamValue::Str(s),
+            Arg::Bool(b) => ParamValue::Scalar(Scalar::Bool(*b)),
+            _ => ParamValue::Scalar(call.scalar(i as usize)?),
+        });
+    }
+    let dest = match call.target {
+        Target::Fresh => Dest::Fresh,
+        Target::InPlace => Dest::InPlace,
+        Target::Out([out]) => Dest::Out(out),
+        Target::Out(outs) => bail!("expected one out tensor, got {}", outs.len()),
+    };
+    apply(def, &tensors, &params, dest).map(Ret::Tensor)
+}
+
+/// Runs a declared operator: the Rust functions are thin wrappers of this.
+pub fn run(def: &'static PointwiseDef, tensors: &[&Tensor], params: &[ParamValue]) -> Result<Tensor> {
+    apply(def, tensors, params, Dest::Fresh)
+}
+
+/// The in-place form, writing to the first tensor.
+pub fn run_(def: &'static PointwiseDef, tensors: &[&Tensor], params: &[ParamValue]) -> Result<Tensor> {
+    apply(def, tensors, params, Dest::InPlace)
+}
+
+fn apply(
+    def: &'static PointwiseDef,
+    tensors: &[&Tensor],
+    params: &[ParamValue],
+    dest: Dest,
+) -> Result<Tensor> {
+    let common = common_dtype(
+        tensors,
+        def.promoting.iter().filter_map(|&i| match params[i as usize] {
+            ParamValue::Scalar(s) => Some(s),
+            _ => None,
+        }),
+    );
+    let common = if def.promote == Promote::First { tensors[0].dtype() } else { common };
+    let to_float = matches!(def.promote, Promote::Float | Promote::FloatReal) && common.is_integral_or_bool();
+    let compute = if to_float { crate::default_dtype() } else { common };
+    if def.dtypes & (1 << compute as u16) == 0 {
+        // Integer inputs of a float operator are named by their own type only where no promotion serves them.
+        bail!(NotImplemented, "\"{}\" not implemented for '{}'", def.kernel_name, compute.cpp_name());
+    }
+    let result = match def.promote {
+        Promote::Bool => DType::Bool,
+        Promote::Real | Promote::FloatReal => compute.to_real(),
+        _ => compute,
+    };
+    let Some(variant) = variant(def, params, compute) else {
+        bail!(NotImplemented, "\"{}\" not implemented for '{}'", def.kernel_name, compute.cpp_name());
+    };
+    let scalars: Params = params
+        .iter()
+        .map(|p| match p {
+            ParamValue::Scalar(s) => *s,
+            _ => Scalar::Int(0),
+        })
+        .collect();
+    let name = Cow::Borrowed(def.backward_name);
+    execute(&variant, &name, tensors, scalars, compute, result, dest, Some(def))
+}
+
+/// Computes, delivers and records one expression.
+#[allow(clippy::too_many_arguments)]
+fn execute(
+    variant: &Arc<Variant>,
+    name: &Cow<'static, str>,
+    tensors: &[&Tensor],
+    params: Params,
+    compute: DType,
+    result: DType,
+    dest: Dest,
+    def: Option<&'static PointwiseDef>,
+) -> Result<Tensor> {
+    let arrays: SmallVec<[Array; 3]> = tensors.iter().map(|t| t.array()).collect();
+    let mut sizes: Dims = match arrays.first() {
+        Some(a) => a.sizes.clone(),
+        None => Dims::new(),
+    };
+    for a in arrays.iter().skip(1) {
+        if a.sizes != sizes {
+            sizes = broadcast_shapes(&sizes, &a.sizes)?;
+        }
+    }
+    let device = ops::common_device(tensors)?;
+    let record = autograd::needs_grad(tensors) && result.is_differentiable();
+    check_divisors(variant, compute, &arrays, &params)?;
+    let out = match dest {
+        Dest::Fresh => {
+            let strides = result_strides(&sizes, &arrays);
+            Tensor::from_array(match strides {
+                Some(strides) => Array::empty_strided(&sizes, strides, result, device, Init::Uninit)?,
+                None => Array::empty(&sizes, result, device, Init::Uninit)?,
+            })
+        }
+        Dest::InPlace => {
+            let target = tensors[0];
+            if arrays[0].sizes != sizes {
+                bail!(
+                    "output with shape {} doesn't match the broadcast shape {}",
+                    show(&arrays[0].sizes),
+                    show(&sizes)
+                );
+            }
+            ops::check_castable(result, arrays[0].dtype)?;
+            autograd::check_inplace(target, record)?;
+            target.clone()
+        }
+        Dest::Out(out) => {
+            if autograd::grad_enabled() && (out.requires_grad() || record) {
+                let op = def.map_or("pointwise", |d| d.name);
+                bail!(
+                    "{op}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+                );
+            }
+            ops::check_castable(result, out.dtype())?;
+            if out.device() != device {
+                bail!(
+                    "Expected all tensors to be on the same device, but found at least two devices, {} and {}!",
+                    out.device(),
+                    device
+                );
+            }
+            ops::prepare_out(out, &sizes, &arrays)?;
+            out.clone()
+        }
+    };
+    let target = out.array();
+    let inplace = !matches!(dest, Dest::Fresh);
+    if inplace {
+        ops::check_writable(&target, &arrays)?;
+    }
+    // What the gradient needs of the old value is copied before it is overwritten.
+    let mut kept: SmallVec<[Tensor; 3]> = SmallVec::new();
+    let plan = if record { Some(backward_plan(variant, tensors)?) } else { None };
+    if let (Some(plan), true) = (&plan, matches!(dest, Dest::InPlace)) {
+        for (i, t) in tensors.iter().enumerate() {
+            let overwritten = i == 0 || t.is_same(&out);
+            kept.push(if overwritten && plan.saves.contains(&(i as u8)) {
+                ops::shape::clone_dense(&t.alias())?
+            } else {
+                (*t).clone()
+            });
+        }
+    }
+    if !device.is_meta() {
+        let operand = |a: &Array| Operand {
+            pointer: a.data_ptr(),
+            dtype: a.dtype,
+            strides: expanded_strides(a, &sizes),
+        };
+        let inputs: SmallVec<[Operand; 4]> = arrays.iter().map(operand).collect();
+        let consts = variant.constants(&params);
+        let to = operand(&target);
+        // SAFETY: arrays are in bounds of their storages by construction, sizes were broadcast to `sizes`,
+        // and overlapping outputs were rejected or are the very same view.
+        unsafe {
+            flambeau_cpu::pointwise::run(&variant.program, compute, &sizes, &to, &inputs, &consts)?;
+        }
+    }
+    if inplace {
+        out.bump_version();
+    }
+    if let Some(plan) = plan {
+        let saved_from: SmallVec<[&Tensor; 3]> =
+            if kept.is_empty() { tensors.iter().copied().collect() } else { kept.iter().collect() };
+        let mut saves: SmallVec<[Save; 4]> = SmallVec::new();
+        for &i in &plan.saves {
+            saves.push(if i as usize > variant.inputs {
+                Save::Output(0)
+            } else {
+                Save::Input(saved_from[i as usize])
+            });
+        }
+        let node = autograd::record_node(
+            &[&out],
+            name.clone(),
+            tensors,
+            &saves,
+            Box::new(backward(variant.clone(), name.clone(), plan.saves, params, compute)),
+        )?;
+        match dest {
+            Dest::InPlace => autograd::rebase_history(&out, node)?,
+            _ => autograd::set_history(&[&out], &node),
+        }
+    }
+    Ok(out)
+}
+
+/// What a node has to save: operands by number, `inputs + 1` for the result.
+struct Plan {
+    saves: SmallVec<[u8; 4]>,
+}
+
+fn backward_plan(variant: &Variant, tensors: &[&Tensor]) -> Result<Plan> {
+    let mut saves: SmallVec<[u8; 4]> = SmallVec::new();
+    for (i, t) in tensors.iter().enumerate() {
+        if !t.requires_grad() {
+            continue;
+        }
+        if let Ok(Some(d)) = variant.derivative(i) {
+            for &u in &d.uses {
+                if u as usize != variant.inputs && !saves.contains(&u) {
+                    saves.push(u);
+                }
+            }
+        }
+    }
+    Ok(Plan { saves })
+}
+
+fn backward(
+    variant: Arc<Variant>,
+    name: Cow<'static, str>,
+    saves: SmallVec<[u8; 4]>,
+    params: Params,
+    compute: DType,
+) -> impl Fn(&Context) -> Result<Grads> + Send + Sync + 'static {
+    move |ctx| {
+        let mut out: Grads = SmallVec::new();
+        for i in 0..variant.inputs {
+            let grad = match ctx.grad(0) {
+                Some(grad) if ctx.needs(i) => grad,
+                _ => {
+                    out.push(None);
+                    continue;
+                }
+            };
+            let derivative = match variant.derivative(i) {
+                Err(what) => bail!(NotImplemented, "derivative for aten::{} is not implemented", what),
+                Ok(None) => {
+                    let meta = ctx.node().next_edges()[i].as_ref();
+                    out.push(match meta.and_then(|e| e.node.outputs().get(e.input as usize)) {
+                        Some(meta) => Some(Tensor::zeros_raw(&meta.sizes, meta.dtype, grad.device())?),
+                        None => None,
+                    });
+                    continue;
+                }
+                Ok(Some(d)) => d,
+            };
+            if derivative.identity {
+                out.push(Some(grad.clone()));
+                continue;
+            }
+            let mut operands: SmallVec<[Tensor; 4]> = SmallVec::new();
+            for &u in &derivative.uses {
+                operands.push(if u as usize == variant.inputs {
+                    grad.clone()
+                } else {
+                    let slot = saves.iter().position(|&s| s == u).unwrap_or(usize::MAX);
+                    ctx.saved(slot)?
+                });
+            }
+            let operands: SmallVec<[&Tensor; 4]> = operands.iter().collect();
+            let name = if autograd::grad_enabled() {
+                Cow::Owned(format!("{}Backward0", name.trim_end_matches(char::is_numeric)))
+            } else {
+                Cow::Borrowed("")
+            };
+            let d = execute(
+                &derivative.variant,
+                &name,
+                &operands,
+                params.clone(),
+                compute,
+                compute,
+                Dest::Fresh,
+                None,
+            )?;
+            out.push(Some(d));
+        }
+        Ok(out)
+    }
+}
+
+/// Strides of an operand seen at the broadcast sizes.
+pub(crate) fn expanded_strides(a: &Array, sizes: &[i64]) -> Dims {
+    if a.sizes[..] == *sizes {
+        return a.strides.clone();
+    }
+    let lead = sizes.len() - a.sizes.len();
+    (0..sizes.len())
+        .map(|d| if d < lead || (a.sizes[d - lead] == 1 && sizes[d] != 1) { 0 } else { a.strides[d - lead] })
+        .collect()
+}
+
+/// The strides of a fresh result: those of a dense operand of the same size, so that layouts such as
+/// channels_last survive. `None` means row-major.
+pub(crate) fn result_strides(sizes: &[i64], arrays: &[Array]) -> Option<Dims> {
+    if sizes.len() < 2 || arrays.iter().all(|a| a.is_contiguous()) {
+        return None;
+    }
+    let mut chosen: Option<Dims> = None;
+    for a in arrays.iter().filter(|a| a.sizes[..] == *sizes) {
+        if chosen.is_none() && a.is_contiguous() {
+            return None;
+        }
+        if chosen.is_none() && a.is_non_overlapping_and_dense() {
+            chosen = Some(a.strides.clone());
+        } else if chosen.is_none() {
+            // Not dense: row-major order of the dimensions by stride.
+            let mut order: SmallVec<[usize; 5]> = (0..sizes.len()).collect();
+            order.sort_by_key(|&d| std::cmp::Reverse(a.strides[d].unsigned_abs()));
+            let mut strides: Dims = SmallVec::from_elem(1, sizes.len());
+            let mut stride = 1;
+            for &d in order.iter().rev() {
+                strides[d] = stride;
+                stride *= sizes[d].max(1);
+            }
+            chosen = Some(strides);
+        }
+    }
+    chosen
+}
+
+/// Integer division by zero is an error, found before anything is written.
+fn check_divisors(variant: &Variant, compute: DType, arrays: &[Array], params: &[Scalar]) -> Result<()> {
+    if compute.compute() != DType::Int64 {
+        return Ok(());
+    }
+    for step in &variant.program.steps {
+        if let Operation::Prim(Prim::Div | Prim::FloorDiv | Prim::Fmod | Prim::Remainder) = step.operation {
+            let zero = match step.args[1] {
+                Source::Input(i) => ops::any_zero(&arrays[i as usize])?,
+                Source::Const(i) => variant.constants(params)[i as usize].to_i64() == 0,
+                Source::Register(_) => false,
+            };
+            if zero {
+                bail!("ZeroDivisionError");
+            }
+        }
+    }
+    Ok(())
+}

@@ -12,3 +12,15 @@ pub fn add(self_: &Tensor, other: &Tensor, alpha: Scalar) -> Result<Tensor> {
 pub fn add_scalar(self_: &Tensor, other: Scalar, alpha: Scalar) -> Result<Tensor> {
     run(&defs::ADD_SCALAR, &[self_], &[ParamValue::Scalar(other), ParamValue::Scalar(alpha)])
 }
+
+pub fn mul(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::MUL, &[self_, other], &[])
+}
+
+pub fn mul_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
+    run(&defs::MUL_SCALAR, &[self_], &[ParamValue::Scalar(other)])
+}
+
+pub fn div(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::DIV, &[self_, other], &[])
+}

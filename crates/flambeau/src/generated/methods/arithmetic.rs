@@ -29,4 +29,31 @@ impl Tensor {
             &[Arg::Tensor(self), Arg::Scalar(other.into()), Arg::Scalar(Scalar::Int(1))],
         )
     }
+
+    pub fn mul(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::mul(self, other)
+    }
+
+    /// In-place [`Tensor::mul`]; returns `self`.
+    pub fn mul_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::mul, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
+
+    pub fn mul_scalar(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::mul_scalar(self, other.into())
+    }
+
+    /// In-place [`Tensor::mul_scalar`]; returns `self`.
+    pub fn mul_scalar_(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::mul_scalar, &[Arg::Tensor(self), Arg::Scalar(other.into())])
+    }
+
+    pub fn div(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::div(self, other)
+    }
+
+    /// In-place [`Tensor::div`]; returns `self`.
+    pub fn div_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::div, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
 }

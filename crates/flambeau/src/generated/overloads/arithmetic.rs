@@ -42,3 +42,45 @@ pub const ADD_SCALAR: Overload = Overload {
     call: add_scalar,
     pointwise: Some(&defs::ADD_SCALAR),
 };
+
+pub fn mul(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::MUL, c)
+}
+pub const MUL: Overload = Overload {
+    name: "Tensor",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: mul,
+    pointwise: Some(&defs::MUL),
+};
+
+pub fn mul_scalar(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::MUL_SCALAR, c)
+}
+pub const MUL_SCALAR: Overload = Overload {
+    name: "Scalar",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Scalar)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: mul_scalar,
+    pointwise: Some(&defs::MUL_SCALAR),
+};
+
+pub fn div(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::DIV, c)
+}
+pub const DIV: Overload = Overload {
+    name: "Tensor",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: div,
+    pointwise: Some(&defs::DIV),
+};

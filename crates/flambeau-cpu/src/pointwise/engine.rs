@@ -1,0 +1,325 @@
+//! The tile engine: runs a program of primitive steps over broadcast, strided operands of any dtype.
+//! Kernels see contiguous slices of one compute type; loading, storing and strides are shared code around
+//! them, through tiles that stay in the L1 cache. One of the modules with unsafe code.
+
+use super::Prim;
+use super::kernels::{Compute, Convert, Kernel};
+use flambeau_core::{DType, Result, Scalar, bail, dispatch};
+use smallvec::SmallVec;
+use std::mem::MaybeUninit;
+
+/// Elements of a tile.
+const TILE: usize = 512;
+/// Tiles that a program may use beside its operands.
+const MAX_REGISTERS: usize = 24;
+
+/// Where a step finds an operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Input(u8),
+    Const(u8),
+    Register(u8),
+}
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Prim(Prim),
+    /// `args[0] != 0 ? args[1] : args[2]`
+    Select,
+}
+
+/// One step: `register[to] = operation(args)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    pub operation: Operation,
+    pub args: [Source; 3],
+    pub to: u8,
+}
+
+/// A compiled expression.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub steps: Vec<Step>,
+    pub result: Source,
+    pub registers: usize,
+    pub consts: usize,
+}
+
+/// A strided operand, already broadcast: strides are in elements, 0 along broadcast dimensions.
+#[derive(Clone, Debug)]
+pub struct Operand {
+    pub pointer: *mut u8,
+    pub dtype: DType,
+    pub strides: SmallVec<[i64; 5]>,
+}
+
+/// Runs `program` in the compute type `compute` for every index of `sizes`.
+///
+/// # Safety
+/// Every operand must be valid for its dtype at every index of `sizes`, writable for `out`; `out` must not
+/// overlap an input except by naming the same elements in the same order, and must not overlap itself.
+pub unsafe fn run(
+    program: &Program,
+    compute: DType,
+    sizes: &[i64],
+    out: &Operand,
+    inputs: &[Operand],
+    consts: &[Scalar],
+) -> Result<()> {
+    if sizes.contains(&0) {
+        return Ok(());
+    }
+    if program.registers > MAX_REGISTERS {
+        bail!("expression needs {} tiles, more than {MAX_REGISTERS}", program.registers);
+    }
+    let plan = Plan::new(sizes, out, inputs);
+    // SAFETY: passed on from the caller.
+    dispatch!(compute compute, T => unsafe { run_typed::<T>(program, &plan, out, inputs, consts) })
+}
+
+/// Whether every step of the program has a kernel for the compute type.
+pub fn supports(program: &Program, compute: DType) -> bool {
+    dispatch!(compute compute, T => program.steps.iter().all(|s| T::kernel(s.operation).is_some()))
+}
+
+/// The iteration space after dropping size-1 dimensions, merging and sorting by stride; innermost first.
+struct Plan {
+    sizes: SmallVec<[usize; 5]>,
+    /// For each operand (output first) its strides in the plan's dimensions.
+    strides: SmallVec<[SmallVec<[isize; 5]>; 4]>,
+}
+
+impl Plan {
+    fn new(sizes: &[i64], out: &Operand, inputs: &[Operand]) -> Plan {
+        let operands: SmallVec<[&Operand; 4]> = std::iter::once(out).chain(inputs).collect();
+        let mut dims: SmallVec<[usize; 5]> = (0..sizes.len()).filter(|&d| sizes[d] != 1).collect();
+        // The output's smallest stride goes innermost; ties keep the later dimension inside.
+        let out_order = |d: usize| {
+            let s = out.strides[d].unsigned_abs();
+            if s == 0 { inputs.iter().map(|i| i.strides[d].unsigned_abs()).max().unwrap_or(0) } else { s }
+        };
+        let sorted = dims.windows(2).all(|w| out_order(w[0]) >= out_order(w[1]));
+        dims.reverse();
+        if !sorted {
+            dims.sort_by_key(|&d| out_order(d));
+        }
+        let mut plan =
+            Plan { sizes: SmallVec::new(), strides: operands.iter().map(|_| SmallVec::new()).collect() };
+        for d in dims {
+            let size = sizes[d] as usize;
+            let merges = match plan.sizes.last() {
+                None => false,
+                Some(&inner) => operands
+                    .iter()
+                    .zip(&plan.strides)
+                    .all(|(o, s)| s[s.len() - 1].wrapping_mul(inner as isize) == o.strides[d] as isize),
+            };
+            if merges {
+                let last = plan.sizes.len() - 1;
+                plan.sizes[last] *= size;
+            } else {
+                plan.sizes.push(size);
+                for (o, s) in operands.iter().zip(plan.strides.iter_mut()) {
+                    s.push(o.strides[d] as isize);
+                }
+            }
+        }
+        if plan.sizes.is_empty() {
+            plan.sizes.push(1);
+            plan.strides.iter_mut().for_each(|s| s.push(0));
+        }
+        plan
+    }
+}
+
+unsafe fn run_typed<T: Compute>(
+    program: &Program,
+    plan: &Plan,
+    out: &Operand,
+    inputs: &[Operand],
+    consts: &[Scalar],
+) -> Result<()> {
+    let mut kernels: SmallVec<[Kernel<T>; 4]> = SmallVec::new();
+    for step in &program.steps {
+        match T::kernel(step.operation) {
+            Some(kernel) => kernels.push(kernel),
+            None => bail!("{:?} has no kernel for {}", step.operation, T::DTYPE),
+        }
+    }
+    let inner = plan.sizes[0];
+    let width = inner.min(TILE);
+    let (n_in, n_const) = (inputs.len(), program.consts);
+    let slots = n_in + n_const + program.registers + 1;
+    if width <= 16 && slots * width <= 96 {
+        let mut scratch = [const { MaybeUninit::<T>::uninit() }; 96];
+        // SAFETY: passed on from the caller; the scratch holds `slots` tiles of `width`.
+        unsafe {
+            run_tiles(program, plan, out, inputs, consts, &kernels, scratch.as_mut_ptr().cast(), width)
+        };
+        return Ok(());
+    }
+    let mut scratch: Vec<MaybeUninit<T>> = Vec::with_capacity(slots * width);
+    // SAFETY: as above, with room reserved for all tiles.
+    unsafe { run_tiles(program, plan, out, inputs, consts, &kernels, scratch.as_mut_ptr().cast(), width) };
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments)]
+unsafe fn run_tiles<T: Compute>(
+    program: &Program,
+    plan: &Plan,
+    out: &Operand,
+    inputs: &[Operand],
+    consts: &[Scalar],
+    kernels: &[Kernel<T>],
+    scratch: *mut T,
+    width: usize,
+) {
+    let n_in = inputs.len();
+    let n_const = program.consts;
+    let tile = |slot: usize| unsafe { scratch.add(slot * width) };
+    let (const_base, reg_base, out_slot) = (n_in, n_in + n_const, n_in + n_const + program.registers);
+    for (i, value) in consts.iter().enumerate().take(n_const) {
+        let v = T::from_scalar(*value);
+        // SAFETY: constant tiles lie in the scratch.
+        unsafe { std::slice::from_raw_parts_mut(tile(const_base + i).cast::<MaybeUninit<T>>(), width) }
+            .fill(MaybeUninit::new(v));
+    }
+    let inner = plan.sizes[0];
+    let out_stride = plan.strides[0][0];
+    // The last step may write to the output itself, unless the output is also read: then through a tile, so
+    // that slices never alias.
+    let aliased = inputs.iter().any(|i| i.pointer == out.pointer);
+    let direct_out = out.dtype == T::DTYPE && (out_stride == 1 || inner == 1) && !aliased;
+    let result_step = match program.result {
+        Source::Register(r) => program.steps.iter().rposition(|s| s.to == r),
+        _ => None,
+    };
+    // Inputs that do not move along the inner dimension are loaded once for each row.
+    let mut index: SmallVec<[usize; 5]> = SmallVec::from_elem(0, plan.sizes.len());
+    loop {
+        let offset = |operand: usize| -> isize {
+            index.iter().zip(&plan.strides[operand]).skip(1).map(|(&i, &s)| i as isize * s).sum()
+        };
+        let mut row: SmallVec<[*mut u8; 4]> = SmallVec::new();
+        for (i, o) in std::iter::once(out).chain(inputs).enumerate() {
+            row.push(o.pointer.wrapping_offset(offset(i) * o.dtype.size() as isize));
+        }
+        let mut start = 0;
+        while start < inner {
+            let n = (inner - start).min(width);
+            let at = |i: usize, o: &Operand| {
+                row[i].wrapping_offset(start as isize * plan.strides[i][0] * o.dtype.size() as isize)
+            };
+            let mut source: SmallVec<[*const T; 4]> = SmallVec::new();
+            for (i, input) in inputs.iter().enumerate() {
+                let stride = plan.strides[i + 1][0];
+                let pointer = at(i + 1, input);
+                if input.dtype == T::DTYPE && (stride == 1 || n == 1) {
+                    source.push(pointer.cast());
+                } else {
+                    if stride != 0 || start == 0 {
+                        // SAFETY: the caller vouches for the operand; the tile has `width >= n` elements.
+                        unsafe { load(pointer, input.dtype, stride, tile(i), n) };
+                    }
+                    source.push(tile(i));
+                }
+            }
+            let out_pointer = at(0, out);
+            let locate = |s: Source| match s {
+                Source::Input(i) => source[i as usize],
+                Source::Const(i) => tile(const_base + i as usize) as *const T,
+                Source::Register(i) => tile(reg_base + i as usize) as *const T,
+            };
+            for (i, (step, kernel)) in program.steps.iter().zip(kernels).enumerate() {
+                let to = if Some(i) == result_step {
+                    if direct_out { out_pointer.cast::<T>() } else { tile(out_slot) }
+                } else {
+                    tile(reg_base + step.to as usize)
+                };
+                // SAFETY: operands are valid for n elements; `to` is a tile of its own (the compiler of
+                // programs never reuses an operand's register for the result) or the unaliased output.
+                unsafe {
+                    let slice = |s: Source| std::slice::from_raw_parts(locate(s), n);
+                    let to = std::slice::from_raw_parts_mut(to, n);
+                    match *kernel {
+                        Kernel::Unary(f) => f(slice(step.args[0]), to),
+                        Kernel::Binary(f) => f(slice(step.args[0]), slice(step.args[1]), to),
+                        Kernel::Ternary(f) => {
+                            f(slice(step.args[0]), slice(step.args[1]), slice(step.args[2]), to)
+                        }
+                    }
+                }
+            }
+            // SAFETY: the output is writable for this row; the tile holds n results.
+            unsafe {
+                match result_step {
+                    Some(_) if direct_out => {}
+                    Some(_) => store(tile(out_slot), out_pointer, out.dtype, out_stride, n),
+                    None => store(locate(program.result), out_pointer, out.dtype, out_stride, n),
+                }
+            }
+            start += n;
+        }
+        // Next row.
+        let mut d = 1;
+        loop {
+            if d == index.len() {
+                return;
+            }
+            index[d] += 1;
+            if index[d] < plan.sizes[d] {
+                break;
+            }
+            index[d] = 0;
+            d += 1;
+        }
+    }
+}
+
+/// Reads `n` elements of any dtype as compute type `T`.
+///
+/// # Safety
+/// `from` must be valid for `n` elements at the stride, `to` for `n` writes.
+pub unsafe fn load<T: Compute>(from: *const u8, dtype: DType, stride: isize, to: *mut T, n: usize) {
+    dispatch!(storage dtype, S => {
+        let from = from.cast::<S>();
+        // SAFETY: as promised by the caller.
+        unsafe {
+            if stride == 0 {
+                let value = <T as Convert<S>>::from_storage(from.read_unaligned());
+                for i in 0..n { to.add(i).write(value) }
+            } else if stride == 1 {
+                for i in 0..n { to.add(i).write(<T as Convert<S>>::from_storage(from.add(i).read_unaligned())) }
+            } else {
+                for i in 0..n { to.add(i).write(<T as Convert<S>>::from_storage(from.wrapping_offset(i as isize * stride).read_unaligned())) }
+            }
+        }
+    })
+}
+
+/// Writes `n` results of compute type `T` as any dtype (`bool` as `x != 0`).
+///
+/// # Safety
+/// `to` must be valid for `n` writes at the stride, `from` for `n` reads.
+pub unsafe fn store<T: Compute>(from: *const T, to: *mut u8, dtype: DType, stride: isize, n: usize) {
+    if dtype == DType::Bool {
+        for i in 0..n {
+            // SAFETY: as promised by the caller.
+            unsafe { to.wrapping_offset(i as isize * stride).write(T::is_true(from.add(i).read()) as u8) }
+        }
+        return;
+    }
+    dispatch!(storage dtype, S => {
+        let to = to.cast::<S>();
+        // SAFETY: as promised by the caller.
+        unsafe {
+            if stride == 1 {
+                for i in 0..n { to.add(i).write_unaligned(<T as Convert<S>>::into_storage(from.add(i).read())) }
+            } else {
+                for i in 0..n { to.wrapping_offset(i as isize * stride).write_unaligned(<T as Convert<S>>::into_storage(from.add(i).read())) }
+            }
+        }
+    })
+}

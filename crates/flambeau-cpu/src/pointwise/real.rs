@@ -1,0 +1,110 @@
+//! Primitives on `f32` and `f64`.
+
+use super::Prim;
+use super::kernels::{Kernel, binary, unary};
+
+macro_rules! real_kernels {
+    ($name:ident, $t:ident) => {
+        pub(super) fn $name(p: Prim) -> Option<Kernel<$t>> {
+            use Prim::*;
+            const ZERO: $t = 0.0;
+            let flag = |b: bool| if b { 1.0 as $t } else { ZERO };
+            let _ = flag;
+            Some(match p {
+                Neg => unary!($t, |a: $t| -a),
+                Abs => unary!($t, |a: $t| a.abs()),
+                Sgn => unary!($t, |a: $t| ((a > 0.0) as i32 - (a < 0.0) as i32) as $t),
+                Exp => unary!($t, |a: $t| a.exp()),
+                Exp2 => unary!($t, |a: $t| a.exp2()),
+                Expm1 => unary!($t, |a: $t| a.exp_m1()),
+                Log => unary!($t, |a: $t| a.ln()),
+                Log2 => unary!($t, |a: $t| a.log2()),
+                Log10 => unary!($t, |a: $t| a.log10()),
+                Log1p => unary!($t, |a: $t| a.ln_1p()),
+                Sqrt => unary!($t, |a: $t| a.sqrt()),
+                Rsqrt => unary!($t, |a: $t| 1.0 / a.sqrt()),
+                Reciprocal => unary!($t, |a: $t| 1.0 / a),
+                Sin => unary!($t, |a: $t| a.sin()),
+                Cos => unary!($t, |a: $t| a.cos()),
+                Tan => unary!($t, |a: $t| a.tan()),
+                Asin => unary!($t, |a: $t| a.asin()),
+                Acos => unary!($t, |a: $t| a.acos()),
+                Atan => unary!($t, |a: $t| a.atan()),
+                Sinh => unary!($t, |a: $t| a.sinh()),
+                Cosh => unary!($t, |a: $t| a.cosh()),
+                Tanh => unary!($t, |a: $t| a.tanh()),
+                Asinh => unary!($t, |a: $t| (a as f64).asinh() as $t),
+                Acosh => unary!($t, |a: $t| (a as f64).acosh() as $t),
+                Atanh => unary!($t, |a: $t| (a as f64).atanh() as $t),
+                Sigmoid => unary!($t, |a: $t| 1.0 / (1.0 + (-a).exp())),
+                Floor => unary!($t, |a: $t| a.floor()),
+                Ceil => unary!($t, |a: $t| a.ceil()),
+                Round => unary!($t, |a: $t| a.round_ties_even()),
+                Trunc => unary!($t, |a: $t| a.trunc()),
+                Conj | Real => unary!($t, |a: $t| a),
+                Imag => unary!($t, |_: $t| 0.0),
+                Angle => unary!($t, |a: $t| if a.is_nan() {
+                    a
+                } else if a < 0.0 {
+                    std::f64::consts::PI as $t
+                } else {
+                    0.0
+                }),
+                Isnan => unary!($t, |a: $t| a.is_nan() as i32 as $t),
+                Isinf => unary!($t, |a: $t| a.is_infinite() as i32 as $t),
+                Isfinite => unary!($t, |a: $t| a.is_finite() as i32 as $t),
+                Signbit => unary!($t, |a: $t| a.is_sign_negative() as i32 as $t),
+                Not => unary!($t, |a: $t| (a == 0.0) as i32 as $t),
+                Add => binary!($t, |a: $t, b: $t| a + b),
+                Sub => binary!($t, |a: $t, b: $t| a - b),
+                Mul => binary!($t, |a: $t, b: $t| a * b),
+                Div => binary!($t, |a: $t, b: $t| a / b),
+                Pow => binary!($t, |a: $t, b: $t| a.powf(b)),
+                Atan2 => binary!($t, |a: $t, b: $t| a.atan2(b)),
+                Fmod => binary!($t, |a: $t, b: $t| a % b),
+                Remainder => binary!($t, |a: $t, b: $t| {
+                    let r = a % b;
+                    if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }
+                }),
+                FloorDiv => binary!($t, |a: $t, b: $t| {
+                    // As Python's: the quotient of what the remainder leaves, rounded to the nearest integer below.
+                    if b == 0.0 {
+                        return a / b;
+                    }
+                    let r = a % b;
+                    let mut q = (a - r) / b;
+                    if r != 0.0 && (b < 0.0) != (r < 0.0) {
+                        q -= 1.0;
+                    }
+                    if q != 0.0 {
+                        let floor = q.floor();
+                        if q - floor > 0.5 { floor + 1.0 } else { floor }
+                    } else {
+                        ZERO.copysign(a / b)
+                    }
+                }),
+                Max => binary!($t, |a: $t, b: $t| if a.is_nan() || a > b { a } else { b }),
+                Min => binary!($t, |a: $t, b: $t| if a.is_nan() || a < b { a } else { b }),
+                Fmax => binary!($t, |a: $t, b: $t| a.max(b)),
+                Fmin => binary!($t, |a: $t, b: $t| a.min(b)),
+                Lt => binary!($t, |a: $t, b: $t| (a < b) as i32 as $t),
+                Le => binary!($t, |a: $t, b: $t| (a <= b) as i32 as $t),
+                Gt => binary!($t, |a: $t, b: $t| (a > b) as i32 as $t),
+                Ge => binary!($t, |a: $t, b: $t| (a >= b) as i32 as $t),
+                Eq => binary!($t, |a: $t, b: $t| (a == b) as i32 as $t),
+                Ne => binary!($t, |a: $t, b: $t| (a != b) as i32 as $t),
+                And => binary!($t, |a: $t, b: $t| (a != 0.0 && b != 0.0) as i32 as $t),
+                Or => binary!($t, |a: $t, b: $t| (a != 0.0 || b != 0.0) as i32 as $t),
+                Xor => binary!($t, |a: $t, b: $t| ((a != 0.0) != (b != 0.0)) as i32 as $t),
+                Hypot => binary!($t, |a: $t, b: $t| a.hypot(b)),
+                Copysign => binary!($t, |a: $t, b: $t| a.copysign(b)),
+                // One operand shifted by powers of two, as PyTorch's float overload does.
+                Shl => binary!($t, |a: $t, b: $t| a * b.exp2()),
+                Shr => binary!($t, |a: $t, b: $t| a / b.exp2()),
+                other => return super::special::kernel(other),
+            })
+        }
+    };
+}
+real_kernels!(kernel_f32, f32);
+real_kernels!(kernel_f64, f64);

@@ -1,0 +1,119 @@
+//! Reverse-mode differentiation: nodes recorded by operators, and the engine that runs them.
+
+mod engine;
+mod mode;
+mod node;
+mod record;
+#[cfg(test)]
+mod tests;
+pub(crate) mod view;
+
+pub use engine::{BackwardOptions, run_backward};
+pub use mode::{
+    GradMode, InferenceMode, anomaly_check_nan, anomaly_enabled, grad_enabled, inference_enabled,
+    set_anomaly, set_grad_enabled, set_inference_enabled,
+};
+pub use node::{
+    Backward, Context, Edge, Grads, Hook, HookId, Node, OutputMeta, PostHook, SavedHooks, SavedTensor,
+    pop_saved_hooks, push_saved_hooks,
+};
+pub use record::{
+    Save, check_inplace, needs_grad, rebase_history, record, record_inplace, record_node, set_history,
+};
+pub use view::{Creation, ViewMeta, as_view, view_of};
+
+use crate::Tensor;
+use flambeau_core::Result;
+use node::Body;
+use std::sync::{Arc, Weak};
+
+/// What a tensor knows about differentiation, beside whether it requires it.
+#[derive(Default)]
+pub struct AutogradMeta {
+    pub grad: Option<Tensor>,
+    pub grad_fn: Option<Arc<Node>>,
+    pub output_nr: u32,
+    pub accumulator: Weak<Node>,
+    pub hooks: Vec<(HookId, Hook)>,
+    pub post_accumulate: Vec<(HookId, PostHook)>,
+    pub retains_grad: bool,
+    pub view: Option<ViewMeta>,
+}
+
+/// The node that adds to the gradient of a leaf; made on first use, shared while anything refers to it.
+pub fn accumulator(leaf: &Tensor) -> Arc<Node> {
+    leaf.meta_mut(|m| {
+        if let Some(node) = m.accumulator.upgrade() {
+            return node;
+        }
+        let (sizes, dtype) = leaf.with_array(|a| (a.sizes.clone(), a.dtype));
+        let node = Arc::new(Node::new(
+            "torch::autograd::AccumulateGrad".into(),
+            Default::default(),
+            smallvec::smallvec![OutputMeta { sizes, dtype }],
+            Body::Accumulate(leaf.clone()),
+            // Accumulators run as early as they can.
+            u64::MAX,
+        ));
+        m.accumulator = Arc::downgrade(&node);
+        node
+    })
+}
+
+/// Registers a function that sees, and may replace, the gradient of a tensor.
+pub fn register_hook(tensor: &Tensor, hook: Hook) -> Result<HookId> {
+    if !tensor.requires_grad() {
+        flambeau_core::bail!("cannot register a hook on a tensor that doesn't require gradient");
+    }
+    let id = HookId::next();
+    match tensor.grad_fn() {
+        Some(node) => node.add_tensor_hook(tensor.output_nr(), id, hook),
+        None => tensor.meta_mut(|m| m.hooks.push((id, hook))),
+    }
+    Ok(id)
+}
+
+/// Registers a function called after a leaf's gradient has been accumulated.
+pub fn register_post_accumulate_hook(tensor: &Tensor, hook: PostHook) -> Result<HookId> {
+    if !tensor.requires_grad() {
+        flambeau_core::bail!("cannot register a hook on a tensor that doesn't require gradient");
+    }
+    if tensor.grad_fn().is_some() {
+        flambeau_core::bail!("post accumulate grad hooks cannot be registered on non-leaf tensors");
+    }
+    let id = HookId::next();
+    tensor.meta_mut(|m| m.post_accumulate.push((id, hook)));
+    Ok(id)
+}
+
+/// Removes a hook registered on the tensor or on its node.
+pub fn remove_hook(tensor: &Tensor, id: HookId) {
+    if let Some(node) = tensor.grad_fn() {
+        node.remove_hook(id);
+    }
+    if tensor.has_meta() {
+        tensor.meta_mut(|m| {
+            m.hooks.retain(|(i, _)| *i != id);
+            m.post_accumulate.retain(|(i, _)| *i != id);
+        });
+    }
+}
+
+/// Keeps the gradient of a tensor that is not a leaf.
+pub fn retain_grad(tensor: &Tensor) -> Result<()> {
+    if !tensor.requires_grad() {
+        flambeau_core::bail!("can't retain_grad on Tensor that has requires_grad=False");
+    }
+    let Some(node) = tensor.grad_fn() else { return Ok(()) };
+    if tensor.meta(|m| m.retains_grad).unwrap_or(false) {
+        return Ok(());
+    }
+    tensor.meta_mut(|m| m.retains_grad = true);
+    node.add_retain_grad(tensor.output_nr(), tensor.downgrade());
+    Ok(())
+}
+
+/// Whether `retain_grad` was called on it.
+pub fn retains_grad(tensor: &Tensor) -> bool {
+    tensor.meta(|m| m.retains_grad).unwrap_or(false)
+}

@@ -1,0 +1,230 @@
+//! Views and their history: an in-place change of a view is seen by its base and by its sister views.
+
+use super::node::{Body, next_sequence};
+use super::record::node_with_edges;
+use super::{Context, Grads, Node, OutputMeta, grad_enabled};
+use crate::Tensor;
+use flambeau_core::{Array, Dims, Result, bail};
+use smallvec::smallvec;
+use std::sync::Arc;
+
+/// How a view came about, which decides whether it may be changed in place while recording.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Creation {
+    Default,
+    /// One of several outputs (`unbind`, `split`, `chunk`).
+    Multiple,
+    /// Made without recording.
+    NoGrad,
+    Inference,
+    /// Returned by a custom function.
+    Custom,
+}
+
+/// What a view knows of its base.
+#[derive(Clone, Debug)]
+pub struct ViewMeta {
+    pub base: Tensor,
+    pub creation: Creation,
+    /// The version at which the view's own `grad_fn` was made.
+    pub(crate) version: u64,
+    /// Whether gradients pass between base and view (`detach` does not track).
+    pub tracks: bool,
+}
+
+/// A tensor over `array` (which shares the storage of `source`) that is a view of it, without history yet.
+pub fn as_view(source: &Tensor, array: Array, creation: Creation) -> Tensor {
+    let out = source.alias_as(array);
+    let creation = if super::inference_enabled() {
+        Creation::Inference
+    } else if !grad_enabled() {
+        if creation == Creation::Multiple { creation } else { Creation::NoGrad }
+    } else {
+        creation
+    };
+    let (base, creation) = match source.view_meta() {
+        Some(v) if v.tracks => (v.base, if v.creation == Creation::Default { creation } else { v.creation }),
+        _ => (source.clone(), creation),
+    };
+    let version = out.version();
+    let tracks = out.dtype().is_differentiable() && source.dtype().is_differentiable();
+    out.meta_mut(|m| m.view = Some(ViewMeta { base, creation, version, tracks }));
+    out
+}
+
+/// The usual view operator: another geometry over the same elements, with a backward formula.
+/// `backward` maps the gradient of the view to that of `source`.
+pub fn view_of<F>(
+    source: &Tensor,
+    name: &'static str,
+    sizes: Dims,
+    strides: Dims,
+    offset: i64,
+    backward: F,
+) -> Result<Tensor>
+where
+    F: Fn(&Context, &Tensor) -> Result<Tensor> + Send + Sync + 'static,
+{
+    let (storage, dtype) = source.with_array(|a| (a.storage.clone(), a.dtype));
+    let out = as_view(source, Array { storage, dtype, sizes, strides, offset }, Creation::Default);
+    super::record(&[&out], name, &[source], &[], move |ctx| match ctx.grad(0) {
+        Some(grad) => Ok(smallvec![Some(backward(ctx, grad)?)]),
+        None => Ok(smallvec![None]),
+    })?;
+    Ok(out)
+}
+
+/// The history of a tensor; for a view whose base was changed in place since, made anew.
+pub(crate) fn grad_fn(tensor: &Tensor) -> Option<Arc<Node>> {
+    let (node, view) = tensor.meta(|m| (m.grad_fn.clone(), m.view.clone()))?;
+    let Some(view) = view else { return node };
+    if !view.tracks {
+        return node;
+    }
+    let version = tensor.version();
+    if version == view.version || (node.is_none() && !view.base.requires_grad()) {
+        return node;
+    }
+    // The base's history now contains the change; the view is a window on the base.
+    let (array, base_array) = (tensor.array(), view.base.array());
+    let backward = as_strided_backward(
+        base_array.sizes.clone(),
+        base_array.strides.clone(),
+        base_array.offset,
+        array.sizes.clone(),
+        array.strides.clone(),
+        array.offset,
+    );
+    let fresh = Arc::new(Node::new(
+        "AsStridedBackward0".into(),
+        smallvec![view.base.gradient_edge()],
+        smallvec![OutputMeta { sizes: array.sizes.clone(), dtype: array.dtype }],
+        Body::Apply(Box::new(backward)),
+        next_sequence(),
+    ));
+    tensor.meta_mut(|m| {
+        m.grad_fn = Some(fresh.clone());
+        m.output_nr = 0;
+        if let Some(v) = m.view.as_mut() {
+            v.version = version;
+        }
+    });
+    Some(fresh)
+}
+
+fn as_strided_backward(
+    base_sizes: Dims,
+    base_strides: Dims,
+    base_offset: i64,
+    sizes: Dims,
+    strides: Dims,
+    offset: i64,
+) -> impl Fn(&Context) -> Result<Grads> + Send + Sync + 'static {
+    move |ctx| {
+        let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
+        let out = crate::ops::shape::as_strided_backward(
+            grad,
+            (&base_sizes, &base_strides, base_offset),
+            (&sizes, &strides, offset),
+        )?;
+        Ok(smallvec![Some(out)])
+    }
+}
+
+/// Whether a view may be changed in place while recording.
+pub(crate) fn check_inplace(tensor: &Tensor, view: &ViewMeta) -> Result<()> {
+    if !view.tracks {
+        return Ok(());
+    }
+    if view.base.leaf_requires_grad() && view.base.is_leaf() {
+        bail!("a view of a leaf Variable that requires grad is being used in an in-place operation.");
+    }
+    let (what, advice) = match view.creation {
+        Creation::Default => return Ok(()),
+        Creation::NoGrad | Creation::Inference
+            if tensor.grad_fn().is_none() && !view.base.requires_grad() =>
+        {
+            return Ok(());
+        }
+        Creation::Multiple => (
+            "is a view and is being modified inplace. This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace.",
+            " You should replace the inplace operation by an out-of-place one.",
+        ),
+        Creation::NoGrad => (
+            "is a view and is being modified inplace. This view was created in no_grad mode and is being modified inplace with grad mode enabled.",
+            " Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked).",
+        ),
+        Creation::Inference => (
+            "is a view and is being modified inplace. This view was created in inference mode and is being modified inplace in normal mode.",
+            " Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside the inference_mode block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked).",
+        ),
+        Creation::Custom => (
+            "is a view and is being modified inplace. This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect gradients.",
+            " This behavior is forbidden. You can fix this by cloning the output of the custom Function.",
+        ),
+    };
+    let who = match tensor.grad_fn() {
+        Some(f) => format!("Output {} of {} ", tensor.output_nr(), f.name()),
+        None => "A view was created in no_grad mode: it ".to_string(),
+    };
+    bail!("{who}{what}{advice}")
+}
+
+/// After an in-place change of a view by `node`: the base gets a node that applies `node` to the window,
+/// and the view's own history is made anew when next asked for.
+pub(crate) fn rebase(tensor: &Tensor, view: &ViewMeta, node: Arc<Node>) -> Result<()> {
+    if !view.tracks {
+        tensor.meta_mut(|m| {
+            m.grad_fn = Some(node);
+            m.output_nr = 0;
+        });
+        return Ok(());
+    }
+    let base = &view.base;
+    let (b, v) = base.with_array(|b| tensor.with_array(|v| (b.clone(), v.clone())));
+    let inner = node.clone();
+    // Edges: the base's own history first, then those of the in-place node but its first, which is the window.
+    let mut edges: smallvec::SmallVec<[Option<super::Edge>; 2]> = smallvec![base.gradient_edge()];
+    edges.extend(node.next_edges().iter().skip(1).cloned());
+    let backward = move |ctx: &Context| -> Result<Grads> {
+        let mut out: Grads = smallvec![None; inner.next_edges().len().max(1)];
+        let Some(grad) = ctx.grad(0) else { return Ok(out) };
+        // A dense copy of the base's gradient whose window is handed to the in-place node.
+        let whole = crate::ops::shape::clone_with_geometry(grad, &b.sizes, &b.strides)?;
+        let window = crate::ops::shape::as_strided_window(&whole, &v.sizes, &v.strides, v.offset - b.offset)?;
+        let window = crate::ops::shape::clone_dense(&window)?;
+        let needs: smallvec::SmallVec<[bool; 4]> =
+            (0..inner.next_edges().len()).map(|i| if i == 0 { true } else { ctx.needs(i) }).collect();
+        let outputs = [Some(window)];
+        let grads = super::engine::call_node(&inner, &outputs, &needs)?;
+        for (i, g) in grads.into_iter().enumerate() {
+            if i == 0 {
+                out[0] = Some(crate::ops::shape::replace_window(
+                    &whole,
+                    &v.sizes,
+                    &v.strides,
+                    v.offset - b.offset,
+                    g.as_ref(),
+                )?);
+            } else if i < out.len() {
+                out[i] = g;
+            }
+        }
+        Ok(out)
+    };
+    let copy = node_with_edges(&[base], "CopySlices".into(), edges, &[], Box::new(backward))?;
+    base.meta_mut(|m| {
+        m.grad_fn = Some(copy);
+        m.output_nr = 0;
+    });
+    // Forces the view to regenerate its history.
+    tensor.meta_mut(|m| {
+        m.grad_fn = None;
+        if let Some(v) = m.view.as_mut() {
+            v.version = u64::MAX;
+            // From now on it is an ordinary window on a base with history.
+            v.creation = Creation::Default;
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! Process-wide settings: default dtype and device, warnings.
+
+use flambeau_core::{DType, Device, DeviceType};
+use parking_lot::RwLock;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+static DEFAULT_DTYPE: AtomicU8 = AtomicU8::new(DType::Float32 as u8);
+static DEFAULT_DEVICE: RwLock<Device> = RwLock::new(Device { kind: DeviceType::Cpu, index: None });
+
+/// The dtype of tensors made of Python floats.
+pub fn default_dtype() -> DType {
+    let code = DEFAULT_DTYPE.load(Ordering::Relaxed);
+    DType::ALL[code as usize]
+}
+/// Sets the default dtype, which must be a real floating-point type.
+pub fn set_default_dtype(dtype: DType) -> flambeau_core::Result<()> {
+    if !dtype.is_floating_point() {
+        flambeau_core::bail!(Type, "only floating-point types are supported as the default type");
+    }
+    DEFAULT_DTYPE.store(dtype as u8, Ordering::Relaxed);
+    Ok(())
+}
+/// Where factories put tensors.
+pub fn default_device() -> Device {
+    *DEFAULT_DEVICE.read()
+}
+pub fn set_default_device(device: Device) {
+    *DEFAULT_DEVICE.write() = device;
+}
+
+/// Receives warnings; the Python package turns them into `UserWarning`s.
+pub static WARN: OnceLock<fn(&str)> = OnceLock::new();
+
+/// Gives a warning to whoever listens, else to standard error.
+pub fn warn(message: &str) {
+    match WARN.get() {
+        Some(f) => f(message),
+        None => eprintln!("Warning: {message}"),
+    }
+}

@@ -1,0 +1,149 @@
+//! Tensors from nothing: sizes, fill values, data.
+
+use crate::Tensor;
+use crate::schema::TensorOptions;
+use flambeau_core::{Array, Device, Element, Init, Layout, Result, Scalar, bail};
+
+/// Checks the options that every factory takes, and gives dtype and device.
+pub fn resolve(
+    options: &TensorOptions,
+    dtype: Option<flambeau_core::DType>,
+) -> Result<(flambeau_core::DType, Device)> {
+    if let Some(layout) = options.layout
+        && layout != Layout::Strided
+    {
+        bail!(NotImplemented, "only the strided layout is supported, got {layout:?}");
+    }
+    let device = options.device.unwrap_or_else(crate::default_device);
+    device.check_available()?;
+    let dtype = options.dtype.or(dtype).unwrap_or_else(crate::default_dtype);
+    if options.requires_grad && !dtype.is_differentiable() {
+        bail!("Only Tensors of floating point and complex dtype can require gradients");
+    }
+    Ok((dtype, device))
+}
+
+fn finish(out: Tensor, options: &TensorOptions) -> Result<Tensor> {
+    if options.requires_grad {
+        out.set_requires_grad(true)?;
+    }
+    Ok(out)
+}
+
+/// `torch.zeros`
+pub fn zeros(size: &[i64], options: &TensorOptions) -> Result<Tensor> {
+    let (dtype, device) = resolve(options, None)?;
+    finish(Tensor::zeros_raw(size, dtype, device)?, options)
+}
+
+/// `torch.ones`
+pub fn ones(size: &[i64], options: &TensorOptions) -> Result<Tensor> {
+    full_as(size, Scalar::Int(1), resolve(options, None)?.0, options)
+}
+
+/// `torch.full`; the dtype follows the value unless given.
+pub fn full(size: &[i64], fill_value: Scalar, options: &TensorOptions) -> Result<Tensor> {
+    let dtype = options.dtype.unwrap_or(fill_value.dtype(crate::default_dtype()));
+    full_as(size, fill_value, dtype, options)
+}
+
+fn full_as(
+    size: &[i64],
+    value: Scalar,
+    dtype: flambeau_core::DType,
+    options: &TensorOptions,
+) -> Result<Tensor> {
+    let (dtype, device) = resolve(options, Some(dtype))?;
+    if value.is_complex() && !dtype.is_complex() {
+        value.check_fits(dtype)?;
+    }
+    let out = Tensor::empty_raw(size, dtype, device)?;
+    fill_data(&out, value)?;
+    finish(out, options)
+}
+
+/// `torch.empty`. Memory is zeroed: uninitialised bytes of another tensor are never shown.
+pub fn empty(size: &[i64], options: &TensorOptions) -> Result<Tensor> {
+    zeros(size, options)
+}
+
+/// Writes one value to every element; nothing is recorded and no version bumped.
+pub fn fill_data(t: &Tensor, value: Scalar) -> Result<()> {
+    let a = t.array();
+    if a.device().is_meta() || a.numel() == 0 {
+        return Ok(());
+    }
+    let one = scalar_array(value, a.dtype)?;
+    let source = flambeau_cpu::pointwise::Operand {
+        pointer: one.data_ptr(),
+        dtype: one.dtype,
+        strides: smallvec::SmallVec::from_elem(0, a.dim()),
+    };
+    // SAFETY: the array lies within its storage; the source is a fresh element.
+    unsafe { flambeau_cpu::copy::copy(&crate::ops::operand(&a), &source, &a.sizes) }
+}
+
+/// A zero-dim array of a number.
+pub fn scalar_array(value: Scalar, dtype: flambeau_core::DType) -> Result<Array> {
+    let a = Array::empty(&[], dtype, Device::CPU, Init::Uninit)?;
+    flambeau_core::dispatch!(storage dtype, T => {
+        let v: T = flambeau_core::Number::from_scalar(if dtype == flambeau_core::DType::Bool { Scalar::Int(value.to_bool() as i64) } else { value });
+        // SAFETY: a fresh array of one element of this type.
+        unsafe { a.data_ptr().cast::<T>().write(v) }
+    });
+    Ok(a)
+}
+
+/// A zero-dim tensor of a number.
+pub fn scalar_tensor(value: Scalar, dtype: flambeau_core::DType) -> Result<Tensor> {
+    Ok(Tensor::from_array(scalar_array(value, dtype)?))
+}
+
+impl Tensor {
+    /// A row-major tensor of a slice's elements.
+    ///
+    /// ```
+    /// let t = flambeau::Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2]).unwrap();
+    /// assert_eq!(t.sizes()[..], [2, 2]);
+    /// ```
+    pub fn from_slice<T: Element>(data: &[T], sizes: &[i64]) -> Result<Tensor> {
+        let a = Array::empty(sizes, T::DTYPE, Device::CPU, Init::Uninit)?;
+        if a.numel() != data.len() {
+            bail!("shape {} is invalid for input of size {}", flambeau_core::show(sizes), data.len());
+        }
+        // SAFETY: a fresh array of exactly these elements.
+        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), a.data_ptr().cast::<T>(), data.len()) };
+        Ok(Tensor::from_array(a))
+    }
+    /// The elements in row-major order, converted.
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        if self.is_meta() {
+            bail!(NotImplemented, "Cannot copy out of meta tensor; no data!");
+        }
+        let t =
+            crate::ops::shape::clone_dense(&crate::ops::shape::to_dtype(&self.alias(), T::DTYPE)?)?.array();
+        let n = t.numel();
+        let mut out: Vec<T> = vec![T::default(); n];
+        // SAFETY: a dense array of n elements of this type.
+        unsafe { std::ptr::copy_nonoverlapping(t.data_ptr().cast::<T>(), out.as_mut_ptr(), n) };
+        Ok(out)
+    }
+    /// The value of a tensor of one element.
+    pub fn item(&self) -> Result<Scalar> {
+        let a = self.array();
+        if a.numel() != 1 {
+            bail!("a Tensor with {} elements cannot be converted to Scalar", a.numel());
+        }
+        if a.device().is_meta() {
+            bail!("Tensor.item() cannot be called on meta tensors");
+        }
+        if a.dtype == flambeau_core::DType::Bool {
+            // SAFETY: one element in bounds.
+            return Ok(Scalar::Bool(unsafe { a.data_ptr().read() } != 0));
+        }
+        // SAFETY: one element in bounds; foreign memory may be unaligned.
+        Ok(
+            flambeau_core::dispatch!(storage a.dtype, T => flambeau_core::Number::to_scalar(unsafe { a.data_ptr().cast::<T>().read_unaligned() })),
+        )
+    }
+}

@@ -1,0 +1,13 @@
+//! The operators. Pointwise ones are generated from their declarations; every other one is a function here:
+//! its checks, its kernel call, and its gradient in terms of differentiable operators.
+
+pub mod creation;
+pub mod index;
+pub mod reduce;
+pub mod shape;
+mod support;
+
+pub use support::{
+    any_nan, any_zero, check_castable, check_writable, common_device, convert_grad, deliver, grad_add,
+    grad_add_, operand, prepare_out, scale, sum_to_size,
+};

@@ -1,0 +1,315 @@
+//! What operators share: delivery to `out=` and in place, device and cast checks, sums of gradients.
+
+use crate::autograd::{self, grad_enabled};
+use crate::schema::{Arg, Call, Ret, Target};
+use crate::{Tensor, ops};
+use flambeau_core::{Array, DType, Device, Dims, Result, bail, dispatch, show};
+use flambeau_cpu::pointwise::Operand;
+use smallvec::SmallVec;
+
+/// An array as kernels see it.
+pub fn operand(a: &Array) -> Operand {
+    Operand { pointer: a.data_ptr(), dtype: a.dtype, strides: a.strides.clone() }
+}
+
+/// The device that all tensors are on; zero-dim CPU tensors may join any.
+pub fn common_device(tensors: &[&Tensor]) -> Result<Device> {
+    let mut found: Option<(Device, usize)> = None;
+    for t in tensors {
+        let (device, rank) = t.with_array(|a| (a.device(), a.dim()));
+        match found {
+            None => found = Some((device, rank)),
+            Some((d, _)) if d == device => {}
+            Some((d, 0)) if d.is_cpu() => found = Some((device, rank)),
+            Some(_) if rank == 0 && device.is_cpu() => {}
+            Some((d, _)) => {
+                bail!(
+                    "Expected all tensors to be on the same device, but found at least two devices, {d} and {device}!"
+                )
+            }
+        }
+    }
+    Ok(found.map_or(Device::CPU, |f| f.0))
+}
+
+/// Fails where a result may not be written to a tensor of dtype `to`.
+pub fn check_castable(result: DType, to: DType) -> Result<()> {
+    if !result.can_cast(to) {
+        bail!("result type {} can't be cast to the desired output type {}", result.cpp_name(), to.cpp_name());
+    }
+    Ok(())
+}
+
+/// Fails where writing `out` while reading `inputs` has no defined result.
+pub fn check_writable(out: &Array, inputs: &[Array]) -> Result<()> {
+    if out.sizes.iter().zip(&out.strides).any(|(&size, &stride)| size > 1 && stride == 0) {
+        bail!(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation."
+        );
+    }
+    for input in inputs {
+        if std::sync::Arc::ptr_eq(&input.storage, &out.storage)
+            && out.overlaps(input)
+            && !out.same_view(input)
+            && (!interleaved(out, input))
+        {
+            bail!(
+                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether two views walk their common memory in steps that never meet.
+fn interleaved(a: &Array, b: &Array) -> bool {
+    let gcd = |x: i64, y: i64| {
+        let (mut x, mut y) = (x.abs(), y.abs());
+        while y != 0 {
+            (x, y) = (y, x % y);
+        }
+        x
+    };
+    if a.dtype != b.dtype {
+        return false;
+    }
+    let mut step = 0;
+    for view in [a, b] {
+        for (&size, &stride) in view.sizes.iter().zip(&view.strides) {
+            if size > 1 {
+                step = gcd(step, stride);
+            }
+        }
+    }
+    step > 1 && (a.offset - b.offset) % step != 0
+}
+
+/// Makes `out` ready for a result of the given sizes: resizes it if it has another shape.
+pub fn prepare_out(out: &Tensor, sizes: &[i64], inputs: &[Array]) -> Result<()> {
+    let current = out.array();
+    if current.sizes[..] == *sizes {
+        return Ok(());
+    }
+    if current.numel() != 0 {
+        crate::warn(&format!(
+            "An output with one or more elements was resized since it had shape {}, which does not match the required output shape {}. This behavior is deprecated, and in a future PyTorch release outputs will not be resized unless they have zero elements. You can explicitly reuse an out tensor t by resizing it, inplace, to zero elements with t.resize_(0).",
+            show(&current.sizes),
+            show(sizes)
+        ));
+    }
+    let _ = inputs;
+    ops::shape::resize_raw(out, sizes)
+}
+
+/// Runs `compute` and delivers its result as the call asks: fresh, written to the first argument, or to `out=`.
+pub fn deliver(call: &Call, compute: impl Fn(&Call) -> Result<Ret>) -> Result<Ret> {
+    match &call.target {
+        Target::Fresh => compute(call),
+        Target::InPlace => {
+            let target = call.tensor(0)?;
+            inplace(target, call.args, |args| compute(&Call { args, target: Target::Fresh }))
+        }
+        Target::Out(outs) => {
+            for out in outs.iter() {
+                if grad_enabled() && out.requires_grad() {
+                    bail!(
+                        "functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+                    );
+                }
+            }
+            if grad_enabled() && call.args.iter().any(arg_requires_grad) {
+                bail!(
+                    "functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+                );
+            }
+            let result = {
+                let _guard = autograd::GradMode::no_grad();
+                compute(&Call { args: call.args, target: Target::Fresh })?
+            };
+            let results: SmallVec<[Tensor; 4]> = match result {
+                Ret::Tensor(t) => smallvec::smallvec![t],
+                Ret::Tuple(list) => list,
+                Ret::Tensors(list) => list.into(),
+                _ => bail!("the result is no tensor"),
+            };
+            if results.len() != outs.len() {
+                bail!("expected {} out tensors, got {}", results.len(), outs.len());
+            }
+            for (result, out) in results.iter().zip(outs.iter()) {
+                check_castable(result.dtype(), out.dtype())?;
+                if result.device() != out.device() {
+                    bail!(
+                        "Expected all tensors to be on the same device, but found at least two devices, {} and {}!",
+                        out.device(),
+                        result.device()
+                    );
+                }
+            }
+            for (result, out) in results.iter().zip(outs.iter()) {
+                prepare_out(out, &result.sizes(), &[])?;
+                check_writable(&out.array(), &[])?;
+                copy_data(out, result)?;
+                out.bump_version();
+            }
+            Ok(if outs.len() == 1 {
+                Ret::Tensor(outs[0].clone())
+            } else {
+                Ret::Tuple(outs.iter().cloned().collect())
+            })
+        }
+    }
+}
+
+fn arg_requires_grad(arg: &Arg) -> bool {
+    match arg {
+        Arg::Tensor(t) => t.requires_grad(),
+        Arg::Owned(t) => t.requires_grad(),
+        Arg::Tensors(list) => list.iter().any(|t| t.requires_grad()),
+        Arg::OptTensors(list) => list.iter().flatten().any(|t| t.requires_grad()),
+        _ => false,
+    }
+}
+
+/// The in-place form of any operator: computed on the old value, then written over it, taking over the history.
+fn inplace(target: &Tensor, args: &[Arg], compute: impl Fn(&[Arg]) -> Result<Ret>) -> Result<Ret> {
+    let record = grad_enabled() && args.iter().any(arg_requires_grad);
+    autograd::check_inplace(target, record)?;
+    let array = target.array();
+    check_writable(&array, &[])?;
+    let result = if record {
+        // The graph must see the old value, which is about to be overwritten.
+        let old = ops::shape::clone_dense(&target.alias())?;
+        if let Some(edge) = target.gradient_edge() {
+            old.meta_mut(|m| {
+                m.grad_fn = Some(edge.node);
+                m.output_nr = edge.input;
+            });
+        }
+        let mut args: SmallVec<[Arg; 8]> = args.iter().map(reborrow).collect();
+        args[0] = Arg::Tensor(&old);
+        compute(&args)?
+    } else {
+        compute(args)?
+    };
+    let Ret::Tensor(result) = result else { bail!("the operator has no in-place form") };
+    let sizes = result.sizes();
+    if sizes != array.sizes {
+        bail!("output with shape {} doesn't match the broadcast shape {}", show(&array.sizes), show(&sizes));
+    }
+    check_castable(result.dtype(), array.dtype)?;
+    copy_data(target, &result)?;
+    target.bump_version();
+    if record && let Some(node) = result.grad_fn() {
+        autograd::rebase_history(target, node)?;
+    }
+    Ok(Ret::Tensor(target.clone()))
+}
+
+/// The same argument, borrowed.
+pub fn reborrow<'a>(arg: &'a Arg) -> Arg<'a> {
+    match arg {
+        Arg::None => Arg::None,
+        Arg::Tensor(t) => Arg::Tensor(t),
+        Arg::Owned(t) => Arg::Tensor(t),
+        Arg::Tensors(v) => Arg::Tensors(v.clone()),
+        Arg::OptTensors(v) => Arg::OptTensors(v.clone()),
+        Arg::Scalar(s) => Arg::Scalar(*s),
+        Arg::Scalars(s) => Arg::Scalars(s.clone()),
+        Arg::Int(i) => Arg::Int(*i),
+        Arg::Ints(i) => Arg::Ints(i.clone()),
+        Arg::Float(f) => Arg::Float(*f),
+        Arg::Floats(f) => Arg::Floats(f.clone()),
+        Arg::Bool(b) => Arg::Bool(*b),
+        Arg::Bools(b) => Arg::Bools(b.clone()),
+        Arg::Str(s) => Arg::Str(std::borrow::Cow::Borrowed(s)),
+        Arg::DType(d) => Arg::DType(*d),
+        Arg::Device(d) => Arg::Device(*d),
+        Arg::Layout(d) => Arg::Layout(*d),
+        Arg::MemoryFormat(d) => Arg::MemoryFormat(*d),
+        Arg::Generator(g) => Arg::Generator(g),
+    }
+}
+
+/// Writes the elements of `src` (of the same sizes) to `dst`, converting; nothing is recorded.
+pub fn copy_data(dst: &Tensor, src: &Tensor) -> Result<()> {
+    let (d, s) = (dst.array(), src.array());
+    if d.device().is_meta() || s.device().is_meta() || d.numel() == 0 {
+        return Ok(());
+    }
+    let source = Operand {
+        pointer: s.data_ptr(),
+        dtype: s.dtype,
+        strides: crate::pointwise::expanded_strides(&s, &d.sizes),
+    };
+    if d.overlaps(&s) && !d.same_view(&s) {
+        let copy = ops::shape::clone_dense(src)?;
+        return copy_data(dst, &copy);
+    }
+    // SAFETY: arrays lie within their storages; overlapping ones were copied first.
+    unsafe { flambeau_cpu::copy::copy(&operand(&d), &source, &d.sizes) }
+}
+
+/// The sum of two gradients.
+pub fn grad_add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    crate::generated::functions::add(a, b, 1i64.into())
+}
+
+/// Adds to a gradient in place.
+pub fn grad_add_(a: &Tensor, b: &Tensor) -> Result<()> {
+    crate::pointwise::run_(&crate::generated::defs::ADD, &[a, b], &[crate::ParamValue::Scalar(1i64.into())])
+        .map(|_| ())
+}
+
+/// Sums the dimensions that were broadcast from `sizes`; differentiable.
+pub fn sum_to_size(t: &Tensor, sizes: &[i64]) -> Result<Tensor> {
+    let from = t.sizes();
+    if from[..] == *sizes {
+        return Ok(t.clone());
+    }
+    let lead = from.len() - sizes.len();
+    let dims: Dims = (0..from.len())
+        .filter(|&d| d < lead || (sizes[d - lead] == 1 && from[d] != 1))
+        .map(|d| d as i64)
+        .collect();
+    let out = ops::reduce::sum_dim(t, Some(&dims), true, None)?;
+    if lead > 0 { ops::shape::view(&out, sizes) } else { Ok(out) }
+}
+
+/// A gradient in the dtype of the tensor that it belongs to: complex to real takes the real part.
+pub fn convert_grad(grad: &Tensor, dtype: DType) -> Result<Tensor> {
+    ops::shape::to_dtype(grad, dtype)
+}
+
+/// Whether any element is NaN.
+pub fn any_nan(t: &Tensor) -> Result<bool> {
+    if !t.dtype().is_differentiable() || t.is_meta() {
+        return Ok(false);
+    }
+    let dense = ops::shape::clone_dense(&t.alias())?.array();
+    let n = dense.numel();
+    Ok(dispatch!(compute dense.dtype, T => {
+        let mut tile: Vec<T> = vec![Default::default(); n];
+        // SAFETY: a dense array of n elements.
+        unsafe { flambeau_cpu::pointwise::load(dense.data_ptr(), dense.dtype, 1, tile.as_mut_ptr(), n) };
+        #[allow(clippy::eq_op)]
+        tile.iter().any(|v| v != v)
+    }))
+}
+
+/// Whether any element of an integer array is zero.
+pub fn any_zero(a: &Array) -> Result<bool> {
+    if a.numel() == 0 || a.device().is_meta() {
+        return Ok(false);
+    }
+    let t = ops::shape::clone_dense(&Tensor::from_array(a.clone()))?.array();
+    let n = t.numel();
+    let mut values = vec![0i64; n];
+    // SAFETY: a dense array of n elements.
+    unsafe { flambeau_cpu::pointwise::load(t.data_ptr(), t.dtype, 1, values.as_mut_ptr(), n) };
+    Ok(values.contains(&0))
+}
+
+/// A tensor times a number; differentiable.
+pub fn scale(t: &Tensor, factor: flambeau_core::Scalar) -> Result<Tensor> {
+    crate::generated::functions::mul_scalar(t, factor)
+}

@@ -1,0 +1,195 @@
+//! Compiled forms of a declared operator: one for each alternative of its expression, and the derivatives of
+//! each, made when first needed and kept.
+
+use super::dag::{Constant, Dag, Ex, Id};
+use super::derive::derivative;
+use super::expr::{Case, PointwiseDef};
+use flambeau_core::{DType, Scalar};
+use flambeau_cpu::pointwise::Program;
+use parking_lot::RwLock;
+use smallvec::SmallVec;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, OnceLock};
+
+/// A parameter that is not a tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ParamValue<'a> {
+    None,
+    Scalar(Scalar),
+    Str(&'a str),
+}
+
+/// An expression ready to run.
+#[derive(Debug)]
+pub struct Variant {
+    pub dag: Dag,
+    pub root: Id,
+    pub program: Program,
+    pub consts: Vec<Constant>,
+    pub inputs: usize,
+    pub complex: bool,
+    declared: Option<&'static PointwiseDef>,
+    derivatives: Vec<OnceLock<Result<Option<Derivative>, String>>>,
+}
+
+/// The gradient expression with respect to one input.
+#[derive(Debug)]
+pub struct Derivative {
+    pub variant: Arc<Variant>,
+    /// Its operands: an input of the operator, or `inputs` for the output gradient, `inputs + 1` for the result.
+    pub uses: SmallVec<[u8; 4]>,
+    /// The gradient is the output gradient itself.
+    pub identity: bool,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    def: usize,
+    case: u8,
+    complex: bool,
+    /// Parameters that are small integers are built in: `1*x` needs no product.
+    fixed: SmallVec<[Option<i8>; 4]>,
+}
+
+static VARIANTS: LazyLock<RwLock<HashMap<Key, Arc<Variant>>>> = LazyLock::new(Default::default);
+
+fn category_bit(dtype: DType) -> u8 {
+    match dtype.category() {
+        flambeau_core::Category::Bool => 1,
+        flambeau_core::Category::Integral => 2,
+        flambeau_core::Category::Float => 4,
+        flambeau_core::Category::Complex => 8,
+    }
+}
+
+/// The alternative that serves these parameters and this computation dtype.
+fn choose(cases: &'static [Case], params: &[ParamValue], dtype: DType) -> Option<usize> {
+    cases.iter().position(|case| {
+        case.categories & category_bit(dtype) != 0
+            && case.when.iter().all(|&(i, text)| match params.get(i as usize) {
+                Some(ParamValue::Str(s)) => *s == text,
+                Some(ParamValue::None) => text == "None",
+                Some(ParamValue::Scalar(Scalar::Bool(b))) => text == if *b { "True" } else { "False" },
+                Some(ParamValue::Scalar(_)) => text == "Some",
+                None => false,
+            })
+    })
+}
+
+fn fixed(params: &[ParamValue]) -> SmallVec<[Option<i8>; 4]> {
+    params
+        .iter()
+        .map(|p| match p {
+            ParamValue::Scalar(Scalar::Float(f)) if *f == 0.5 => Some(100),
+            ParamValue::Scalar(s) if !s.is_complex() => (-3..=3).find(|&n| s.is(n)).map(|n| n as i8),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The compiled form of `def` for a call; none if no alternative serves it.
+pub fn variant(def: &'static PointwiseDef, params: &[ParamValue], dtype: DType) -> Option<Arc<Variant>> {
+    let case = choose(def.cases, params, dtype)?;
+    let key = Key {
+        def: def as *const PointwiseDef as usize,
+        case: case as u8,
+        complex: dtype.is_complex(),
+        fixed: fixed(params),
+    };
+    if let Some(v) = VARIANTS.read().get(&key) {
+        return Some(v.clone());
+    }
+    let mut dag = Dag::default();
+    let root = dag.import(def.cases[case].nodes, &|i| substitute(&key.fixed, i));
+    let fresh = Arc::new(Variant::new(dag, root, def.tensors.len(), key.complex, Some(def)));
+    // `grad` overrides are resolved here, where the parameters are known.
+    for over in def.overrides {
+        let slot = &fresh.derivatives[over.input as usize];
+        let result = if over.zero {
+            Ok(None)
+        } else if over.cases.is_empty() {
+            Err(def.name.to_string())
+        } else {
+            match choose(over.cases, params, dtype) {
+                None => Err(def.name.to_string()),
+                Some(c) => {
+                    let mut dag = Dag::default();
+                    let root = dag.import(over.cases[c].nodes, &|i| substitute(&key.fixed, i));
+                    Ok(Some(Derivative::new(&dag, root, fresh.inputs, key.complex)))
+                }
+            }
+        };
+        let _ = slot.set(result);
+    }
+    Some(VARIANTS.write().entry(key).or_insert(fresh).clone())
+}
+
+fn substitute(fixed: &[Option<i8>], i: u8) -> Option<f64> {
+    fixed.get(i as usize).copied().flatten().map(|n| if n == 100 { 0.5 } else { n as f64 })
+}
+
+impl Variant {
+    fn new(
+        dag: Dag,
+        root: Id,
+        inputs: usize,
+        complex: bool,
+        declared: Option<&'static PointwiseDef>,
+    ) -> Variant {
+        let (program, consts) = dag.compile(root);
+        let derivatives = (0..inputs).map(|_| OnceLock::new()).collect();
+        Variant { dag, root, program, consts, inputs, complex, declared, derivatives }
+    }
+    /// The gradient expression with respect to input `i`: none if zero, an error if there is no derivative.
+    pub fn derivative(&self, i: usize) -> Result<Option<&Derivative>, String> {
+        let made = self.derivatives[i].get_or_init(|| {
+            if self.declared.is_some_and(|d| !d.differentiable) {
+                return Err(self.declared.map_or(String::new(), |d| d.name.to_string()));
+            }
+            let mut dag = self.dag.clone();
+            let grad = dag.input(self.inputs as u8);
+            let root = derivative(&mut dag, self.root, i as u8, grad, self.complex)?;
+            Ok(root.map(|root| {
+                // What equals the forward result is read from it instead of being computed again.
+                let (dag, root) = share_result(&dag, root, self.root, self.inputs as u8 + 1);
+                Derivative::new(&dag, root, self.inputs, self.complex)
+            }))
+        });
+        match made {
+            Ok(d) => Ok(d.as_ref()),
+            Err(e) => Err(e.clone()),
+        }
+    }
+    /// The constants of a call.
+    pub fn constants(&self, params: &[Scalar]) -> SmallVec<[Scalar; 4]> {
+        self.consts
+            .iter()
+            .map(|c| match c {
+                Constant::Value(v) => *v,
+                Constant::Param(i) => params.get(*i as usize).copied().unwrap_or(Scalar::Int(0)),
+            })
+            .collect()
+    }
+}
+
+/// Replaces the forward expression by an input that holds its value, unless it is a mere operand.
+fn share_result(dag: &Dag, root: Id, forward: Id, result: u8) -> (Dag, Id) {
+    if matches!(dag.nodes[forward as usize], Ex::Input(_) | Ex::Param(_) | Ex::Const(..)) || root == forward {
+        return dag.extract(root, &|i| i);
+    }
+    let mut changed = dag.clone();
+    if changed.reachable(root).contains(&forward) {
+        changed.nodes[forward as usize] = Ex::Input(result);
+    }
+    changed.extract(root, &|i| i)
+}
+
+impl Derivative {
+    fn new(dag: &Dag, root: Id, inputs: usize, complex: bool) -> Derivative {
+        let uses: SmallVec<[u8; 4]> = dag.inputs(root).into_iter().collect();
+        let (dag, root) = dag.extract(root, &|i| uses.iter().position(|&u| u == i).unwrap_or_default() as u8);
+        let identity = matches!(dag.nodes[root as usize], Ex::Input(_)) && uses[..] == [inputs as u8];
+        let variant = Arc::new(Variant::new(dag, root, uses.len(), complex, None));
+        Derivative { variant, uses, identity }
+    }
+}

@@ -1,0 +1,5 @@
+//! Random generators.
+
+/// A source of random numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Generator {}

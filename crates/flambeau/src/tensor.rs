@@ -1,0 +1,370 @@
+//! The tensor: an array with a version, autograd metadata and at most one object of a host language.
+
+use crate::autograd::{AutogradMeta, Edge, Node, ViewMeta};
+use flambeau_core::{Array, DType, Device, Dims, Init, Result, Storage, bail, required_bytes};
+use parking_lot::{Mutex, RwLock};
+use std::fmt;
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+/// A multi-dimensional array that can take part in a graph. Cloning a handle names the same tensor.
+#[derive(Clone)]
+pub struct Tensor(Arc<TensorImpl>);
+
+/// A handle that does not keep the tensor alive.
+#[derive(Clone, Debug)]
+pub struct WeakTensor(Weak<TensorImpl>);
+
+pub(crate) struct TensorImpl {
+    array: RwLock<Array>,
+    /// Shared by a base, its views and detached aliases once one of them exists.
+    version: OnceLock<Arc<AtomicU64>>,
+    flags: AtomicU8,
+    meta: Mutex<Option<Box<AutogradMeta>>>,
+    host: AtomicPtr<()>,
+}
+
+/// The tensor requires a gradient itself (a leaf).
+const REQUIRES_GRAD: u8 = 1;
+/// `meta` is filled.
+const HAS_META: u8 = 2;
+/// Made in inference mode.
+const INFERENCE: u8 = 4;
+/// A Python number given for a tensor: promotes as numbers do.
+const WRAPPED_NUMBER: u8 = 8;
+/// The host object belongs to this tensor (see `host`).
+const OWNS_HOST: u8 = 16;
+
+/// Called with the host object when a tensor that owns one is freed.
+pub static HOST_DROP: OnceLock<fn(*mut ())> = OnceLock::new();
+
+impl Drop for TensorImpl {
+    fn drop(&mut self) {
+        if *self.flags.get_mut() & OWNS_HOST != 0
+            && let Some(release) = HOST_DROP.get()
+        {
+            release(*self.host.get_mut());
+        }
+    }
+}
+
+impl Tensor {
+    /// A tensor of an array, without history.
+    #[inline]
+    pub fn from_array(array: Array) -> Tensor {
+        let flags = if crate::autograd::inference_enabled() { INFERENCE } else { 0 };
+        Tensor(Arc::new(TensorImpl {
+            array: RwLock::new(array),
+            version: OnceLock::new(),
+            flags: AtomicU8::new(flags),
+            meta: Mutex::new(None),
+            host: AtomicPtr::new(std::ptr::null_mut()),
+        }))
+    }
+
+    /// A fresh tensor with undefined contents, which the caller overwrites.
+    pub fn empty_raw(sizes: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
+        Ok(Self::from_array(Array::empty(sizes, dtype, device, Init::Uninit)?))
+    }
+
+    /// A fresh tensor of zeros.
+    pub fn zeros_raw(sizes: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
+        Ok(Self::from_array(Array::empty(sizes, dtype, device, Init::Zero)?))
+    }
+
+    /// A copy of what the tensor refers to (shares the storage).
+    #[inline]
+    pub fn array(&self) -> Array {
+        self.0.array.read().clone()
+    }
+    /// Looks at the array without copying its description.
+    #[inline]
+    pub fn with_array<R>(&self, f: impl FnOnce(&Array) -> R) -> R {
+        f(&self.0.array.read())
+    }
+    /// Makes the tensor refer to another array (`set_`, `.data = `, `resize_`, `t_`).
+    pub fn set_array(&self, array: Array) {
+        *self.0.array.write() = array;
+    }
+    #[inline]
+    pub fn dtype(&self) -> DType {
+        self.0.array.read().dtype
+    }
+    #[inline]
+    pub fn device(&self) -> Device {
+        self.0.array.read().device()
+    }
+    #[inline]
+    pub fn sizes(&self) -> Dims {
+        self.0.array.read().sizes.clone()
+    }
+    #[inline]
+    pub fn strides(&self) -> Dims {
+        self.0.array.read().strides.clone()
+    }
+    /// The size of a dimension, negative ones counted from the end.
+    pub fn size(&self, dim: i64) -> Result<i64> {
+        let sizes = self.sizes();
+        Ok(sizes[self.wrap_nonscalar(dim, sizes.len())?])
+    }
+    fn wrap_nonscalar(&self, dim: i64, rank: usize) -> Result<usize> {
+        if rank == 0 {
+            bail!(Index, "Dimension specified as {dim} but tensor has no dimensions");
+        }
+        flambeau_core::wrap_dim(dim, rank)
+    }
+    #[inline]
+    pub fn dim(&self) -> usize {
+        self.0.array.read().dim()
+    }
+    #[inline]
+    pub fn numel(&self) -> usize {
+        self.0.array.read().numel()
+    }
+    pub fn storage_offset(&self) -> i64 {
+        self.0.array.read().offset
+    }
+    pub fn storage(&self) -> Arc<Storage> {
+        self.0.array.read().storage.clone()
+    }
+    pub fn is_contiguous(&self) -> bool {
+        self.0.array.read().is_contiguous()
+    }
+    pub fn is_complex(&self) -> bool {
+        self.dtype().is_complex()
+    }
+    pub fn is_floating_point(&self) -> bool {
+        self.dtype().is_floating_point()
+    }
+    pub fn is_meta(&self) -> bool {
+        self.device().is_meta()
+    }
+    /// Whether both handles name the same tensor.
+    pub fn is_same(&self, other: &Tensor) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+    /// An address that identifies the tensor while it lives.
+    pub fn id(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+    pub fn downgrade(&self) -> WeakTensor {
+        WeakTensor(Arc::downgrade(&self.0))
+    }
+    /// The number of handles to it.
+    pub fn use_count(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
+    // versions
+
+    /// Counts the in-place changes of the tensor and everything that shares its version.
+    pub fn version(&self) -> u64 {
+        self.0.version.get().map_or(0, |v| v.load(Ordering::Relaxed))
+    }
+    /// Notes an in-place change.
+    pub fn bump_version(&self) {
+        if !self.is_inference() {
+            self.shared_version().fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    fn shared_version(&self) -> &Arc<AtomicU64> {
+        self.0.version.get_or_init(|| Arc::new(AtomicU64::new(0)))
+    }
+    /// An alias of the same array without history that shares the version (`detach`).
+    pub fn alias(&self) -> Tensor {
+        self.alias_as(self.array())
+    }
+    /// A tensor over a part or a reinterpretation of this tensor's storage, sharing the version.
+    pub fn alias_as(&self, array: Array) -> Tensor {
+        let out = Tensor::from_array(array);
+        if !self.is_inference() {
+            let _ = out.0.version.set(self.shared_version().clone());
+        }
+        out.set_flag(INFERENCE, self.is_inference());
+        out
+    }
+    /// An alias with a version of its own (`.data`).
+    pub fn data(&self) -> Tensor {
+        Tensor::from_array(self.array())
+    }
+
+    // flags
+
+    #[inline]
+    fn flag(&self, bit: u8) -> bool {
+        self.0.flags.load(Ordering::Relaxed) & bit != 0
+    }
+    fn set_flag(&self, bit: u8, on: bool) {
+        if on {
+            self.0.flags.fetch_or(bit, Ordering::Relaxed);
+        } else {
+            self.0.flags.fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+    /// Whether it was made in inference mode.
+    pub fn is_inference(&self) -> bool {
+        self.flag(INFERENCE)
+    }
+    /// Whether it stands for a Python number in promotion.
+    #[inline]
+    pub fn is_wrapped_number(&self) -> bool {
+        self.flag(WRAPPED_NUMBER)
+    }
+    /// Marks it as standing for a Python number.
+    pub fn wrap_number(self) -> Tensor {
+        self.set_flag(WRAPPED_NUMBER, true);
+        self
+    }
+    /// Marks an ordinary tensor made in inference mode as not being one.
+    pub fn clear_inference(&self) {
+        self.set_flag(INFERENCE, false);
+    }
+
+    // autograd metadata
+
+    #[inline]
+    pub(crate) fn has_meta(&self) -> bool {
+        self.flag(HAS_META)
+    }
+    /// Reads the autograd metadata, if there is any.
+    pub(crate) fn meta<R>(&self, f: impl FnOnce(&AutogradMeta) -> R) -> Option<R> {
+        if !self.has_meta() {
+            return None;
+        }
+        self.0.meta.lock().as_deref().map(f)
+    }
+    /// Changes the autograd metadata, making it first if need be.
+    pub(crate) fn meta_mut<R>(&self, f: impl FnOnce(&mut AutogradMeta) -> R) -> R {
+        let mut guard = self.0.meta.lock();
+        let meta = guard.get_or_insert_with(|| {
+            self.set_flag(HAS_META, true);
+            Box::default()
+        });
+        f(meta)
+    }
+    /// Whether the tensor itself was told to require a gradient (not through its history).
+    #[inline]
+    pub(crate) fn leaf_requires_grad(&self) -> bool {
+        self.flag(REQUIRES_GRAD)
+    }
+    pub(crate) fn set_leaf_requires_grad(&self, on: bool) {
+        self.set_flag(REQUIRES_GRAD, on);
+    }
+    /// Whether gradients flow to it: as a leaf or through its history.
+    pub fn requires_grad(&self) -> bool {
+        if self.flag(REQUIRES_GRAD) {
+            return true;
+        }
+        if !self.has_meta() {
+            return false;
+        }
+        let (has_fn, view) = self.meta(|m| (m.grad_fn.is_some(), m.view.clone())).unwrap_or((false, None));
+        has_fn || view.is_some_and(|v| v.tracks && v.base.requires_grad() && self.dtype().is_differentiable())
+    }
+    /// Sets `requires_grad` of a leaf.
+    pub fn set_requires_grad(&self, on: bool) -> Result<()> {
+        if on && !self.dtype().is_differentiable() {
+            bail!("only Tensors of floating point and complex dtype can require gradients");
+        }
+        if self.grad_fn().is_some() {
+            if on {
+                return Ok(());
+            }
+            bail!(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+            );
+        }
+        if on && self.is_inference() && !crate::autograd::inference_enabled() {
+            bail!("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.");
+        }
+        self.set_flag(REQUIRES_GRAD, on);
+        Ok(())
+    }
+    /// The node that computed it; none for leaves.
+    pub fn grad_fn(&self) -> Option<Arc<Node>> {
+        if !self.has_meta() {
+            return None;
+        }
+        crate::autograd::view::grad_fn(self)
+    }
+    /// Whether it has no history that requires a gradient.
+    pub fn is_leaf(&self) -> bool {
+        self.grad_fn().is_none()
+    }
+    /// Where its gradient goes: its node, or the accumulator of a leaf that requires a gradient.
+    pub fn gradient_edge(&self) -> Option<Edge> {
+        if let Some(node) = self.grad_fn() {
+            let nr = self.meta(|m| m.output_nr).unwrap_or(0);
+            return Some(Edge { node, input: nr });
+        }
+        if self.flag(REQUIRES_GRAD) {
+            return Some(Edge { node: crate::autograd::accumulator(self), input: 0 });
+        }
+        None
+    }
+    /// Which output of its node it is.
+    pub fn output_nr(&self) -> u32 {
+        self.meta(|m| m.output_nr).unwrap_or(0)
+    }
+    /// The accumulated gradient.
+    pub fn grad(&self) -> Option<Tensor> {
+        self.meta(|m| m.grad.clone()).flatten()
+    }
+    /// Replaces the accumulated gradient, without checks.
+    pub fn set_grad(&self, grad: Option<Tensor>) {
+        if grad.is_none() && !self.has_meta() {
+            return;
+        }
+        let old = self.meta_mut(|m| std::mem::replace(&mut m.grad, grad));
+        drop(old); // outside the lock
+    }
+    /// The tensor that this one is a view of.
+    pub fn base(&self) -> Option<Tensor> {
+        self.meta(|m| m.view.as_ref().map(|v| v.base.clone())).flatten()
+    }
+    pub(crate) fn view_meta(&self) -> Option<ViewMeta> {
+        self.meta(|m| m.view.clone()).flatten()
+    }
+
+    // the host object
+
+    /// The object of a host language that stands for the tensor, or null.
+    #[inline]
+    pub fn host(&self) -> *mut () {
+        self.0.host.load(Ordering::Acquire)
+    }
+    /// Registers the host object; `owned` means that freeing the tensor frees the object.
+    pub fn set_host(&self, object: *mut (), owned: bool) {
+        self.0.host.store(object, Ordering::Release);
+        self.set_flag(OWNS_HOST, owned);
+    }
+    pub fn owns_host(&self) -> bool {
+        self.flag(OWNS_HOST)
+    }
+    /// Fails where the storage does not hold every element, which foreign memory and `set_` could bring about.
+    pub fn check_bounds(&self) -> Result<()> {
+        self.with_array(|a| {
+            let need = required_bytes(&a.sizes, &a.strides, a.offset, a.dtype.size())?;
+            if !a.in_bounds() {
+                bail!(
+                    "setStorage: sizes {}, strides {}, storage offset {}, and itemsize {} requiring a storage size of {need} are out of bounds for storage of size {}",
+                    flambeau_core::show(&a.sizes), flambeau_core::show(&a.strides), a.offset, a.dtype.size(), a.storage.nbytes()
+                );
+            }
+            Ok(())
+        })
+    }
+}
+
+impl WeakTensor {
+    pub fn upgrade(&self) -> Option<Tensor> {
+        self.0.upgrade().map(Tensor)
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let a = self.0.array.read();
+        write!(f, "Tensor({:?}, {}, {})", a.sizes, a.dtype.name(), a.device())
+    }
+}
