@@ -166,7 +166,14 @@ impl Shape {
 
     /// # Safety
     /// Every address that the sizes and strides reach from `a`, `b` and `c` must be valid; `m` and `n` nonzero.
-    unsafe fn multiply<T: GemmElement>(self, alpha: T, a: *const T, b: *const T, beta: T, c: *mut T) {
+    pub(crate) unsafe fn multiply<T: GemmElement>(
+        self,
+        alpha: T,
+        a: *const T,
+        b: *const T,
+        beta: T,
+        c: *mut T,
+    ) {
         let Shape { m, n, k, .. } = self;
         // SAFETY: passed on from the caller; the transposed product reaches the same addresses.
         unsafe {
