@@ -209,9 +209,15 @@ class Module:
     def __setstate__(self, state):
         own = self.__dict__
         own.update(state)
-        if any(own.get(table) for table in _hooks.CALL_TABLES):
-            own["_hooked"] = True
+        self._update_hooked()
         own.setdefault("_non_persistent_buffers_set", set())
+
+    def _update_hooked(self):
+        """Says anew whether this module has tables of hooks that a call has to look at."""
+        own = self.__dict__
+        own.pop("_hooked", None)
+        if any(table in own for table in _hooks.CALL_TABLES):
+            own["_hooked"] = True
 
     # Registration
 
