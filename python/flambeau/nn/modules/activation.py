@@ -105,11 +105,12 @@ class Hardtanh(Module):
         self.min_val = min_val
         self.max_val = max_val
         self.inplace = inplace
-        assert self.max_val > self.min_val
+        if max_val <= min_val:
+            raise AssertionError(f"max_val ({max_val}) must be greater than min_val ({min_val})")
 
     @staticmethod
     def _warn(old, new):
-        warnings.warn(f"keyword argument `{old}` is deprecated and rename to `{new}`", FutureWarning, stacklevel=3)
+        warnings.warn(f"keyword argument `{old}` is deprecated and renamed to `{new}`", FutureWarning, stacklevel=3)
 
     def forward(self, input):
         return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
@@ -365,6 +366,11 @@ class Tanhshrink(Module):
         return F.tanhshrink(input)
 
 
+def _check_dim(dim):
+    if dim is not None and (isinstance(dim, bool) or not isinstance(dim, int)):
+        raise TypeError(f"dim must be an int or None, got {type(dim)}")
+
+
 class Softmin(Module):
     """softmax of -input."""
 
@@ -384,6 +390,7 @@ class Softmax(Module):
 
     def __init__(self, dim=None):
         super().__init__()
+        _check_dim(dim)
         self.dim = dim
 
     def forward(self, input):
@@ -407,6 +414,7 @@ class LogSoftmax(Module):
 
     def __init__(self, dim=None):
         super().__init__()
+        _check_dim(dim)
         self.dim = dim
 
     def forward(self, input):

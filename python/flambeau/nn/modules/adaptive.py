@@ -94,7 +94,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         head_target = target.new_empty(target.size(0))
         used = 0
         for place, (low, high) in enumerate(zip([0, *self.cutoffs], self.cutoffs)):
-            rows = ((target >= low) & (target < high)).nonzero().squeeze()
+            rows = ((target >= low) & (target < high)).nonzero().squeeze(1)
             if rows.numel() == 0:
                 continue
             if place == 0:

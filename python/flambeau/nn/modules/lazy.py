@@ -1,7 +1,5 @@
 """Modules that work out the shapes of their parameters from their first input."""
 
-import warnings
-
 import flambeau as torch
 
 from ..parameter import is_lazy
@@ -22,11 +20,6 @@ class LazyModuleMixin:
         super().__init__(*args, **kwargs)
         self._load_hook = self._register_load_state_dict_pre_hook(self._lazy_load_hook)
         self._initialize_hook = self.register_forward_pre_hook(self._infer_parameters, with_kwargs=True)
-        warnings.warn(
-            "Lazy modules are a new feature under heavy development so changes to the API or functionality can happen "
-            "at any moment.",
-            stacklevel=2,
-        )
 
     def _own_tensors(self):
         return [*self._parameters.items(), *self._buffers.items()]

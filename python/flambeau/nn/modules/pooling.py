@@ -219,6 +219,8 @@ class _FractionalMaxPoolNd(Module):
         self.output_size = None if output_size is None else many(output_size)
         self.output_ratio = None if output_ratio is None else many(output_ratio)
         kind = f"FractionalMaxPool{dims}d"
+        if dims == 3 and any(size <= 0 for size in self.kernel_size):
+            raise ValueError(f"kernel_size must be greater than 0, but got {kernel_size}")
         if output_size is None and output_ratio is None:
             raise ValueError(f"{kind} requires specifying either an output size, or a pooling ratio")
         if output_size is not None and output_ratio is not None:
@@ -280,6 +282,8 @@ class FractionalMaxPool3d(_FractionalMaxPoolNd):
 class _LPPoolNd(Module):
     def __init__(self, norm_type, kernel_size, stride=None, ceil_mode=False):
         super().__init__()
+        if norm_type == 0:
+            raise ValueError(f"norm_type must be a non-zero value, but got {norm_type}")
         self.norm_type = norm_type
         self.kernel_size = kernel_size
         self.stride = stride
