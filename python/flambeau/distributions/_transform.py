@@ -396,11 +396,11 @@ class CatTransform(Transform):
             return self
         return CatTransform(self.transforms, self.dim, self.lengths, cache_size)
 
-    def _pieces(self, x):
+    def _pieces(self, x, label="x"):
         _check_dim(self.dim, x)
         if x.size(self.dim) != self.length:
             raise AssertionError(
-                f"x.size({self.dim}) = {x.size(self.dim)} must equal length {self.length}"
+                f"{label}.size({self.dim}) = {x.size(self.dim)} must equal length {self.length}"
             )
         start = 0
         for length in self.lengths:
@@ -411,11 +411,11 @@ class CatTransform(Transform):
         return fl.cat([t(piece) for t, piece in zip(self.transforms, self._pieces(x))], dim=self.dim)
 
     def _inverse(self, y):
-        return fl.cat([t.inv(piece) for t, piece in zip(self.transforms, self._pieces(y))], dim=self.dim)
+        return fl.cat([t.inv(piece) for t, piece in zip(self.transforms, self._pieces(y, "y"))], dim=self.dim)
 
     def log_abs_det_jacobian(self, x, y):
         terms = []
-        for t, piece_x, piece_y in zip(self.transforms, self._pieces(x), self._pieces(y)):
+        for t, piece_x, piece_y in zip(self.transforms, self._pieces(x), self._pieces(y, "y")):
             term = t.log_abs_det_jacobian(piece_x, piece_y)
             terms.append(_sum_rightmost(term, self.event_dim - t.event_dim))
         dim = self.dim if self.dim < 0 else self.dim - x.dim()
@@ -449,11 +449,11 @@ class StackTransform(Transform):
             return self
         return StackTransform(self.transforms, self.dim, cache_size)
 
-    def _slices(self, x):
+    def _slices(self, x, label="x"):
         _check_dim(self.dim, x)
         if x.size(self.dim) != len(self.transforms):
             raise AssertionError(
-                f"x.size({self.dim}) = {x.size(self.dim)} must equal len(transforms) {len(self.transforms)}"
+                f"{label}.size({self.dim}) = {x.size(self.dim)} must equal len(transforms) {len(self.transforms)}"
             )
         return x.unbind(self.dim)
 
@@ -461,10 +461,10 @@ class StackTransform(Transform):
         return fl.stack([t(part) for t, part in zip(self.transforms, self._slices(x))], dim=self.dim)
 
     def _inverse(self, y):
-        return fl.stack([t.inv(part) for t, part in zip(self.transforms, self._slices(y))], dim=self.dim)
+        return fl.stack([t.inv(part) for t, part in zip(self.transforms, self._slices(y, "y"))], dim=self.dim)
 
     def log_abs_det_jacobian(self, x, y):
-        parts = zip(self.transforms, self._slices(x), self._slices(y))
+        parts = zip(self.transforms, self._slices(x), self._slices(y, "y"))
         return fl.stack([t.log_abs_det_jacobian(px, py) for t, px, py in parts], dim=self.dim)
 
     @property

@@ -260,7 +260,7 @@ class _GreaterThan(_Bounded):
         super().__init__()
 
     def check(self, value):
-        return value > self.lower_bound
+        return self.lower_bound < value
 
 
 class _GreaterThanEq(_Bounded):
@@ -271,7 +271,7 @@ class _GreaterThanEq(_Bounded):
         super().__init__()
 
     def check(self, value):
-        return value >= self.lower_bound
+        return self.lower_bound <= value
 
 
 class _LessThan(_Bounded):
@@ -294,7 +294,7 @@ class _Interval(_Bounded):
         super().__init__()
 
     def check(self, value):
-        return (value >= self.lower_bound) & (value <= self.upper_bound)
+        return (self.lower_bound <= value) & (value <= self.upper_bound)
 
 
 class _HalfOpenInterval(_Bounded):
@@ -306,7 +306,7 @@ class _HalfOpenInterval(_Bounded):
         super().__init__()
 
     def check(self, value):
-        return (value >= self.lower_bound) & (value < self.upper_bound)
+        return (self.lower_bound <= value) & (value < self.upper_bound)
 
 
 class _Simplex(Constraint):

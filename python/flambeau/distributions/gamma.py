@@ -35,13 +35,14 @@ class Gamma(ExponentialFamily):
     def variance(self):
         return self.concentration / self.rate.pow(2)
 
-    def sample(self, sample_shape=fl.Size()):
+    def sample(self, sample_shape=fl.Size(), *, generator=None):
         with fl.no_grad():
-            return self.rsample(sample_shape)
+            return self.rsample(sample_shape, generator)
 
-    def rsample(self, sample_shape=fl.Size()):
+    def rsample(self, sample_shape=fl.Size(), generator=None):
         shape = self._extended_shape(sample_shape)
-        value = fl._standard_gamma(self.concentration.expand(shape)) / self.rate.expand(shape)
+        draws = fl._standard_gamma(self.concentration.expand(shape), generator=generator)
+        value = draws / self.rate.expand(shape)
         value.detach().clamp_(min=fl.finfo(value.dtype).tiny)  # 0 would have density 0
         return value
 
