@@ -1,0 +1,1 @@
+"""The parts of DataLoader: collating, fetching and worker processes."""

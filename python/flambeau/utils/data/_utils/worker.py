@@ -1,0 +1,152 @@
+"""What a DataLoader's worker processes run."""
+
+import os
+import pickle
+import queue
+import sys
+import threading
+import traceback
+
+PARENT_CHECK_S = 5.0
+
+_worker_info = None
+
+
+class WorkerInfo:
+    """A worker's `id` (from 0), `num_workers`, `seed` and copy of `dataset`."""
+
+    def __init__(self, **kwargs):
+        self.__dict__.update(kwargs)
+        self.__dict__["_keys"] = tuple(kwargs)
+
+    def __setattr__(self, key, value):
+        raise RuntimeError(f"Cannot assign attributes to {type(self).__name__} objects")
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(f'{key}={getattr(self, key)}' for key in self._keys)})"
+
+
+def get_worker_info():
+    """The WorkerInfo of the worker process that calls it; None in the main process."""
+    return _worker_info
+
+
+class WorkerError:
+    """An exception of a worker, as text, to be raised in the main process."""
+
+    def __init__(self, where):
+        kind, value, trace = sys.exc_info()
+        self.kind = kind
+        self.where = where
+        self.text = "".join(traceback.format_exception(kind, value, trace))
+
+    def __reduce__(self):
+        return _restore_error, (self.kind, self.where, self.text)
+
+    def reraise(self):
+        """Raises an exception of the same type, or RuntimeError if its type takes more than a message."""
+        message = f"Caught {self.kind.__name__} {self.where}.\nOriginal {self.text}"
+        if self.kind is KeyError:
+            raise KeyError(_Readable(message))
+        try:
+            error = self.kind(message)
+        except Exception:
+            raise RuntimeError(message) from None
+        raise error
+
+
+def _restore_error(kind, where, text):
+    error = WorkerError.__new__(WorkerError)
+    error.kind, error.where, error.text = kind, where, text
+    return error
+
+
+class _Readable(str):
+    """Text whose repr, which is what KeyError shows, is the text itself."""
+
+    def __repr__(self):
+        return str(self)
+
+
+class IterationEnd:
+    """A worker's iterable dataset has no more samples."""
+
+
+class Resume:
+    """Asks a persistent worker to start over."""
+
+
+def _seed(seed, worker_id, base_seed):
+    import random
+
+    import numpy
+
+    import flambeau as fl
+
+    random.seed(seed)
+    fl.manual_seed(seed)
+    state = numpy.random.SeedSequence([worker_id, base_seed & 0xFFFFFFFF, base_seed >> 32, 0])
+    numpy.random.seed(state.generate_state(4))
+
+
+def _receive(connection, tasks, parent):
+    """Moves tasks from the connection to a queue, so that the main process never waits for a busy worker."""
+    try:
+        while True:
+            if connection.poll(PARENT_CHECK_S):
+                tasks.put(connection.recv())
+            elif os.getppid() != parent:
+                break
+    except (EOFError, OSError):
+        pass
+    tasks.put(None)
+
+
+def _pickled(index, data, where):
+    try:
+        return pickle.dumps((index, data), protocol=pickle.HIGHEST_PROTOCOL)
+    except Exception:
+        return pickle.dumps((index, WorkerError(where)), protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def worker_loop(connection, parent, make_fetcher, dataset, base_seed, worker_id, num_workers, init_fn):
+    """Answers `(index, indices)` with `(index, batch)`, pickled, until it gets None."""
+    import flambeau as fl
+
+    global _worker_info
+    fl.set_num_threads(1)
+    seed = base_seed + worker_id
+    _seed(seed, worker_id, base_seed)
+    _worker_info = WorkerInfo(id=worker_id, num_workers=num_workers, seed=seed, dataset=dataset)
+    where = f"in DataLoader worker process {worker_id}"
+    tasks = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, tasks, parent), daemon=True).start()
+    fetcher, error = None, None
+    try:
+        if init_fn is not None:
+            init_fn(worker_id)
+        fetcher = make_fetcher(dataset)
+    except Exception:
+        error = WorkerError(where)
+    try:
+        while (task := tasks.get()) is not None:
+            if isinstance(task, Resume):
+                try:
+                    fetcher, error = make_fetcher(dataset), None
+                except Exception:
+                    error = WorkerError(where)
+                continue
+            index, indices = task
+            if error is not None:
+                data, error = error, None
+            else:
+                try:
+                    data = fetcher.fetch(indices)
+                except StopIteration:
+                    data = IterationEnd() if fetcher.iterable else WorkerError(where)
+                except Exception:
+                    data = WorkerError(where)
+            connection.send_bytes(_pickled(index, data, where))
+            del data
+    except (KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
+        pass  # the main process has the last word
