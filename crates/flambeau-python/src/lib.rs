@@ -1,1 +1,220 @@
-//! Python extension.
+//! The extension module `flambeau._C`.
+
+mod autograd;
+mod construct;
+mod dispatch;
+mod errors;
+mod gc;
+mod indexing;
+mod native;
+mod number;
+mod numpy;
+mod object;
+mod overrides;
+mod parse;
+mod properties;
+mod random;
+mod text;
+mod types;
+mod warnings;
+
+use errors::IntoPy;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyType};
+
+#[pyfunction]
+fn get_default_dtype(py: Python<'_>) -> Py<PyAny> {
+    types::dtype_object(py, flambeau::default_dtype())
+}
+#[pyfunction]
+fn set_default_dtype(d: types::PyDType) -> PyResult<()> {
+    flambeau::set_default_dtype(d.0).py()
+}
+#[pyfunction]
+fn get_default_device(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    Ok(Py::new(py, types::PyDevice(flambeau::default_device()))?.into_any())
+}
+#[pyfunction]
+fn _set_default_device(device: types::PyDevice) {
+    flambeau::set_default_device(device.0);
+}
+#[pyfunction]
+fn _register(py: Python<'_>, size: Py<PyType>, linalg_error: Py<PyAny>) {
+    types::set_size_type(py, size);
+    errors::set_linalg_error(py, linalg_error);
+}
+/// The operators of a place (`torch`, `nn.functional`, `linalg`, …) by name.
+#[pyfunction]
+fn _functions(py: Python<'_>, place: &str) -> PyResult<Py<PyDict>> {
+    match dispatch::places().into_iter().find(|p| *p == place) {
+        Some(place) => dispatch::functions_of(py, place),
+        None => Ok(PyDict::new(py).unbind()),
+    }
+}
+#[pyfunction]
+fn _return_type(name: &str) -> PyResult<Py<PyAny>> {
+    for op in flambeau::generated::OPS {
+        if op.name.trim_start_matches('_') == name
+            && let Some(o) = op.overloads.iter().find(|o| !o.fields.is_empty())
+        {
+            let class = dispatch::return_type(op.name.trim_start_matches('_'), o.fields);
+            // SAFETY: the class lives for ever.
+            return Python::attach(|py| Ok(unsafe { Bound::from_borrowed_ptr(py, class.cast()) }.unbind()));
+        }
+    }
+    Err(pyo3::exceptions::PyAttributeError::new_err(format!(
+        "module 'flambeau.return_types' has no attribute '{name}'"
+    )))
+}
+#[pyfunction]
+fn _return_type_names() -> Vec<&'static str> {
+    flambeau::generated::OPS
+        .iter()
+        .filter(|op| op.overloads.iter().any(|o| !o.fields.is_empty()))
+        .map(|op| op.name.trim_start_matches('_'))
+        .collect()
+}
+/// The names of all operators of the table.
+#[pyfunction]
+fn _operator_names() -> Vec<&'static str> {
+    flambeau::generated::OPS.iter().map(|op| op.name).collect()
+}
+
+/// `torch.result_type(tensor1, tensor2)`
+#[pyfunction]
+fn result_type(
+    py: Python<'_>,
+    tensor1: &Bound<'_, PyAny>,
+    tensor2: &Bound<'_, PyAny>,
+) -> PyResult<Py<PyAny>> {
+    let mut list = Vec::new();
+    for t in [tensor1, tensor2] {
+        list.push(match object::extract(t) {
+            Some(t) => t,
+            None => match parse::scalar_of(t)? {
+                Some(s) => parse::wrapped_number(s)?,
+                None => {
+                    return Err(pyo3::exceptions::PyTypeError::new_err(format!(
+                        "result_type(): argument must be Tensor or Number, not {}",
+                        types::type_name(t)
+                    )));
+                }
+            },
+        });
+    }
+    Ok(types::dtype_object(py, flambeau::pointwise::result_type(&[&list[0], &list[1]])))
+}
+#[pyfunction]
+fn promote_types(py: Python<'_>, type1: types::PyDType, type2: types::PyDType) -> Py<PyAny> {
+    types::dtype_object(py, type1.0.promote(type2.0))
+}
+#[pyfunction]
+fn can_cast(from_: types::PyDType, to: types::PyDType) -> bool {
+    from_.0.can_cast(to.0)
+}
+
+/// The address of the first element.
+#[pyfunction]
+fn _data_ptr(t: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match object::extract(t) {
+        Some(t) if t.numel() == 0 => Ok(0),
+        Some(t) => Ok(t.array().data_ptr() as usize),
+        None => Err(pyo3::exceptions::PyTypeError::new_err("expected a Tensor")),
+    }
+}
+
+/// Notes an in-place change that was made behind the tensor's back.
+#[pyfunction]
+fn _increment_version(t: &Bound<'_, PyAny>) -> PyResult<()> {
+    match object::extract(t) {
+        Some(t) => {
+            t.bump_version();
+            Ok(())
+        }
+        None => Err(pyo3::exceptions::PyTypeError::new_err("expected a Tensor")),
+    }
+}
+
+/// `Tensor.item`
+#[pyfunction]
+fn _item(t: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    match object::extract(t) {
+        Some(x) => dispatch::scalar_to_py(t.py(), x.item().py()?),
+        None => Err(pyo3::exceptions::PyTypeError::new_err("expected a Tensor")),
+    }
+}
+
+#[pymodule]
+fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = m.py();
+    let _ = flambeau::WARN.set(warnings::warn);
+    let tensor = object::create_type(py)?;
+    dispatch::create_type(py)?;
+    let methods = dispatch::functions_of(py, "Tensor")?;
+    for (name, function) in methods.bind(py).iter() {
+        tensor.bind(py).setattr(name.cast::<pyo3::types::PyString>()?, function)?;
+    }
+    m.add("Tensor", tensor)?;
+    for d in flambeau::DType::ALL {
+        m.add(d.name(), types::dtype_object(py, d))?;
+    }
+    for (name, object) in types::PyLayout::all(py).into_iter().chain(types::PyMemoryFormat::all(py)) {
+        m.add(name, object)?;
+    }
+    m.add_class::<types::PyDType>()?;
+    m.add_class::<types::PyDevice>()?;
+    m.add_class::<types::PyLayout>()?;
+    m.add_class::<types::PyMemoryFormat>()?;
+    m.add_class::<random::PyGenerator>()?;
+    m.add_class::<autograd::PyNode>()?;
+    m.add_class::<autograd::PyWeakNode>()?;
+    m.add_class::<autograd::GradModeContext>()?;
+    macro_rules! functions { ($($f:path),* $(,)?) => { $(m.add_function(wrap_pyfunction!($f, m)?)?;)* } }
+    functions!(
+        get_default_dtype,
+        set_default_dtype,
+        get_default_device,
+        _set_default_device,
+        _register,
+        _functions,
+        _return_type,
+        _return_type_names,
+        _operator_names,
+        result_type,
+        promote_types,
+        can_cast,
+        _data_ptr,
+        _item,
+        _increment_version,
+        types::_finfo,
+        construct::tensor,
+        construct::as_tensor,
+        construct::_legacy_new,
+        construct::_make_subclass,
+        construct::_tolist,
+        numpy::from_numpy,
+        numpy::_to_numpy,
+        text::set_printoptions,
+        text::_printoptions,
+        overrides::_set_torch_function_disabled,
+        overrides::_torch_function_disabled,
+        autograd::is_grad_enabled,
+        autograd::_set_grad_enabled,
+        autograd::is_inference_mode_enabled,
+        autograd::_set_inference_mode,
+        autograd::_set_anomaly_enabled,
+        autograd::_is_anomaly_enabled,
+        autograd::_is_anomaly_check_nan_enabled,
+        autograd::_run_backward,
+        autograd::_register_tensor_hook,
+        autograd::_register_post_accumulate_hook,
+        autograd::_remove_tensor_hook,
+        autograd::_retain_grad,
+        autograd::_gradient_edge,
+        autograd::_push_saved_tensors_hooks,
+        autograd::_pop_saved_tensors_hooks,
+        autograd::_record_function,
+        autograd::_saved_of,
+    );
+    Ok(())
+}

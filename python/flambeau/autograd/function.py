@@ -3,7 +3,7 @@
 import functools
 
 import flambeau as fl
-from flambeau._C import Function
+from flambeau.autograd._function import Function
 
 __all__ = ["Function", "once_differentiable"]
 

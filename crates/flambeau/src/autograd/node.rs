@@ -162,6 +162,15 @@ impl Node {
         };
         saved.unpack(self)
     }
+    /// The i-th saved tensor, none if it was saved as absent.
+    pub fn saved_opt(self: &Arc<Self>, i: usize) -> Result<Option<Tensor>> {
+        self.check_released()?;
+        let saved = self.saved.lock().get(i).cloned();
+        match saved {
+            Some(saved) if !saved.is_nothing() => saved.unpack(self).map(Some),
+            _ => Ok(None),
+        }
+    }
     /// Frees what the node saved; running it again fails if it saved anything.
     pub fn release(&self) {
         let saved = std::mem::take(&mut *self.saved.lock());

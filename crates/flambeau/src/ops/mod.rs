@@ -1,6 +1,7 @@
 //! The operators. Pointwise ones are generated from their declarations; every other one is a function here:
 //! its checks, its kernel call, and its gradient in terms of differentiable operators.
 
+pub mod basic_index;
 pub mod creation;
 pub mod index;
 pub mod reduce;

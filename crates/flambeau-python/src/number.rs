@@ -1,0 +1,390 @@
+//! Python's operators on tensors: `a + b`, `a < b`, `-a`, `bool(a)`. Number slots, called by the interpreter.
+
+use crate::errors::{IntoPy, guard};
+use crate::object;
+use crate::parse::{scalar_of, wrapped_number};
+use flambeau::schema::{Arg, Call, Kind, OpDef, Overload, Ret, Target};
+use flambeau::{Scalar, Tensor};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi::{self, PyObject};
+use pyo3::prelude::*;
+use smallvec::SmallVec;
+use std::ffi::c_int;
+use std::sync::OnceLock;
+
+/// The overloads of an operator by what its operands are.
+pub struct Binary {
+    op: &'static OpDef,
+    /// tensor, tensor
+    tensors: Option<&'static Overload>,
+    /// tensor, number
+    right: Option<&'static Overload>,
+    /// number, tensor
+    left: Option<&'static Overload>,
+}
+
+/// Finds an operator by name.
+pub fn find(name: &str) -> Option<&'static OpDef> {
+    flambeau::generated::OPS
+        .binary_search_by(|op| op.name.cmp(name))
+        .ok()
+        .map(|i| &flambeau::generated::OPS[i])
+}
+
+impl Binary {
+    fn new(name: &'static str) -> Option<Binary> {
+        let op = find(name)?;
+        let pick = |a: Kind, b: Kind| {
+            op.overloads.iter().find(|o| {
+                o.params.len() >= 2
+                    && o.params[0].kind == a
+                    && o.params[1].kind == b
+                    && o.params[2..].iter().all(|p| p.default != flambeau::schema::Default::Required)
+            })
+        };
+        Some(Binary {
+            op,
+            tensors: pick(Kind::Tensor, Kind::Tensor),
+            right: pick(Kind::Tensor, Kind::Scalar),
+            left: pick(Kind::Scalar, Kind::Tensor),
+        })
+    }
+}
+
+enum Side<'a> {
+    Tensor(&'a Tensor),
+    Number(Scalar),
+}
+
+/// The operand that an object is, or none if operators do not take it.
+unsafe fn side<'a>(py: Python<'_>, object: *mut PyObject) -> PyResult<Option<Side<'a>>> {
+    // SAFETY: the interpreter keeps operands alive during the call.
+    unsafe {
+        if let Some(t) = object::borrow(object) {
+            return Ok(Some(Side::Tensor(t)));
+        }
+        Ok(scalar_of(&Bound::from_borrowed_ptr(py, object))?.map(Side::Number))
+    }
+}
+
+fn run(overload: &'static Overload, a: Arg, b: Arg, target: Target) -> PyResult<Tensor> {
+    let mut args: SmallVec<[Arg; 4]> = SmallVec::new();
+    args.push(a);
+    args.push(b);
+    for p in &overload.params[2..] {
+        args.push(match p.default {
+            flambeau::schema::Default::Int(v) => Arg::Int(v),
+            flambeau::schema::Default::Bool(v) => Arg::Bool(v),
+            flambeau::schema::Default::Float(v) => Arg::Float(v),
+            flambeau::schema::Default::Str(s) => Arg::Str(s.into()),
+            _ => Arg::None,
+        });
+    }
+    match (overload.call)(&Call { args: &args, target }).py()? {
+        Ret::Tensor(t) => Ok(t),
+        _ => Err(PyRuntimeError::new_err("an operator did not return a tensor")),
+    }
+}
+
+/// Applies an operator with two operands, of which at least one is a tensor.
+fn apply(binary: &Binary, a: Side, b: Side, inplace: bool) -> PyResult<Option<Tensor>> {
+    let target = if inplace { Target::InPlace } else { Target::Fresh };
+    Ok(Some(match (a, b) {
+        (Side::Tensor(a), Side::Tensor(b)) => match binary.tensors {
+            Some(o) => run(o, Arg::Tensor(a), Arg::Tensor(b), target)?,
+            None => return Ok(None),
+        },
+        (Side::Tensor(a), Side::Number(s)) => match (binary.right, binary.tensors) {
+            (Some(o), _) => run(o, Arg::Tensor(a), Arg::Scalar(s), target)?,
+            (None, Some(o)) => run(o, Arg::Tensor(a), Arg::Owned(wrapped_number(s)?), target)?,
+            _ => return Ok(None),
+        },
+        (Side::Number(s), Side::Tensor(b)) => match (binary.left, binary.tensors) {
+            (Some(o), _) => run(o, Arg::Scalar(s), Arg::Tensor(b), target)?,
+            (None, Some(o)) => run(o, Arg::Owned(wrapped_number(s)?), Arg::Tensor(b), target)?,
+            _ => return Ok(None),
+        },
+        _ => return Ok(None),
+    }))
+}
+
+unsafe fn not_implemented() -> *mut PyObject {
+    // SAFETY: the singleton lives for ever.
+    unsafe {
+        let object = ffi::Py_NotImplemented();
+        ffi::Py_INCREF(object);
+        object
+    }
+}
+
+unsafe fn overridden(
+    py: Python<'_>,
+    name: &'static str,
+    a: *mut PyObject,
+    b: *mut PyObject,
+) -> PyResult<Option<*mut PyObject>> {
+    // SAFETY: live operands.
+    unsafe {
+        if !crate::overrides::may_override(a) && !crate::overrides::may_override(b) {
+            return Ok(None);
+        }
+        let tensor = Bound::from_borrowed_ptr(py, object::tensor_type().cast());
+        let Ok(function) = tensor.getattr(name) else { return Ok(None) };
+        Ok(crate::overrides::call(py, &function, &[a, b], std::ptr::null_mut(), &[])?.map(|o| o.into_ptr()))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    Plain,
+    /// Swaps operands for number - tensor.
+    Rsub,
+    /// number / tensor is reciprocal * number.
+    Rdiv,
+    InPlace,
+}
+
+unsafe fn slot(
+    cache: &'static OnceLock<Option<Binary>>,
+    name: &'static str,
+    dunder: &'static str,
+    form: Form,
+    a: *mut PyObject,
+    b: *mut PyObject,
+) -> *mut PyObject {
+    guard(std::ptr::null_mut(), || {
+        // SAFETY: called by the interpreter, which holds the GIL and keeps the operands alive.
+        unsafe {
+            let py = Python::assume_attached();
+            let Some(binary) = cache.get_or_init(|| Binary::new(name)).as_ref() else {
+                return Ok(not_implemented());
+            };
+            if !object::is_exact(a) || !object::is_exact(b) {
+                if let Some(result) = overridden(py, dunder, a, b)? {
+                    return Ok(result);
+                }
+            }
+            let (Some(x), Some(y)) = (side(py, a)?, side(py, b)?) else { return Ok(not_implemented()) };
+            let _ = binary.op;
+            let result = match (form, &x, &y) {
+                (Form::Rsub, Side::Number(_), Side::Tensor(t)) => {
+                    static RSUB: OnceLock<Option<Binary>> = OnceLock::new();
+                    let Some(rsub) = RSUB.get_or_init(|| Binary::new("rsub")).as_ref() else {
+                        return Ok(not_implemented());
+                    };
+                    apply(rsub, Side::Tensor(t), x, false)?
+                }
+                (Form::Rdiv, Side::Number(s), Side::Tensor(t)) => {
+                    let r = call_unary("reciprocal", t)?;
+                    static MUL: OnceLock<Option<Binary>> = OnceLock::new();
+                    let Some(mul) = MUL.get_or_init(|| Binary::new("mul")).as_ref() else {
+                        return Ok(not_implemented());
+                    };
+                    apply(mul, Side::Tensor(&r), Side::Number(*s), false)?
+                }
+                (Form::InPlace, ..) => {
+                    if apply(binary, x, y, true)?.is_none() {
+                        return Ok(not_implemented());
+                    }
+                    ffi::Py_INCREF(a);
+                    return Ok(a);
+                }
+                // Addition and multiplication commute: the graph sees the tensor first.
+                (_, Side::Number(_), Side::Tensor(_))
+                    if matches!(name, "add" | "mul" | "bitwise_and" | "bitwise_or" | "bitwise_xor") =>
+                {
+                    apply(binary, y, x, false)?
+                }
+                _ => apply(binary, x, y, false)?,
+            };
+            Ok(match result {
+                Some(t) => object::wrap_raw(t),
+                None => not_implemented(),
+            })
+        }
+    })
+}
+
+macro_rules! slots {
+    ($($(#[$m:meta])* $f:ident: $op:literal, $dunder:literal, $form:ident;)*) => { $(
+        pub unsafe extern "C" fn $f(a: *mut PyObject, b: *mut PyObject) -> *mut PyObject {
+            static CACHE: OnceLock<Option<Binary>> = OnceLock::new();
+            // SAFETY: passed on from the interpreter.
+            unsafe { slot(&CACHE, $op, $dunder, Form::$form, a, b) }
+        }
+    )* };
+}
+slots! {
+    add: "add", "__add__", Plain;
+    sub: "sub", "__sub__", Rsub;
+    mul: "mul", "__mul__", Plain;
+    div: "div", "__truediv__", Rdiv;
+    floor_divide: "floor_divide", "__floordiv__", Plain;
+    remainder: "remainder", "__mod__", Plain;
+    matmul: "matmul", "__matmul__", Plain;
+    and: "bitwise_and", "__and__", Plain;
+    or: "bitwise_or", "__or__", Plain;
+    xor: "bitwise_xor", "__xor__", Plain;
+    lshift: "bitwise_left_shift", "__lshift__", Plain;
+    rshift: "bitwise_right_shift", "__rshift__", Plain;
+    iadd: "add", "__iadd__", InPlace;
+    isub: "sub", "__isub__", InPlace;
+    imul: "mul", "__imul__", InPlace;
+    idiv: "div", "__itruediv__", InPlace;
+    ifloor_divide: "floor_divide", "__ifloordiv__", InPlace;
+    iremainder: "remainder", "__imod__", InPlace;
+    iand: "bitwise_and", "__iand__", InPlace;
+    ior: "bitwise_or", "__ior__", InPlace;
+    ixor: "bitwise_xor", "__ixor__", InPlace;
+    ilshift: "bitwise_left_shift", "__ilshift__", InPlace;
+    irshift: "bitwise_right_shift", "__irshift__", InPlace;
+}
+
+pub unsafe extern "C" fn power(a: *mut PyObject, b: *mut PyObject, _modulus: *mut PyObject) -> *mut PyObject {
+    static CACHE: OnceLock<Option<Binary>> = OnceLock::new();
+    // SAFETY: passed on from the interpreter.
+    unsafe { slot(&CACHE, "pow", "__pow__", Form::Plain, a, b) }
+}
+pub unsafe extern "C" fn ipower(
+    a: *mut PyObject,
+    b: *mut PyObject,
+    _modulus: *mut PyObject,
+) -> *mut PyObject {
+    static CACHE: OnceLock<Option<Binary>> = OnceLock::new();
+    // SAFETY: passed on from the interpreter.
+    unsafe { slot(&CACHE, "pow", "__ipow__", Form::InPlace, a, b) }
+}
+
+/// Calls an operator of one tensor by name.
+pub fn call_unary(name: &'static str, t: &Tensor) -> PyResult<Tensor> {
+    let overload = find(name)
+        .and_then(|op| op.overloads.iter().find(|o| o.params.first().is_some_and(|p| p.kind == Kind::Tensor)))
+        .ok_or_else(|| PyRuntimeError::new_err(format!("operator {name} is missing")))?;
+    let mut args: SmallVec<[Arg; 4]> = SmallVec::new();
+    args.push(Arg::Tensor(t));
+    args.extend(overload.params[1..].iter().map(|_| Arg::None));
+    match (overload.call)(&Call { args: &args, target: Target::Fresh }).py()? {
+        Ret::Tensor(t) => Ok(t),
+        _ => Err(PyRuntimeError::new_err("an operator did not return a tensor")),
+    }
+}
+
+macro_rules! unary_slots {
+    ($($f:ident: $op:literal;)*) => { $(
+        pub unsafe extern "C" fn $f(a: *mut PyObject) -> *mut PyObject {
+            guard(std::ptr::null_mut(), || {
+                // SAFETY: called by the interpreter on a tensor.
+                unsafe {
+                    match object::borrow(a) {
+                        Some(t) => Ok(object::wrap_raw(call_unary($op, t)?)),
+                        None => Ok(not_implemented()),
+                    }
+                }
+            })
+        }
+    )* };
+}
+unary_slots! {
+    negative: "neg";
+    absolute: "abs";
+    invert: "bitwise_not";
+}
+
+pub unsafe extern "C" fn positive(a: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by the interpreter on a tensor.
+    unsafe { ffi::Py_INCREF(a) };
+    a
+}
+
+/// The single element of a tensor, for `bool()`, `int()`, `float()`.
+fn element(object: *mut PyObject) -> PyResult<Scalar> {
+    // SAFETY: called by the interpreter on a tensor.
+    let Some(t) = (unsafe { object::borrow(object) }) else {
+        return Err(PyRuntimeError::new_err("not a tensor"));
+    };
+    t.item().py()
+}
+
+pub unsafe extern "C" fn truth(a: *mut PyObject) -> c_int {
+    guard(-1, || {
+        // SAFETY: called by the interpreter on a tensor.
+        if let Some(t) = unsafe { object::borrow(a) } {
+            let n = t.numel();
+            if n != 1 {
+                return Err(PyRuntimeError::new_err(if n == 0 {
+                    "Boolean value of Tensor with no values is ambiguous"
+                } else {
+                    "Boolean value of Tensor with more than one value is ambiguous"
+                }));
+            }
+        }
+        Ok(element(a)?.to_bool() as c_int)
+    })
+}
+
+pub unsafe extern "C" fn to_float(a: *mut PyObject) -> *mut PyObject {
+    guard(std::ptr::null_mut(), || {
+        let v = element(a)?;
+        if let Scalar::Complex(c) = v
+            && c.im != 0.0
+        {
+            return Err(PyRuntimeError::new_err("value cannot be converted to type double without overflow"));
+        }
+        // SAFETY: the GIL is held by the calling interpreter.
+        Ok(unsafe { ffi::PyFloat_FromDouble(v.to_f64()) })
+    })
+}
+
+pub unsafe extern "C" fn to_int(a: *mut PyObject) -> *mut PyObject {
+    guard(std::ptr::null_mut(), || {
+        // SAFETY: the GIL is held by the calling interpreter.
+        unsafe {
+            match element(a)? {
+                Scalar::Float(f) => {
+                    let object = ffi::PyLong_FromDouble(f);
+                    if object.is_null() { Err(PyErr::fetch(Python::assume_attached())) } else { Ok(object) }
+                }
+                Scalar::Complex(c) if c.im != 0.0 => {
+                    Err(PyRuntimeError::new_err("value cannot be converted to type int64_t without overflow"))
+                }
+                Scalar::UInt(v) => Ok(ffi::PyLong_FromUnsignedLongLong(v)),
+                other => Ok(ffi::PyLong_FromLongLong(other.to_i64())),
+            }
+        }
+    })
+}
+
+pub unsafe extern "C" fn to_index(a: *mut PyObject) -> *mut PyObject {
+    guard(std::ptr::null_mut(), || {
+        // SAFETY: called by the interpreter on a tensor, with the GIL.
+        unsafe {
+            match object::borrow(a) {
+                Some(t) if t.dtype().is_integral_or_bool() && t.numel() == 1 => {
+                    Ok(ffi::PyLong_FromLongLong(element(a)?.to_i64()))
+                }
+                _ => Err(pyo3::exceptions::PyTypeError::new_err(
+                    "only integer tensors of a single element can be converted to an index",
+                )),
+            }
+        }
+    })
+}
+
+pub unsafe extern "C" fn richcompare(a: *mut PyObject, b: *mut PyObject, op: c_int) -> *mut PyObject {
+    static EQ: OnceLock<Option<Binary>> = OnceLock::new();
+    static NE: OnceLock<Option<Binary>> = OnceLock::new();
+    static LT: OnceLock<Option<Binary>> = OnceLock::new();
+    static LE: OnceLock<Option<Binary>> = OnceLock::new();
+    static GT: OnceLock<Option<Binary>> = OnceLock::new();
+    static GE: OnceLock<Option<Binary>> = OnceLock::new();
+    let (cache, name, dunder): (&'static OnceLock<Option<Binary>>, _, _) = match op {
+        ffi::Py_EQ => (&EQ, "eq", "__eq__"),
+        ffi::Py_NE => (&NE, "ne", "__ne__"),
+        ffi::Py_LT => (&LT, "lt", "__lt__"),
+        ffi::Py_LE => (&LE, "le", "__le__"),
+        ffi::Py_GT => (&GT, "gt", "__gt__"),
+        _ => (&GE, "ge", "__ge__"),
+    };
+    // SAFETY: passed on from the interpreter.
+    unsafe { slot(cache, name, dunder, Form::Plain, a, b) }
+}

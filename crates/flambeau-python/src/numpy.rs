@@ -1,0 +1,183 @@
+//! Memory shared with NumPy, both ways. One of the modules with unsafe code.
+
+use crate::errors::IntoPy;
+use crate::errors::owned_ptr;
+use crate::object;
+use crate::parse::is_numpy;
+use crate::types::type_name;
+use flambeau::{Array, DType, Dims, Tensor};
+use flambeau_core::Storage;
+use numpy::npyffi::{self, PY_ARRAY_API};
+use numpy::{Element as _, PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+/// Keeps a Python object alive from Rust; released with the GIL held.
+struct Keep(Option<Py<PyAny>>);
+impl Drop for Keep {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take() {
+            // SAFETY: only asks whether the interpreter still runs.
+            if unsafe { ffi::Py_IsInitialized() } != 0 {
+                Python::attach(|_| drop(object));
+            } else {
+                std::mem::forget(object);
+            }
+        }
+    }
+}
+
+/// A tensor over the memory of a NumPy array (or of an array scalar, copied); none for other objects.
+pub fn from_array_like(data: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
+    if !is_numpy(data) {
+        // Subclasses and foreign arrays come through `__array__`, but not tensors or plain sequences.
+        if data.hasattr("__array_interface__").unwrap_or(false)
+            && !data.is_instance_of::<pyo3::types::PyType>()
+        {
+            let np = data.py().import("numpy")?;
+            let array = np.call_method1("asarray", (data,))?;
+            return from_ndarray(&array).map(Some);
+        }
+        return Ok(None);
+    }
+    if data.is_instance_of::<pyo3::types::PyType>() || data.is_instance_of::<pyo3::types::PyString>() {
+        return Ok(None);
+    }
+    let array = match data.cast::<PyUntypedArray>() {
+        Ok(_) => data.clone(),
+        // `np.float32(1.5)` and its like.
+        Err(_) if data.hasattr("dtype")? => data.py().import("numpy")?.call_method1("array", (data,))?,
+        Err(_) => return Ok(None),
+    };
+    from_ndarray(&array).map(Some)
+}
+
+/// `torch.from_numpy`
+#[pyfunction]
+pub fn from_numpy(ndarray: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let py = ndarray.py();
+    if !is_numpy(ndarray) || ndarray.cast::<PyUntypedArray>().is_err() {
+        return Err(PyTypeError::new_err(format!("expected np.ndarray (got {})", type_name(ndarray))));
+    }
+    let t = from_ndarray(ndarray)?;
+    if let Some(error) = crate::warnings::pending(py) {
+        return Err(error);
+    }
+    Ok(object::wrap(py, t))
+}
+
+fn from_ndarray(data: &Bound<'_, PyAny>) -> PyResult<Tensor> {
+    let array = data.cast::<PyUntypedArray>().map_err(PyErr::from)?;
+    let descr = array.dtype();
+    let dtype = crate::construct::numpy_dtype(descr.as_any())?;
+    if descr.is_native_byteorder() == Some(false) {
+        return Err(PyValueError::new_err(
+            "given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported.",
+        ));
+    }
+    let item = dtype.size() as isize;
+    let sizes: Dims = array.shape().iter().map(|&n| n as i64).collect();
+    let mut strides = Dims::new();
+    for &s in array.strides() {
+        if s < 0 {
+            return Err(PyValueError::new_err(
+                "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently supported. (You can probably work around this by making a copy of your array  with array.copy().) ",
+            ));
+        }
+        if s % item != 0 {
+            return Err(PyValueError::new_err(
+                "given numpy array strides not a multiple of the element byte size. Copy the numpy array to reallocate the memory.",
+            ));
+        }
+        strides.push((s / item) as i64);
+    }
+    let raw = array.as_array_ptr();
+    // SAFETY: a live array object.
+    let (pointer, flags) = unsafe { ((*raw).fields.data.cast::<u8>(), (*raw).fields.flags) };
+    if flags & npyffi::NPY_ARRAY_WRITEABLE == 0 {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            flambeau::warn(
+                "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means writing to this tensor will result in undefined behavior. You may want to copy the array to protect its data or make it writable before converting it to a tensor. This type of warning will be suppressed for the rest of this program.",
+            );
+        });
+    }
+    let nbytes = flambeau_core::required_bytes(&sizes, &strides, 0, item as usize).py()?;
+    let keep = Keep(Some(data.clone().unbind()));
+    // SAFETY: the array owns (or keeps alive) memory that covers all of its elements.
+    let storage = unsafe { Storage::foreign(pointer, nbytes, Box::new(keep)) };
+    Ok(Tensor::from_array(Array { storage, dtype, sizes, strides, offset: 0 }))
+}
+
+fn descr<'py>(py: Python<'py>, dtype: DType) -> PyResult<Bound<'py, PyArrayDescr>> {
+    Ok(match dtype {
+        DType::UInt8 => u8::get_dtype(py),
+        DType::Int8 => i8::get_dtype(py),
+        DType::Int16 => i16::get_dtype(py),
+        DType::Int32 => i32::get_dtype(py),
+        DType::Int64 => i64::get_dtype(py),
+        DType::UInt16 => u16::get_dtype(py),
+        DType::UInt32 => u32::get_dtype(py),
+        DType::UInt64 => u64::get_dtype(py),
+        DType::Float32 => f32::get_dtype(py),
+        DType::Float64 => f64::get_dtype(py),
+        DType::Complex64 => flambeau::C32::get_dtype(py),
+        DType::Complex128 => flambeau::C64::get_dtype(py),
+        DType::Bool => bool::get_dtype(py),
+        DType::Float16 => PyArrayDescr::new(py, "float16")?,
+        DType::BFloat16 => return Err(PyTypeError::new_err("Got unsupported ScalarType BFloat16")),
+    })
+}
+
+/// A NumPy array over the memory of a tensor.
+#[pyfunction]
+#[pyo3(signature = (t, force=false))]
+pub fn _to_numpy(t: &Bound<'_, PyAny>, force: bool) -> PyResult<Py<PyAny>> {
+    let py = t.py();
+    let Some(tensor) = object::extract(t) else {
+        return Err(PyTypeError::new_err(format!("expected a Tensor, got {}", type_name(t))));
+    };
+    if tensor.is_meta() {
+        return Err(PyTypeError::new_err(
+            "can't convert meta device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.",
+        ));
+    }
+    if tensor.requires_grad() && !force {
+        return Err(PyRuntimeError::new_err(
+            "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.",
+        ));
+    }
+    let a = tensor.array();
+    let descr = descr(py, a.dtype)?;
+    let item = a.dtype.size() as isize;
+    let mut dims: Vec<npyffi::npy_intp> = a.sizes.iter().map(|&n| n as npyffi::npy_intp).collect();
+    let mut strides: Vec<npyffi::npy_intp> = a.strides.iter().map(|&s| s as isize * item).collect();
+    // The array keeps an object of its own alive: the tensor may be resized or freed.
+    let base = object::wrap(py, tensor.alias());
+    let pointer = if a.numel() == 0 { std::ptr::null_mut() } else { a.data_ptr() };
+    // SAFETY: dimensions and strides describe elements within the storage, which `base` keeps alive; a null
+    // pointer makes NumPy allocate, which is right for empty arrays only.
+    unsafe {
+        let class = npyffi::get_type_object(py, npyffi::NpyTypes::PyArray_Type);
+        let object = PY_ARRAY_API.PyArray_NewFromDescr(
+            py,
+            class,
+            descr.into_dtype_ptr(),
+            dims.len() as i32,
+            dims.as_mut_ptr(),
+            if pointer.is_null() { std::ptr::null_mut() } else { strides.as_mut_ptr() },
+            pointer.cast(),
+            npyffi::NPY_ARRAY_WRITEABLE,
+            std::ptr::null_mut(),
+        );
+        if object.is_null() {
+            return Err(PyErr::fetch(py));
+        }
+        let array = owned_ptr(py, object);
+        if !pointer.is_null() && PY_ARRAY_API.PyArray_SetBaseObject(py, object.cast(), base.into_ptr()) != 0 {
+            return Err(PyErr::fetch(py));
+        }
+        Ok(array)
+    }
+}

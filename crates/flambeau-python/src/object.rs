@@ -1,0 +1,403 @@
+//! The Python object of a tensor. A tensor has one object while anything refers to it: the object owns a
+//! handle to the tensor; when Python lets go of an object that carries state (attributes, a subclass) while the
+//! graph still holds the tensor, ownership turns around and the tensor keeps the object until it is asked for
+//! again. Raw type object: one of the modules with unsafe code.
+
+use crate::errors::owned_ptr;
+use flambeau::{HOST_DROP, Tensor};
+use pyo3::ffi::{self, PyObject, PyTypeObject};
+use pyo3::prelude::*;
+use std::ffi::{c_int, c_void};
+use std::mem::ManuallyDrop;
+use std::sync::OnceLock;
+
+/// The layout of a tensor object.
+#[repr(C)]
+pub struct PyTensor {
+    ob_base: PyObject,
+    dict: *mut PyObject,
+    weaklist: *mut PyObject,
+    tensor: ManuallyDrop<Tensor>,
+    owner: Owner,
+}
+
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq)]
+enum Owner {
+    /// The object holds a reference to the tensor.
+    Object,
+    /// The tensor holds a reference to the object, whose handle is borrowed.
+    Tensor,
+    /// The tensor is gone.
+    Nobody,
+}
+
+static TYPE: OnceLock<usize> = OnceLock::new();
+
+/// `flambeau.Tensor`
+#[inline]
+pub fn tensor_type() -> *mut PyTypeObject {
+    TYPE.get().copied().unwrap_or(0) as *mut PyTypeObject
+}
+
+/// Makes the type object; `init` methods are added by the caller through attributes.
+pub fn create_type(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    let members: &'static mut [ffi::PyMemberDef; 3] = Box::leak(Box::new([
+        member(c"__dictoffset__", std::mem::offset_of!(PyTensor, dict)),
+        member(c"__weaklistoffset__", std::mem::offset_of!(PyTensor, weaklist)),
+        ffi::PyMemberDef::default(),
+    ]));
+    let slot = |slot: c_int, f: *mut c_void| ffi::PyType_Slot { slot, pfunc: f };
+    let slots: &'static mut [ffi::PyType_Slot] = Box::leak(Box::new([
+        slot(ffi::Py_tp_dealloc, dealloc as *mut c_void),
+        slot(ffi::Py_tp_finalize, finalize as *mut c_void),
+        slot(ffi::Py_tp_traverse, traverse as *mut c_void),
+        slot(ffi::Py_tp_clear, clear as *mut c_void),
+        slot(ffi::Py_tp_new, crate::construct::tensor_new as *mut c_void),
+        slot(ffi::Py_tp_init, init as *mut c_void),
+        slot(ffi::Py_tp_setattro, setattro as *mut c_void),
+        slot(ffi::Py_tp_members, members.as_mut_ptr().cast()),
+        slot(ffi::Py_nb_add, crate::number::add as *mut c_void),
+        slot(ffi::Py_nb_subtract, crate::number::sub as *mut c_void),
+        slot(ffi::Py_nb_multiply, crate::number::mul as *mut c_void),
+        slot(ffi::Py_nb_true_divide, crate::number::div as *mut c_void),
+        slot(ffi::Py_nb_floor_divide, crate::number::floor_divide as *mut c_void),
+        slot(ffi::Py_nb_remainder, crate::number::remainder as *mut c_void),
+        slot(ffi::Py_nb_matrix_multiply, crate::number::matmul as *mut c_void),
+        slot(ffi::Py_nb_and, crate::number::and as *mut c_void),
+        slot(ffi::Py_nb_or, crate::number::or as *mut c_void),
+        slot(ffi::Py_nb_xor, crate::number::xor as *mut c_void),
+        slot(ffi::Py_nb_lshift, crate::number::lshift as *mut c_void),
+        slot(ffi::Py_nb_rshift, crate::number::rshift as *mut c_void),
+        slot(ffi::Py_nb_inplace_add, crate::number::iadd as *mut c_void),
+        slot(ffi::Py_nb_inplace_subtract, crate::number::isub as *mut c_void),
+        slot(ffi::Py_nb_inplace_multiply, crate::number::imul as *mut c_void),
+        slot(ffi::Py_nb_inplace_true_divide, crate::number::idiv as *mut c_void),
+        slot(ffi::Py_nb_inplace_floor_divide, crate::number::ifloor_divide as *mut c_void),
+        slot(ffi::Py_nb_inplace_remainder, crate::number::iremainder as *mut c_void),
+        slot(ffi::Py_nb_inplace_and, crate::number::iand as *mut c_void),
+        slot(ffi::Py_nb_inplace_or, crate::number::ior as *mut c_void),
+        slot(ffi::Py_nb_inplace_xor, crate::number::ixor as *mut c_void),
+        slot(ffi::Py_nb_inplace_lshift, crate::number::ilshift as *mut c_void),
+        slot(ffi::Py_nb_inplace_rshift, crate::number::irshift as *mut c_void),
+        slot(ffi::Py_nb_power, crate::number::power as *mut c_void),
+        slot(ffi::Py_nb_inplace_power, crate::number::ipower as *mut c_void),
+        slot(ffi::Py_nb_negative, crate::number::negative as *mut c_void),
+        slot(ffi::Py_nb_positive, crate::number::positive as *mut c_void),
+        slot(ffi::Py_nb_absolute, crate::number::absolute as *mut c_void),
+        slot(ffi::Py_nb_invert, crate::number::invert as *mut c_void),
+        slot(ffi::Py_nb_float, crate::number::to_float as *mut c_void),
+        slot(ffi::Py_nb_int, crate::number::to_int as *mut c_void),
+        slot(ffi::Py_nb_index, crate::number::to_index as *mut c_void),
+        slot(ffi::Py_mp_length, length as *mut c_void),
+        slot(ffi::Py_tp_repr, crate::text::repr as *mut c_void),
+        slot(ffi::Py_nb_bool, crate::number::truth as *mut c_void),
+        slot(ffi::Py_mp_subscript, crate::indexing::subscript as *mut c_void),
+        slot(ffi::Py_mp_ass_subscript, crate::indexing::assign_subscript as *mut c_void),
+        slot(ffi::Py_tp_richcompare, crate::number::richcompare as *mut c_void),
+        slot(ffi::Py_tp_hash, hash as *mut c_void),
+        slot(ffi::Py_tp_getset, crate::properties::table().cast()),
+        slot(ffi::Py_tp_doc, c"A multi-dimensional array of one dtype.".as_ptr() as *mut c_void),
+        slot(0, std::ptr::null_mut()),
+    ]));
+    let mut spec = ffi::PyType_Spec {
+        name: c"flambeau.Tensor".as_ptr(),
+        basicsize: size_of::<PyTensor>() as c_int,
+        itemsize: 0,
+        flags: (ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_BASETYPE | ffi::Py_TPFLAGS_HAVE_GC) as u32,
+        slots: slots.as_mut_ptr(),
+    };
+    // SAFETY: the spec and everything it points to live for ever.
+    let object = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&mut spec))? };
+    let _ = TYPE.set(object.as_ptr() as usize);
+    let _ = HOST_DROP.set(drop_host);
+    Ok(object.unbind())
+}
+
+fn member(name: &'static std::ffi::CStr, offset: usize) -> ffi::PyMemberDef {
+    ffi::PyMemberDef {
+        name: name.as_ptr(),
+        type_code: ffi::Py_T_PYSSIZET,
+        offset: offset as ffi::Py_ssize_t,
+        flags: ffi::Py_READONLY,
+        doc: std::ptr::null(),
+    }
+}
+
+/// Whether the object is a tensor of any class.
+///
+/// # Safety
+/// `object` must be a live Python object.
+#[inline]
+pub unsafe fn is_tensor(object: *mut PyObject) -> bool {
+    // SAFETY: both are live objects.
+    unsafe {
+        let class = ffi::Py_TYPE(object);
+        class == tensor_type() || ffi::PyType_IsSubtype(class, tensor_type()) != 0
+    }
+}
+
+/// Whether the object's class is exactly Tensor.
+///
+/// # Safety
+/// `object` must be a live Python object.
+#[inline]
+pub unsafe fn is_exact(object: *mut PyObject) -> bool {
+    // SAFETY: a live object.
+    unsafe { ffi::Py_TYPE(object) == tensor_type() }
+}
+
+/// Lends the tensor of an object.
+///
+/// # Safety
+/// `object` must be a live Python object, and stay so for `'a`.
+#[inline]
+pub unsafe fn borrow<'a>(object: *mut PyObject) -> Option<&'a Tensor> {
+    // SAFETY: a tensor object has this layout; its handle is valid while the object lives.
+    unsafe { if is_tensor(object) { Some(&(*object.cast::<PyTensor>()).tensor) } else { None } }
+}
+
+/// The tensor of a bound object.
+pub fn extract(object: &Bound<'_, PyAny>) -> Option<Tensor> {
+    // SAFETY: a live object; the handle is cloned at once.
+    unsafe { borrow(object.as_ptr()).cloned() }
+}
+
+/// The object of a tensor: the one that it has, or a fresh one.
+#[inline]
+pub fn wrap(py: Python<'_>, tensor: Tensor) -> Py<PyAny> {
+    // SAFETY: `wrap_raw` returns a new reference to a live object.
+    unsafe { owned_ptr(py, wrap_raw(tensor)) }
+}
+
+/// As [`wrap`], as a new reference.
+///
+/// # Safety
+/// The GIL must be held.
+#[inline]
+pub unsafe fn wrap_raw(tensor: Tensor) -> *mut PyObject {
+    let host = tensor.host().cast::<PyObject>();
+    // SAFETY: a registered host is a live object of this layout.
+    unsafe {
+        if !host.is_null() {
+            if tensor.owns_host() {
+                // The object comes back to Python and owns the tensor again, through the handle it still has.
+                tensor.set_host(host.cast(), false);
+                (*host.cast::<PyTensor>()).owner = Owner::Object;
+                std::mem::forget(tensor);
+                return host;
+            }
+            ffi::Py_INCREF(host);
+            return host;
+        }
+        let object = ffi::PyObject_GC_New::<PyTensor>(tensor_type());
+        if object.is_null() {
+            return std::ptr::null_mut();
+        }
+        fill(object, tensor);
+        object.cast()
+    }
+}
+
+/// A fresh object of a subclass around a tensor that has no object yet.
+///
+/// # Safety
+/// `class` must be Tensor or a subclass; the GIL must be held.
+pub unsafe fn wrap_as(class: *mut PyTypeObject, tensor: Tensor) -> *mut PyObject {
+    // SAFETY: as promised; a generic allocation of the class has our layout at its start.
+    unsafe {
+        let tensor = if tensor.host().is_null() { tensor } else { alias_for_new_object(&tensor) };
+        if class == tensor_type() {
+            return wrap_raw(tensor);
+        }
+        let alloc = (*class).tp_alloc.unwrap_or(ffi::PyType_GenericAlloc);
+        let object = alloc(class, 0).cast::<PyTensor>();
+        if object.is_null() {
+            return std::ptr::null_mut();
+        }
+        fill(object, tensor);
+        object.cast()
+    }
+}
+
+/// A tensor over the same data for a second object, such as `Parameter(x)`.
+fn alias_for_new_object(tensor: &Tensor) -> Tensor {
+    tensor.alias()
+}
+
+unsafe fn fill(object: *mut PyTensor, tensor: Tensor) {
+    tensor.set_host(object.cast(), false);
+    // SAFETY: fresh memory of this layout.
+    unsafe {
+        (*object).dict = std::ptr::null_mut();
+        (*object).weaklist = std::ptr::null_mut();
+        std::ptr::write(&mut (*object).tensor, ManuallyDrop::new(tensor));
+        (*object).owner = Owner::Object;
+    }
+}
+
+/// Makes the object refer to another tensor (`__setstate__` of a fresh object).
+///
+/// # Safety
+/// `object` must be a live tensor object that owns its handle.
+pub unsafe fn replace(object: *mut PyObject, tensor: Tensor) {
+    // SAFETY: as promised.
+    unsafe {
+        let slot = &mut *object.cast::<PyTensor>();
+        let old = ManuallyDrop::take(&mut slot.tensor);
+        old.set_host(std::ptr::null_mut(), false);
+        tensor.set_host(object.cast(), false);
+        slot.tensor = ManuallyDrop::new(tensor);
+        drop(old);
+    }
+}
+
+/// Hands an object that carries state over to its tensor, if that lives on.
+unsafe fn preserve(object: *mut PyTensor) -> bool {
+    // SAFETY: called from dealloc or finalize on a live object.
+    unsafe {
+        let slot = &mut *object;
+        if slot.owner != Owner::Object || slot.tensor.use_count() < 2 {
+            return false;
+        }
+        slot.tensor.set_host(object.cast(), true);
+        slot.owner = Owner::Tensor;
+        // The handle stays in place, but no longer counts.
+        let counted = std::ptr::read(&slot.tensor);
+        crate::gc::revive(object.cast());
+        drop(ManuallyDrop::into_inner(counted));
+        true
+    }
+}
+
+/// Called when a tensor that owns its object is freed.
+fn drop_host(object: *mut ()) {
+    // SAFETY: the interpreter may be gone at exit; then the object is leaked.
+    unsafe {
+        if ffi::Py_IsInitialized() == 0 {
+            return;
+        }
+    }
+    Python::attach(|_| {
+        let object = object.cast::<PyTensor>();
+        // SAFETY: the tensor owned one reference to this live object.
+        unsafe {
+            (*object).owner = Owner::Nobody;
+            ffi::Py_DECREF(object.cast());
+        }
+    });
+}
+
+unsafe extern "C" fn dealloc(object: *mut PyObject) {
+    // SAFETY: called by the interpreter on an object of this layout whose count reached zero.
+    unsafe {
+        let slot = object.cast::<PyTensor>();
+        let exact = is_exact(object);
+        if exact && !(*slot).dict.is_null() && preserve(slot) {
+            return;
+        }
+        ffi::PyObject_GC_UnTrack(object.cast());
+        if (*slot).owner == Owner::Object {
+            (*slot).tensor.set_host(std::ptr::null_mut(), false);
+        }
+        if exact && !(*slot).weaklist.is_null() {
+            ffi::PyObject_ClearWeakRefs(object);
+        }
+        let dict = std::mem::replace(&mut (*slot).dict, std::ptr::null_mut());
+        if exact {
+            ffi::Py_XDECREF(dict);
+        }
+        if (*slot).owner == Owner::Object {
+            (*slot).owner = Owner::Nobody;
+            drop(ManuallyDrop::take(&mut (*slot).tensor));
+        }
+        let class = ffi::Py_TYPE(object);
+        match (*class).tp_free {
+            Some(free) => free(object.cast()),
+            None => ffi::PyObject_GC_Del(object.cast()),
+        }
+        ffi::Py_DECREF(class.cast());
+    }
+}
+
+/// Runs before an object of a subclass dies: the only place where such an object can be kept.
+unsafe extern "C" fn finalize(object: *mut PyObject) {
+    // SAFETY: called by the interpreter on an object of this layout. A count of one means that it comes from
+    // deallocation, not from the cycle collector.
+    unsafe {
+        if ffi::Py_REFCNT(object) == 1 && !is_exact(object) {
+            let slot = object.cast::<PyTensor>();
+            if (*slot).owner == Owner::Object && (*slot).tensor.use_count() > 1 {
+                ffi::Py_INCREF(object);
+                let tensor = &(*slot).tensor;
+                tensor.set_host(object.cast(), true);
+                (*slot).owner = Owner::Tensor;
+                let counted = std::ptr::read(&(*slot).tensor);
+                drop(ManuallyDrop::into_inner(counted));
+                crate::gc::clear_finalized(object);
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn traverse(object: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+    // SAFETY: called by the collector on an object of this layout.
+    unsafe {
+        let slot = object.cast::<PyTensor>();
+        for held in
+            [(*slot).dict, if is_exact(object) { ffi::Py_TYPE(object).cast() } else { std::ptr::null_mut() }]
+        {
+            if !held.is_null() {
+                let stop = visit(held, arg);
+                if stop != 0 {
+                    return stop;
+                }
+            }
+        }
+    }
+    0
+}
+
+unsafe extern "C" fn clear(object: *mut PyObject) -> c_int {
+    // SAFETY: called by the collector on an object of this layout.
+    unsafe {
+        let slot = object.cast::<PyTensor>();
+        let dict = std::mem::replace(&mut (*slot).dict, std::ptr::null_mut());
+        ffi::Py_XDECREF(dict);
+    }
+    0
+}
+
+unsafe extern "C" fn init(_: *mut PyObject, _: *mut PyObject, _: *mut PyObject) -> c_int {
+    0
+}
+
+/// Attributes make an object part of possible cycles: from then on the collector looks at it.
+unsafe extern "C" fn setattro(object: *mut PyObject, name: *mut PyObject, value: *mut PyObject) -> c_int {
+    // SAFETY: called by the interpreter.
+    unsafe {
+        let result = ffi::PyObject_GenericSetAttr(object, name, value);
+        let slot = object.cast::<PyTensor>();
+        if is_exact(object) && !(*slot).dict.is_null() && ffi::PyObject_GC_IsTracked(object) == 0 {
+            ffi::PyObject_GC_Track(object.cast());
+        }
+        result
+    }
+}
+
+unsafe extern "C" fn hash(object: *mut PyObject) -> ffi::Py_hash_t {
+    // As CPython hashes addresses.
+    let address = object as usize;
+    let h = address.rotate_right(4) as ffi::Py_hash_t;
+    if h == -1 { -2 } else { h }
+}
+
+unsafe extern "C" fn length(object: *mut PyObject) -> ffi::Py_ssize_t {
+    crate::errors::guard(-1, || {
+        // SAFETY: called by the interpreter on a tensor.
+        match unsafe { borrow(object) }.map(|t| t.sizes()) {
+            Some(sizes) if !sizes.is_empty() => Ok(sizes[0] as ffi::Py_ssize_t),
+            _ => Err(pyo3::exceptions::PyTypeError::new_err("len() of a 0-d tensor")),
+        }
+    })
+}

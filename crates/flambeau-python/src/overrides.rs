@@ -1,0 +1,133 @@
+//! `__torch_function__`: subclasses of Tensor, and other objects, that take over operators.
+
+use crate::object;
+use pyo3::ffi::{self, PyObject};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use std::cell::Cell;
+
+thread_local! {
+    static DISABLED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The `__torch_function__` of Tensor and the one that switches the protocol off (Parameter's).
+static DEFAULTS: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
+
+/// Whether the object might have an override: a cheap test, made for every argument.
+///
+/// # Safety
+/// `object` must be a live Python object.
+pub unsafe fn may_override(object: *mut PyObject) -> bool {
+    // SAFETY: a live object.
+    unsafe {
+        let class = ffi::Py_TYPE(object);
+        // Built-in types that have no such attribute are sorted out by their flags.
+        const PLAIN: u64 = (ffi::Py_TPFLAGS_LONG_SUBCLASS
+            | ffi::Py_TPFLAGS_LIST_SUBCLASS
+            | ffi::Py_TPFLAGS_TUPLE_SUBCLASS
+            | ffi::Py_TPFLAGS_UNICODE_SUBCLASS
+            | ffi::Py_TPFLAGS_DICT_SUBCLASS) as u64;
+        if (*class).tp_flags as u64 & PLAIN != 0
+            || class == &raw mut ffi::PyFloat_Type
+            || object == ffi::Py_None()
+            || class == object::tensor_type()
+            || (*class).tp_flags as u64 & ffi::Py_TPFLAGS_HEAPTYPE as u64 == 0
+        {
+            return false;
+        }
+        !DISABLED.get()
+    }
+}
+
+fn defaults(py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
+    DEFAULTS.get_or_try_init(py, || {
+        let module = py.import("flambeau.overrides")?;
+        Ok((
+            module.getattr("_default_torch_function")?.unbind(),
+            module.getattr("_disabled_torch_function")?.unbind(),
+        ))
+    })
+}
+
+/// The override of an object's class, unless it is the inherited default on Tensor itself or switched off.
+fn override_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = object.py();
+    let class = object.get_type();
+    let Ok(function) = class.getattr(pyo3::intern!(py, "__torch_function__")) else { return Ok(None) };
+    let (_, disabled) = defaults(py)?;
+    if function.is(disabled) {
+        return Ok(None);
+    }
+    Ok(Some(function))
+}
+
+/// Calls the first override that does not answer NotImplemented. `None` if there is none at all.
+pub fn call<'py>(
+    py: Python<'py>,
+    function: &Bound<'py, PyAny>,
+    positional: &[*mut PyObject],
+    kwnames: *mut PyObject,
+    values: &[*mut PyObject],
+) -> PyResult<Option<Py<PyAny>>> {
+    // SAFETY: arguments live as long as the call.
+    let bind = |o: &*mut PyObject| unsafe { Bound::from_borrowed_ptr(py, *o) };
+    let mut found: Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> = Vec::new();
+    for object in positional.iter().chain(values).map(bind) {
+        let class = object.get_type().into_any();
+        if found.iter().any(|(c, _)| c.is(&class)) {
+            continue;
+        }
+        // SAFETY: a live object.
+        if unsafe { may_override(object.as_ptr()) }
+            && let Some(f) = override_of(&object)?
+        {
+            // Subclasses come before their bases.
+            let at = found
+                .iter()
+                .position(|(c, _)| {
+                    class.cast::<pyo3::types::PyType>().is_ok_and(|a| {
+                        c.cast::<pyo3::types::PyType>().is_ok_and(|b| a.is_subclass(b).unwrap_or(false))
+                    })
+                })
+                .unwrap_or(found.len());
+            found.insert(at, (class, f));
+        }
+    }
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let types = PyTuple::new(py, found.iter().map(|(c, _)| c.clone()))?;
+    let args = PyTuple::new(py, positional.iter().map(bind))?;
+    let kwargs = PyDict::new(py);
+    if !kwnames.is_null() {
+        // SAFETY: the interpreter passes a tuple of strings.
+        let names = unsafe { Bound::from_borrowed_ptr(py, kwnames) };
+        for (name, value) in names.try_iter()?.zip(values) {
+            kwargs.set_item(name?, bind(value))?;
+        }
+    }
+    for (_, f) in &found {
+        let result = f.call1((function, &types, &args, &kwargs))?;
+        if !result.is(py.NotImplemented()) {
+            return Ok(Some(result.unbind()));
+        }
+    }
+    let name = function.getattr("__name__").map(|n| n.to_string()).unwrap_or_default();
+    Err(pyo3::exceptions::PyTypeError::new_err(format!(
+        "no implementation found for 'torch.{name}' on types that implement __torch_function__: {}",
+        PyString::new(py, &types.repr()?.to_string())
+    )))
+}
+
+/// Switches the protocol off or on in this thread; returns whether it was off.
+#[pyfunction]
+pub fn _set_torch_function_disabled(on: bool) -> bool {
+    DISABLED.replace(on)
+}
+
+/// Whether the protocol is off in this thread.
+#[pyfunction]
+pub fn _torch_function_disabled() -> bool {
+    DISABLED.get()
+}

@@ -1,0 +1,86 @@
+"""flambeau: PyTorch's programming model on a Rust core. ``import flambeau as torch``."""
+
+import importlib as _importlib
+import math as _math
+import sys as _sys
+
+from . import _C
+from ._C import *  # noqa: F403
+from ._C import Tensor, device, dtype, layout, memory_format  # noqa: F401
+from ._classes import Size, finfo, iinfo  # noqa: F401
+
+__version__ = "0.1.0"
+
+pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
+
+# dtypes and their other names
+float, double, half = _C.float32, _C.float64, _C.float16
+int, long, short = _C.int32, _C.int64, _C.int16
+cfloat, cdouble = _C.complex64, _C.complex128
+bool, uint8, int8, int16, int32, int64 = _C.bool, _C.uint8, _C.int8, _C.int16, _C.int32, _C.int64
+uint16, uint32, uint64 = _C.uint16, _C.uint32, _C.uint64
+float16, bfloat16, float32, float64 = _C.float16, _C.bfloat16, _C.float32, _C.float64
+complex64, complex128 = _C.complex64, _C.complex128
+strided, sparse_coo, sparse_csr = _C.strided, _C.sparse_coo, _C.sparse_csr
+contiguous_format, preserve_format = _C.contiguous_format, _C.preserve_format
+channels_last, channels_last_3d = _C.channels_last, _C.channels_last_3d
+
+globals().update(_C._functions("torch"))
+
+from . import _tensor as _tensor_methods  # noqa: E402
+from ._functional import *  # noqa: E402, F403
+from ._legacy import *  # noqa: E402, F403
+from ._grad_mode import (  # noqa: E402
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+)
+from .random import (  # noqa: E402
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
+from . import autograd  # noqa: E402
+
+_C._register(Size, importlib_linalg_error := _importlib.import_module("flambeau.linalg").LinAlgError)
+del importlib_linalg_error
+
+# Submodules that are loaded when first used.
+_LAZY = {
+    "amp", "backends", "cpu", "cuda", "distributions", "fft", "func", "linalg", "masked", "mps", "multiprocessing",
+    "nn", "optim", "overrides", "profiler", "serialization", "signal", "sparse", "special", "testing", "utils",
+    "return_types", "types", "version", "hub", "jit", "onnx", "compiler", "distributed", "accelerator", "random",
+    "storage", "library", "futures", "package", "export", "nested", "quantization", "ao",
+}  # fmt: skip
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        try:
+            return _importlib.import_module("flambeau." + name)
+        except ModuleNotFoundError as error:
+            if error.name != "flambeau." + name:
+                raise
+    if name == "graph":
+        from ._graph import graph
+
+        return graph
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def __dir__():
+    return sorted(set(globals()) | {n for n in _LAZY if _importlib.util.find_spec("flambeau." + n)})
+
+
+def install():
+    """Makes ``import torch`` and ``torch.anything`` mean flambeau in this process."""
+    from ._launcher import install as run
+
+    run()
+
+
+_sys.modules.setdefault(__name__ + ".functional", _sys.modules[__name__ + "._functional"])

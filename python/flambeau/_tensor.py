@@ -1,0 +1,251 @@
+"""Methods of Tensor that belong to Python's object model: hooks, pickling, NumPy's protocols, iteration."""
+
+from . import _C
+from ._C import Tensor
+
+
+def _method(function):
+    function.__qualname__ = "Tensor." + function.__name__
+    function.__module__ = "flambeau"
+    setattr(Tensor, function.__name__, function)
+    return function
+
+
+@_method
+def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+    """Accumulates in the leaves the gradient of this tensor with respect to them."""
+    from .autograd import backward as run
+
+    run(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+
+class RemovableHandle:
+    """Removes a hook when asked to, or at the end of a ``with`` block."""
+
+    def __init__(self, remove):
+        self._remove = remove
+
+    def remove(self):
+        """Removes the hook; doing it twice does nothing."""
+        remove, self._remove = self._remove, None
+        if remove is not None:
+            remove()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.remove()
+
+
+@_method
+def register_hook(self, hook):
+    """Calls ``hook(grad)`` whenever the gradient of this tensor is computed; it may return another gradient."""
+    key = _C._register_tensor_hook(self, hook)
+    return RemovableHandle(lambda: _C._remove_tensor_hook(self, key))
+
+
+@_method
+def register_post_accumulate_grad_hook(self, hook):
+    """Calls ``hook(tensor)`` after a gradient has been added to ``tensor.grad``."""
+    key = _C._register_post_accumulate_hook(self, hook)
+    return RemovableHandle(lambda: _C._remove_tensor_hook(self, key))
+
+
+@_method
+def retain_grad(self):
+    """Keeps the gradient of a tensor that is not a leaf in its ``grad``."""
+    _C._retain_grad(self)
+
+
+@_method
+def requires_grad_(self, requires_grad=True):
+    """Sets ``requires_grad`` and returns the tensor."""
+    self.requires_grad = requires_grad
+    return self
+
+
+Tensor.item = _C._item
+Tensor.tolist = _C._tolist
+Tensor.data_ptr = _C._data_ptr
+for _name in ("item", "tolist", "data_ptr"):
+
+    def _make(function):
+        def method(self):
+            return function(self)
+
+        return method
+
+    _m = _make(getattr(_C, "_" + _name))
+    _m.__name__ = _name
+    _method(_m)
+
+
+@_method
+def numpy(self, *, force=False):
+    """A NumPy array over the same memory."""
+    if force:
+        return _C._to_numpy(self.detach().resolve_conj().resolve_neg(), True)
+    return _C._to_numpy(self)
+
+
+@_method
+def __array__(self, dtype=None, copy=None):
+    array = _C._to_numpy(self)
+    if dtype is not None:
+        array = array.astype(dtype, copy=False)
+    return array.copy() if copy else array
+
+
+Tensor.__array_priority__ = 1000
+
+
+@_method
+def __array_wrap__(self, array, context=None, return_scalar=False):
+    if array.dtype == bool:
+        array = array.astype("uint8")
+    return _C.from_numpy(array)
+
+
+@_method
+def __iter__(self):
+    if self.dim() == 0:
+        raise TypeError("iteration over a 0-d tensor")
+    return iter(self.unbind(0))
+
+
+@_method
+def __reversed__(self):
+    return self if self.dim() == 0 else self.flip(0)
+
+
+@_method
+def __contains__(self, element):
+    if isinstance(element, (Tensor, int, float, complex, bool)):
+        return bool((element == self).any().item())
+    raise RuntimeError(
+        f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
+    )
+
+
+@_method
+def __format__(self, spec):
+    if self.dim() == 0 and not self.is_meta and type(self) is Tensor:
+        return self.item().__format__(spec)
+    return object.__format__(self, spec)
+
+
+@_method
+def __complex__(self):
+    return complex(self.item())
+
+
+@_method
+def size(self, dim=None):
+    """The sizes, or the size of one dimension."""
+    return self.shape if dim is None else _size_of(self, dim)
+
+
+def _size_of(self, dim):
+    shape = self.shape
+    n = len(shape)
+    if not -max(n, 1) <= dim < max(n, 1):
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-max(n, 1)}, {max(n, 1) - 1}], but got {dim})"
+        )
+    if n == 0:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    return shape[dim]
+
+
+@_method
+def cpu(self, memory_format=_C.preserve_format):
+    """This tensor on the CPU: itself."""
+    return self.to("cpu")
+
+
+@_method
+def cuda(self, device=None, non_blocking=False, memory_format=_C.preserve_format):
+    """This tensor on a CUDA device."""
+    raise AssertionError("Torch not compiled with CUDA enabled")
+
+
+@_method
+def type(self, dtype=None, non_blocking=False, **kwargs):
+    """The legacy type name, or this tensor converted to another dtype."""
+    from ._legacy import type_name, typed
+
+    if dtype is None:
+        return type_name(self.dtype)
+    return self.to(typed(dtype))
+
+
+@_method
+def is_pinned(self, device=None):
+    """False: there is no accelerator to pin memory for."""
+    return False
+
+
+@_method
+def pin_memory(self, device=None):
+    """Page-locked memory, for which there is no accelerator."""
+    raise RuntimeError("Cannot access accelerator device when none is available.")
+
+
+@_method
+def share_memory_(self):
+    """Leaves the tensor as it is: forked processes see copies."""
+    return self
+
+
+@_method
+def is_shared(self):
+    """Whether the memory is shared between processes."""
+    return False
+
+
+@_method
+def __deepcopy__(self, memo):
+    if id(self) in memo:
+        return memo[id(self)]
+    if not self.is_leaf:
+        raise RuntimeError(
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment.  "
+            "If you were attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm usage, "
+            "see https://github.com/pytorch/pytorch/pull/103001"
+        )
+    from ._reduce import storage_copy
+
+    out = storage_copy(self, memo)
+    memo[id(self)] = out
+    return out
+
+
+@_method
+def __reduce_ex__(self, protocol):
+    from ._reduce import reduce_tensor
+
+    return reduce_tensor(self, protocol)
+
+
+@_method
+def __setstate__(self, state):
+    from ._reduce import set_state
+
+    set_state(self, state)
+
+
+@_method
+def __dir__(self):
+    return sorted(set(dir(self.__class__)) | set(self.__dict__))
+
+
+@classmethod
+def _default_torch_function(cls, func, types, args=(), kwargs=None):
+    from .overrides import default_torch_function
+
+    return default_torch_function(cls, func, types, args, kwargs or {})
+
+
+Tensor.__torch_function__ = _default_torch_function
+Tensor.__module__ = "flambeau"

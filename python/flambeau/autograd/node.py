@@ -1,0 +1,39 @@
+"""Classes of graph nodes, made for each name so that ``type(x.grad_fn).__name__`` tells the operator."""
+
+from .. import _C
+
+_classes = {}
+
+
+def class_of(name):
+    """The class of nodes of a name, such as ``AddBackward0``."""
+    if name not in _classes:
+        _classes[name] = type(name, (_GraphNode,), {"__module__": ""})
+    return _classes[name]
+
+
+class _GraphNode(_C.Node):
+    @property
+    def metadata(self):
+        return self.__dict__.setdefault("_metadata", {})
+
+    @property
+    def saved_tensors(self):
+        return self._saved
+
+    def register_hook(self, hook):
+        """Calls ``hook(grad_inputs, grad_outputs)`` after the node ran."""
+        return _handle(self, self._register_hook(hook))
+
+    def register_prehook(self, hook):
+        """Calls ``hook(grad_outputs)`` before the node runs."""
+        return _handle(self, self._register_prehook(hook))
+
+    def __repr__(self):
+        return f"<{type(self).__name__} object at {self._id:#x}>"
+
+
+def _handle(node, key):
+    from .._tensor import RemovableHandle
+
+    return RemovableHandle(lambda: node._remove_hook(key))

@@ -1,0 +1,5 @@
+"""Operators of ``torch.fft``."""
+
+from . import _C
+
+globals().update(_C._functions("fft"))
