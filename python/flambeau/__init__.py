@@ -26,6 +26,8 @@ contiguous_format, preserve_format = _C.contiguous_format, _C.preserve_format
 channels_last, channels_last_3d = _C.channels_last, _C.channels_last_3d
 
 globals().update(_C._functions("torch"))
+for _name, _function in _C._functions("_C").items():
+    setattr(_C, _name, _function)
 
 from . import _tensor as _tensor_methods  # noqa: E402
 from ._functional import *  # noqa: E402, F403

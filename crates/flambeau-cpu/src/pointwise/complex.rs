@@ -2,13 +2,13 @@
 
 use super::Prim;
 use super::kernels::{Kernel, binary, unary};
+use crate::math::complex as cm;
 use flambeau_core::{C32, C64};
 
 macro_rules! complex_kernels {
-    ($name:ident, $t:ident) => {
+    ($name:ident, $t:ident, $via:path) => {
         pub(super) fn $name(p: Prim) -> Option<Kernel<$t>> {
             use Prim::*;
-            let _ = ();
             Some(match p {
                 Neg => unary!($t, |a: $t| -a),
                 Conj => unary!($t, |a: $t| a.conj()),
@@ -27,6 +27,35 @@ macro_rules! complex_kernels {
                 Add => binary!($t, |a: $t, b: $t| a + b),
                 Sub => binary!($t, |a: $t, b: $t| a - b),
                 Mul => binary!($t, |a: $t, b: $t| a * b),
+                Exp => unary!($t, |a: $t| $via(cm::exp, a)),
+                Expm1 => unary!($t, |a: $t| $via(cm::expm1, a)),
+                Log => unary!($t, |a: $t| $via(cm::log, a)),
+                Log2 => unary!($t, |a: $t| $via(cm::log2, a)),
+                Log10 => unary!($t, |a: $t| $via(cm::log10, a)),
+                Log1p => unary!($t, |a: $t| $via(cm::log1p, a)),
+                Sqrt => unary!($t, |a: $t| $via(cm::sqrt, a)),
+                Rsqrt => unary!($t, |a: $t| $via(cm::rsqrt, a)),
+                Sin => unary!($t, |a: $t| $via(cm::sin, a)),
+                Cos => unary!($t, |a: $t| $via(cm::cos, a)),
+                Tan => unary!($t, |a: $t| $via(cm::tan, a)),
+                Asin => unary!($t, |a: $t| $via(cm::asin, a)),
+                Acos => unary!($t, |a: $t| $via(cm::acos, a)),
+                Atan => unary!($t, |a: $t| $via(cm::atan, a)),
+                Sinh => unary!($t, |a: $t| $via(cm::sinh, a)),
+                Cosh => unary!($t, |a: $t| $via(cm::cosh, a)),
+                Tanh => unary!($t, |a: $t| $via(cm::tanh, a)),
+                Asinh => unary!($t, |a: $t| $via(cm::asinh, a)),
+                Acosh => unary!($t, |a: $t| $via(cm::acosh, a)),
+                Atanh => unary!($t, |a: $t| $via(cm::atanh, a)),
+                Sigmoid => unary!($t, |a: $t| $via(cm::sigmoid, a)),
+                Exp2 => unary!($t, |a: $t| $via(|z| cm::exp(z * std::f64::consts::LN_2), a)),
+                Reciprocal => unary!($t, |a: $t| cm::reciprocal(a)),
+                Sgn => unary!($t, |a: $t| cm::sgn(a)),
+                Div => binary!($t, |a: $t, b: $t| cm::div(a, b)),
+                Pow => binary!($t, |a: $t, b: $t| {
+                    let (z, w) = (C64::new(a.re as f64, a.im as f64), C64::new(b.re as f64, b.im as f64));
+                    $via(|_| cm::pow(z, w), a)
+                }),
                 Eq => binary!($t, |a: $t, b: $t| $t::new((a == b) as i32 as _, 0.0)),
                 Ne => binary!($t, |a: $t, b: $t| $t::new((a != b) as i32 as _, 0.0)),
                 And => binary!($t, |a: $t, b: $t| {
@@ -46,5 +75,9 @@ macro_rules! complex_kernels {
         }
     };
 }
-complex_kernels!(kernel_c32, C32);
-complex_kernels!(kernel_c64, C64);
+complex_kernels!(kernel_c32, C32, cm::narrow);
+complex_kernels!(kernel_c64, C64, direct);
+
+fn direct(f: impl Fn(C64) -> C64, z: C64) -> C64 {
+    f(z)
+}

@@ -101,7 +101,7 @@ macro_rules! real_kernels {
                 // One operand shifted by powers of two, as PyTorch's float overload does.
                 Shl => binary!($t, |a: $t, b: $t| a * b.exp2()),
                 Shr => binary!($t, |a: $t, b: $t| a / b.exp2()),
-                other => return super::special::kernel(other),
+                other => return super::special::kernel::<$t>(other),
             })
         }
     };
