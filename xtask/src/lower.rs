@@ -222,7 +222,7 @@ impl Lowering<'_> {
                 }
             }
             Expr::Binary(operator, a, b) => {
-                if self.choice(expr)?.is_some() {
+                if !matches!(*operator, "&&" | "||") && self.choice(expr)?.is_some() {
                     return Err("such a comparison can only be the condition of `?`".to_string().into());
                 }
                 let (a, b) = (self.expr(a)?, self.expr(b)?);
@@ -344,6 +344,17 @@ impl Lowering<'_> {
     fn choice(&mut self, condition: &Expr) -> Result<Option<bool>, Stop> {
         match condition {
             Expr::Unary("!", inner) => Ok(self.choice(inner)?.map(|holds| !holds)),
+            Expr::Name(name) => {
+                let (_, others) = split_params(self.scope.params);
+                let flag = self.param(name).filter(|i| self.scope.params[*i as usize].kind == Kind::Bool);
+                let Some(index) = flag.and_then(|i| others.iter().position(|o| *o == i)) else {
+                    return Ok(None);
+                };
+                match self.known.holds(index as u8, "True") {
+                    Some(holds) => Ok(Some(holds)),
+                    None => Err(Stop::Split(index as u8, "True".into())),
+                }
+            }
             Expr::Binary(operator @ ("&&" | "||"), a, b) => {
                 let (Some(x), Some(y)) = (self.choice(a)?, self.choice(b)?) else { return Ok(None) };
                 Ok(Some(if *operator == "&&" { x && y } else { x || y }))
