@@ -41,6 +41,8 @@ pub struct Pointwise {
     pub conditions: Vec<String>,
     /// Names of numbers that take part in promotion, as Python numbers do.
     pub numbers: Vec<String>,
+    /// Whether such numbers stop at the limits of narrow integer dtypes instead of wrapping.
+    pub saturate: bool,
     pub exprs: Vec<Piece>,
     pub grads: Vec<(String, Gradient)>,
     /// False for functions that refuse to be differentiated.
@@ -185,6 +187,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
         backward: format!("{}Backward0", camel(&entry.signature.name)),
         conditions: Vec::new(),
         numbers: Vec::new(),
+        saturate: false,
         exprs: Vec::new(),
         grads: Vec::new(),
         differentiable: true,
@@ -199,7 +202,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
         let words: Vec<&str> = key.iter().map(String::as_str).collect();
         match words[0] {
             "promote" | "dtypes" | "kernel" | "grad" | "nograd" | "condition" | "number" | "backward"
-            | "check" | "refuse" | "detached" => {
+            | "check" | "refuse" | "detached" | "saturate" => {
                 only_pointwise.get_or_insert(value.clone());
             }
             _ => {}
@@ -222,6 +225,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
             ["fn"] => entry.function = one_word(&value)?,
             ["internal"] => entry.internal = true,
             ["detached"] => pointwise.detached = true,
+            ["saturate"] => pointwise.saturate = true,
             ["same"] => entry.same = Some(one_word(&value)?),
             ["check"] => pointwise.check = Some(one_word(&value)?),
             ["refuse", ref words @ ..] => {
@@ -325,7 +329,7 @@ fn attributes(file: &str, lines: &[(usize, &str)]) -> Result<Vec<Attribute>> {
             }
             None => {
                 for flag in text.split(',') {
-                    if !["inplace", "out", "nograd", "detached", "internal", "nomethod"]
+                    if !["inplace", "out", "nograd", "detached", "internal", "nomethod", "saturate"]
                         .contains(&flag.trim())
                     {
                         return span(text).error(format!("unknown flag `{}`", flag.trim()));

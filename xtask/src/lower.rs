@@ -100,9 +100,6 @@ pub fn split_params(params: &[Param]) -> (Vec<u8>, Vec<u8>) {
 /// The cases of an operator's expressions, over the categories of its dtypes.
 pub fn cases(scope: &Scope, pieces: &[Piece], pointwise: &Pointwise, span: &Span) -> Result<Vec<Case>> {
     let mut left = categories_of(pointwise.dtypes);
-    if scope.gradient {
-        left &= 12;
-    }
     let mut cases = Vec::new();
     // Special expressions take their categories first; the general one gets the rest.
     let (special, general): (Vec<_>, Vec<_>) = pieces.iter().partition(|p| p.categories != 0);

@@ -106,6 +106,9 @@ fn definition(
     if !pointwise.numbers.is_empty() {
         field("promoting", format!("&{:?}", positions(entry, &pointwise.numbers, &others)?));
     }
+    if pointwise.saturate {
+        field("saturate", "true".into());
+    }
     if !pointwise.conditions.is_empty() {
         field("conditions", format!("&{:?}", positions(entry, &pointwise.conditions, &tensors)?));
     }

@@ -22,7 +22,7 @@ pub fn alpha(_: &[&Tensor], params: &[ParamValue], common: DType) -> Result<()> 
     if matches!(alpha, Scalar::Bool(_)) && common != DType::Bool {
         bail!("Boolean alpha only supported for Boolean results.");
     }
-    if alpha.is_float() && common.is_integral_or_bool() {
+    if !alpha.is_integral_or_bool() && common.is_integral_or_bool() {
         bail!("For integral input tensors, argument alpha must not be a floating point number.");
     }
     if alpha.is_complex() && !common.is_complex() {
@@ -33,7 +33,9 @@ pub fn alpha(_: &[&Tensor], params: &[ParamValue], common: DType) -> Result<()> 
 
 /// Bools can't be subtracted.
 pub fn subtraction(tensors: &[&Tensor], params: &[ParamValue], common: DType) -> Result<()> {
-    let bools = tensors.iter().filter(|t| t.dtype() == DType::Bool).count();
+    // Of the scalar overloads the other operand is the first of two parameters.
+    let number = params.len() == 2 && matches!(params[0], ParamValue::Scalar(Scalar::Bool(_)));
+    let bools = tensors.iter().filter(|t| t.dtype() == DType::Bool).count() + number as usize;
     if bools == 2 {
         bail!(
             NotImplemented,
@@ -50,16 +52,44 @@ pub fn subtraction(tensors: &[&Tensor], params: &[ParamValue], common: DType) ->
 
 /// Powers of integers have exponents that are not negative.
 pub fn integer_power(_: &[&Tensor], params: &[ParamValue], common: DType) -> Result<()> {
-    if common.is_integral_or_bool() && number(params, 0).is_some_and(|e| e.to_i64() < 0) {
+    let Some(exponent) = number(params, 0).filter(|_| common.is_integral_or_bool()) else { return Ok(()) };
+    if exponent.to_i64() < 0 {
         bail!("Integers to negative integer powers are not allowed.");
     }
-    Ok(())
+    exponent.check_fits(common)
 }
 
-/// clamp needs a limit.
-pub fn clamp(_: &[&Tensor], params: &[ParamValue], _: DType) -> Result<()> {
+/// clamp needs a limit, and each within the range of an integer dtype where it matters.
+pub fn clamp(_: &[&Tensor], params: &[ParamValue], common: DType) -> Result<()> {
     if params.iter().all(|p| *p == ParamValue::None) {
         bail!("torch.clamp: At least one of 'min' or 'max' must not be None");
+    }
+    clamp_limit(number(params, 0), "min", common)?;
+    clamp_limit(number(params, 1), "max", common)
+}
+
+/// The limit of clamp_min.
+pub fn clamp_min(_: &[&Tensor], params: &[ParamValue], common: DType) -> Result<()> {
+    clamp_limit(number(params, 0), "min", common)
+}
+
+/// The limit of clamp_max.
+pub fn clamp_max(_: &[&Tensor], params: &[ParamValue], common: DType) -> Result<()> {
+    clamp_limit(number(params, 0), "max", common)
+}
+
+fn clamp_limit(limit: Option<Scalar>, which: &str, common: DType) -> Result<()> {
+    let Some(limit) = limit else { return Ok(()) };
+    if common.is_floating_point() {
+        return limit.check_fits(common).map_err(|e| e.map_message(|text| text.replace("at::", "c10::")));
+    }
+    if common.is_integral() {
+        let (low, high) = super::promote::integer_range(common);
+        let value = limit.to_i64() as i128;
+        if if which == "min" { value > high } else { value < low } {
+            let (value, dtype) = (six_digits(value as f64), common.cpp_name());
+            bail!("Clamp {which} value {value} is outside the representable range of {dtype}");
+        }
     }
     Ok(())
 }
@@ -108,15 +138,23 @@ pub fn lerp(tensors: &[&Tensor], _: &[ParamValue], _: DType) -> Result<()> {
 }
 
 /// heaviside does not promote.
-pub fn heaviside(tensors: &[&Tensor], _: &[ParamValue], _: DType) -> Result<()> {
+pub fn heaviside(tensors: &[&Tensor], _: &[ParamValue], common: DType) -> Result<()> {
+    if common.is_complex() {
+        bail!(NotImplemented, "heaviside is not yet implemented for complex tensors.");
+    }
     if tensors[0].dtype() != tensors[1].dtype() {
         bail!("heaviside is not yet implemented for tensors with different dtypes.");
     }
     Ok(())
 }
 
-/// The condition of `where`, its first operand.
-pub fn condition(tensors: &[&Tensor], _: &[ParamValue], _: DType) -> Result<()> {
+/// The condition of `where`, its first operand, and its numbers.
+pub fn condition(tensors: &[&Tensor], params: &[ParamValue], common: DType) -> Result<()> {
+    if common.is_integral() {
+        for i in 0..params.len() {
+            number(params, i).map_or(Ok(()), |s| s.check_fits(common))?;
+        }
+    }
     match tensors[0].dtype() {
         DType::Bool => Ok(()),
         DType::UInt8 => {

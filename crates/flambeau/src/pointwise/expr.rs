@@ -79,6 +79,8 @@ pub struct PointwiseDef {
     /// Which of `params` (positions in it) take part in type promotion as numbers do: `other`, `exponent`,
     /// `min`, `max`; not `alpha`, `negative_slope`.
     pub promoting: &'static [u8],
+    /// Whether such numbers stop at the limits of a narrow integer dtype instead of wrapping.
+    pub saturate: bool,
     /// Which of `tensors` (positions in it) are conditions, which take no part in type promotion.
     pub conditions: &'static [u8],
     pub promote: Promote,
@@ -106,6 +108,7 @@ impl PointwiseDef {
         tensors: &[],
         params: &[],
         promoting: &[],
+        saturate: false,
         conditions: &[],
         promote: Promote::Common,
         dtypes: 0,

@@ -30,6 +30,12 @@ enum Dest<'a> {
     Out(&'a Tensor),
 }
 
+impl Dest<'_> {
+    fn is_inplace(&self) -> bool {
+        matches!(self, Dest::InPlace)
+    }
+}
+
 type Params = SmallVec<[Scalar; 4]>;
 
 /// Runs a declared operator on parsed arguments.
@@ -98,9 +104,14 @@ fn apply(
         _ => compute,
     };
     let Some(variant) = variant(def, params, compute) else { return Err(refuse(def, compute)) };
-    let scalars: Params = params
-        .iter()
-        .map(|p| match p {
+    if dest.is_inplace() && result != compute && compute.is_complex() && def.promote == Promote::Real {
+        bail!("In-place {} is not supported for complex tensors.", def.name);
+    }
+    let scalars: Params = (params.iter().enumerate())
+        .map(|(i, p)| match p {
+            ParamValue::Scalar(s) if def.promoting.contains(&(i as u8)) => {
+                promote::converted(*s, compute, def)
+            }
             ParamValue::Scalar(s) => *s,
             _ => Scalar::Int(0),
         })

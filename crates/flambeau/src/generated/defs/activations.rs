@@ -27,7 +27,7 @@ pub static RELU: PointwiseDef = PointwiseDef {
     ],
     overrides: &[
         Override { input: 0, zero: false, refused: "", cases: &[
-        Case { when: &[], categories: 4, nodes: &[
+        Case { when: &[], categories: 6, nodes: &[
             Input(2), Const(0.0), Binary(P::Le, 0, 1), Input(1), Select(2, 1, 3),
         ] },
     ] },
@@ -56,7 +56,7 @@ pub static RELU6: PointwiseDef = PointwiseDef {
     ],
     overrides: &[
         Override { input: 0, zero: false, refused: "", cases: &[
-        Case { when: &[], categories: 4, nodes: &[
+        Case { when: &[], categories: 6, nodes: &[
             Input(0), Const(0.0), Binary(P::Le, 0, 1), Const(6.0), Binary(P::Ge, 0, 3),
             Binary(P::Or, 2, 4), Input(1), Select(5, 1, 6),
         ] },
@@ -87,7 +87,7 @@ pub static HARDTANH: PointwiseDef = PointwiseDef {
     ],
     overrides: &[
         Override { input: 0, zero: false, refused: "", cases: &[
-        Case { when: &[], categories: 4, nodes: &[
+        Case { when: &[], categories: 6, nodes: &[
             Input(0), Param(0), Binary(P::Le, 0, 1), Param(1), Binary(P::Ge, 0, 3),
             Binary(P::Or, 2, 4), Const(0.0), Input(1), Select(5, 6, 7),
         ] },
@@ -206,8 +206,9 @@ pub static ELU: PointwiseDef = PointwiseDef {
     overrides: &[
         Override { input: 0, zero: false, refused: "", cases: &[
         Case { when: &[], categories: 4, nodes: &[
-            Input(0), Const(0.0), Binary(P::Le, 0, 1), Input(1), Param(0), Binary(P::Mul, 3, 4),
-            Unary(P::Exp, 0), Binary(P::Mul, 5, 6), Select(2, 7, 3),
+            Input(0), Const(0.0), Binary(P::Lt, 0, 1), Input(1), Param(0), Binary(P::Mul, 3, 4),
+            Unary(P::Exp, 0), Binary(P::Mul, 5, 6), Binary(P::Eq, 0, 1), Select(8, 5, 3),
+            Select(2, 7, 9),
         ] },
     ] },
     ],
@@ -234,9 +235,9 @@ pub static SELU: PointwiseDef = PointwiseDef {
     overrides: &[
         Override { input: 0, zero: false, refused: "", cases: &[
         Case { when: &[], categories: 4, nodes: &[
-            Input(0), Const(0.0), Binary(P::Le, 0, 1), Input(1), Const(1.0507009873554805),
+            Input(0), Const(0.0), Binary(P::Lt, 0, 1), Input(1), Const(1.0507009873554805),
             Const(1.7580993408473766), Binary(P::Mul, 3, 5), Unary(P::Exp, 0), Binary(P::Mul, 6, 7),
-            Binary(P::Mul, 4, 3), Select(2, 8, 9),
+            Binary(P::Eq, 0, 1), Binary(P::Mul, 4, 3), Select(9, 6, 10), Select(2, 8, 11),
         ] },
     ] },
     ],
@@ -263,7 +264,7 @@ pub static CELU: PointwiseDef = PointwiseDef {
     overrides: &[
         Override { input: 0, zero: false, refused: "", cases: &[
         Case { when: &[], categories: 4, nodes: &[
-            Input(0), Const(0.0), Binary(P::Le, 0, 1), Input(1), Const(1.0), Param(0),
+            Input(0), Const(0.0), Binary(P::Lt, 0, 1), Input(1), Const(1.0), Param(0),
             Binary(P::Div, 4, 5), Binary(P::Mul, 0, 6), Unary(P::Exp, 7), Binary(P::Mul, 3, 8),
             Select(2, 9, 3),
         ] },

@@ -548,7 +548,7 @@ pub static MAXIMUM: PointwiseDef = PointwiseDef {
     tensors: &[0, 1],
     params: &[],
     promote: Promote::Common,
-    dtypes: 0x7fff,
+    dtypes: 0x7cff,
     refusals: &[
         (8, ErrorKind::Type, "maximum not implemented for complex tensors."),
     ],
@@ -556,7 +556,7 @@ pub static MAXIMUM: PointwiseDef = PointwiseDef {
         Case { when: &[], categories: 1, nodes: &[
             Input(0), Input(1), Binary(P::Or, 0, 1),
         ] },
-        Case { when: &[], categories: 14, nodes: &[
+        Case { when: &[], categories: 6, nodes: &[
             Input(0), Input(1), Binary(P::Max, 0, 1),
         ] },
     ],
@@ -573,7 +573,7 @@ pub static MINIMUM: PointwiseDef = PointwiseDef {
     tensors: &[0, 1],
     params: &[],
     promote: Promote::Common,
-    dtypes: 0x7fff,
+    dtypes: 0x7cff,
     refusals: &[
         (8, ErrorKind::Type, "minimum not implemented for complex tensors."),
     ],
@@ -581,7 +581,7 @@ pub static MINIMUM: PointwiseDef = PointwiseDef {
         Case { when: &[], categories: 1, nodes: &[
             Input(0), Input(1), Binary(P::And, 0, 1),
         ] },
-        Case { when: &[], categories: 14, nodes: &[
+        Case { when: &[], categories: 6, nodes: &[
             Input(0), Input(1), Binary(P::Min, 0, 1),
         ] },
     ],
@@ -598,7 +598,7 @@ pub static MAX_OTHER: PointwiseDef = PointwiseDef {
     tensors: &[0, 1],
     params: &[],
     promote: Promote::Common,
-    dtypes: 0x7fff,
+    dtypes: 0x7cff,
     refusals: &[
         (8, ErrorKind::Type, "maximum not implemented for complex tensors."),
     ],
@@ -606,7 +606,7 @@ pub static MAX_OTHER: PointwiseDef = PointwiseDef {
         Case { when: &[], categories: 1, nodes: &[
             Input(0), Input(1), Binary(P::Or, 0, 1),
         ] },
-        Case { when: &[], categories: 14, nodes: &[
+        Case { when: &[], categories: 6, nodes: &[
             Input(0), Input(1), Binary(P::Max, 0, 1),
         ] },
     ],
@@ -623,7 +623,7 @@ pub static MIN_OTHER: PointwiseDef = PointwiseDef {
     tensors: &[0, 1],
     params: &[],
     promote: Promote::Common,
-    dtypes: 0x7fff,
+    dtypes: 0x7cff,
     refusals: &[
         (8, ErrorKind::Type, "minimum not implemented for complex tensors."),
     ],
@@ -631,7 +631,7 @@ pub static MIN_OTHER: PointwiseDef = PointwiseDef {
         Case { when: &[], categories: 1, nodes: &[
             Input(0), Input(1), Binary(P::And, 0, 1),
         ] },
-        Case { when: &[], categories: 14, nodes: &[
+        Case { when: &[], categories: 6, nodes: &[
             Input(0), Input(1), Binary(P::Min, 0, 1),
         ] },
     ],
@@ -648,7 +648,7 @@ pub static FMAX: PointwiseDef = PointwiseDef {
     tensors: &[0, 1],
     params: &[],
     promote: Promote::Common,
-    dtypes: 0x7fff,
+    dtypes: 0x7cff,
     refusals: &[
         (8, ErrorKind::Type, "fmax not implemented for complex tensors."),
     ],
@@ -656,7 +656,7 @@ pub static FMAX: PointwiseDef = PointwiseDef {
         Case { when: &[], categories: 1, nodes: &[
             Input(0), Input(1), Binary(P::Or, 0, 1),
         ] },
-        Case { when: &[], categories: 14, nodes: &[
+        Case { when: &[], categories: 6, nodes: &[
             Input(0), Input(1), Binary(P::Fmax, 0, 1),
         ] },
     ],
@@ -673,7 +673,7 @@ pub static FMIN: PointwiseDef = PointwiseDef {
     tensors: &[0, 1],
     params: &[],
     promote: Promote::Common,
-    dtypes: 0x7fff,
+    dtypes: 0x7cff,
     refusals: &[
         (8, ErrorKind::Type, "fmin not implemented for complex tensors."),
     ],
@@ -681,7 +681,7 @@ pub static FMIN: PointwiseDef = PointwiseDef {
         Case { when: &[], categories: 1, nodes: &[
             Input(0), Input(1), Binary(P::And, 0, 1),
         ] },
-        Case { when: &[], categories: 14, nodes: &[
+        Case { when: &[], categories: 6, nodes: &[
             Input(0), Input(1), Binary(P::Fmin, 0, 1),
         ] },
     ],
@@ -699,6 +699,7 @@ pub static CLAMP: PointwiseDef = PointwiseDef {
     promote: Promote::Common,
     dtypes: 0x78ff,
     promoting: &[0, 1],
+    saturate: true,
     refusals: &[
         (8, ErrorKind::NotImplemented, "clamp is not supported for complex types"),
     ],
@@ -719,16 +720,16 @@ pub static CLAMP: PointwiseDef = PointwiseDef {
     ],
     overrides: &[
         Override { input: 0, zero: false, refused: "", cases: &[
-        Case { when: &[(0, "None"), (1, "None")], categories: 4, nodes: &[
+        Case { when: &[(0, "None"), (1, "None")], categories: 6, nodes: &[
             Input(1),
         ] },
-        Case { when: &[(0, "None"), (1, "Some")], categories: 4, nodes: &[
+        Case { when: &[(0, "None"), (1, "Some")], categories: 6, nodes: &[
             Input(0), Param(1), Binary(P::Lt, 0, 1), Input(1), Const(0.0), Select(2, 3, 4),
         ] },
-        Case { when: &[(0, "Some"), (1, "None")], categories: 4, nodes: &[
+        Case { when: &[(0, "Some"), (1, "None")], categories: 6, nodes: &[
             Input(0), Param(0), Binary(P::Gt, 0, 1), Input(1), Const(0.0), Select(2, 3, 4),
         ] },
-        Case { when: &[(0, "Some"), (1, "Some")], categories: 4, nodes: &[
+        Case { when: &[(0, "Some"), (1, "Some")], categories: 6, nodes: &[
             Input(0), Param(0), Binary(P::Gt, 0, 1), Param(1), Binary(P::Lt, 0, 3),
             Binary(P::And, 2, 4), Input(1), Const(0.0), Select(5, 6, 7),
         ] },
@@ -769,9 +770,11 @@ pub static CLAMP_MIN: PointwiseDef = PointwiseDef {
     promote: Promote::Common,
     dtypes: 0x78ff,
     promoting: &[0],
+    saturate: true,
     refusals: &[
         (8, ErrorKind::NotImplemented, "clamp is not supported for complex types"),
     ],
+    check: Some(checks::clamp_min),
     cases: &[
         Case { when: &[], categories: 6, nodes: &[
             Input(0), Param(0), Binary(P::Max, 0, 1),
@@ -779,7 +782,7 @@ pub static CLAMP_MIN: PointwiseDef = PointwiseDef {
     ],
     overrides: &[
         Override { input: 0, zero: false, refused: "", cases: &[
-        Case { when: &[], categories: 4, nodes: &[
+        Case { when: &[], categories: 6, nodes: &[
             Input(0), Param(0), Binary(P::Gt, 0, 1), Input(1), Const(0.0), Select(2, 3, 4),
         ] },
     ] },
@@ -820,9 +823,11 @@ pub static CLAMP_MAX: PointwiseDef = PointwiseDef {
     promote: Promote::Common,
     dtypes: 0x78ff,
     promoting: &[0],
+    saturate: true,
     refusals: &[
         (8, ErrorKind::NotImplemented, "clamp is not supported for complex types"),
     ],
+    check: Some(checks::clamp_max),
     cases: &[
         Case { when: &[], categories: 6, nodes: &[
             Input(0), Param(0), Binary(P::Min, 0, 1),
@@ -830,7 +835,7 @@ pub static CLAMP_MAX: PointwiseDef = PointwiseDef {
     ],
     overrides: &[
         Override { input: 0, zero: false, refused: "", cases: &[
-        Case { when: &[], categories: 4, nodes: &[
+        Case { when: &[], categories: 6, nodes: &[
             Input(0), Param(0), Binary(P::Lt, 0, 1), Input(1), Const(0.0), Select(2, 3, 4),
         ] },
     ] },
