@@ -22,8 +22,10 @@ pub struct Entry {
     /// Whether the Rust method is left out.
     pub no_method: bool,
     pub function: String,
-    /// A function of `crate::pointwise::checks` that looks at the arguments first.
-    pub check: Option<String>,
+    /// Only a Rust function, not part of the operator table.
+    pub internal: bool,
+    /// The Rust function whose definition a pointwise overload shares.
+    pub same: Option<String>,
     pub doc: String,
     pub pointwise: Option<Pointwise>,
 }
@@ -39,15 +41,25 @@ pub struct Pointwise {
     pub conditions: Vec<String>,
     /// Names of numbers that take part in promotion, as Python numbers do.
     pub numbers: Vec<String>,
+    /// Whether such numbers stop at the limits of narrow integer dtypes instead of wrapping.
+    pub saturate: bool,
     pub exprs: Vec<Piece>,
     pub grads: Vec<(String, Gradient)>,
+    /// False for functions that refuse to be differentiated.
     pub differentiable: bool,
+    /// Whether results never require grad.
+    pub detached: bool,
+    /// A function of `crate::pointwise::checks` that looks at the arguments first.
+    pub check: Option<String>,
+    /// Dtype categories that are refused with a message of their own: bits, error kind, text.
+    pub refusals: Vec<(u8, String, String)>,
 }
 
 #[derive(Clone, Debug)]
 pub enum Gradient {
     Zero,
-    None,
+    /// Not differentiable; what the message names.
+    None(String),
     Pieces(Vec<Piece>),
 }
 
@@ -161,7 +173,8 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
         out: false,
         no_method: false,
         function: default_function(&signature),
-        check: None,
+        internal: false,
+        same: None,
         doc: String::new(),
         pointwise: None,
         span,
@@ -174,9 +187,13 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
         backward: format!("{}Backward0", camel(&entry.signature.name)),
         conditions: Vec::new(),
         numbers: Vec::new(),
+        saturate: false,
         exprs: Vec::new(),
         grads: Vec::new(),
         differentiable: true,
+        detached: false,
+        check: None,
+        refusals: Vec::new(),
     };
     // Attributes that only pointwise operators have, to complain where there is no expression.
     let mut only_pointwise: Option<Span> = None;
@@ -184,7 +201,8 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
         let Attribute { key, value } = attribute;
         let words: Vec<&str> = key.iter().map(String::as_str).collect();
         match words[0] {
-            "promote" | "dtypes" | "kernel" | "grad" | "nograd" | "condition" | "number" | "backward" => {
+            "promote" | "dtypes" | "kernel" | "grad" | "nograd" | "condition" | "number" | "backward"
+            | "check" | "refuse" | "detached" | "saturate" => {
                 only_pointwise.get_or_insert(value.clone());
             }
             _ => {}
@@ -205,7 +223,22 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
             ["nomethod"] => entry.no_method = true,
             ["nograd"] => pointwise.differentiable = false,
             ["fn"] => entry.function = one_word(&value)?,
-            ["check"] => entry.check = Some(one_word(&value)?),
+            ["internal"] => entry.internal = true,
+            ["detached"] => pointwise.detached = true,
+            ["saturate"] => pointwise.saturate = true,
+            ["same"] => entry.same = Some(one_word(&value)?),
+            ["check"] => pointwise.check = Some(one_word(&value)?),
+            ["refuse", ref words @ ..] => {
+                let (kind, categories) = match &words[..] {
+                    [categories @ .., kind] if kind.ends_with("Error") => {
+                        (kind.trim_end_matches("Error"), categories)
+                    }
+                    _ => ("NotImplemented", words),
+                };
+                let bits = category_bits(categories, &value)?;
+                let text = value.text.replace('\n', " ");
+                pointwise.refusals.push((bits, kind.to_string(), text));
+            }
             ["doc"] => entry.doc = value.text.clone(),
             ["kernel"] => pointwise.kernel = one_word(&value)?,
             ["backward"] => pointwise.backward = one_word(&value)?,
@@ -227,7 +260,9 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
                 }
                 let gradient = match value.text.trim() {
                     "zero" => Gradient::Zero,
-                    "none" => Gradient::None,
+                    text if text == "none" || text.starts_with("none ") => {
+                        Gradient::None(text.trim_start_matches("none").trim().to_string())
+                    }
                     _ => {
                         let piece = piece(categories, value)?;
                         if let Some((_, Gradient::Pieces(list))) =
@@ -249,6 +284,8 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
             return entry.span.error("a pointwise operator returns one Tensor");
         }
         entry.pointwise = Some(pointwise);
+    } else if entry.same.is_some() {
+        // Nothing of its own.
     } else if let Some(span) = only_pointwise {
         return span.error("this attribute belongs to pointwise operators, but there is no `expr`");
     } else if entry.module.is_none() {
@@ -257,8 +294,8 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
     if entry.out && entry.signature.returns.tensors() == 0 {
         return entry.span.error("`out` needs tensor results");
     }
-    if entry.inplace && entry.signature.params.first().is_none_or(|p| p.kind != Kind::Tensor) {
-        return entry.span.error("`inplace` needs a Tensor as first parameter");
+    if entry.inplace && !entry.signature.params.iter().any(|p| p.name == "self" && p.kind == Kind::Tensor) {
+        return entry.span.error("`inplace` needs a parameter `Tensor self`");
     }
     Ok(entry)
 }
@@ -292,7 +329,9 @@ fn attributes(file: &str, lines: &[(usize, &str)]) -> Result<Vec<Attribute>> {
             }
             None => {
                 for flag in text.split(',') {
-                    if !["inplace", "out", "nograd", "nomethod"].contains(&flag.trim()) {
+                    if !["inplace", "out", "nograd", "detached", "internal", "nomethod", "saturate"]
+                        .contains(&flag.trim())
+                    {
                         return span(text).error(format!("unknown flag `{}`", flag.trim()));
                     }
                     let mut value = span(flag.trim());
@@ -310,6 +349,10 @@ fn attributes(file: &str, lines: &[(usize, &str)]) -> Result<Vec<Attribute>> {
 }
 
 fn piece(categories: &[&str], span: Span) -> Result<Piece> {
+    Ok(Piece { categories: category_bits(categories, &span)?, expr: expr::parse(&span)?, span })
+}
+
+fn category_bits(categories: &[&str], span: &Span) -> Result<u8> {
     let mut bits = 0;
     for word in categories {
         match CATEGORIES.iter().find(|c| c.0 == *word) {
@@ -317,7 +360,7 @@ fn piece(categories: &[&str], span: Span) -> Result<Piece> {
             None => return span.error(format!("unknown dtype category `{word}`")),
         }
     }
-    Ok(Piece { categories: bits, expr: expr::parse(&span)?, span })
+    Ok(bits)
 }
 
 fn list(value: &Span) -> Result<Vec<String>> {

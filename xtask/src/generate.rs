@@ -33,6 +33,7 @@ pub fn read(root: &Path) -> Result<Vec<Entry>, Vec<Diag>> {
         }
     }
     check_names(&entries, &mut errors);
+    check_shared(&entries, &mut errors);
     if errors.is_empty() { Ok(entries) } else { Err(errors) }
 }
 
@@ -63,6 +64,28 @@ fn check_names(entries: &[Entry], errors: &mut Vec<Diag>) {
     }
 }
 
+/// A shared definition must be there, with the same parameters (but for the flag `inplace`).
+fn check_shared(entries: &[Entry], errors: &mut Vec<Diag>) {
+    for entry in entries {
+        let Some(function) = &entry.same else { continue };
+        let shape = |e: &Entry| -> Vec<_> {
+            e.signature
+                .params
+                .iter()
+                .filter(|p| p.name != "inplace")
+                .map(|p| (p.name.clone(), p.kind))
+                .collect()
+        };
+        match entries.iter().find(|e| e.pointwise.is_some() && e.function == *function) {
+            Some(other) if shape(other) == shape(entry) => {}
+            Some(_) => {
+                errors.push(entry.span.diag(0, format!("its parameters differ from those of `{function}`")))
+            }
+            None => errors.push(entry.span.diag(0, format!("there is no pointwise function `{function}`"))),
+        }
+    }
+}
+
 /// All generated files.
 pub fn generate(root: &Path) -> Result<Files, Vec<Diag>> {
     let entries = read(root)?;
@@ -83,7 +106,9 @@ pub fn generate(root: &Path) -> Result<Files, Vec<Diag>> {
             put("defs", family, pointwise::definitions(list, &prims, &mut errors));
             put("functions", family, pointwise::functions(list));
         }
-        put("overloads", family, tables::overloads(list));
+        if list.iter().any(|e| !e.internal) {
+            put("overloads", family, tables::overloads(list));
+        }
         if let Some(text) = methods::methods(list) {
             put("methods", family, text);
         }

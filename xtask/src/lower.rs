@@ -100,9 +100,6 @@ pub fn split_params(params: &[Param]) -> (Vec<u8>, Vec<u8>) {
 /// The cases of an operator's expressions, over the categories of its dtypes.
 pub fn cases(scope: &Scope, pieces: &[Piece], pointwise: &Pointwise, span: &Span) -> Result<Vec<Case>> {
     let mut left = categories_of(pointwise.dtypes);
-    if scope.gradient {
-        left &= 12;
-    }
     let mut cases = Vec::new();
     // Special expressions take their categories first; the general one gets the rest.
     let (special, general): (Vec<_>, Vec<_>) = pieces.iter().partition(|p| p.categories != 0);
@@ -222,7 +219,7 @@ impl Lowering<'_> {
                 }
             }
             Expr::Binary(operator, a, b) => {
-                if self.choice(expr)?.is_some() {
+                if !matches!(*operator, "&&" | "||") && self.choice(expr)?.is_some() {
                     return Err("such a comparison can only be the condition of `?`".to_string().into());
                 }
                 let (a, b) = (self.expr(a)?, self.expr(b)?);
@@ -344,6 +341,17 @@ impl Lowering<'_> {
     fn choice(&mut self, condition: &Expr) -> Result<Option<bool>, Stop> {
         match condition {
             Expr::Unary("!", inner) => Ok(self.choice(inner)?.map(|holds| !holds)),
+            Expr::Name(name) => {
+                let (_, others) = split_params(self.scope.params);
+                let flag = self.param(name).filter(|i| self.scope.params[*i as usize].kind == Kind::Bool);
+                let Some(index) = flag.and_then(|i| others.iter().position(|o| *o == i)) else {
+                    return Ok(None);
+                };
+                match self.known.holds(index as u8, "True") {
+                    Some(holds) => Ok(Some(holds)),
+                    None => Err(Stop::Split(index as u8, "True".into())),
+                }
+            }
             Expr::Binary(operator @ ("&&" | "||"), a, b) => {
                 let (Some(x), Some(y)) = (self.choice(a)?, self.choice(b)?) else { return Ok(None) };
                 Ok(Some(if *operator == "&&" { x && y } else { x || y }))

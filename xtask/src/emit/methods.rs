@@ -10,8 +10,8 @@ pub fn methods(entries: &[&Entry]) -> Option<String> {
     let mut body = String::new();
     for entry in entries {
         let params = &entry.signature.params;
-        let is_method = entry.places.iter().any(|p| p == "Tensor") && !entry.no_method;
-        let takes_self = params.first().is_some_and(|p| p.name == "self" && p.kind == Kind::Tensor);
+        let is_method = entry.places.iter().any(|p| p == "Tensor") && !entry.no_method && !entry.internal;
+        let takes_self = params.iter().any(|p| p.name == "self" && p.kind == Kind::Tensor);
         if is_method && takes_self {
             body.push_str(&method(entry));
             if entry.inplace {
@@ -47,10 +47,15 @@ fn shown(p: &Param) -> bool {
 
 fn method(entry: &Entry) -> String {
     let params = &entry.signature.params;
-    let (mut list, mut args) = (vec!["&self".to_string()], vec!["self".to_string()]);
-    let mut i = 1;
+    let (mut list, mut args) = (vec!["&self".to_string()], Vec::new());
+    let mut i = 0;
     while i < params.len() {
         let p = &params[i];
+        if p.name == "self" {
+            args.push("self".to_string());
+            i += 1;
+            continue;
+        }
         let name = ident(&p.name);
         if options_at(params, i) && entry.pointwise.is_none() {
             list.push("options: &TensorOptions".into());
@@ -85,10 +90,12 @@ fn method(entry: &Entry) -> String {
 }
 
 fn inplace_method(entry: &Entry) -> String {
-    let (mut list, mut args) = (vec!["&self".to_string()], vec!["Arg::Tensor(self)".to_string()]);
-    for p in &entry.signature.params[1..] {
+    let (mut list, mut args) = (vec!["&self".to_string()], Vec::new());
+    for p in &entry.signature.params {
         let name = ident(&p.name);
-        if shown(p) && p.name != "inplace" {
+        if p.name == "self" {
+            args.push("Arg::Tensor(self)".to_string());
+        } else if shown(p) && p.name != "inplace" {
             list.push(format!("{name}: {}", rust_type(p.kind, true)));
             args.push(argument(p.kind, &name));
         } else {

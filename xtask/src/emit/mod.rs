@@ -16,6 +16,14 @@ pub fn constant(entry: &Entry) -> String {
     if let Some(stem) = name.strip_suffix('_') { format!("{stem}_INPLACE") } else { name }
 }
 
+/// The name of the definition that a pointwise entry runs, its own or a shared one.
+pub fn definition(entry: &Entry) -> Option<String> {
+    match &entry.same {
+        Some(function) => Some(function.to_ascii_uppercase()),
+        None => entry.pointwise.as_ref().map(|_| constant(entry)),
+    }
+}
+
 /// A name that is no Rust keyword.
 pub fn ident(name: &str) -> String {
     const KEYWORDS: [&str; 16] = [

@@ -21,19 +21,19 @@ pub fn definitions(entries: &[&Entry], prims: &Prims, errors: &mut Vec<Diag>) ->
     }
     let mut text = HEADER.to_string();
     text.push_str("use crate::pointwise::expr::{Case, Override, PointwiseDef, Promote};\n");
-    let (mut nodes, mut primitives) = (Vec::new(), Vec::new());
-    for name in &used {
-        match name.strip_prefix("Prim::") {
-            Some(prim) => primitives.push(prim),
-            None => nodes.push(name.as_str()),
-        }
-    }
+    let nodes: Vec<&str> = used.iter().map(String::as_str).collect();
     let _ = writeln!(text, "use crate::pointwise::expr::Node::{{{}}};", nodes.join(", "));
-    if !primitives.is_empty() {
-        let _ = writeln!(text, "use crate::pointwise::expr::Prim::{{{}}};", primitives.join(", "));
+    if body.contains("P::") {
+        text.push_str("use crate::pointwise::expr::Prim as P;\n");
     }
     if !body.contains("Override {") {
         text = text.replace("Override, ", "");
+    }
+    if body.contains("ErrorKind::") {
+        text.push_str("use crate::ErrorKind;\n");
+    }
+    if body.contains("checks::") {
+        text.push_str("use crate::pointwise::checks;\n");
     }
     text + "\n" + &body
 }
@@ -73,34 +73,68 @@ fn definition(
         let parameter = params.iter().position(|p| p.name == *name).unwrap_or(0);
         let input = tensors.iter().position(|t| *t as usize == parameter).unwrap_or(0);
         let (list, zero) = match gradient {
-            Gradient::Zero => (String::new(), true),
-            Gradient::None => (String::new(), false),
+            Gradient::Zero | Gradient::None(_) => (String::new(), matches!(gradient, Gradient::Zero)),
             Gradient::Pieces(pieces) => {
                 (print_cases(&cases(&scope, pieces, pointwise, &entry.span)?, used), false)
             }
         };
-        let _ = write!(overrides, "\n        Override {{ input: {input}, zero: {zero}, cases: &[{list}] }},");
+        let refused = if let Gradient::None(what) = gradient { what.as_str() } else { "" };
+        let _ = write!(
+            overrides,
+            "\n        Override {{ input: {input}, zero: {zero}, refused: {refused:?}, cases: &[{list}] }},"
+        );
     }
-    let promoting = positions(entry, &pointwise.numbers, &others)?;
-    let source: Vec<String> =
-        pointwise.exprs.iter().map(|p| format!("/// `{}`\n", p.span.text.replace('\n', " "))).collect();
     let promote = match pointwise.promote.as_str() {
         "floatreal" => "FloatReal".to_string(),
         other => crate::decl::camel(other),
     };
+    let mut text = String::new();
+    for piece in &pointwise.exprs {
+        let _ = writeln!(text, "/// `{}`", piece.span.text.replace('\n', " "));
+    }
+    let mut field = |name: &str, value: String| {
+        let _ = write!(text, "\n    {name}: {value},");
+    };
+    field("name", format!("{:?}", entry.signature.name));
+    field("backward_name", format!("{:?}", pointwise.backward));
+    field("kernel_name", format!("{:?}", pointwise.kernel));
+    field("tensors", format!("&{tensors:?}"));
+    field("params", format!("&{others:?}"));
+    field("promote", format!("Promote::{promote}"));
+    field("dtypes", format!("{:#x}", pointwise.dtypes));
+    // The rest is printed where it differs from the plain case.
+    if !pointwise.numbers.is_empty() {
+        field("promoting", format!("&{:?}", positions(entry, &pointwise.numbers, &others)?));
+    }
+    if pointwise.saturate {
+        field("saturate", "true".into());
+    }
+    if !pointwise.conditions.is_empty() {
+        field("conditions", format!("&{:?}", positions(entry, &pointwise.conditions, &tensors)?));
+    }
+    if !pointwise.refusals.is_empty() {
+        let list: String = (pointwise.refusals.iter())
+            .map(|(bits, kind, text)| format!("\n        ({bits}, ErrorKind::{kind}, {text:?}),"))
+            .collect();
+        field("refusals", format!("&[{list}\n    ]"));
+    }
+    if let Some(name) = &pointwise.check {
+        field("check", format!("Some(checks::{name})"));
+    }
+    field("cases", format!("&[{}]", print_cases(&forward, used)));
+    if !overrides.is_empty() {
+        field("overrides", format!("&[{overrides}\n    ]"));
+    }
+    if !pointwise.differentiable {
+        field("differentiable", "false".into());
+    }
+    if pointwise.detached {
+        field("detached", "true".into());
+    }
+    let (docs, fields) = text.split_once("\n\n").unwrap_or(("", &text));
     Ok(format!(
-        "{}#[rustfmt::skip]\npub static {}: PointwiseDef = PointwiseDef {{\n    name: {:?},\n    backward_name: {:?},\n    \
-         tensors: &{tensors:?},\n    params: &{others:?},\n    promoting: &{promoting:?},\n    promote: Promote::{promote},\n    dtypes: {:#x},\n    \
-             kernel_name: {:?},\n    cases: &[{}],\n    \
-         overrides: &[{overrides}],\n    differentiable: {},\n}};\n\n",
-        source.concat(),
+        "{docs}\n#[rustfmt::skip]\npub static {}: PointwiseDef = PointwiseDef {{\n{fields}\n    ..PointwiseDef::PLAIN\n}};\n\n",
         constant(entry),
-        entry.signature.name,
-        pointwise.backward,
-        pointwise.dtypes,
-        pointwise.kernel,
-        print_cases(&forward, used),
-        pointwise.differentiable,
     ))
 }
 
@@ -150,13 +184,10 @@ fn print_node(node: &Node, used: &mut BTreeSet<String>) -> String {
         Node::Param(i) => ("Param", i.to_string()),
         Node::Const(v) => ("Const", float(*v)),
         Node::ImagConst(v) => ("ImagConst", float(*v)),
-        Node::Unary(p, a) => ("Unary", format!("{p}, {a}")),
-        Node::Binary(p, a, b) => ("Binary", format!("{p}, {a}, {b}")),
+        Node::Unary(p, a) => ("Unary", format!("P::{p}, {a}")),
+        Node::Binary(p, a, b) => ("Binary", format!("P::{p}, {a}, {b}")),
         Node::Select(c, a, b) => ("Select", format!("{c}, {a}, {b}")),
     };
-    if let Node::Unary(p, _) | Node::Binary(p, ..) = node {
-        used.insert(format!("Prim::{p}"));
-    }
     used.insert(variant.to_string());
     format!("{variant}({rest})")
 }

@@ -1,7 +1,7 @@
 //! The operator table: an adaptor from parsed arguments to the typed function for each overload, and their list.
 
 use super::pointwise::float;
-use super::{HEADER, constant, ident, options_at};
+use super::{HEADER, constant, definition, ident, options_at};
 use crate::decl::Entry;
 use crate::signature::{Default, Kind, Param, Returns};
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::fmt::Write;
 /// `overloads/FAMILY.rs`
 pub fn overloads(entries: &[&Entry]) -> String {
     let mut body = String::new();
-    for entry in entries {
+    for entry in entries.iter().filter(|e| !e.internal) {
         let name = constant(entry);
         let adaptor = ident(&entry.function);
         let _ = write!(body, "pub fn {adaptor}(c: &Call) -> Result<Ret> {{\n{}\n}}\n", adaptor_body(entry));
@@ -27,7 +27,7 @@ pub fn overloads(entries: &[&Entry]) -> String {
             params.join(", "),
             entry.inplace,
             if entry.out { entry.signature.returns.tensors() } else { 0 },
-            if entry.pointwise.is_some() { format!("Some(&defs::{name})") } else { "None".into() },
+            definition(entry).map_or("None".into(), |def| format!("Some(&defs::{def})")),
         );
     }
     let mut text = HEADER.to_string();
@@ -53,11 +53,7 @@ pub fn overloads(entries: &[&Entry]) -> String {
 /// What an overload does with a call.
 fn adaptor_body(entry: &Entry) -> String {
     let mut text = String::new();
-    if let Some(check) = &entry.check {
-        let _ = writeln!(text, "    crate::pointwise::checks::{check}(c)?;");
-    }
-    if entry.pointwise.is_some() {
-        let def = constant(entry);
+    if let Some(def) = definition(entry) {
         if let Some(i) = entry.signature.params.iter().position(|p| p.name == "inplace") {
             let _ = writeln!(
                 text,
@@ -87,9 +83,8 @@ fn adaptor_body(entry: &Entry) -> String {
     } else {
         format!("Ok(Ret::from({call}))")
     };
-    let out = if entry.out { entry.signature.returns.tensors() } else { 0 };
     if entry.inplace || entry.out {
-        let _ = write!(text, "    crate::ops::deliver(c, {out}, |c| {inner})");
+        let _ = write!(text, "    crate::ops::deliver(c, |c| {inner})");
     } else {
         let _ = write!(text, "    {inner}");
     }
@@ -162,7 +157,7 @@ pub struct Operator<'a> {
 /// Groups entries by name, sorted.
 pub fn operators<'a>(entries: &'a [Entry]) -> Vec<Operator<'a>> {
     let mut groups: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for entry in entries {
+    for entry in entries.iter().filter(|e| !e.internal) {
         groups.entry(&entry.signature.name).or_default().push(entry);
     }
     let mut list = Vec::new();

@@ -8,6 +8,7 @@ pub mod reduce;
 pub mod shape;
 mod support;
 
+pub use crate::generated::functions::*;
 pub use support::{
     any_nan, any_zero, check_castable, check_writable, common_device, convert_grad, deliver, grad_add,
     grad_add_, operand, prepare_out, scale, sum_to_size,

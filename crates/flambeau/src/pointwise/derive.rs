@@ -9,6 +9,17 @@ use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, LN_10, PI};
 /// The gradient of `root` with respect to input `wrt` as an expression; `grad` names the gradient of `root`.
 /// `Ok(None)` where it is zero everywhere, `Err` where a function in it has no derivative.
 pub fn derivative(dag: &mut Dag, root: Id, wrt: u8, grad: Id, complex: bool) -> Result<Option<Id>, String> {
+    // A function in pieces has a derivative in pieces. Choosing among the derivatives, instead of passing a
+    // chosen gradient into both pieces, keeps the NaN of a piece that does not apply out of the result.
+    if let Ex::Select(condition, a, b) = dag.nodes[root as usize] {
+        let da = derivative(dag, a, wrt, grad, complex)?;
+        let db = derivative(dag, b, wrt, grad, complex)?;
+        if da.is_none() && db.is_none() {
+            return Ok(None);
+        }
+        let zero = dag.constant(0.0);
+        return Ok(Some(dag.select(condition, da.unwrap_or(zero), db.unwrap_or(zero))));
+    }
     let order = dag.reachable(root);
     let mut adjoints: Vec<Option<Id>> = vec![None; root as usize + 1];
     adjoints[root as usize] = Some(grad);
@@ -448,18 +459,33 @@ impl Rule<'_> {
                     self.give(b, part);
                 }
             }
-            Max | Min | Fmax | Fmin => {
-                // Ties share the gradient.
-                let first = if matches!(p, Max | Fmax) { Gt } else { Lt };
-                let half = self.scaled(0.5, adj);
-                let zero = self.c(0.0);
+            Max | Min => {
+                // Ties share the gradient; both operands get it where one is NaN.
+                let less = if p == Max { Lt } else { Gt };
+                let (half, zero) = (self.scaled(0.5, adj), self.c(0.0));
                 let tie = self.dag.binary(Eq, a, b);
-                for (x, y, to, wanted) in [(a, b, a, wa), (b, a, b, wb)] {
+                for (x, y, wanted) in [(a, b, wa), (b, a, wb)] {
                     if wanted {
-                        let wins = self.dag.binary(first, x, y);
-                        let part = self.dag.select(wins, adj, zero);
+                        let loses = self.dag.binary(less, x, y);
+                        let part = self.dag.select(loses, zero, adj);
                         let part = self.dag.select(tie, half, part);
-                        self.give(to, part);
+                        self.give(x, part);
+                    }
+                }
+            }
+            Fmax | Fmin => {
+                // Ties share the gradient; where one is NaN the other gets it.
+                let wins = if p == Fmax { Gt } else { Lt };
+                let (half, zero) = (self.scaled(0.5, adj), self.c(0.0));
+                let tie = self.dag.binary(Eq, a, b);
+                let nan = self.un(Isnan, b);
+                let first = self.dag.binary(wins, a, b);
+                let first = self.dag.binary(Or, first, nan);
+                for (x, yes, no, wanted) in [(a, adj, zero, wa), (b, zero, adj, wb)] {
+                    if wanted {
+                        let part = self.dag.select(first, yes, no);
+                        let part = self.dag.select(tie, half, part);
+                        self.give(x, part);
                     }
                 }
             }

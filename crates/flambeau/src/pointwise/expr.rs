@@ -5,6 +5,10 @@
 /// serves (`flambeau-cpu`), and one derivative rule (`derive.rs`).
 pub use flambeau_cpu::pointwise::Prim;
 
+use super::ParamValue;
+use crate::Tensor;
+use flambeau_core::{DType, ErrorKind, Result};
+
 /// A node of a declared expression; operands are indices of earlier nodes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Node {
@@ -41,7 +45,8 @@ pub enum Promote {
 /// One alternative of an expression: which parameter values and dtype categories it is for.
 #[derive(Debug)]
 pub struct Case {
-    /// `(parameter index, its text value)` that must hold, for `str` parameters.
+    /// `(parameter index, its text value)` that must hold, for `str` parameters; for optional parameters the
+    /// text is `None` or `Some`, for bools `True` or `False`. The first case that holds counts.
     pub when: &'static [(u8, &'static str)],
     /// Dtype categories, as bits 1 bool, 2 integral, 4 float, 8 complex of the computation dtype.
     pub categories: u8,
@@ -55,9 +60,11 @@ pub struct Override {
     /// Which tensor operand.
     pub input: u8,
     /// Expression over the inputs, then `grad` (index = number of inputs), then `result` (one more).
-    /// `None` means that the operator is not differentiable with respect to it.
+    /// Empty for a gradient of zero, or if the operator is not differentiable with respect to the operand.
     pub cases: &'static [Case],
     pub zero: bool,
+    /// What the message names where there is no derivative.
+    pub refused: &'static str,
 }
 
 /// A pointwise operator, as declared.
@@ -72,13 +79,45 @@ pub struct PointwiseDef {
     /// Which of `params` (positions in it) take part in type promotion as numbers do: `other`, `exponent`,
     /// `min`, `max`; not `alpha`, `negative_slope`.
     pub promoting: &'static [u8],
+    /// Whether such numbers stop at the limits of a narrow integer dtype instead of wrapping.
+    pub saturate: bool,
+    /// Which of `tensors` (positions in it) are conditions, which take no part in type promotion.
+    pub conditions: &'static [u8],
     pub promote: Promote,
     /// Bit `1 << DType` set for each computation dtype that it serves.
     pub dtypes: u16,
     /// The name in `"x" not implemented for 'Half'`, such as `lgamma_cpu`.
     pub kernel_name: &'static str,
+    /// Dtype categories (bits as in [`Case`]) that are refused with a message of their own.
+    pub refusals: &'static [(u8, ErrorKind, &'static str)],
+    /// Looks at the operands, the parameters and the common dtype before anything runs.
+    pub check: Option<fn(&[&Tensor], &[ParamValue], DType) -> Result<()>>,
     pub cases: &'static [Case],
     pub overrides: &'static [Override],
     /// False for functions such as `floor_divide` that refuse to be differentiated.
     pub differentiable: bool,
+    /// Whether results never require grad.
+    pub detached: bool,
+}
+
+impl PointwiseDef {
+    /// What most declarations leave out.
+    pub const PLAIN: PointwiseDef = PointwiseDef {
+        name: "",
+        backward_name: "",
+        tensors: &[],
+        params: &[],
+        promoting: &[],
+        saturate: false,
+        conditions: &[],
+        promote: Promote::Common,
+        dtypes: 0,
+        kernel_name: "",
+        refusals: &[],
+        check: None,
+        cases: &[],
+        overrides: &[],
+        differentiable: true,
+        detached: false,
+    };
 }

@@ -15,12 +15,12 @@ use crate::autograd::{self, Context, Grads, Save};
 use crate::schema::{Arg, Call, Ret, Target};
 use crate::{Tensor, ops};
 use expr::Promote;
-use flambeau_core::{Array, DType, Dims, Init, Result, Scalar, bail, broadcast_shapes, show};
+use flambeau_core::{Array, DType, Dims, Error, Init, Result, Scalar, bail, broadcast_shapes, show};
 use flambeau_cpu::pointwise::{Operand, Operation, Prim, Source};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::Arc;
-use variant::{Variant, variant};
+use variant::{Variant, category_bit, variant};
 
 /// Where the result goes.
 #[derive(Clone, Copy)]
@@ -28,6 +28,12 @@ enum Dest<'a> {
     Fresh,
     InPlace,
     Out(&'a Tensor),
+}
+
+impl Dest<'_> {
+    fn is_inplace(&self) -> bool {
+        matches!(self, Dest::InPlace)
+    }
 }
 
 type Params = SmallVec<[Scalar; 4]>;
@@ -72,37 +78,59 @@ fn apply(
     params: &[ParamValue],
     dest: Dest,
 ) -> Result<Tensor> {
-    let common = common_dtype(
-        tensors,
-        def.promoting.iter().filter_map(|&i| match params[i as usize] {
-            ParamValue::Scalar(s) => Some(s),
-            _ => None,
-        }),
-    );
-    let common = if def.promote == Promote::First { tensors[0].dtype() } else { common };
+    let numbers = def.promoting.iter().filter_map(|&i| match params[i as usize] {
+        ParamValue::Scalar(s) => Some(s),
+        _ => None,
+    });
+    let common = if def.promote == Promote::First {
+        tensors[0].dtype()
+    } else if def.conditions.is_empty() {
+        common_dtype(tensors, numbers)
+    } else {
+        let values = tensors.iter().enumerate().filter(|(i, _)| !def.conditions.contains(&(*i as u8)));
+        common_dtype(&values.map(|v| *v.1).collect::<SmallVec<[&Tensor; 2]>>(), numbers)
+    };
+    if let Some(check) = def.check {
+        check(tensors, params, common)?;
+    }
     let to_float = matches!(def.promote, Promote::Float | Promote::FloatReal) && common.is_integral_or_bool();
     let compute = if to_float { crate::default_dtype() } else { common };
     if def.dtypes & (1 << compute as u16) == 0 {
-        // Integer inputs of a float operator are named by their own type only where no promotion serves them.
-        bail!(NotImplemented, "\"{}\" not implemented for '{}'", def.kernel_name, compute.cpp_name());
+        return Err(refuse(def, compute));
     }
     let result = match def.promote {
         Promote::Bool => DType::Bool,
         Promote::Real | Promote::FloatReal => compute.to_real(),
         _ => compute,
     };
-    let Some(variant) = variant(def, params, compute) else {
-        bail!(NotImplemented, "\"{}\" not implemented for '{}'", def.kernel_name, compute.cpp_name());
-    };
-    let scalars: Params = params
-        .iter()
-        .map(|p| match p {
+    let Some(variant) = variant(def, params, compute) else { return Err(refuse(def, compute)) };
+    if dest.is_inplace() && result != compute && compute.is_complex() && def.promote == Promote::Real {
+        bail!("In-place {} is not supported for complex tensors.", def.name);
+    }
+    let scalars: Params = (params.iter().enumerate())
+        .map(|(i, p)| match p {
+            ParamValue::Scalar(s) if def.promoting.contains(&(i as u8)) => {
+                promote::converted(*s, compute, def)
+            }
             ParamValue::Scalar(s) => *s,
             _ => Scalar::Int(0),
         })
         .collect();
     let name = Cow::Borrowed(def.backward_name);
     execute(&variant, &name, tensors, scalars, compute, result, dest, Some(def))
+}
+
+/// The error for a dtype that an operator does not serve.
+#[cold]
+fn refuse(def: &PointwiseDef, dtype: DType) -> Error {
+    match def.refusals.iter().find(|r| r.0 & category_bit(dtype) != 0) {
+        Some((_, kind, text)) => Error::new(*kind, *text),
+        None => Error::not_implemented(format!(
+            "\"{}\" not implemented for '{}'",
+            def.kernel_name,
+            dtype.cpp_name()
+        )),
+    }
 }
 
 /// Computes, delivers and records one expression.
@@ -128,7 +156,8 @@ fn execute(
         }
     }
     let device = ops::common_device(tensors)?;
-    let record = autograd::needs_grad(tensors) && result.is_differentiable();
+    let record =
+        autograd::needs_grad(tensors) && result.is_differentiable() && def.is_none_or(|d| !d.detached);
     check_divisors(variant, compute, &arrays, &params)?;
     let out = match dest {
         Dest::Fresh => {
@@ -272,7 +301,7 @@ fn backward(
                 }
             };
             let derivative = match variant.derivative(i) {
-                Err(what) => bail!(NotImplemented, "derivative for aten::{} is not implemented", what),
+                Err(error) => return Err(error),
                 Ok(None) => {
                     let meta = ctx.node().next_edges()[i].as_ref();
                     out.push(match meta.and_then(|e| e.node.outputs().get(e.input as usize)) {

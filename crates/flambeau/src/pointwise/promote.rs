@@ -1,7 +1,8 @@
 //! Type promotion between tensors, zero-dim tensors and numbers (PyTorch's three categories).
 
+use super::expr::{PointwiseDef, Promote};
 use crate::Tensor;
-use flambeau_core::{DType, Scalar};
+use flambeau_core::{DType, Scalar, bf16, f16};
 
 /// Accumulates operands of a promotion.
 #[derive(Default, Clone, Copy)]
@@ -65,4 +66,34 @@ pub fn common_dtype(tensors: &[&Tensor], scalars: impl Iterator<Item = Scalar>) 
 /// `torch.result_type`.
 pub fn result_type(tensors: &[&Tensor]) -> DType {
     common_dtype(tensors, std::iter::empty())
+}
+
+/// The smallest and the largest value of an integer dtype.
+pub fn integer_range(dtype: DType) -> (i128, i128) {
+    let bits = dtype.size() as u32 * 8;
+    if dtype.is_signed() { (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) } else { (0, (1 << bits) - 1) }
+}
+
+/// A number as it meets tensors of dtype `compute`: integers wrap to its width (or stop at its limits), and
+/// what is compared with half-precision numbers is one itself.
+pub(super) fn converted(s: Scalar, compute: DType, def: &PointwiseDef) -> Scalar {
+    match compute {
+        DType::Float16 if def.promote == Promote::Bool && !s.is_complex() => {
+            Scalar::Float(f16::from_f64(s.to_f64()).to_f64())
+        }
+        DType::BFloat16 if def.promote == Promote::Bool && !s.is_complex() => {
+            Scalar::Float(bf16::from_f64(s.to_f64()).to_f64())
+        }
+        _ if compute.is_integral() && compute.size() < 8 => {
+            let value = s.to_i64() as i128;
+            let (low, high) = integer_range(compute);
+            let span = high - low + 1;
+            Scalar::Int(if def.saturate {
+                value.clamp(low, high)
+            } else {
+                (value - low).rem_euclid(span) + low
+            } as i64)
+        }
+        _ => s,
+    }
 }

@@ -4,7 +4,7 @@
 use super::dag::{Constant, Dag, Ex, Id};
 use super::derive::derivative;
 use super::expr::{Case, PointwiseDef};
-use flambeau_core::{DType, Scalar};
+use flambeau_core::{DType, Error, Result, Scalar};
 use flambeau_cpu::pointwise::Program;
 use parking_lot::RwLock;
 use smallvec::SmallVec;
@@ -29,7 +29,7 @@ pub struct Variant {
     pub inputs: usize,
     pub complex: bool,
     declared: Option<&'static PointwiseDef>,
-    derivatives: Vec<OnceLock<Result<Option<Derivative>, String>>>,
+    derivatives: Vec<OnceLock<Result<Option<Derivative>>>>,
 }
 
 /// The gradient expression with respect to one input.
@@ -53,7 +53,8 @@ struct Key {
 
 static VARIANTS: LazyLock<RwLock<HashMap<Key, Arc<Variant>>>> = LazyLock::new(Default::default);
 
-fn category_bit(dtype: DType) -> u8 {
+/// The bit of a dtype's category, as in [`Case`].
+pub fn category_bit(dtype: DType) -> u8 {
     match dtype.category() {
         flambeau_core::Category::Bool => 1,
         flambeau_core::Category::Integral => 2,
@@ -107,11 +108,12 @@ pub fn variant(def: &'static PointwiseDef, params: &[ParamValue], dtype: DType) 
         let slot = &fresh.derivatives[over.input as usize];
         let result = if over.zero {
             Ok(None)
-        } else if over.cases.is_empty() {
-            Err(def.name.to_string())
         } else {
             match choose(over.cases, params, dtype) {
-                None => Err(def.name.to_string()),
+                None => Err(Error::not_implemented(format!(
+                    "the derivative for '{}' is not implemented.",
+                    if over.refused.is_empty() { def.name } else { over.refused }
+                ))),
                 Some(c) => {
                     let mut dag = Dag::default();
                     let root = dag.import(over.cases[c].nodes, &|i| substitute(&key.fixed, i));
@@ -141,14 +143,17 @@ impl Variant {
         Variant { dag, root, program, consts, inputs, complex, declared, derivatives }
     }
     /// The gradient expression with respect to input `i`: none if zero, an error if there is no derivative.
-    pub fn derivative(&self, i: usize) -> Result<Option<&Derivative>, String> {
+    pub fn derivative(&self, i: usize) -> Result<Option<&Derivative>> {
         let made = self.derivatives[i].get_or_init(|| {
-            if self.declared.is_some_and(|d| !d.differentiable) {
-                return Err(self.declared.map_or(String::new(), |d| d.name.to_string()));
+            let missing =
+                |name: &str| Error::runtime(format!("derivative for aten::{name} is not implemented"));
+            if let Some(def) = self.declared.filter(|d| !d.differentiable) {
+                return Err(missing(def.name));
             }
             let mut dag = self.dag.clone();
             let grad = dag.input(self.inputs as u8);
-            let root = derivative(&mut dag, self.root, i as u8, grad, self.complex)?;
+            let root =
+                derivative(&mut dag, self.root, i as u8, grad, self.complex).map_err(|p| missing(&p))?;
             Ok(root.map(|root| {
                 // What equals the forward result is read from it instead of being computed again.
                 let (dag, root) = share_result(&dag, root, self.root, self.inputs as u8 + 1);

@@ -3,6 +3,16 @@
 
 mod activations;
 mod arithmetic;
+mod compare;
+mod losses_pointwise;
+mod polynomial;
+mod special;
+mod unary;
 
 pub use activations::*;
 pub use arithmetic::*;
+pub use compare::*;
+pub use losses_pointwise::*;
+pub use polynomial::*;
+pub use special::*;
+pub use unary::*;

@@ -2,15 +2,105 @@
 
 use crate::generated::defs;
 use crate::pointwise::{ParamValue, run};
-use crate::{Result, Tensor};
+use crate::{Result, Scalar, Tensor};
 
-/// Gaussian error linear unit, `x * Phi(x)` with the normal distribution function `Phi`; `approximate="tanh"`
-/// replaces `Phi` by a function of `tanh`. (Hendrycks and Gimpel, 2016)
+/// Rectified linear unit `max(self, 0)`; NaN stays NaN.
+pub fn relu(self_: &Tensor) -> Result<Tensor> {
+    run(&defs::RELU, &[self_], &[])
+}
+
+/// `min(max(self, 0), 6)`.
+pub fn relu6(self_: &Tensor) -> Result<Tensor> {
+    run(&defs::RELU6, &[self_], &[])
+}
+
+/// `self` limited to the range from `min_val` to `max_val`.
+pub fn hardtanh(self_: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<Tensor> {
+    run(&defs::HARDTANH, &[self_], &[ParamValue::Scalar(min_val), ParamValue::Scalar(max_val)])
+}
+
+/// Gaussian error linear unit `self * Phi(self)`, with the distribution function `Phi` of the normal distribution;
+/// `approximate="tanh"` replaces `Phi` by a formula with `tanh`. (Hendrycks and Gimpel, 2016)
 pub fn gelu(self_: &Tensor, approximate: &str) -> Result<Tensor> {
     run(&defs::GELU, &[self_], &[ParamValue::Str(approximate)])
 }
 
-/// `max(x, 0)`; NaN stays NaN.
-pub fn relu(self_: &Tensor) -> Result<Tensor> {
-    run(&defs::RELU, &[self_], &[])
+/// Sigmoid linear unit `self * sigmoid(self)`.
+pub fn silu(self_: &Tensor) -> Result<Tensor> {
+    run(&defs::SILU, &[self_], &[])
+}
+
+/// `self * tanh(softplus(self))`. (Misra, 2019)
+pub fn mish(self_: &Tensor) -> Result<Tensor> {
+    run(&defs::MISH, &[self_], &[])
+}
+
+/// `log(1 + exp(beta * self)) / beta`, and `self` where `beta * self` is above `threshold`.
+pub fn softplus(self_: &Tensor, beta: Scalar, threshold: Scalar) -> Result<Tensor> {
+    run(&defs::SOFTPLUS, &[self_], &[ParamValue::Scalar(beta), ParamValue::Scalar(threshold)])
+}
+
+/// Exponential linear unit: `alpha * (exp(self) - 1)` for negative numbers, `self` for others.
+pub fn elu(self_: &Tensor, alpha: Scalar) -> Result<Tensor> {
+    run(&defs::ELU, &[self_], &[ParamValue::Scalar(alpha)])
+}
+
+/// Scaled exponential linear unit, whose two constants keep mean and variance. (Klambauer et al., 2017)
+pub fn selu(self_: &Tensor) -> Result<Tensor> {
+    run(&defs::SELU, &[self_], &[])
+}
+
+/// Continuously differentiable exponential linear unit: `alpha * (exp(self / alpha) - 1)` for negative numbers.
+pub fn celu(self_: &Tensor, alpha: Scalar) -> Result<Tensor> {
+    run(&defs::CELU, &[self_], &[ParamValue::Scalar(alpha)])
+}
+
+/// `self` for positive numbers, `negative_slope * self` for others.
+pub fn leaky_relu(self_: &Tensor, negative_slope: Scalar) -> Result<Tensor> {
+    run(&defs::LEAKY_RELU, &[self_], &[ParamValue::Scalar(negative_slope)])
+}
+
+/// `self` for positive numbers, `weight * self` for others, elementwise.
+pub fn _prelu_kernel(self_: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    run(&defs::_PRELU_KERNEL, &[self_, weight], &[])
+}
+
+/// `(self + 3) / 6` limited to the range from 0 to 1.
+pub fn hardsigmoid(self_: &Tensor) -> Result<Tensor> {
+    run(&defs::HARDSIGMOID, &[self_], &[])
+}
+
+/// `self * hardsigmoid(self)`. (Howard et al., 2019)
+pub fn hardswish(self_: &Tensor) -> Result<Tensor> {
+    run(&defs::HARDSWISH, &[self_], &[])
+}
+
+/// `self` where it is outside [-lambd, lambd], else 0.
+pub fn hardshrink(self_: &Tensor, lambd: Scalar) -> Result<Tensor> {
+    run(&defs::HARDSHRINK, &[self_], &[ParamValue::Scalar(lambd)])
+}
+
+/// `self` moved toward 0 by `lambd`, and 0 within [-lambd, lambd].
+pub fn softshrink(self_: &Tensor, lambd: Scalar) -> Result<Tensor> {
+    run(&defs::SOFTSHRINK, &[self_], &[ParamValue::Scalar(lambd)])
+}
+
+/// `self - tanh(self)`.
+pub fn tanhshrink(self_: &Tensor) -> Result<Tensor> {
+    run(&defs::TANHSHRINK, &[self_], &[])
+}
+
+/// `self / (1 + abs(self))`.
+pub fn softsign(self_: &Tensor) -> Result<Tensor> {
+    run(&defs::SOFTSIGN, &[self_], &[])
+}
+
+/// `log(sigmoid(self))`, accurate far below 0.
+pub fn logsigmoid(self_: &Tensor) -> Result<Tensor> {
+    run(&defs::LOGSIGMOID, &[self_], &[])
+}
+
+/// `self` where it is above `threshold`, else `value`.
+pub fn threshold(self_: &Tensor, threshold: Scalar, value: Scalar) -> Result<Tensor> {
+    run(&defs::THRESHOLD, &[self_], &[ParamValue::Scalar(threshold), ParamValue::Scalar(value)])
 }

@@ -13,6 +13,27 @@ pub fn add_scalar(self_: &Tensor, other: Scalar, alpha: Scalar) -> Result<Tensor
     run(&defs::ADD_SCALAR, &[self_], &[ParamValue::Scalar(other), ParamValue::Scalar(alpha)])
 }
 
+/// `self - alpha * other`, elementwise.
+#[doc(alias = "subtract")]
+pub fn sub(self_: &Tensor, other: &Tensor, alpha: Scalar) -> Result<Tensor> {
+    run(&defs::SUB, &[self_, other], &[ParamValue::Scalar(alpha)])
+}
+
+pub fn sub_scalar(self_: &Tensor, other: Scalar, alpha: Scalar) -> Result<Tensor> {
+    run(&defs::SUB_SCALAR, &[self_], &[ParamValue::Scalar(other), ParamValue::Scalar(alpha)])
+}
+
+/// `other - alpha * self`, elementwise.
+pub fn rsub(self_: &Tensor, other: &Tensor, alpha: Scalar) -> Result<Tensor> {
+    run(&defs::RSUB, &[self_, other], &[ParamValue::Scalar(alpha)])
+}
+
+pub fn rsub_scalar(self_: &Tensor, other: Scalar, alpha: Scalar) -> Result<Tensor> {
+    run(&defs::RSUB_SCALAR, &[self_], &[ParamValue::Scalar(other), ParamValue::Scalar(alpha)])
+}
+
+/// `self * other`, elementwise.
+#[doc(alias = "multiply")]
 pub fn mul(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     run(&defs::MUL, &[self_, other], &[])
 }
@@ -21,6 +42,250 @@ pub fn mul_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
     run(&defs::MUL_SCALAR, &[self_], &[ParamValue::Scalar(other)])
 }
 
+/// `self / other`, elementwise; integers are divided as floating-point numbers.
+///
+/// `rounding_mode="trunc"` rounds the quotient toward zero and `"floor"` down, both in the operands' own type.
+#[doc(alias = "divide")]
 pub fn div(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     run(&defs::DIV, &[self_, other], &[])
+}
+
+pub fn div_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
+    run(&defs::DIV_SCALAR, &[self_], &[ParamValue::Scalar(other)])
+}
+
+/// `self / other`, elementwise; integers are divided as floating-point numbers.
+pub fn true_divide(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::TRUE_DIVIDE, &[self_, other], &[])
+}
+
+pub fn true_divide_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
+    run(&defs::TRUE_DIVIDE_SCALAR, &[self_], &[ParamValue::Scalar(other)])
+}
+
+/// The quotient rounded toward zero.
+pub fn _div_trunc(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::_DIV_TRUNC, &[self_, other], &[])
+}
+
+pub fn _div_trunc_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
+    run(&defs::_DIV_TRUNC_SCALAR, &[self_], &[ParamValue::Scalar(other)])
+}
+
+/// The quotient rounded down.
+pub fn _div_floor(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::_DIV_FLOOR, &[self_, other], &[])
+}
+
+pub fn _div_floor_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
+    run(&defs::_DIV_FLOOR_SCALAR, &[self_], &[ParamValue::Scalar(other)])
+}
+
+/// The quotient rounded down, elementwise, as Python's `//`.
+pub fn floor_divide(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::FLOOR_DIVIDE, &[self_, other], &[])
+}
+
+pub fn floor_divide_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
+    run(&defs::FLOOR_DIVIDE_SCALAR, &[self_], &[ParamValue::Scalar(other)])
+}
+
+/// Remainder of division with the sign of the dividend, as C's `fmod`.
+pub fn fmod(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::FMOD, &[self_, other], &[])
+}
+
+pub fn fmod_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
+    run(&defs::FMOD_SCALAR, &[self_], &[ParamValue::Scalar(other)])
+}
+
+/// Remainder of division with the sign of the divisor, as Python's `%`.
+pub fn remainder(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::REMAINDER, &[self_, other], &[])
+}
+
+pub fn remainder_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
+    run(&defs::REMAINDER_SCALAR, &[self_], &[ParamValue::Scalar(other)])
+}
+
+pub fn remainder_scalar_tensor(self_: Scalar, other: &Tensor) -> Result<Tensor> {
+    run(&defs::REMAINDER_SCALAR_TENSOR, &[other], &[ParamValue::Scalar(self_)])
+}
+
+/// `self ** exponent`, elementwise.
+pub fn pow(self_: &Tensor, exponent: &Tensor) -> Result<Tensor> {
+    run(&defs::POW, &[self_, exponent], &[])
+}
+
+pub fn pow_scalar(self_: &Tensor, exponent: Scalar) -> Result<Tensor> {
+    run(&defs::POW_SCALAR, &[self_], &[ParamValue::Scalar(exponent)])
+}
+
+pub fn scalar_pow(self_: Scalar, exponent: &Tensor) -> Result<Tensor> {
+    run(&defs::SCALAR_POW, &[exponent], &[ParamValue::Scalar(self_)])
+}
+
+/// The larger of two numbers, elementwise; NaN if one of them is. Where they are equal, each gets half the gradient.
+pub fn maximum(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::MAXIMUM, &[self_, other], &[])
+}
+
+/// The smaller of two numbers, elementwise; NaN if one of them is. Where they are equal, each gets half the gradient.
+pub fn minimum(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::MINIMUM, &[self_, other], &[])
+}
+
+pub fn max_other(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::MAX_OTHER, &[self_, other], &[])
+}
+
+pub fn min_other(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::MIN_OTHER, &[self_, other], &[])
+}
+
+/// The larger of two numbers, elementwise; a number wins over NaN.
+pub fn fmax(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::FMAX, &[self_, other], &[])
+}
+
+/// The smaller of two numbers, elementwise; a number wins over NaN.
+pub fn fmin(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::FMIN, &[self_, other], &[])
+}
+
+/// `self` limited to the range from `min` to `max`; either may be None. `max` wins over a larger `min`.
+#[doc(alias = "clip")]
+pub fn clamp(self_: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Result<Tensor> {
+    run(
+        &defs::CLAMP,
+        &[self_],
+        &[min.map_or(ParamValue::None, ParamValue::Scalar), max.map_or(ParamValue::None, ParamValue::Scalar)],
+    )
+}
+
+/// `self` limited to the range from `min` to `max`, all of them tensors.
+pub fn _clamp_both(self_: &Tensor, min: &Tensor, max: &Tensor) -> Result<Tensor> {
+    run(&defs::_CLAMP_BOTH, &[self_, min, max], &[])
+}
+
+/// The larger of `self` and `min`.
+pub fn clamp_min(self_: &Tensor, min: Scalar) -> Result<Tensor> {
+    run(&defs::CLAMP_MIN, &[self_], &[ParamValue::Scalar(min)])
+}
+
+pub fn clamp_min_tensor(self_: &Tensor, min: &Tensor) -> Result<Tensor> {
+    run(&defs::CLAMP_MIN_TENSOR, &[self_, min], &[])
+}
+
+/// The smaller of `self` and `max`.
+pub fn clamp_max(self_: &Tensor, max: Scalar) -> Result<Tensor> {
+    run(&defs::CLAMP_MAX, &[self_], &[ParamValue::Scalar(max)])
+}
+
+pub fn clamp_max_tensor(self_: &Tensor, max: &Tensor) -> Result<Tensor> {
+    run(&defs::CLAMP_MAX_TENSOR, &[self_, max], &[])
+}
+
+/// `self + value * tensor1 * tensor2`, elementwise.
+pub fn addcmul(self_: &Tensor, tensor1: &Tensor, tensor2: &Tensor, value: Scalar) -> Result<Tensor> {
+    run(&defs::ADDCMUL, &[self_, tensor1, tensor2], &[ParamValue::Scalar(value)])
+}
+
+/// `self + value * tensor1 / tensor2`, elementwise.
+pub fn addcdiv(self_: &Tensor, tensor1: &Tensor, tensor2: &Tensor, value: Scalar) -> Result<Tensor> {
+    run(&defs::ADDCDIV, &[self_, tensor1, tensor2], &[ParamValue::Scalar(value)])
+}
+
+/// Linear interpolation `self + weight * (end - self)`, elementwise.
+pub fn lerp(self_: &Tensor, end: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    run(&defs::LERP, &[self_, end, weight], &[])
+}
+
+pub fn lerp_scalar(self_: &Tensor, end: &Tensor, weight: Scalar) -> Result<Tensor> {
+    run(&defs::LERP_SCALAR, &[self_, end], &[ParamValue::Scalar(weight)])
+}
+
+/// The angle of the point with abscissa `other` and ordinate `self`, between -pi and pi.
+#[doc(alias = "arctan2")]
+pub fn atan2(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::ATAN2, &[self_, other], &[])
+}
+
+/// `sqrt(self**2 + other**2)`, elementwise and without overflow in between.
+pub fn hypot(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::HYPOT, &[self_, other], &[])
+}
+
+/// The magnitude of `self` with the sign of `other`, elementwise.
+pub fn copysign(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::COPYSIGN, &[self_, other], &[])
+}
+
+pub fn copysign_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
+    run(&defs::COPYSIGN_SCALAR, &[self_], &[ParamValue::Scalar(other)])
+}
+
+/// The next representable number after `self` in the direction of `other`, elementwise.
+pub fn nextafter(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::NEXTAFTER, &[self_, other], &[])
+}
+
+/// Step function: 0 for negative numbers, 1 for positive ones, and `values` at zero.
+pub fn heaviside(self_: &Tensor, values: &Tensor) -> Result<Tensor> {
+    run(&defs::HEAVISIDE, &[self_, values], &[])
+}
+
+/// `self * 2**other`, elementwise.
+pub fn ldexp(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::LDEXP, &[self_, other], &[])
+}
+
+/// Greatest common divisor of integers, elementwise and not negative.
+pub fn gcd(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::GCD, &[self_, other], &[])
+}
+
+/// Least common multiple of integers, elementwise and not negative.
+pub fn lcm(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::LCM, &[self_, other], &[])
+}
+
+/// `log(exp(self) + exp(other))`, elementwise and without overflow in between.
+pub fn logaddexp(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::LOGADDEXP, &[self_, other], &[])
+}
+
+/// `log2(2**self + 2**other)`, elementwise and without overflow in between.
+pub fn logaddexp2(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::LOGADDEXP2, &[self_, other], &[])
+}
+
+/// `self * log(other)`, elementwise, and 0 where `self` is 0.
+pub fn xlogy(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::XLOGY, &[self_, other], &[])
+}
+
+pub fn xlogy_scalar_other(self_: &Tensor, other: Scalar) -> Result<Tensor> {
+    run(&defs::XLOGY_SCALAR_OTHER, &[self_], &[ParamValue::Scalar(other)])
+}
+
+pub fn xlogy_scalar_self(self_: Scalar, other: &Tensor) -> Result<Tensor> {
+    run(&defs::XLOGY_SCALAR_SELF, &[other], &[ParamValue::Scalar(self_)])
+}
+
+/// `self` where `condition` holds, else `other`, elementwise.
+pub fn where_(condition: &Tensor, self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::WHERE, &[condition, self_, other], &[])
+}
+
+pub fn where_scalar_self(condition: &Tensor, self_: Scalar, other: &Tensor) -> Result<Tensor> {
+    run(&defs::WHERE_SCALAR_SELF, &[condition, other], &[ParamValue::Scalar(self_)])
+}
+
+pub fn where_scalar_other(condition: &Tensor, self_: &Tensor, other: Scalar) -> Result<Tensor> {
+    run(&defs::WHERE_SCALAR_OTHER, &[condition, self_], &[ParamValue::Scalar(other)])
+}
+
+pub fn where_scalar(condition: &Tensor, self_: Scalar, other: Scalar) -> Result<Tensor> {
+    run(&defs::WHERE_SCALAR, &[condition], &[ParamValue::Scalar(self_), ParamValue::Scalar(other)])
 }

@@ -2,10 +2,10 @@
 
 use crate::generated::{call_inplace, overloads};
 use crate::schema::Arg;
-use crate::{Result, Tensor};
+use crate::{Result, Scalar, Tensor};
 
 impl Tensor {
-    /// `max(x, 0)`; NaN stays NaN.
+    /// Rectified linear unit `max(self, 0)`; NaN stays NaN.
     pub fn relu(&self) -> Result<Tensor> {
         crate::generated::functions::relu(self)
     }
@@ -13,5 +13,10 @@ impl Tensor {
     /// In-place [`Tensor::relu`]; returns `self`.
     pub fn relu_(&self) -> Result<Tensor> {
         call_inplace(overloads::activations::relu, &[Arg::Tensor(self)])
+    }
+
+    /// `self` where it is outside [-lambd, lambd], else 0.
+    pub fn hardshrink(&self, lambd: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::hardshrink(self, lambd.into())
     }
 }

@@ -30,6 +30,34 @@ impl Tensor {
         )
     }
 
+    /// `self - alpha * other`, elementwise.
+    #[doc(alias = "subtract")]
+    pub fn sub(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::sub(self, other, Scalar::Int(1))
+    }
+
+    /// In-place [`Tensor::sub`]; returns `self`.
+    pub fn sub_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(
+            overloads::arithmetic::sub,
+            &[Arg::Tensor(self), Arg::Tensor(other), Arg::Scalar(Scalar::Int(1))],
+        )
+    }
+
+    pub fn sub_scalar(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::sub_scalar(self, other.into(), Scalar::Int(1))
+    }
+
+    /// In-place [`Tensor::sub_scalar`]; returns `self`.
+    pub fn sub_scalar_(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        call_inplace(
+            overloads::arithmetic::sub_scalar,
+            &[Arg::Tensor(self), Arg::Scalar(other.into()), Arg::Scalar(Scalar::Int(1))],
+        )
+    }
+
+    /// `self * other`, elementwise.
+    #[doc(alias = "multiply")]
     pub fn mul(&self, other: &Tensor) -> Result<Tensor> {
         crate::generated::functions::mul(self, other)
     }
@@ -48,6 +76,10 @@ impl Tensor {
         call_inplace(overloads::arithmetic::mul_scalar, &[Arg::Tensor(self), Arg::Scalar(other.into())])
     }
 
+    /// `self / other`, elementwise; integers are divided as floating-point numbers.
+    ///
+    /// `rounding_mode="trunc"` rounds the quotient toward zero and `"floor"` down, both in the operands' own type.
+    #[doc(alias = "divide")]
     pub fn div(&self, other: &Tensor) -> Result<Tensor> {
         crate::generated::functions::div(self, other)
     }
@@ -55,5 +87,374 @@ impl Tensor {
     /// In-place [`Tensor::div`]; returns `self`.
     pub fn div_(&self, other: &Tensor) -> Result<Tensor> {
         call_inplace(overloads::arithmetic::div, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
+
+    pub fn div_scalar(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::div_scalar(self, other.into())
+    }
+
+    /// In-place [`Tensor::div_scalar`]; returns `self`.
+    pub fn div_scalar_(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::div_scalar, &[Arg::Tensor(self), Arg::Scalar(other.into())])
+    }
+
+    /// `self / other`, elementwise; integers are divided as floating-point numbers.
+    pub fn true_divide(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::true_divide(self, other)
+    }
+
+    /// In-place [`Tensor::true_divide`]; returns `self`.
+    pub fn true_divide_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::true_divide, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
+
+    pub fn true_divide_scalar(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::true_divide_scalar(self, other.into())
+    }
+
+    /// In-place [`Tensor::true_divide_scalar`]; returns `self`.
+    pub fn true_divide_scalar_(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        call_inplace(
+            overloads::arithmetic::true_divide_scalar,
+            &[Arg::Tensor(self), Arg::Scalar(other.into())],
+        )
+    }
+
+    /// The quotient rounded down, elementwise, as Python's `//`.
+    pub fn floor_divide(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::floor_divide(self, other)
+    }
+
+    /// In-place [`Tensor::floor_divide`]; returns `self`.
+    pub fn floor_divide_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::floor_divide, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
+
+    pub fn floor_divide_scalar(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::floor_divide_scalar(self, other.into())
+    }
+
+    /// In-place [`Tensor::floor_divide_scalar`]; returns `self`.
+    pub fn floor_divide_scalar_(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        call_inplace(
+            overloads::arithmetic::floor_divide_scalar,
+            &[Arg::Tensor(self), Arg::Scalar(other.into())],
+        )
+    }
+
+    /// Remainder of division with the sign of the dividend, as C's `fmod`.
+    pub fn fmod(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::fmod(self, other)
+    }
+
+    /// In-place [`Tensor::fmod`]; returns `self`.
+    pub fn fmod_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::fmod, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
+
+    pub fn fmod_scalar(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::fmod_scalar(self, other.into())
+    }
+
+    /// In-place [`Tensor::fmod_scalar`]; returns `self`.
+    pub fn fmod_scalar_(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::fmod_scalar, &[Arg::Tensor(self), Arg::Scalar(other.into())])
+    }
+
+    /// Remainder of division with the sign of the divisor, as Python's `%`.
+    pub fn remainder(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::remainder(self, other)
+    }
+
+    /// In-place [`Tensor::remainder`]; returns `self`.
+    pub fn remainder_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::remainder, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
+
+    pub fn remainder_scalar(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::remainder_scalar(self, other.into())
+    }
+
+    /// In-place [`Tensor::remainder_scalar`]; returns `self`.
+    pub fn remainder_scalar_(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::remainder_scalar, &[Arg::Tensor(self), Arg::Scalar(other.into())])
+    }
+
+    /// `self ** exponent`, elementwise.
+    pub fn pow(&self, exponent: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::pow(self, exponent)
+    }
+
+    /// In-place [`Tensor::pow`]; returns `self`.
+    pub fn pow_(&self, exponent: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::pow, &[Arg::Tensor(self), Arg::Tensor(exponent)])
+    }
+
+    pub fn pow_scalar(&self, exponent: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::pow_scalar(self, exponent.into())
+    }
+
+    /// In-place [`Tensor::pow_scalar`]; returns `self`.
+    pub fn pow_scalar_(&self, exponent: impl Into<Scalar>) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::pow_scalar, &[Arg::Tensor(self), Arg::Scalar(exponent.into())])
+    }
+
+    /// The larger of two numbers, elementwise; NaN if one of them is. Where they are equal, each gets half the gradient.
+    pub fn maximum(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::maximum(self, other)
+    }
+
+    /// The smaller of two numbers, elementwise; NaN if one of them is. Where they are equal, each gets half the gradient.
+    pub fn minimum(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::minimum(self, other)
+    }
+
+    pub fn max_other(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::max_other(self, other)
+    }
+
+    pub fn min_other(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::min_other(self, other)
+    }
+
+    /// The larger of two numbers, elementwise; a number wins over NaN.
+    pub fn fmax(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::fmax(self, other)
+    }
+
+    /// The smaller of two numbers, elementwise; a number wins over NaN.
+    pub fn fmin(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::fmin(self, other)
+    }
+
+    /// `self` limited to the range from `min` to `max`; either may be None. `max` wins over a larger `min`.
+    #[doc(alias = "clip")]
+    pub fn clamp(&self, min: Option<Scalar>, max: Option<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::clamp(self, min, max)
+    }
+
+    /// In-place [`Tensor::clamp`]; returns `self`.
+    pub fn clamp_(&self, min: Option<Scalar>, max: Option<Scalar>) -> Result<Tensor> {
+        call_inplace(
+            overloads::arithmetic::clamp,
+            &[Arg::Tensor(self), min.map_or(Arg::None, Arg::Scalar), max.map_or(Arg::None, Arg::Scalar)],
+        )
+    }
+
+    /// The larger of `self` and `min`.
+    pub fn clamp_min(&self, min: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::clamp_min(self, min.into())
+    }
+
+    /// In-place [`Tensor::clamp_min`]; returns `self`.
+    pub fn clamp_min_(&self, min: impl Into<Scalar>) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::clamp_min, &[Arg::Tensor(self), Arg::Scalar(min.into())])
+    }
+
+    pub fn clamp_min_tensor(&self, min: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::clamp_min_tensor(self, min)
+    }
+
+    /// In-place [`Tensor::clamp_min_tensor`]; returns `self`.
+    pub fn clamp_min_tensor_(&self, min: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::clamp_min_tensor, &[Arg::Tensor(self), Arg::Tensor(min)])
+    }
+
+    /// The smaller of `self` and `max`.
+    pub fn clamp_max(&self, max: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::clamp_max(self, max.into())
+    }
+
+    /// In-place [`Tensor::clamp_max`]; returns `self`.
+    pub fn clamp_max_(&self, max: impl Into<Scalar>) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::clamp_max, &[Arg::Tensor(self), Arg::Scalar(max.into())])
+    }
+
+    pub fn clamp_max_tensor(&self, max: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::clamp_max_tensor(self, max)
+    }
+
+    /// In-place [`Tensor::clamp_max_tensor`]; returns `self`.
+    pub fn clamp_max_tensor_(&self, max: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::clamp_max_tensor, &[Arg::Tensor(self), Arg::Tensor(max)])
+    }
+
+    /// `self + value * tensor1 * tensor2`, elementwise.
+    pub fn addcmul(&self, tensor1: &Tensor, tensor2: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::addcmul(self, tensor1, tensor2, Scalar::Int(1))
+    }
+
+    /// In-place [`Tensor::addcmul`]; returns `self`.
+    pub fn addcmul_(&self, tensor1: &Tensor, tensor2: &Tensor) -> Result<Tensor> {
+        call_inplace(
+            overloads::arithmetic::addcmul,
+            &[Arg::Tensor(self), Arg::Tensor(tensor1), Arg::Tensor(tensor2), Arg::Scalar(Scalar::Int(1))],
+        )
+    }
+
+    /// `self + value * tensor1 / tensor2`, elementwise.
+    pub fn addcdiv(&self, tensor1: &Tensor, tensor2: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::addcdiv(self, tensor1, tensor2, Scalar::Int(1))
+    }
+
+    /// In-place [`Tensor::addcdiv`]; returns `self`.
+    pub fn addcdiv_(&self, tensor1: &Tensor, tensor2: &Tensor) -> Result<Tensor> {
+        call_inplace(
+            overloads::arithmetic::addcdiv,
+            &[Arg::Tensor(self), Arg::Tensor(tensor1), Arg::Tensor(tensor2), Arg::Scalar(Scalar::Int(1))],
+        )
+    }
+
+    /// Linear interpolation `self + weight * (end - self)`, elementwise.
+    pub fn lerp(&self, end: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::lerp(self, end, weight)
+    }
+
+    /// In-place [`Tensor::lerp`]; returns `self`.
+    pub fn lerp_(&self, end: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::lerp, &[Arg::Tensor(self), Arg::Tensor(end), Arg::Tensor(weight)])
+    }
+
+    pub fn lerp_scalar(&self, end: &Tensor, weight: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::lerp_scalar(self, end, weight.into())
+    }
+
+    /// In-place [`Tensor::lerp_scalar`]; returns `self`.
+    pub fn lerp_scalar_(&self, end: &Tensor, weight: impl Into<Scalar>) -> Result<Tensor> {
+        call_inplace(
+            overloads::arithmetic::lerp_scalar,
+            &[Arg::Tensor(self), Arg::Tensor(end), Arg::Scalar(weight.into())],
+        )
+    }
+
+    /// The angle of the point with abscissa `other` and ordinate `self`, between -pi and pi.
+    #[doc(alias = "arctan2")]
+    pub fn atan2(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::atan2(self, other)
+    }
+
+    /// In-place [`Tensor::atan2`]; returns `self`.
+    pub fn atan2_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::atan2, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
+
+    /// `sqrt(self**2 + other**2)`, elementwise and without overflow in between.
+    pub fn hypot(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::hypot(self, other)
+    }
+
+    /// In-place [`Tensor::hypot`]; returns `self`.
+    pub fn hypot_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::hypot, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
+
+    /// The magnitude of `self` with the sign of `other`, elementwise.
+    pub fn copysign(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::copysign(self, other)
+    }
+
+    /// In-place [`Tensor::copysign`]; returns `self`.
+    pub fn copysign_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::copysign, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
+
+    pub fn copysign_scalar(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::copysign_scalar(self, other.into())
+    }
+
+    /// In-place [`Tensor::copysign_scalar`]; returns `self`.
+    pub fn copysign_scalar_(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::copysign_scalar, &[Arg::Tensor(self), Arg::Scalar(other.into())])
+    }
+
+    /// The next representable number after `self` in the direction of `other`, elementwise.
+    pub fn nextafter(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::nextafter(self, other)
+    }
+
+    /// In-place [`Tensor::nextafter`]; returns `self`.
+    pub fn nextafter_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::nextafter, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
+
+    /// Step function: 0 for negative numbers, 1 for positive ones, and `values` at zero.
+    pub fn heaviside(&self, values: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::heaviside(self, values)
+    }
+
+    /// In-place [`Tensor::heaviside`]; returns `self`.
+    pub fn heaviside_(&self, values: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::heaviside, &[Arg::Tensor(self), Arg::Tensor(values)])
+    }
+
+    /// `self * 2**other`, elementwise.
+    pub fn ldexp(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::ldexp(self, other)
+    }
+
+    /// In-place [`Tensor::ldexp`]; returns `self`.
+    pub fn ldexp_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::ldexp, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
+
+    /// Greatest common divisor of integers, elementwise and not negative.
+    pub fn gcd(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::gcd(self, other)
+    }
+
+    /// In-place [`Tensor::gcd`]; returns `self`.
+    pub fn gcd_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::gcd, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
+
+    /// Least common multiple of integers, elementwise and not negative.
+    pub fn lcm(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::lcm(self, other)
+    }
+
+    /// In-place [`Tensor::lcm`]; returns `self`.
+    pub fn lcm_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::lcm, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
+
+    /// `log(exp(self) + exp(other))`, elementwise and without overflow in between.
+    pub fn logaddexp(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::logaddexp(self, other)
+    }
+
+    /// `log2(2**self + 2**other)`, elementwise and without overflow in between.
+    pub fn logaddexp2(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::logaddexp2(self, other)
+    }
+
+    /// `self * log(other)`, elementwise, and 0 where `self` is 0.
+    pub fn xlogy(&self, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::xlogy(self, other)
+    }
+
+    /// In-place [`Tensor::xlogy`]; returns `self`.
+    pub fn xlogy_(&self, other: &Tensor) -> Result<Tensor> {
+        call_inplace(overloads::arithmetic::xlogy, &[Arg::Tensor(self), Arg::Tensor(other)])
+    }
+
+    pub fn xlogy_scalar_other(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::xlogy_scalar_other(self, other.into())
+    }
+
+    /// In-place [`Tensor::xlogy_scalar_other`]; returns `self`.
+    pub fn xlogy_scalar_other_(&self, other: impl Into<Scalar>) -> Result<Tensor> {
+        call_inplace(
+            overloads::arithmetic::xlogy_scalar_other,
+            &[Arg::Tensor(self), Arg::Scalar(other.into())],
+        )
+    }
+
+    /// `self` where `condition` holds, else `other`, elementwise.
+    pub fn where_(&self, condition: &Tensor, other: &Tensor) -> Result<Tensor> {
+        crate::generated::functions::where_(condition, self, other)
+    }
+
+    pub fn where_scalar_other(&self, condition: &Tensor, other: impl Into<Scalar>) -> Result<Tensor> {
+        crate::generated::functions::where_scalar_other(condition, self, other.into())
     }
 }

@@ -3,3 +3,6 @@
 
 mod activations;
 mod arithmetic;
+mod compare;
+mod special;
+mod unary;

@@ -2,23 +2,8 @@
 
 use crate::Result;
 use crate::generated::defs;
-use crate::generated::{kw_opt, req};
-use crate::schema::{Call, Default, Kind, Overload, Ret};
-
-pub fn gelu(c: &Call) -> Result<Ret> {
-    crate::pointwise::checks::gelu(c)?;
-    crate::pointwise::call(&defs::GELU, c)
-}
-pub const GELU: Overload = Overload {
-    name: "",
-    params: &[req("self", Kind::Tensor), kw_opt("approximate", Kind::Str, Default::Str("none"))],
-    inplace: false,
-    out: 0,
-    fields: &[],
-    only: &[],
-    call: gelu,
-    pointwise: Some(&defs::GELU),
-};
+use crate::generated::{kw_opt, opt, req};
+use crate::schema::{Call, Default, Kind, Overload, Ret, Target};
 
 pub fn relu(c: &Call) -> Result<Ret> {
     crate::pointwise::call(&defs::RELU, c)
@@ -32,4 +17,374 @@ pub const RELU: Overload = Overload {
     only: &[],
     call: relu,
     pointwise: Some(&defs::RELU),
+};
+
+pub fn relu_functional(c: &Call) -> Result<Ret> {
+    if c.bool(1)? {
+        return crate::pointwise::call(&defs::RELU, &Call { args: c.args, target: Target::InPlace });
+    }
+    crate::pointwise::call(&defs::RELU, c)
+}
+pub const RELU_FUNCTIONAL: Overload = Overload {
+    name: "functional",
+    params: &[req("self", Kind::Tensor), opt("inplace", Kind::Bool, Default::Bool(false))],
+    inplace: true,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: relu_functional,
+    pointwise: Some(&defs::RELU),
+};
+
+pub fn relu6(c: &Call) -> Result<Ret> {
+    if c.bool(1)? {
+        return crate::pointwise::call(&defs::RELU6, &Call { args: c.args, target: Target::InPlace });
+    }
+    crate::pointwise::call(&defs::RELU6, c)
+}
+pub const RELU6: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("inplace", Kind::Bool, Default::Bool(false))],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: relu6,
+    pointwise: Some(&defs::RELU6),
+};
+
+pub fn hardtanh(c: &Call) -> Result<Ret> {
+    if c.bool(3)? {
+        return crate::pointwise::call(&defs::HARDTANH, &Call { args: c.args, target: Target::InPlace });
+    }
+    crate::pointwise::call(&defs::HARDTANH, c)
+}
+pub const HARDTANH: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        opt("min_val", Kind::Scalar, Default::Float(-1.0)),
+        opt("max_val", Kind::Scalar, Default::Float(1.0)),
+        opt("inplace", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: true,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: hardtanh,
+    pointwise: Some(&defs::HARDTANH),
+};
+
+pub fn gelu(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::GELU, c)
+}
+pub const GELU: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), kw_opt("approximate", Kind::Str, Default::Str("none"))],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: gelu,
+    pointwise: Some(&defs::GELU),
+};
+
+pub fn silu(c: &Call) -> Result<Ret> {
+    if c.bool(1)? {
+        return crate::pointwise::call(&defs::SILU, &Call { args: c.args, target: Target::InPlace });
+    }
+    crate::pointwise::call(&defs::SILU, c)
+}
+pub const SILU: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("inplace", Kind::Bool, Default::Bool(false))],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: silu,
+    pointwise: Some(&defs::SILU),
+};
+
+pub fn mish(c: &Call) -> Result<Ret> {
+    if c.bool(1)? {
+        return crate::pointwise::call(&defs::MISH, &Call { args: c.args, target: Target::InPlace });
+    }
+    crate::pointwise::call(&defs::MISH, c)
+}
+pub const MISH: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("inplace", Kind::Bool, Default::Bool(false))],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: mish,
+    pointwise: Some(&defs::MISH),
+};
+
+pub fn softplus(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::SOFTPLUS, c)
+}
+pub const SOFTPLUS: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        opt("beta", Kind::Scalar, Default::Float(1.0)),
+        opt("threshold", Kind::Scalar, Default::Float(20.0)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: softplus,
+    pointwise: Some(&defs::SOFTPLUS),
+};
+
+pub fn elu(c: &Call) -> Result<Ret> {
+    if c.bool(2)? {
+        return crate::pointwise::call(&defs::ELU, &Call { args: c.args, target: Target::InPlace });
+    }
+    crate::pointwise::call(&defs::ELU, c)
+}
+pub const ELU: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        opt("alpha", Kind::Scalar, Default::Float(1.0)),
+        opt("inplace", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: true,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: elu,
+    pointwise: Some(&defs::ELU),
+};
+
+pub fn selu(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::SELU, c)
+}
+pub const SELU: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor)],
+    inplace: true,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: selu,
+    pointwise: Some(&defs::SELU),
+};
+
+pub fn selu_functional(c: &Call) -> Result<Ret> {
+    if c.bool(1)? {
+        return crate::pointwise::call(&defs::SELU, &Call { args: c.args, target: Target::InPlace });
+    }
+    crate::pointwise::call(&defs::SELU, c)
+}
+pub const SELU_FUNCTIONAL: Overload = Overload {
+    name: "functional",
+    params: &[req("self", Kind::Tensor), opt("inplace", Kind::Bool, Default::Bool(false))],
+    inplace: true,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: selu_functional,
+    pointwise: Some(&defs::SELU),
+};
+
+pub fn celu(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::CELU, c)
+}
+pub const CELU: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("alpha", Kind::Scalar, Default::Float(1.0))],
+    inplace: true,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: celu,
+    pointwise: Some(&defs::CELU),
+};
+
+pub fn celu_functional(c: &Call) -> Result<Ret> {
+    if c.bool(2)? {
+        return crate::pointwise::call(&defs::CELU, &Call { args: c.args, target: Target::InPlace });
+    }
+    crate::pointwise::call(&defs::CELU, c)
+}
+pub const CELU_FUNCTIONAL: Overload = Overload {
+    name: "functional",
+    params: &[
+        req("self", Kind::Tensor),
+        opt("alpha", Kind::Scalar, Default::Float(1.0)),
+        opt("inplace", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: true,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: celu_functional,
+    pointwise: Some(&defs::CELU),
+};
+
+pub fn leaky_relu(c: &Call) -> Result<Ret> {
+    if c.bool(2)? {
+        return crate::pointwise::call(&defs::LEAKY_RELU, &Call { args: c.args, target: Target::InPlace });
+    }
+    crate::pointwise::call(&defs::LEAKY_RELU, c)
+}
+pub const LEAKY_RELU: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        opt("negative_slope", Kind::Scalar, Default::Float(0.01)),
+        opt("inplace", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: true,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: leaky_relu,
+    pointwise: Some(&defs::LEAKY_RELU),
+};
+
+pub fn hardsigmoid(c: &Call) -> Result<Ret> {
+    if c.bool(1)? {
+        return crate::pointwise::call(&defs::HARDSIGMOID, &Call { args: c.args, target: Target::InPlace });
+    }
+    crate::pointwise::call(&defs::HARDSIGMOID, c)
+}
+pub const HARDSIGMOID: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("inplace", Kind::Bool, Default::Bool(false))],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: hardsigmoid,
+    pointwise: Some(&defs::HARDSIGMOID),
+};
+
+pub fn hardswish(c: &Call) -> Result<Ret> {
+    if c.bool(1)? {
+        return crate::pointwise::call(&defs::HARDSWISH, &Call { args: c.args, target: Target::InPlace });
+    }
+    crate::pointwise::call(&defs::HARDSWISH, c)
+}
+pub const HARDSWISH: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("inplace", Kind::Bool, Default::Bool(false))],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: hardswish,
+    pointwise: Some(&defs::HARDSWISH),
+};
+
+pub fn hardshrink(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::HARDSHRINK, c)
+}
+pub const HARDSHRINK: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("lambd", Kind::Scalar, Default::Float(0.5))],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: hardshrink,
+    pointwise: Some(&defs::HARDSHRINK),
+};
+
+pub fn softshrink(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::SOFTSHRINK, c)
+}
+pub const SOFTSHRINK: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("lambd", Kind::Scalar, Default::Float(0.5))],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: softshrink,
+    pointwise: Some(&defs::SOFTSHRINK),
+};
+
+pub fn tanhshrink(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::TANHSHRINK, c)
+}
+pub const TANHSHRINK: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor)],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: tanhshrink,
+    pointwise: Some(&defs::TANHSHRINK),
+};
+
+pub fn softsign(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::SOFTSIGN, c)
+}
+pub const SOFTSIGN: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor)],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: softsign,
+    pointwise: Some(&defs::SOFTSIGN),
+};
+
+pub fn logsigmoid(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::LOGSIGMOID, c)
+}
+pub const LOGSIGMOID: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: logsigmoid,
+    pointwise: Some(&defs::LOGSIGMOID),
+};
+
+pub fn threshold(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::THRESHOLD, c)
+}
+pub const THRESHOLD: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("threshold", Kind::Scalar), req("value", Kind::Scalar)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: threshold,
+    pointwise: Some(&defs::THRESHOLD),
+};
+
+pub fn threshold_functional(c: &Call) -> Result<Ret> {
+    if c.bool(3)? {
+        return crate::pointwise::call(&defs::THRESHOLD, &Call { args: c.args, target: Target::InPlace });
+    }
+    crate::pointwise::call(&defs::THRESHOLD, c)
+}
+pub const THRESHOLD_FUNCTIONAL: Overload = Overload {
+    name: "functional",
+    params: &[
+        req("self", Kind::Tensor),
+        req("threshold", Kind::Scalar),
+        req("value", Kind::Scalar),
+        opt("inplace", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: true,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: threshold_functional,
+    pointwise: Some(&defs::THRESHOLD),
 };

@@ -2,11 +2,10 @@
 
 use crate::Result;
 use crate::generated::defs;
-use crate::generated::{kw_opt, req};
+use crate::generated::{kw_opt, opt, req};
 use crate::schema::{Call, Default, Kind, Overload, Ret};
 
 pub fn add(c: &Call) -> Result<Ret> {
-    crate::pointwise::checks::alpha(c)?;
     crate::pointwise::call(&defs::ADD, c)
 }
 pub const ADD: Overload = Overload {
@@ -25,7 +24,6 @@ pub const ADD: Overload = Overload {
 };
 
 pub fn add_scalar(c: &Call) -> Result<Ret> {
-    crate::pointwise::checks::alpha(c)?;
     crate::pointwise::call(&defs::ADD_SCALAR, c)
 }
 pub const ADD_SCALAR: Overload = Overload {
@@ -41,6 +39,78 @@ pub const ADD_SCALAR: Overload = Overload {
     only: &[],
     call: add_scalar,
     pointwise: Some(&defs::ADD_SCALAR),
+};
+
+pub fn sub(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::SUB, c)
+}
+pub const SUB: Overload = Overload {
+    name: "Tensor",
+    params: &[
+        req("self", Kind::Tensor),
+        req("other", Kind::Tensor),
+        kw_opt("alpha", Kind::Scalar, Default::Int(1)),
+    ],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: sub,
+    pointwise: Some(&defs::SUB),
+};
+
+pub fn sub_scalar(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::SUB_SCALAR, c)
+}
+pub const SUB_SCALAR: Overload = Overload {
+    name: "Scalar",
+    params: &[
+        req("self", Kind::Tensor),
+        req("other", Kind::Scalar),
+        kw_opt("alpha", Kind::Scalar, Default::Int(1)),
+    ],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: sub_scalar,
+    pointwise: Some(&defs::SUB_SCALAR),
+};
+
+pub fn rsub(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::RSUB, c)
+}
+pub const RSUB: Overload = Overload {
+    name: "Tensor",
+    params: &[
+        req("self", Kind::Tensor),
+        req("other", Kind::Tensor),
+        kw_opt("alpha", Kind::Scalar, Default::Int(1)),
+    ],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: rsub,
+    pointwise: Some(&defs::RSUB),
+};
+
+pub fn rsub_scalar(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::RSUB_SCALAR, c)
+}
+pub const RSUB_SCALAR: Overload = Overload {
+    name: "Scalar",
+    params: &[
+        req("self", Kind::Tensor),
+        req("other", Kind::Scalar),
+        kw_opt("alpha", Kind::Scalar, Default::Int(1)),
+    ],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: rsub_scalar,
+    pointwise: Some(&defs::RSUB_SCALAR),
 };
 
 pub fn mul(c: &Call) -> Result<Ret> {
@@ -83,4 +153,662 @@ pub const DIV: Overload = Overload {
     only: &[],
     call: div,
     pointwise: Some(&defs::DIV),
+};
+
+pub fn div_scalar(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::DIV_SCALAR, c)
+}
+pub const DIV_SCALAR: Overload = Overload {
+    name: "Scalar",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Scalar)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: div_scalar,
+    pointwise: Some(&defs::DIV_SCALAR),
+};
+
+pub fn true_divide(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::TRUE_DIVIDE, c)
+}
+pub const TRUE_DIVIDE: Overload = Overload {
+    name: "Tensor",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: true_divide,
+    pointwise: Some(&defs::TRUE_DIVIDE),
+};
+
+pub fn true_divide_scalar(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::TRUE_DIVIDE_SCALAR, c)
+}
+pub const TRUE_DIVIDE_SCALAR: Overload = Overload {
+    name: "Scalar",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Scalar)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: true_divide_scalar,
+    pointwise: Some(&defs::TRUE_DIVIDE_SCALAR),
+};
+
+pub fn floor_divide(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::FLOOR_DIVIDE, c)
+}
+pub const FLOOR_DIVIDE: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: floor_divide,
+    pointwise: Some(&defs::FLOOR_DIVIDE),
+};
+
+pub fn floor_divide_scalar(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::FLOOR_DIVIDE_SCALAR, c)
+}
+pub const FLOOR_DIVIDE_SCALAR: Overload = Overload {
+    name: "Scalar",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Scalar)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: floor_divide_scalar,
+    pointwise: Some(&defs::FLOOR_DIVIDE_SCALAR),
+};
+
+pub fn fmod(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::FMOD, c)
+}
+pub const FMOD: Overload = Overload {
+    name: "Tensor",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: fmod,
+    pointwise: Some(&defs::FMOD),
+};
+
+pub fn fmod_scalar(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::FMOD_SCALAR, c)
+}
+pub const FMOD_SCALAR: Overload = Overload {
+    name: "Scalar",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Scalar)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: fmod_scalar,
+    pointwise: Some(&defs::FMOD_SCALAR),
+};
+
+pub fn remainder(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::REMAINDER, c)
+}
+pub const REMAINDER: Overload = Overload {
+    name: "Tensor",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: remainder,
+    pointwise: Some(&defs::REMAINDER),
+};
+
+pub fn remainder_scalar(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::REMAINDER_SCALAR, c)
+}
+pub const REMAINDER_SCALAR: Overload = Overload {
+    name: "Scalar",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Scalar)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: remainder_scalar,
+    pointwise: Some(&defs::REMAINDER_SCALAR),
+};
+
+pub fn remainder_scalar_tensor(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::REMAINDER_SCALAR_TENSOR, c)
+}
+pub const REMAINDER_SCALAR_TENSOR: Overload = Overload {
+    name: "Scalar_Tensor",
+    params: &[req("self", Kind::Scalar), req("other", Kind::Tensor)],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: remainder_scalar_tensor,
+    pointwise: Some(&defs::REMAINDER_SCALAR_TENSOR),
+};
+
+pub fn pow(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::POW, c)
+}
+pub const POW: Overload = Overload {
+    name: "Tensor_Tensor",
+    params: &[req("self", Kind::Tensor), req("exponent", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: pow,
+    pointwise: Some(&defs::POW),
+};
+
+pub fn pow_scalar(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::POW_SCALAR, c)
+}
+pub const POW_SCALAR: Overload = Overload {
+    name: "Tensor_Scalar",
+    params: &[req("self", Kind::Tensor), req("exponent", Kind::Scalar)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: pow_scalar,
+    pointwise: Some(&defs::POW_SCALAR),
+};
+
+pub fn scalar_pow(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::SCALAR_POW, c)
+}
+pub const SCALAR_POW: Overload = Overload {
+    name: "Scalar",
+    params: &[req("self", Kind::Scalar), req("exponent", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: scalar_pow,
+    pointwise: Some(&defs::SCALAR_POW),
+};
+
+pub fn maximum(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::MAXIMUM, c)
+}
+pub const MAXIMUM: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: maximum,
+    pointwise: Some(&defs::MAXIMUM),
+};
+
+pub fn minimum(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::MINIMUM, c)
+}
+pub const MINIMUM: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: minimum,
+    pointwise: Some(&defs::MINIMUM),
+};
+
+pub fn max_other(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::MAX_OTHER, c)
+}
+pub const MAX_OTHER: Overload = Overload {
+    name: "other",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: max_other,
+    pointwise: Some(&defs::MAX_OTHER),
+};
+
+pub fn min_other(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::MIN_OTHER, c)
+}
+pub const MIN_OTHER: Overload = Overload {
+    name: "other",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: min_other,
+    pointwise: Some(&defs::MIN_OTHER),
+};
+
+pub fn fmax(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::FMAX, c)
+}
+pub const FMAX: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: fmax,
+    pointwise: Some(&defs::FMAX),
+};
+
+pub fn fmin(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::FMIN, c)
+}
+pub const FMIN: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: fmin,
+    pointwise: Some(&defs::FMIN),
+};
+
+pub fn clamp(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::CLAMP, c)
+}
+pub const CLAMP: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        opt("min", Kind::OptScalar, Default::None),
+        opt("max", Kind::OptScalar, Default::None),
+    ],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: clamp,
+    pointwise: Some(&defs::CLAMP),
+};
+
+pub fn clamp_min(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::CLAMP_MIN, c)
+}
+pub const CLAMP_MIN: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("min", Kind::Scalar)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: clamp_min,
+    pointwise: Some(&defs::CLAMP_MIN),
+};
+
+pub fn clamp_min_tensor(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::CLAMP_MIN_TENSOR, c)
+}
+pub const CLAMP_MIN_TENSOR: Overload = Overload {
+    name: "Tensor",
+    params: &[req("self", Kind::Tensor), req("min", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: clamp_min_tensor,
+    pointwise: Some(&defs::CLAMP_MIN_TENSOR),
+};
+
+pub fn clamp_max(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::CLAMP_MAX, c)
+}
+pub const CLAMP_MAX: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("max", Kind::Scalar)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: clamp_max,
+    pointwise: Some(&defs::CLAMP_MAX),
+};
+
+pub fn clamp_max_tensor(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::CLAMP_MAX_TENSOR, c)
+}
+pub const CLAMP_MAX_TENSOR: Overload = Overload {
+    name: "Tensor",
+    params: &[req("self", Kind::Tensor), req("max", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: clamp_max_tensor,
+    pointwise: Some(&defs::CLAMP_MAX_TENSOR),
+};
+
+pub fn addcmul(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::ADDCMUL, c)
+}
+pub const ADDCMUL: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        req("tensor1", Kind::Tensor),
+        req("tensor2", Kind::Tensor),
+        kw_opt("value", Kind::Scalar, Default::Int(1)),
+    ],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: addcmul,
+    pointwise: Some(&defs::ADDCMUL),
+};
+
+pub fn addcdiv(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::ADDCDIV, c)
+}
+pub const ADDCDIV: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        req("tensor1", Kind::Tensor),
+        req("tensor2", Kind::Tensor),
+        kw_opt("value", Kind::Scalar, Default::Int(1)),
+    ],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: addcdiv,
+    pointwise: Some(&defs::ADDCDIV),
+};
+
+pub fn lerp(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::LERP, c)
+}
+pub const LERP: Overload = Overload {
+    name: "Tensor",
+    params: &[req("self", Kind::Tensor), req("end", Kind::Tensor), req("weight", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: lerp,
+    pointwise: Some(&defs::LERP),
+};
+
+pub fn lerp_scalar(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::LERP_SCALAR, c)
+}
+pub const LERP_SCALAR: Overload = Overload {
+    name: "Scalar",
+    params: &[req("self", Kind::Tensor), req("end", Kind::Tensor), req("weight", Kind::Scalar)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: lerp_scalar,
+    pointwise: Some(&defs::LERP_SCALAR),
+};
+
+pub fn atan2(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::ATAN2, c)
+}
+pub const ATAN2: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: atan2,
+    pointwise: Some(&defs::ATAN2),
+};
+
+pub fn hypot(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::HYPOT, c)
+}
+pub const HYPOT: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: hypot,
+    pointwise: Some(&defs::HYPOT),
+};
+
+pub fn copysign(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::COPYSIGN, c)
+}
+pub const COPYSIGN: Overload = Overload {
+    name: "Tensor",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: copysign,
+    pointwise: Some(&defs::COPYSIGN),
+};
+
+pub fn copysign_scalar(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::COPYSIGN_SCALAR, c)
+}
+pub const COPYSIGN_SCALAR: Overload = Overload {
+    name: "Scalar",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Scalar)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: copysign_scalar,
+    pointwise: Some(&defs::COPYSIGN_SCALAR),
+};
+
+pub fn nextafter(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::NEXTAFTER, c)
+}
+pub const NEXTAFTER: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: nextafter,
+    pointwise: Some(&defs::NEXTAFTER),
+};
+
+pub fn heaviside(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::HEAVISIDE, c)
+}
+pub const HEAVISIDE: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("values", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: heaviside,
+    pointwise: Some(&defs::HEAVISIDE),
+};
+
+pub fn ldexp(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::LDEXP, c)
+}
+pub const LDEXP: Overload = Overload {
+    name: "Tensor",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: ldexp,
+    pointwise: Some(&defs::LDEXP),
+};
+
+pub fn gcd(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::GCD, c)
+}
+pub const GCD: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: gcd,
+    pointwise: Some(&defs::GCD),
+};
+
+pub fn lcm(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::LCM, c)
+}
+pub const LCM: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: lcm,
+    pointwise: Some(&defs::LCM),
+};
+
+pub fn logaddexp(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::LOGADDEXP, c)
+}
+pub const LOGADDEXP: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: logaddexp,
+    pointwise: Some(&defs::LOGADDEXP),
+};
+
+pub fn logaddexp2(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::LOGADDEXP2, c)
+}
+pub const LOGADDEXP2: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: logaddexp2,
+    pointwise: Some(&defs::LOGADDEXP2),
+};
+
+pub fn xlogy(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::XLOGY, c)
+}
+pub const XLOGY: Overload = Overload {
+    name: "Tensor",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: xlogy,
+    pointwise: Some(&defs::XLOGY),
+};
+
+pub fn xlogy_scalar_other(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::XLOGY_SCALAR_OTHER, c)
+}
+pub const XLOGY_SCALAR_OTHER: Overload = Overload {
+    name: "Scalar_Other",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Scalar)],
+    inplace: true,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: xlogy_scalar_other,
+    pointwise: Some(&defs::XLOGY_SCALAR_OTHER),
+};
+
+pub fn xlogy_scalar_self(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::XLOGY_SCALAR_SELF, c)
+}
+pub const XLOGY_SCALAR_SELF: Overload = Overload {
+    name: "Scalar_Self",
+    params: &[req("self", Kind::Scalar), req("other", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: xlogy_scalar_self,
+    pointwise: Some(&defs::XLOGY_SCALAR_SELF),
+};
+
+pub fn where_(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::WHERE, c)
+}
+pub const WHERE: Overload = Overload {
+    name: "self",
+    params: &[req("condition", Kind::Tensor), req("self", Kind::Tensor), req("other", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: where_,
+    pointwise: Some(&defs::WHERE),
+};
+
+pub fn where_scalar_self(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::WHERE_SCALAR_SELF, c)
+}
+pub const WHERE_SCALAR_SELF: Overload = Overload {
+    name: "ScalarSelf",
+    params: &[req("condition", Kind::Tensor), req("self", Kind::Scalar), req("other", Kind::Tensor)],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: where_scalar_self,
+    pointwise: Some(&defs::WHERE_SCALAR_SELF),
+};
+
+pub fn where_scalar_other(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::WHERE_SCALAR_OTHER, c)
+}
+pub const WHERE_SCALAR_OTHER: Overload = Overload {
+    name: "ScalarOther",
+    params: &[req("condition", Kind::Tensor), req("self", Kind::Tensor), req("other", Kind::Scalar)],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: where_scalar_other,
+    pointwise: Some(&defs::WHERE_SCALAR_OTHER),
+};
+
+pub fn where_scalar(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::WHERE_SCALAR, c)
+}
+pub const WHERE_SCALAR: Overload = Overload {
+    name: "Scalar",
+    params: &[req("condition", Kind::Tensor), req("self", Kind::Scalar), req("other", Kind::Scalar)],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: where_scalar,
+    pointwise: Some(&defs::WHERE_SCALAR),
 };

@@ -3,3 +3,7 @@
 
 pub mod activations;
 pub mod arithmetic;
+pub mod compare;
+pub mod polynomial;
+pub mod special;
+pub mod unary;
