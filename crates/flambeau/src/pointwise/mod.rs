@@ -103,15 +103,19 @@ fn apply(
         Promote::Real | Promote::FloatReal => compute.to_real(),
         _ => compute,
     };
-    let Some(variant) = variant(def, params, compute) else { return Err(refuse(def, compute)) };
     if dest.is_inplace() && result != compute && compute.is_complex() && def.promote == Promote::Real {
         bail!("In-place {} is not supported for complex tensors.", def.name);
     }
-    let scalars: Params = (params.iter().enumerate())
-        .map(|(i, p)| match p {
-            ParamValue::Scalar(s) if def.promoting.contains(&(i as u8)) => {
-                promote::converted(*s, compute, def)
-            }
+    let mut values: SmallVec<[ParamValue; 4]> = SmallVec::from_slice(params);
+    for &i in def.promoting {
+        if let ParamValue::Scalar(s) = &mut values[i as usize] {
+            *s = promote::converted(*s, compute, def);
+        }
+    }
+    let Some(variant) = variant(def, &values, compute) else { return Err(refuse(def, compute)) };
+    let scalars: Params = values
+        .iter()
+        .map(|p| match p {
             ParamValue::Scalar(s) => *s,
             _ => Scalar::Int(0),
         })
