@@ -6,6 +6,20 @@ use crate::schema::{OpDef, Overload};
 /// Every operator, sorted by name.
 pub static OPS: &[OpDef] = &[
     OpDef {
+        name: "_einsum",
+        places: &["_C"],
+        aliases: &[],
+        overloads: &[matmul::EINSUM],
+        doc: "Sum of products over the dimensions that the equation names.",
+    },
+    OpDef {
+        name: "_tensordot",
+        places: &["_C"],
+        aliases: &[],
+        overloads: &[matmul::TENSORDOT],
+        doc: "Contraction over the given dimensions of both.",
+    },
+    OpDef {
         name: "abs",
         places: &["torch", "Tensor"],
         aliases: &["torch.absolute", "Tensor.absolute", "torch.abs_", "torch.absolute_", "Tensor.absolute_"],
@@ -34,6 +48,13 @@ pub static OPS: &[OpDef] = &[
         doc: "`self + alpha * other`, elementwise.",
     },
     OpDef {
+        name: "addbmm",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[matmul::ADDBMM],
+        doc: "`beta * self + alpha * bmm(batch1, batch2).sum(0)`.",
+    },
+    OpDef {
         name: "addcdiv",
         places: &["torch", "Tensor"],
         aliases: &[],
@@ -46,6 +67,27 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[arithmetic::ADDCMUL],
         doc: "`self + value * tensor1 * tensor2`, elementwise.",
+    },
+    OpDef {
+        name: "addmm",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[matmul::ADDMM],
+        doc: "`beta * self + alpha * (mat1 @ mat2)`.",
+    },
+    OpDef {
+        name: "addmv",
+        places: &["torch", "Tensor"],
+        aliases: &["torch.addmv_"],
+        overloads: &[matmul::ADDMV],
+        doc: "`beta * self + alpha * (mat @ vec)`.",
+    },
+    OpDef {
+        name: "addr",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[matmul::ADDR],
+        doc: "`beta * self + alpha * outer(vec1, vec2)`.",
     },
     OpDef {
         name: "airy_ai",
@@ -97,6 +139,13 @@ pub static OPS: &[OpDef] = &[
         doc: "Inverse hyperbolic tangent.",
     },
     OpDef {
+        name: "baddbmm",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[matmul::BADDBMM],
+        doc: "`beta * self + alpha * bmm(batch1, batch2)`.",
+    },
+    OpDef {
         name: "bessel_j0",
         places: &["special"],
         aliases: &[],
@@ -123,6 +172,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[special::BESSEL_Y1],
         doc: "Bessel function of the second kind of order 1.",
+    },
+    OpDef {
+        name: "bilinear",
+        places: &["nn.functional", "torch"],
+        aliases: &[],
+        overloads: &[matmul::BILINEAR],
+        doc: "`x1 @ weight[k] @ x2 + bias[k]` for each k.",
     },
     OpDef {
         name: "bitwise_and",
@@ -185,6 +241,13 @@ pub static OPS: &[OpDef] = &[
             Overload { only: &["torch"], ..compare::BITWISE_XOR_SCALAR_TENSOR },
         ],
         doc: "Bitwise exclusive or of integers or bools.",
+    },
+    OpDef {
+        name: "bmm",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[matmul::BMM],
+        doc: "Products of two batches of matrices: `(b, n, k) @ (b, k, m) -> (b, n, m)`.",
     },
     OpDef {
         name: "ceil",
@@ -316,6 +379,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &["torch.divide", "Tensor.divide", "Tensor.divide_"],
         overloads: &[arithmetic::DIV, arithmetic::DIV_SCALAR],
         doc: "`self / other`, elementwise; integers are divided as floating-point numbers.\n\n`rounding_mode=\"trunc\"` rounds the quotient toward zero and `\"floor\"` down, both in the operands' own type.",
+    },
+    OpDef {
+        name: "dot",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[matmul::DOT],
+        doc: "Sum of the products of two vectors; complex numbers are not conjugated.",
     },
     OpDef {
         name: "elu",
@@ -564,6 +634,13 @@ pub static OPS: &[OpDef] = &[
         doc: "Regularised upper incomplete gamma function `Q(self, other)`.",
     },
     OpDef {
+        name: "inner",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[matmul::INNER],
+        doc: "Sums of products over the last dimension of both.",
+    },
+    OpDef {
         name: "isfinite",
         places: &["torch", "Tensor"],
         aliases: &[],
@@ -604,6 +681,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[compare::ISREAL],
         doc: "Whether the imaginary part is zero, elementwise; always true for real dtypes.",
+    },
+    OpDef {
+        name: "kron",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[matmul::KRON],
+        doc: "Kronecker product.",
     },
     OpDef {
         name: "laguerre_polynomial_l",
@@ -668,6 +752,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &["special.gammaln"],
         overloads: &[special::LGAMMA],
         doc: "Logarithm of the absolute value of the gamma function.",
+    },
+    OpDef {
+        name: "linear",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[matmul::LINEAR],
+        doc: "`input @ weight.T + bias`: `(*, in), (out, in), (out) -> (*, out)`.",
     },
     OpDef {
         name: "log",
@@ -768,6 +859,13 @@ pub static OPS: &[OpDef] = &[
         doc: "Whether `self < other`, elementwise.",
     },
     OpDef {
+        name: "matmul",
+        places: &["torch", "Tensor"],
+        aliases: &["linalg.matmul", "Tensor.__matmul__"],
+        overloads: &[matmul::MATMUL],
+        doc: "Matrix product: of vectors their dot product, of matrices their product, of more dimensions a broadcast batch of products.",
+    },
+    OpDef {
         name: "max",
         places: &["torch", "Tensor"],
         aliases: &[],
@@ -801,6 +899,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[activations::MISH],
         doc: "`self * tanh(softplus(self))`. (Misra, 2019)",
+    },
+    OpDef {
+        name: "mm",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[matmul::MM],
+        doc: "Product of two matrices: `(n, k) @ (k, m) -> (n, m)`.",
     },
     OpDef {
         name: "modified_bessel_i0",
@@ -838,6 +943,20 @@ pub static OPS: &[OpDef] = &[
         doc: "`self * other`, elementwise.",
     },
     OpDef {
+        name: "multi_dot",
+        places: &["linalg"],
+        aliases: &[],
+        overloads: &[matmul::MULTI_DOT],
+        doc: "Product of a chain of matrices in the cheapest order.",
+    },
+    OpDef {
+        name: "mv",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[matmul::MV],
+        doc: "Product of a matrix and a vector.",
+    },
+    OpDef {
         name: "ndtr",
         places: &["special"],
         aliases: &[],
@@ -871,6 +990,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[arithmetic::NEXTAFTER],
         doc: "The next representable number after `self` in the direction of `other`, elementwise.",
+    },
+    OpDef {
+        name: "outer",
+        places: &["torch", "Tensor"],
+        aliases: &["torch.ger", "Tensor.ger"],
+        overloads: &[matmul::OUTER],
+        doc: "All products of elements of two vectors: `(n), (m) -> (n, m)`.",
     },
     OpDef {
         name: "polygamma",
@@ -1163,6 +1289,20 @@ pub static OPS: &[OpDef] = &[
         aliases: &["torch.fix", "Tensor.fix", "torch.trunc_", "torch.fix_", "Tensor.fix_"],
         overloads: &[unary::TRUNC],
         doc: "Rounds toward zero to an integer.",
+    },
+    OpDef {
+        name: "vdot",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[matmul::VDOT],
+        doc: "As `dot`, with the first vector conjugated.",
+    },
+    OpDef {
+        name: "vecdot",
+        places: &["linalg"],
+        aliases: &[],
+        overloads: &[matmul::VECDOT],
+        doc: "Sum of `conj(x) * y` along a dimension.",
     },
     OpDef {
         name: "where",

@@ -4,6 +4,7 @@
 pub mod basic_index;
 pub mod creation;
 pub mod index;
+pub mod matmul;
 pub mod reduce;
 pub mod shape;
 mod support;

@@ -4,5 +4,6 @@
 mod activations;
 mod arithmetic;
 mod compare;
+mod matmul;
 mod special;
 mod unary;
