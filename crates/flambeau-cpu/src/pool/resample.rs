@@ -1,0 +1,360 @@
+//! Upsampling (and downsampling) by nearest, linear and cubic interpolation.
+
+use super::spatial;
+use crate::gemm::size_product;
+use flambeau_core::{Element, Result, ensure};
+use num_traits::Float;
+
+/// How [`upsample`] interpolates along every dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resample {
+    Nearest,
+    NearestExact,
+    Linear,
+    /// Keys' kernel with a = -0.75.
+    Cubic,
+    /// Linear with the kernel widened when shrinking.
+    LinearAntialias,
+    /// Cubic (a = -0.5) with the kernel widened when shrinking.
+    CubicAntialias,
+}
+
+/// For each output position a few input positions and their weights.
+struct Table<F> {
+    taps: usize,
+    positions: Vec<usize>,
+    weights: Vec<F>,
+}
+
+/// The source of each output position for the two nearest modes.
+///
+/// `scale` is the scale factor that the caller was given, if the output size did not come first. `double` says whether
+/// elements are `f64`: PyTorch computes positions in the precision of the elements. Of `dims` spatial dimensions in all;
+/// in two, equal sizes and doubled ones disregard the scale factor.
+pub fn nearest_indices(
+    dims: usize,
+    input: usize,
+    output: usize,
+    scale: Option<f64>,
+    exact: bool,
+    double: bool,
+) -> Vec<usize> {
+    if double {
+        nearest::<f64>(dims, input, output, scale, exact)
+    } else {
+        nearest::<f32>(dims, input, output, scale, exact)
+    }
+}
+
+/// Conversion that keeps the float's own precision.
+fn to<F: Float>(x: f64) -> F {
+    F::from(x).unwrap_or_else(F::nan)
+}
+
+/// Input steps for one output step.
+fn ratio<F: Float>(input: usize, output: usize, scale: Option<f64>) -> F {
+    match scale {
+        Some(scale) if scale > 0.0 => to(1.0 / scale),
+        _ => to::<F>(input as f64) / to(output as f64),
+    }
+}
+
+fn nearest<F: Float>(
+    dims: usize,
+    input: usize,
+    output: usize,
+    scale: Option<f64>,
+    exact: bool,
+) -> Vec<usize> {
+    let step: F = ratio(input, output, scale);
+    let last = input.saturating_sub(1);
+    let floor = |x: F| (x.to_f32().unwrap_or(0.0).floor().max(0.0) as usize).min(last);
+    (0..output)
+        .map(|i| {
+            let half = to::<F>(0.5);
+            if exact {
+                let real = step.mul_add(to::<F>(i as f64) + half, -half);
+                floor(real + half)
+            } else if dims == 2 && output == input {
+                i
+            } else if dims == 2 && Some(output) == input.checked_mul(2) {
+                i / 2
+            } else {
+                floor(to::<F>(i as f64) * step)
+            }
+        })
+        .collect()
+}
+
+/// The cubic convolution weights of the four neighbours at fraction `t` (Keys, 1981).
+fn cubic<F: Float>(t: F, a: f64) -> [F; 4] {
+    let a = to::<F>(a);
+    let (two, three, four, five, eight) =
+        (to::<F>(2.0), to::<F>(3.0), to::<F>(4.0), to::<F>(5.0), to::<F>(8.0));
+    let near = |x: F| ((a + two) * x - (a + three)) * x * x + F::one();
+    let far = |x: F| ((a * x - five * a) * x + eight * a) * x - four * a;
+    let rest = F::one() - t;
+    [far(t + F::one()), near(t), near(rest), far(rest + F::one())]
+}
+
+impl<F: Float> Table<F> {
+    fn new(
+        dims: usize,
+        input: usize,
+        output: usize,
+        mode: Resample,
+        align_corners: bool,
+        scale: Option<f64>,
+    ) -> Self {
+        let last = input.saturating_sub(1);
+        let (zero, one, half) = (F::zero(), F::one(), to::<F>(0.5));
+        if matches!(mode, Resample::Nearest | Resample::NearestExact) {
+            let positions = nearest::<F>(dims, input, output, scale, mode == Resample::NearestExact);
+            return Table { taps: 1, weights: vec![one; output], positions };
+        }
+        if matches!(mode, Resample::LinearAntialias | Resample::CubicAntialias) {
+            return Self::antialias(input, output, mode, align_corners, scale);
+        }
+        let step: F = if align_corners {
+            if output > 1 { to::<F>(last as f64) / to((output - 1) as f64) } else { zero }
+        } else {
+            ratio(input, output, scale)
+        };
+        let taps = if mode == Resample::Linear { 2 } else { 4 };
+        let mut table = Table { taps, positions: Vec::new(), weights: Vec::new() };
+        for i in 0..output {
+            let place = to::<F>(i as f64);
+            let real = if align_corners { step * place } else { step.mul_add(place + half, -half) };
+            if mode == Resample::Linear {
+                if input == output {
+                    table.positions.extend([i, i]);
+                    table.weights.extend([one, zero]);
+                    continue;
+                }
+                let real = real.max(zero);
+                let first = real.to_usize().unwrap_or(0).min(last);
+                let fraction = (real - to(first as f64)).max(zero).min(one);
+                table.positions.extend([first, (first + 1).min(last)]);
+                table.weights.extend([one - fraction, fraction]);
+            } else {
+                let floor = real.floor();
+                let fraction = (real - floor).max(zero).min(one);
+                let first = floor.to_i64().unwrap_or(0);
+                let clamp = |k: i64| (first + k).clamp(0, last as i64) as usize;
+                table.positions.extend([clamp(-1), clamp(0), clamp(1), clamp(2)]);
+                table.weights.extend(cubic(fraction, -0.75));
+            }
+        }
+        table
+    }
+
+    fn antialias(
+        input: usize,
+        output: usize,
+        mode: Resample,
+        align_corners: bool,
+        scale: Option<f64>,
+    ) -> Self {
+        let (zero, one, half) = (F::zero(), F::one(), to::<F>(0.5));
+        let step: F = if align_corners {
+            if output > 1 { to::<F>(input.saturating_sub(1) as f64) / to((output - 1) as f64) } else { zero }
+        } else {
+            ratio(input, output, scale)
+        };
+        let reach = to::<F>(if mode == Resample::LinearAntialias { 1.0 } else { 2.0 });
+        let support = if step >= one { reach * step } else { reach };
+        let inverse = if step >= one { one / step } else { one };
+        let filter = |x: F| {
+            let x = x.abs();
+            if mode == Resample::LinearAntialias {
+                (one - x).max(zero)
+            } else if x < one {
+                cubic(x, -0.5)[1]
+            } else if x < reach {
+                cubic(x - one, -0.5)[0]
+            } else {
+                zero
+            }
+        };
+        let mut rows: Vec<(usize, Vec<F>)> = Vec::with_capacity(output);
+        for i in 0..output {
+            let center = step * (to::<F>(i as f64) + half);
+            let first = (center - support + half).to_i64().unwrap_or(0).max(0) as usize;
+            let end = (center + support + half).to_i64().unwrap_or(0).clamp(0, input as i64) as usize;
+            let mut weights: Vec<F> = (first..end.max(first))
+                .map(|j| filter((to::<F>(j as f64) - center + half) * inverse))
+                .collect();
+            let sum = weights.iter().fold(zero, |sum, &w| sum + w);
+            if sum != zero {
+                weights.iter_mut().for_each(|w| *w = *w / sum);
+            }
+            rows.push((first, weights));
+        }
+        let taps = rows.iter().map(|row| row.1.len()).max().unwrap_or(0);
+        let mut table = Table { taps, positions: Vec::new(), weights: Vec::new() };
+        for (first, weights) in rows {
+            for k in 0..taps {
+                table.positions.push((first + k).min(input.saturating_sub(1)));
+                table.weights.push(weights.get(k).copied().unwrap_or(zero));
+            }
+        }
+        table
+    }
+
+    /// Interpolates the middle one of three dimensions.
+    fn apply(&self, outer: usize, input: usize, inner: usize, from: &[F], out: &mut [F]) {
+        let output = out.len() / (outer * inner).max(1);
+        for o in 0..outer {
+            let from = &from[o * input * inner..(o + 1) * input * inner];
+            for i in 0..output {
+                let taps = i * self.taps..(i + 1) * self.taps;
+                let (positions, weights) = (&self.positions[taps.clone()], &self.weights[taps]);
+                let out = &mut out[(o * output + i) * inner..][..inner];
+                for (k, (&p, &w)) in positions.iter().zip(weights).enumerate() {
+                    let row = &from[p * inner..(p + 1) * inner];
+                    if self.taps == 1 {
+                        out.copy_from_slice(row);
+                    } else if k == 0 {
+                        out.iter_mut().zip(row).for_each(|(y, &x)| *y = x * w);
+                    } else if w != F::zero() || self.taps <= 4 {
+                        out.iter_mut().zip(row).for_each(|(y, &x)| *y = *y + x * w);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The transpose of [`Table::apply`]: adds to `out`.
+    fn apply_transposed(&self, outer: usize, input: usize, inner: usize, grad: &[F], out: &mut [F]) {
+        let output = grad.len() / (outer * inner).max(1);
+        for o in 0..outer {
+            let out = &mut out[o * input * inner..(o + 1) * input * inner];
+            for i in 0..output {
+                let grad = &grad[(o * output + i) * inner..][..inner];
+                for k in i * self.taps..(i + 1) * self.taps {
+                    let (p, w) = (self.positions[k], self.weights[k]);
+                    if w == F::zero() {
+                        continue;
+                    }
+                    let row = &mut out[p * inner..(p + 1) * inner];
+                    row.iter_mut().zip(grad).for_each(|(y, &g)| *y = *y + g * w);
+                }
+            }
+        }
+    }
+}
+
+fn prepare(
+    planes: usize,
+    input: &[usize],
+    output: &[usize],
+    scales: &[Option<f64>],
+    have_in: usize,
+    have_out: usize,
+) -> Result<([usize; 3], [usize; 3], [Option<f64>; 3])> {
+    let (ins, outs) = (spatial(input, 1)?, spatial(output, 1)?);
+    ensure!(
+        input.len() == output.len() && scales.len() == input.len(),
+        "upsample: expected equal numbers of sizes"
+    );
+    ensure!(
+        ins.iter().chain(&outs).all(|&x| x > 0),
+        "Input and output sizes should be greater than 0, but got input {input:?} output {output:?}"
+    );
+    size_product(&[planes, ins[0].max(outs[0]), ins[1].max(outs[1]), ins[2].max(outs[2])])?;
+    let total = |sizes: [usize; 3]| size_product(&[planes, sizes[0], sizes[1], sizes[2]]);
+    ensure!(total(ins)? == have_in && total(outs)? == have_out, "upsample: buffers don't match the sizes");
+    let mut all = [None; 3];
+    all[3 - scales.len()..].copy_from_slice(scales);
+    Ok((ins, outs, all))
+}
+
+/// Resamples `planes` volumes from the spatial sizes `input` to `output`, one dimension after the other, the last one
+/// first. `scales` holds, for each dimension, the scale factor if the caller gave one (and did not ask to recompute
+/// it). `f32` or `f64`; halves are resampled as `f32`.
+pub fn upsample<F: Float + Element>(
+    planes: usize,
+    input: &[usize],
+    output: &[usize],
+    mode: Resample,
+    align_corners: bool,
+    scales: &[Option<f64>],
+    from: &[F],
+    out: &mut [F],
+) -> Result<()> {
+    let (ins, outs, scales) = prepare(planes, input, output, scales, from.len(), out.len())?;
+    let mut sizes = ins;
+    let mut current: Vec<F> = from.to_vec();
+    for d in (3 - input.len()..3).rev() {
+        if ins[d] == outs[d] && mode == Resample::Linear {
+            continue;
+        }
+        let table = Table::<F>::new(input.len(), ins[d], outs[d], mode, align_corners, scales[d]);
+        let outer = planes * sizes[..d].iter().product::<usize>();
+        let inner = sizes[d + 1..].iter().product::<usize>();
+        let mut next = vec![F::zero(); outer * outs[d] * inner];
+        table.apply(outer, ins[d], inner, &current, &mut next);
+        sizes[d] = outs[d];
+        current = next;
+    }
+    out.copy_from_slice(&current);
+    Ok(())
+}
+
+/// The gradient of [`upsample`]: `grad` has the output's size, `out` the input's; all of `out` is written.
+pub fn upsample_backward<F: Float + Element>(
+    planes: usize,
+    input: &[usize],
+    output: &[usize],
+    mode: Resample,
+    align_corners: bool,
+    scales: &[Option<f64>],
+    grad: &[F],
+    out: &mut [F],
+) -> Result<()> {
+    let (ins, outs, scales) = prepare(planes, input, output, scales, out.len(), grad.len())?;
+    let mut sizes = outs;
+    let mut current: Vec<F> = grad.to_vec();
+    for d in 3 - input.len()..3 {
+        if ins[d] == outs[d] && mode == Resample::Linear {
+            continue;
+        }
+        let table = Table::<F>::new(input.len(), ins[d], outs[d], mode, align_corners, scales[d]);
+        let outer = planes * sizes[..d].iter().product::<usize>();
+        let inner = sizes[d + 1..].iter().product::<usize>();
+        let mut next = vec![F::zero(); outer * ins[d] * inner];
+        table.apply_transposed(outer, ins[d], inner, &current, &mut next);
+        sizes[d] = ins[d];
+        current = next;
+    }
+    out.copy_from_slice(&current);
+    Ok(())
+}
+
+/// Nearest resampling of any element type; as [`upsample`] with `Nearest`, or `NearestExact` when `exact`.
+pub fn upsample_nearest<T: Element>(
+    planes: usize,
+    input: &[usize],
+    output: &[usize],
+    exact: bool,
+    scales: &[Option<f64>],
+    from: &[T],
+    out: &mut [T],
+) -> Result<()> {
+    let (ins, outs, scales) = prepare(planes, input, output, scales, from.len(), out.len())?;
+    let double = size_of::<T>() == 8 && T::DTYPE.is_floating_point();
+    let [d, h, w] =
+        std::array::from_fn(|i| nearest_indices(input.len(), ins[i], outs[i], scales[i], exact, double));
+    let mut places = out.iter_mut();
+    for p in 0..planes {
+        for &z in &d {
+            for &y in &h {
+                let row = &from[((p * ins[0] + z) * ins[1] + y) * ins[2]..][..ins[2]];
+                for (&x, place) in w.iter().zip(places.by_ref()) {
+                    *place = row[x];
+                }
+            }
+        }
+    }
+    Ok(())
+}
