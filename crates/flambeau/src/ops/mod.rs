@@ -5,6 +5,7 @@ pub mod basic_index;
 pub mod creation;
 pub mod index;
 pub mod matmul;
+pub mod random;
 pub mod reduce;
 pub mod shape;
 mod support;

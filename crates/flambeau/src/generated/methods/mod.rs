@@ -5,5 +5,6 @@ mod activations;
 mod arithmetic;
 mod compare;
 mod matmul;
+mod random;
 mod special;
 mod unary;

@@ -6,5 +6,6 @@ pub mod arithmetic;
 pub mod compare;
 pub mod matmul;
 pub mod polynomial;
+pub mod random;
 pub mod special;
 pub mod unary;
