@@ -89,7 +89,7 @@ class _Names:
         """Names from variables: tensors, and the parameters of modules."""
         modules = []
         for name, value in list(variables.items()):
-            if name.startswith("_"):
+            if name.startswith("_") or not name.isidentifier():
                 continue
             kind = type(value)
             if hasattr(kind, "grad_fn"):

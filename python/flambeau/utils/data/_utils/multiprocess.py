@@ -91,8 +91,8 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
     def _send(self, entry, message):
         try:
             entry.connection.send(message)
-        except (BrokenPipeError, ConnectionResetError, OSError):
-            self._raise_dead()
+        except OSError:
+            pass  # it died; that shows when its batch is waited for, after those that are there
 
     def _ask(self):
         """Sends the sampler's next indices to the next worker that has samples."""
@@ -111,6 +111,7 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         self._sent += 1
 
     def _raise_dead(self):
+        multiprocessing.connection.wait([entry.process.sentinel for entry in self._workers], JOIN_TIMEOUT_S)
         dead = [entry.process for entry in self._workers if not entry.process.is_alive()]
         pids = ", ".join(str(process.pid) for process in dead)
         self._close()
@@ -132,7 +133,6 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
                 try:
                     index, data = pickle.loads(source.recv_bytes())
                 except (EOFError, ConnectionResetError):
-                    sources[source].process.join(JOIN_TIMEOUT_S)
                     self._raise_dead()
                 return index, data, self._asked.pop(index)
         self._raise_dead()
