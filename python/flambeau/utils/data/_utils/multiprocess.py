@@ -111,8 +111,11 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         self._sent += 1
 
     def _raise_dead(self):
-        multiprocessing.connection.wait([entry.process.sentinel for entry in self._workers], JOIN_TIMEOUT_S)
-        dead = [entry.process for entry in self._workers if not entry.process.is_alive()]
+        processes = [entry.process for entry in self._workers]
+        ended = multiprocessing.connection.wait([process.sentinel for process in processes], JOIN_TIMEOUT_S)
+        dead = [process for process in processes if process.sentinel in ended]
+        for process in dead:
+            process.join(JOIN_TIMEOUT_S)
         pids = ", ".join(str(process.pid) for process in dead)
         self._close()
         raise RuntimeError(f"DataLoader worker (pid(s) {pids}) exited unexpectedly")
