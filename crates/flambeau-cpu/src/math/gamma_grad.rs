@@ -36,14 +36,12 @@ pub fn standard_gamma_grad(alpha: f64, x: f64) -> f64 {
 /// Six terms of the power series of the distribution function.
 fn gamma_series(alpha: f64, x: f64) -> f64 {
     let (mut first, mut second) = (0.0, 0.0);
-    let mut power = 1.0;
-    for i in 0..6 {
-        if i > 0 {
-            power *= -x / i as f64;
-        }
-        let shifted = alpha + i as f64;
+    let (mut power, mut shifted) = (1.0, alpha);
+    for i in 1..=6 {
         first += power / shifted;
         second += power / (shifted * shifted);
+        power *= -x / i as f64;
+        shifted += 1.0;
     }
     zero_for_nan(x * x.exp() * ((digamma(alpha) - x.ln()) * first + second))
 }

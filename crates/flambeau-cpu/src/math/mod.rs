@@ -9,6 +9,7 @@ mod basics;
 mod bessel;
 mod bessel_modified;
 #[rustfmt::skip]
+#[allow(clippy::approx_constant)]
 mod coefficients;
 pub mod complex;
 mod elementary;
