@@ -76,6 +76,16 @@ impl PyNode {
     fn _sequence_nr(&self) -> u64 {
         self.node.sequence()
     }
+    /// Sizes and dtype of each output of the forward function.
+    #[getter]
+    fn _output_meta(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let mut out = Vec::new();
+        for meta in self.node.outputs() {
+            let sizes = PyTuple::new(py, meta.sizes.iter().copied())?.into_any().unbind();
+            out.push(PyTuple::new(py, [sizes, crate::types::dtype_object(py, meta.dtype)])?);
+        }
+        Ok(PyTuple::new(py, out)?.into_any().unbind())
+    }
     #[getter]
     fn _saved(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let mut out = Vec::new();

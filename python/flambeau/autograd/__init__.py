@@ -3,7 +3,7 @@
 import importlib
 
 import flambeau as fl
-from flambeau import _C
+from flambeau.autograd import _passes
 from flambeau.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from flambeau.autograd.gradcheck import gradcheck, gradgradcheck
 from flambeau.autograd.variable import Variable
@@ -167,7 +167,7 @@ def backward(
     gradients = _make_grads(tensors, _gradients_to_tuple(grad_tensors, len(tensors)), False)
     if retain_graph is None:
         retain_graph = create_graph
-    _C._run_backward(tensors, gradients, retain_graph, create_graph, inputs, True, True)
+    _passes.run(tensors, gradients, retain_graph, create_graph, inputs, True, True)
 
 
 def grad(
@@ -215,9 +215,16 @@ def grad(
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     _checked_inputs(inputs)
     if is_grads_batched:
-        results = _batched_grad(outputs, inputs, gradients, retain_graph, create_graph, allow_unused)
+        results = _batched_grad(outputs, inputs, gradients, retain_graph, create_graph)
     else:
-        results = _C._run_backward(outputs, gradients, retain_graph, create_graph, inputs, allow_unused, False)
+        results = _passes.run(outputs, gradients, retain_graph, create_graph, inputs, True, False)
+    if not allow_unused:
+        for index, result in enumerate(results):
+            if result is None:
+                raise RuntimeError(
+                    f"The differentiated Tensor at index {index} appears to not have been used in the graph. "
+                    "Set allow_unused=True if this is the desired behavior."
+                )
     if materialize_grads:
         if any(result is None and _is_edge(value) for result, value in zip(results, inputs)):
             raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
@@ -228,7 +235,7 @@ def grad(
     return results if names is None else dict(zip(names, results))
 
 
-def _batched_grad(outputs, inputs, gradients, retain_graph, create_graph, allow_unused):
+def _batched_grad(outputs, inputs, gradients, retain_graph, create_graph):
     """`grad` for each index of the first dimension of `gradients`, the results stacked."""
     sizes = []
     for gradient in gradients:
@@ -250,5 +257,5 @@ def _batched_grad(outputs, inputs, gradients, retain_graph, create_graph, allow_
     for index in range(sizes[0]):
         row = tuple(gradient[index] for gradient in gradients)
         keep = retain_graph or index + 1 < sizes[0]
-        rows.append(_C._run_backward(outputs, row, keep, create_graph, inputs, allow_unused, False))
+        rows.append(_passes.run(outputs, row, keep, create_graph, inputs, True, False))
     return tuple(None if column[0] is None else fl.stack(column) for column in zip(*rows))

@@ -6,7 +6,7 @@ as zero.
 """
 
 import flambeau as fl
-from flambeau import _C
+from flambeau.autograd import _passes
 
 __all__ = ["vjp", "jvp", "jacobian", "hessian", "hvp", "vhp"]
 
@@ -271,7 +271,7 @@ def _jacobian_rows(index, output, inputs, create_graph, strict):
     missing = (None,) * len(inputs)
     for grad_output in _basis(output) if recorded else range(output.nelement()):
         if recorded:
-            gradients = _C._run_backward((output,), (grad_output,), True, create_graph, inputs, True, False)
+            gradients = _passes.run((output,), (grad_output,), True, create_graph, inputs, True, False)
         else:
             gradients = missing
         for i, (column, gradient, value) in enumerate(zip(columns, gradients, inputs)):

@@ -6,6 +6,7 @@ import contextlib
 
 import flambeau as fl
 from flambeau import _C
+from flambeau.autograd import _passes
 
 __all__ = [
     "saved_tensors_hooks",
@@ -64,17 +65,10 @@ def get_gradient_edge(tensor):
     """The edge along which `tensor`'s gradient arrives."""
     if not tensor.requires_grad:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
-    node = _gradient_node(tensor)
+    node, output_nr = _C._gradient_edge(tensor)
     # a leaf's node lives only as long as something that was computed from it
     token = tensor if tensor.grad_fn is None else None
-    return GradientEdge(node, tensor.output_nr, token)
-
-
-def _gradient_node(tensor):
-    if tensor.grad_fn is not None:
-        return tensor.grad_fn
-    with fl.enable_grad():
-        return tensor.view_as(tensor).grad_fn.next_functions[0][0]
+    return GradientEdge(node, output_nr, token)
 
 
 def increment_version(tensor):
@@ -86,7 +80,8 @@ def increment_version(tensor):
         tensors = (None,)
     if not all(isinstance(t, fl.Tensor) for t in tensors):
         raise RuntimeError("increment_version expect a Iterable[Tensor] as input")
-    _C._increment_version(tensors)
+    for item in tensors:
+        _C._increment_version(item)
 
 
 _disabled = []  # messages of the active disable_saved_tensors_hooks
@@ -209,29 +204,28 @@ def register_multi_grad_hook(tensors, fn, *, mode="all"):
     """
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
+    _passes.tracking = True
     if mode == "all":
         return _MultiHandle(_register_all(tensors, fn))
     return _MultiHandle(_register_any(tensors, fn))
 
 
 def _register_all(tensors, fn):
-    nodes = [_gradient_node(tensor) if tensor.requires_grad else None for tensor in tensors]
+    nodes = [_C._gradient_edge(tensor)[0] if tensor.requires_grad else None for tensor in tensors]
     if any(node is None for node in nodes):
         raise AssertionError("Expected gradient function to be set")
     progress = {}  # backward pass -> [number of gradients to come, gradients]
 
     def hook_at(index):
         def hook(gradient):
-            task = _C._current_graph_task_id()
-            if task == -1:
-                raise AssertionError("expected this hook to be called inside a backward call")
-            if task not in progress:
-                progress[task] = [sum(map(_C._will_engine_execute_node, nodes)), [None] * len(nodes)]
-            state = progress[task]
+            current = _passes.current()
+            if current not in progress:
+                progress[current] = [current.reached(nodes), [None] * len(nodes)]
+            state = progress[current]
             state[0] -= 1
             state[1][index] = gradient
             if state[0] == 0:
-                del progress[task]
+                del progress[current]
                 fn(state[1])
 
         return hook
@@ -244,11 +238,9 @@ def _register_any(tensors, fn):
 
     def hook(gradient):
         nonlocal last
-        task = _C._current_graph_task_id()
-        if task == -1:
-            raise AssertionError("expected this hook to be called inside a backward call")
-        if task != last:
-            last = task
+        current = _passes.current()
+        if current is not last:
+            last = current
             fn(gradient)
 
     return [tensor.register_hook(hook) for tensor in tensors if tensor.requires_grad]

@@ -21,6 +21,10 @@ class _GraphNode(_C.Node):
     def saved_tensors(self):
         return self._saved
 
+    @property
+    def _input_metadata(self):
+        return [_Metadata(sizes, dtype) for sizes, dtype in self._output_meta]
+
     def register_hook(self, hook):
         """Calls ``hook(grad_inputs, grad_outputs)`` after the node ran."""
         return _handle(self, self._register_hook(hook))
@@ -31,6 +35,16 @@ class _GraphNode(_C.Node):
 
     def __repr__(self):
         return f"<{type(self).__name__} object at {self._id:#x}>"
+
+
+class _Metadata:
+    """Shape and dtype of a gradient that a node takes."""
+
+    def __init__(self, sizes, dtype):
+        from .._classes import Size
+
+        self.shape = Size(sizes)
+        self.dtype = dtype
 
 
 def _handle(node, key):
