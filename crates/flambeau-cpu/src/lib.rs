@@ -4,11 +4,13 @@
 pub mod conv;
 pub mod copy;
 pub mod fft;
-pub mod gemm;
-pub mod linalg;
+pub use flambeau_linalg::{gemm, linalg};
 pub mod math;
 pub mod pointwise;
 pub mod pool;
 pub mod random;
 pub mod reduce;
 pub mod sort;
+
+#[cfg(test)]
+mod test_rng;

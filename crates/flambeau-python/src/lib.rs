@@ -187,6 +187,7 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         _item,
         _increment_version,
         types::_finfo,
+        random::_default_generator,
         construct::tensor,
         construct::as_tensor,
         construct::_legacy_new,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::gemm::GemmElement;
-use crate::gemm::tests::Rng;
+use crate::test_rng::Rng;
 use flambeau_core::C64;
 
 /// All index tuples of three sizes.

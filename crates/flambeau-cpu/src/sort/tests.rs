@@ -1,5 +1,5 @@
 use super::*;
-use crate::gemm::tests::Rng;
+use crate::test_rng::Rng;
 use flambeau_core::{bf16, f16};
 
 #[test]

@@ -17,7 +17,7 @@ use flambeau_core::{Result, ensure};
 
 /// Product of the sizes, or a RuntimeError when it does not fit into a signed 64-bit integer.
 #[allow(dead_code)]
-pub(crate) fn size_product(sizes: &[usize]) -> Result<usize> {
+pub fn size_product(sizes: &[usize]) -> Result<usize> {
     let mut product = 1usize;
     for &size in sizes {
         product = match product.checked_mul(size) {
