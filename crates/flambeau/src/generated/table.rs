@@ -125,6 +125,13 @@ pub static OPS: &[OpDef] = &[
         doc: "Airy function Ai.",
     },
     OpDef {
+        name: "allclose",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[composite::ALLCLOSE],
+        doc: "Whether `isclose` holds everywhere.",
+    },
+    OpDef {
         name: "alpha_dropout",
         places: &["torch"],
         aliases: &[],
@@ -377,7 +384,7 @@ pub static OPS: &[OpDef] = &[
         name: "clamp",
         places: &["torch", "Tensor"],
         aliases: &["torch.clip", "Tensor.clip", "torch.clamp_", "torch.clip_", "Tensor.clip_"],
-        overloads: &[arithmetic::CLAMP],
+        overloads: &[arithmetic::CLAMP, composite::CLAMP_TENSOR],
         doc: "`self` limited to the range from `min` to `max`; either may be None. `max` wins over a larger `min`.",
     },
     OpDef {
@@ -393,6 +400,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &["torch.clamp_min_"],
         overloads: &[arithmetic::CLAMP_MIN, arithmetic::CLAMP_MIN_TENSOR],
         doc: "The larger of `self` and `min`.",
+    },
+    OpDef {
+        name: "complex",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[composite::COMPLEX],
+        doc: "Complex numbers of two float tensors.",
     },
     OpDef {
         name: "conj_physical",
@@ -440,7 +454,12 @@ pub static OPS: &[OpDef] = &[
         name: "div",
         places: &["torch", "Tensor"],
         aliases: &["torch.divide", "Tensor.divide", "Tensor.divide_"],
-        overloads: &[arithmetic::DIV, arithmetic::DIV_SCALAR],
+        overloads: &[
+            arithmetic::DIV,
+            arithmetic::DIV_SCALAR,
+            composite::DIV_MODE,
+            composite::DIV_SCALAR_MODE,
+        ],
         doc: "`self / other`, elementwise; integers are divided as floating-point numbers.\n\n`rounding_mode=\"trunc\"` rounds the quotient toward zero and `\"floor\"` down, both in the operands' own type.",
     },
     OpDef {
@@ -549,6 +568,17 @@ pub static OPS: &[OpDef] = &[
         doc: "As dropout, for whole channels.",
     },
     OpDef {
+        name: "float_power",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[
+            composite::FLOAT_POWER,
+            composite::FLOAT_POWER_SCALAR,
+            Overload { only: &["torch"], ..composite::SCALAR_FLOAT_POWER },
+        ],
+        doc: "`self ** exponent`, computed in double precision.",
+    },
+    OpDef {
         name: "floor",
         places: &["torch", "Tensor"],
         aliases: &["torch.floor_"],
@@ -589,6 +619,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &["torch.frac_"],
         overloads: &[unary::FRAC],
         doc: "The fractional part, with the sign of `self`.",
+    },
+    OpDef {
+        name: "frexp",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[composite::FREXP],
+        doc: "Mantissas of magnitude in [0.5, 1) and integer exponents, such that `self` is `mantissa * 2**exponent`.",
     },
     OpDef {
         name: "gcd",
@@ -737,6 +774,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[matmul::INNER],
         doc: "Sums of products over the last dimension of both.",
+    },
+    OpDef {
+        name: "isclose",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[composite::ISCLOSE],
+        doc: "Whether `abs(self - other) <= atol + rtol * abs(other)`, elementwise; NaN are equal only with `equal_nan`.",
     },
     OpDef {
         name: "isfinite",
@@ -1069,6 +1113,20 @@ pub static OPS: &[OpDef] = &[
         doc: "Product of a matrix and a vector.",
     },
     OpDef {
+        name: "mvlgamma",
+        places: &["torch", "Tensor"],
+        aliases: &["special.multigammaln"],
+        overloads: &[composite::MVLGAMMA],
+        doc: "Logarithm of the multivariate gamma function of dimension `p`.",
+    },
+    OpDef {
+        name: "nan_to_num",
+        places: &["torch", "Tensor"],
+        aliases: &["torch.nan_to_num_"],
+        overloads: &[composite::NAN_TO_NUM],
+        doc: "NaN replaced by `nan` (0 if None), infinities by `posinf` and `neginf` (the largest numbers of the dtype if None).",
+    },
+    OpDef {
         name: "ndtr",
         places: &["special"],
         aliases: &[],
@@ -1100,7 +1158,7 @@ pub static OPS: &[OpDef] = &[
         name: "nextafter",
         places: &["torch", "Tensor"],
         aliases: &[],
-        overloads: &[arithmetic::NEXTAFTER],
+        overloads: &[composite::NEXTAFTER],
         doc: "The next representable number after `self` in the direction of `other`, elementwise.",
     },
     OpDef {
@@ -1137,11 +1195,25 @@ pub static OPS: &[OpDef] = &[
         doc: "Poisson numbers of the given rates.",
     },
     OpDef {
+        name: "polar",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[composite::POLAR],
+        doc: "Complex numbers of given magnitudes and angles.",
+    },
+    OpDef {
         name: "polygamma",
         places: &["torch", "Tensor", "special"],
         aliases: &[],
         overloads: &[special::POLYGAMMA],
         doc: "The `n`-th derivative of the digamma function.",
+    },
+    OpDef {
+        name: "positive",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[composite::POSITIVE],
+        doc: "`self` itself.",
     },
     OpDef {
         name: "pow",
@@ -1153,6 +1225,13 @@ pub static OPS: &[OpDef] = &[
             Overload { only: &["torch"], ..arithmetic::SCALAR_POW },
         ],
         doc: "`self ** exponent`, elementwise.",
+    },
+    OpDef {
+        name: "prelu",
+        places: &["torch", "Tensor", "nn.functional"],
+        aliases: &[],
+        overloads: &[composite::PRELU],
+        doc: "`self` for positive numbers, `weight * self` for others; `weight` has one element, or one for each channel\n(dimension 1). (He et al., 2015)",
     },
     OpDef {
         name: "rad2deg",
@@ -1438,6 +1517,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &["torch.sqrt_"],
         overloads: &[unary::SQRT],
         doc: "Square root.",
+    },
+    OpDef {
+        name: "square",
+        places: &["torch", "Tensor"],
+        aliases: &["torch.square_"],
+        overloads: &[composite::SQUARE],
+        doc: "`self * self`; bools give integers.",
     },
     OpDef {
         name: "sub",

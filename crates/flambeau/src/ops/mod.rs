@@ -2,6 +2,7 @@
 //! its checks, its kernel call, and its gradient in terms of differentiable operators.
 
 pub mod basic_index;
+pub mod composite;
 pub mod creation;
 pub mod index;
 pub mod matmul;
@@ -12,6 +13,6 @@ mod support;
 
 pub use crate::generated::functions::*;
 pub use support::{
-    any_nan, any_zero, check_castable, check_writable, common_device, convert_grad, deliver, grad_add,
-    grad_add_, operand, prepare_out, scale, sum_to_size,
+    any_nan, any_zero, check_castable, check_writable, common_device, convert_grad, copy_data, deliver,
+    grad_add, grad_add_, operand, prepare_out, scale, sum_to_size,
 };

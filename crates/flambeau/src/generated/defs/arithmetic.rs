@@ -756,6 +756,82 @@ pub static _CLAMP_BOTH: PointwiseDef = PointwiseDef {
             Input(0), Input(1), Binary(P::Max, 0, 1), Input(2), Binary(P::Min, 2, 3),
         ] },
     ],
+    overrides: &[
+        Override { input: 0, zero: false, refused: "", cases: &[
+        Case { when: &[], categories: 6, nodes: &[
+            Input(0), Input(1), Binary(P::Lt, 0, 1), Input(2), Binary(P::Gt, 0, 3),
+            Binary(P::Or, 2, 4), Const(0.0), Binary(P::Lt, 1, 3), Binary(P::Eq, 0, 1),
+            Binary(P::Eq, 0, 3), Binary(P::Or, 8, 9), Binary(P::And, 7, 10), Const(0.5), Input(3),
+            Binary(P::Mul, 12, 13), Select(11, 14, 13), Select(5, 6, 15),
+        ] },
+    ] },
+        Override { input: 1, zero: false, refused: "", cases: &[
+        Case { when: &[], categories: 6, nodes: &[
+            Input(0), Input(1), Binary(P::Lt, 0, 1), Input(2), Binary(P::Le, 1, 3),
+            Binary(P::And, 2, 4), Input(3), Binary(P::Eq, 0, 1), Binary(P::Lt, 1, 3),
+            Binary(P::And, 7, 8), Const(0.5), Binary(P::Mul, 10, 6), Const(0.0), Select(9, 11, 12),
+            Select(5, 6, 13),
+        ] },
+    ] },
+        Override { input: 2, zero: false, refused: "", cases: &[
+        Case { when: &[], categories: 6, nodes: &[
+            Input(0), Input(2), Binary(P::Gt, 0, 1), Input(1), Binary(P::Le, 3, 1),
+            Binary(P::And, 2, 4), Binary(P::Lt, 1, 3), Binary(P::Or, 5, 6), Input(3),
+            Binary(P::Eq, 0, 1), Binary(P::Lt, 3, 1), Binary(P::And, 9, 10), Const(0.5),
+            Binary(P::Mul, 12, 8), Const(0.0), Select(11, 13, 14), Select(7, 8, 15),
+        ] },
+    ] },
+    ],
+    ..PointwiseDef::PLAIN
+};
+
+/// `self || min`
+/// `max(self, min)`
+#[rustfmt::skip]
+pub static _CLAMP_LOWER: PointwiseDef = PointwiseDef {
+    name: "_clamp_lower",
+    backward_name: "ClampBackward0",
+    kernel_name: "maximum_cpu",
+    tensors: &[0, 1],
+    params: &[],
+    promote: Promote::Common,
+    dtypes: 0x7cff,
+    refusals: &[
+        (8, ErrorKind::NotImplemented, "clamp is not supported for complex types"),
+    ],
+    cases: &[
+        Case { when: &[], categories: 1, nodes: &[
+            Input(0), Input(1), Binary(P::Or, 0, 1),
+        ] },
+        Case { when: &[], categories: 6, nodes: &[
+            Input(0), Input(1), Binary(P::Max, 0, 1),
+        ] },
+    ],
+    ..PointwiseDef::PLAIN
+};
+
+/// `self && max`
+/// `min(self, max)`
+#[rustfmt::skip]
+pub static _CLAMP_UPPER: PointwiseDef = PointwiseDef {
+    name: "_clamp_upper",
+    backward_name: "ClampBackward0",
+    kernel_name: "minimum_cpu",
+    tensors: &[0, 1],
+    params: &[],
+    promote: Promote::Common,
+    dtypes: 0x7cff,
+    refusals: &[
+        (8, ErrorKind::NotImplemented, "clamp is not supported for complex types"),
+    ],
+    cases: &[
+        Case { when: &[], categories: 1, nodes: &[
+            Input(0), Input(1), Binary(P::And, 0, 1),
+        ] },
+        Case { when: &[], categories: 6, nodes: &[
+            Input(0), Input(1), Binary(P::Min, 0, 1),
+        ] },
+    ],
     ..PointwiseDef::PLAIN
 };
 
@@ -1095,8 +1171,8 @@ pub static COPYSIGN_SCALAR: PointwiseDef = PointwiseDef {
 
 /// `nextafter(self, other)`
 #[rustfmt::skip]
-pub static NEXTAFTER: PointwiseDef = PointwiseDef {
-    name: "nextafter",
+pub static _NEXTAFTER: PointwiseDef = PointwiseDef {
+    name: "_nextafter",
     backward_name: "NextafterBackward0",
     kernel_name: "nextafter_cpu",
     tensors: &[0, 1],
@@ -1109,7 +1185,11 @@ pub static NEXTAFTER: PointwiseDef = PointwiseDef {
         ] },
     ],
     overrides: &[
-        Override { input: 0, zero: true, refused: "", cases: &[] },
+        Override { input: 0, zero: false, refused: "", cases: &[
+        Case { when: &[], categories: 4, nodes: &[
+            Input(2),
+        ] },
+    ] },
         Override { input: 1, zero: true, refused: "", cases: &[] },
     ],
     ..PointwiseDef::PLAIN

@@ -41,6 +41,24 @@ pub static _SMOOTH_L1_LOSS: PointwiseDef = PointwiseDef {
             Binary(P::Mul, 6, 4), Binary(P::Sub, 3, 10), Select(5, 9, 11),
         ] },
     ],
+    overrides: &[
+        Override { input: 0, zero: false, refused: "", cases: &[
+        Case { when: &[], categories: 4, nodes: &[
+            Input(0), Input(1), Binary(P::Sub, 0, 1), Input(2), Unary(P::Abs, 2), Param(0),
+            Binary(P::Lt, 4, 5), Binary(P::Div, 2, 5), Const(0.0), Binary(P::Gt, 2, 8), Const(1.0),
+            Binary(P::Lt, 2, 8), Const(-1.0), Binary(P::Mul, 8, 2), Select(11, 12, 13),
+            Select(9, 10, 14), Select(6, 7, 15), Binary(P::Mul, 3, 16),
+        ] },
+    ] },
+        Override { input: 1, zero: false, refused: "", cases: &[
+        Case { when: &[], categories: 4, nodes: &[
+            Input(1), Input(0), Binary(P::Sub, 0, 1), Input(2), Unary(P::Abs, 2), Param(0),
+            Binary(P::Lt, 4, 5), Binary(P::Div, 2, 5), Const(0.0), Binary(P::Gt, 2, 8), Const(1.0),
+            Binary(P::Lt, 2, 8), Const(-1.0), Binary(P::Mul, 8, 2), Select(11, 12, 13),
+            Select(9, 10, 14), Select(6, 7, 15), Binary(P::Mul, 3, 16),
+        ] },
+    ] },
+    ],
     ..PointwiseDef::PLAIN
 };
 
@@ -61,6 +79,24 @@ pub static _HUBER_LOSS: PointwiseDef = PointwiseDef {
             Const(0.5), Binary(P::Mul, 6, 2), Binary(P::Mul, 7, 2), Binary(P::Mul, 6, 4),
             Binary(P::Sub, 3, 9), Binary(P::Mul, 4, 10), Select(5, 8, 11),
         ] },
+    ],
+    overrides: &[
+        Override { input: 0, zero: false, refused: "", cases: &[
+        Case { when: &[], categories: 4, nodes: &[
+            Input(0), Input(1), Binary(P::Sub, 0, 1), Input(2), Unary(P::Abs, 2), Param(0),
+            Binary(P::Lt, 4, 5), Const(0.0), Binary(P::Gt, 2, 7), Binary(P::Lt, 2, 7),
+            Unary(P::Neg, 5), Binary(P::Mul, 7, 2), Select(9, 10, 11), Select(8, 5, 12),
+            Select(6, 2, 13), Binary(P::Mul, 3, 14),
+        ] },
+    ] },
+        Override { input: 1, zero: false, refused: "", cases: &[
+        Case { when: &[], categories: 4, nodes: &[
+            Input(1), Input(0), Binary(P::Sub, 0, 1), Input(2), Unary(P::Abs, 2), Param(0),
+            Binary(P::Lt, 4, 5), Const(0.0), Binary(P::Gt, 2, 7), Binary(P::Lt, 2, 7),
+            Unary(P::Neg, 5), Binary(P::Mul, 7, 2), Select(9, 10, 11), Select(8, 5, 12),
+            Select(6, 2, 13), Binary(P::Mul, 3, 14),
+        ] },
+    ] },
     ],
     ..PointwiseDef::PLAIN
 };

@@ -45,7 +45,6 @@ pub static NEG: PointwiseDef = PointwiseDef {
 };
 
 /// `self`
-/// `isnan(self) ? 0 : sgn(self)`
 /// `sgn(self)`
 #[rustfmt::skip]
 pub static SIGN: PointwiseDef = PointwiseDef {
@@ -63,10 +62,7 @@ pub static SIGN: PointwiseDef = PointwiseDef {
         Case { when: &[], categories: 1, nodes: &[
             Input(0),
         ] },
-        Case { when: &[], categories: 4, nodes: &[
-            Input(0), Unary(P::Isnan, 0), Const(0.0), Unary(P::Sgn, 0), Select(1, 2, 3),
-        ] },
-        Case { when: &[], categories: 2, nodes: &[
+        Case { when: &[], categories: 6, nodes: &[
             Input(0), Unary(P::Sgn, 0),
         ] },
     ],
@@ -74,7 +70,6 @@ pub static SIGN: PointwiseDef = PointwiseDef {
 };
 
 /// `self`
-/// `isnan(self) ? 0 : sgn(self)`
 /// `sgn(self)`
 #[rustfmt::skip]
 pub static SGN: PointwiseDef = PointwiseDef {
@@ -89,10 +84,7 @@ pub static SGN: PointwiseDef = PointwiseDef {
         Case { when: &[], categories: 1, nodes: &[
             Input(0),
         ] },
-        Case { when: &[], categories: 4, nodes: &[
-            Input(0), Unary(P::Isnan, 0), Const(0.0), Unary(P::Sgn, 0), Select(1, 2, 3),
-        ] },
-        Case { when: &[], categories: 10, nodes: &[
+        Case { when: &[], categories: 14, nodes: &[
             Input(0), Unary(P::Sgn, 0),
         ] },
     ],
@@ -750,7 +742,42 @@ pub static _NAN_TO_NUM: PointwiseDef = PointwiseDef {
     ..PointwiseDef::PLAIN
 };
 
-/// `self == other || (isnan(self) && isnan(other) && equal_nan) || isfinite(other) && real(max(real(atol + abs(rtol*other)), real(abs(self - other)))) == real(atol + abs(rtol*other))`
+/// `real(self)`
+#[rustfmt::skip]
+pub static _REAL_PART: PointwiseDef = PointwiseDef {
+    name: "_real_part",
+    backward_name: "RealBackward0",
+    kernel_name: "_real_part_cpu",
+    tensors: &[0],
+    params: &[],
+    promote: Promote::Real,
+    dtypes: 0xbe0,
+    cases: &[
+        Case { when: &[], categories: 12, nodes: &[
+            Input(0), Unary(P::Real, 0),
+        ] },
+    ],
+    ..PointwiseDef::PLAIN
+};
+
+/// `imag(self)`
+#[rustfmt::skip]
+pub static _IMAG_PART: PointwiseDef = PointwiseDef {
+    name: "_imag_part",
+    backward_name: "ImagBackward0",
+    kernel_name: "_imag_part_cpu",
+    tensors: &[0],
+    params: &[],
+    promote: Promote::Real,
+    dtypes: 0x300,
+    cases: &[
+        Case { when: &[], categories: 8, nodes: &[
+            Input(0), Unary(P::Imag, 0),
+        ] },
+    ],
+    ..PointwiseDef::PLAIN
+};
+
 /// `self == other || (isnan(self) && isnan(other) && equal_nan) || isfinite(self - other) && abs(self - other) <= atol + abs(rtol*other)`
 #[rustfmt::skip]
 pub static _ISCLOSE: PointwiseDef = PointwiseDef {
@@ -760,16 +787,8 @@ pub static _ISCLOSE: PointwiseDef = PointwiseDef {
     tensors: &[0, 1],
     params: &[2, 3, 4],
     promote: Promote::Bool,
-    dtypes: 0xbe0,
+    dtypes: 0x8e0,
     cases: &[
-        Case { when: &[], categories: 8, nodes: &[
-            Input(0), Input(1), Binary(P::Eq, 0, 1), Unary(P::Isnan, 0), Unary(P::Isnan, 1),
-            Binary(P::And, 3, 4), Param(2), Binary(P::And, 5, 6), Binary(P::Or, 2, 7),
-            Unary(P::Isfinite, 1), Param(1), Param(0), Binary(P::Mul, 11, 1), Unary(P::Abs, 12),
-            Binary(P::Add, 10, 13), Unary(P::Real, 14), Binary(P::Sub, 0, 1), Unary(P::Abs, 16),
-            Unary(P::Real, 17), Binary(P::Max, 15, 18), Unary(P::Real, 19), Binary(P::Eq, 20, 15),
-            Binary(P::And, 9, 21), Binary(P::Or, 8, 22),
-        ] },
         Case { when: &[], categories: 4, nodes: &[
             Input(0), Input(1), Binary(P::Eq, 0, 1), Unary(P::Isnan, 0), Unary(P::Isnan, 1),
             Binary(P::And, 3, 4), Param(2), Binary(P::And, 5, 6), Binary(P::Or, 2, 7),

@@ -169,6 +169,16 @@ pub fn _clamp_both(self_: &Tensor, min: &Tensor, max: &Tensor) -> Result<Tensor>
 }
 
 /// The larger of `self` and `min`.
+pub fn _clamp_lower(self_: &Tensor, min: &Tensor) -> Result<Tensor> {
+    run(&defs::_CLAMP_LOWER, &[self_, min], &[])
+}
+
+/// The smaller of `self` and `max`.
+pub fn _clamp_upper(self_: &Tensor, max: &Tensor) -> Result<Tensor> {
+    run(&defs::_CLAMP_UPPER, &[self_, max], &[])
+}
+
+/// The larger of `self` and `min`.
 pub fn clamp_min(self_: &Tensor, min: Scalar) -> Result<Tensor> {
     run(&defs::CLAMP_MIN, &[self_], &[ParamValue::Scalar(min)])
 }
@@ -226,8 +236,8 @@ pub fn copysign_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
 }
 
 /// The next representable number after `self` in the direction of `other`, elementwise.
-pub fn nextafter(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
-    run(&defs::NEXTAFTER, &[self_, other], &[])
+pub fn _nextafter(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    run(&defs::_NEXTAFTER, &[self_, other], &[])
 }
 
 /// Step function: 0 for negative numbers, 1 for positive ones, and `values` at zero.

@@ -201,6 +201,16 @@ pub fn _nan_to_num(self_: &Tensor, nan: Scalar, posinf: Scalar, neginf: Scalar) 
     )
 }
 
+/// Real parts, as a new tensor.
+pub fn _real_part(self_: &Tensor) -> Result<Tensor> {
+    run(&defs::_REAL_PART, &[self_], &[])
+}
+
+/// Imaginary parts, as a new tensor.
+pub fn _imag_part(self_: &Tensor) -> Result<Tensor> {
+    run(&defs::_IMAG_PART, &[self_], &[])
+}
+
 /// Whether `abs(self - other) <= atol + rtol * abs(other)`.
 pub fn _isclose(self_: &Tensor, other: &Tensor, rtol: f64, atol: f64, equal_nan: bool) -> Result<Tensor> {
     run(

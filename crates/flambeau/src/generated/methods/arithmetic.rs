@@ -367,16 +367,6 @@ impl Tensor {
         call_inplace(overloads::arithmetic::copysign_scalar, &[Arg::Tensor(self), Arg::Scalar(other.into())])
     }
 
-    /// The next representable number after `self` in the direction of `other`, elementwise.
-    pub fn nextafter(&self, other: &Tensor) -> Result<Tensor> {
-        crate::generated::functions::nextafter(self, other)
-    }
-
-    /// In-place [`Tensor::nextafter`]; returns `self`.
-    pub fn nextafter_(&self, other: &Tensor) -> Result<Tensor> {
-        call_inplace(overloads::arithmetic::nextafter, &[Arg::Tensor(self), Arg::Tensor(other)])
-    }
-
     /// Step function: 0 for negative numbers, 1 for positive ones, and `values` at zero.
     pub fn heaviside(&self, values: &Tensor) -> Result<Tensor> {
         crate::generated::functions::heaviside(self, values)

@@ -4,6 +4,7 @@
 mod activations;
 mod arithmetic;
 mod compare;
+mod composite;
 mod matmul;
 mod random;
 mod special;

@@ -617,20 +617,6 @@ pub const COPYSIGN_SCALAR: Overload = Overload {
     pointwise: Some(&defs::COPYSIGN_SCALAR),
 };
 
-pub fn nextafter(c: &Call) -> Result<Ret> {
-    crate::pointwise::call(&defs::NEXTAFTER, c)
-}
-pub const NEXTAFTER: Overload = Overload {
-    name: "",
-    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor)],
-    inplace: true,
-    out: 1,
-    fields: &[],
-    only: &[],
-    call: nextafter,
-    pointwise: Some(&defs::NEXTAFTER),
-};
-
 pub fn heaviside(c: &Call) -> Result<Ret> {
     crate::pointwise::call(&defs::HEAVISIDE, c)
 }

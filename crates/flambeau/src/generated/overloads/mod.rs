@@ -4,6 +4,7 @@
 pub mod activations;
 pub mod arithmetic;
 pub mod compare;
+pub mod composite;
 pub mod matmul;
 pub mod polynomial;
 pub mod random;
