@@ -1,0 +1,77 @@
+//! Plans, kept between calls.
+
+use num_complex::Complex;
+use rustfft::{Fft, FftNum, FftPlanner};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A transform of one length and direction.
+pub struct Plan<F: FftNum> {
+    pub(super) fft: Arc<dyn Fft<F>>,
+    /// Whether `fft` is of half the length, for real lines of even length.
+    pub(super) halved: bool,
+    /// `exp(-2 pi i k / n)` (forward) or its conjugate for k < n / 2, when halved.
+    pub(super) twiddles: Vec<Complex<F>>,
+}
+
+impl<F: FftNum + num_traits::Zero> Plan<F> {
+    pub(super) fn scratch(&self) -> Vec<Complex<F>> {
+        vec![Complex::new(F::zero(), F::zero()); self.fft.get_inplace_scratch_len()]
+    }
+}
+
+type Key = (usize, bool, bool);
+#[doc(hidden)]
+pub type Cache<F> = Mutex<Option<HashMap<Key, Arc<Plan<F>>>>>;
+
+/// `f32` or `f64`.
+pub trait FftElement: FftNum + num_traits::Float + Default {
+    #[doc(hidden)]
+    fn cache() -> &'static Cache<Self>;
+}
+impl FftElement for f32 {
+    fn cache() -> &'static Cache<f32> {
+        static CACHE: Cache<f32> = Mutex::new(None);
+        &CACHE
+    }
+}
+impl FftElement for f64 {
+    fn cache() -> &'static Cache<f64> {
+        static CACHE: Cache<f64> = Mutex::new(None);
+        &CACHE
+    }
+}
+
+/// Plans kept at most, and the longest length worth keeping: memory must not grow with the lengths that were used.
+const KEPT: usize = 32;
+const LONGEST: usize = 1 << 21;
+
+/// The plan of length `n`; `halved` for real lines of even length.
+pub(super) fn plan<F: FftElement>(n: usize, forward: bool, halved: bool) -> Arc<Plan<F>> {
+    let key = (n, forward, halved);
+    // A panic elsewhere leaves at worst a missing plan behind.
+    let lock = || F::cache().lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(plan) = lock().as_ref().and_then(|plans| plans.get(&key)) {
+        return plan.clone();
+    }
+    let length = if halved { n / 2 } else { n };
+    let mut planner = FftPlanner::<F>::new();
+    let fft = if forward { planner.plan_fft_forward(length) } else { planner.plan_fft_inverse(length) };
+    let twiddle = |k: usize| {
+        let angle = std::f64::consts::TAU * k as f64 / n as f64;
+        let (sin, cos) = if forward { (-angle).sin_cos() } else { angle.sin_cos() };
+        let part = |x: f64| <F as num_traits::NumCast>::from(x).unwrap_or_else(F::nan);
+        Complex::new(part(cos), part(sin))
+    };
+    let twiddles = (0..if halved { length } else { 0 }).map(twiddle).collect();
+    let plan = Arc::new(Plan { fft, halved, twiddles });
+    if n <= LONGEST {
+        let mut plans = lock();
+        let plans = plans.get_or_insert_default();
+        if plans.len() >= KEPT {
+            plans.clear();
+        }
+        plans.insert(key, plan.clone());
+    }
+    plan
+}
