@@ -1,0 +1,11 @@
+"""What the library was built with."""
+
+import importlib
+
+_NAMES = {"cuda", "cudnn", "mps", "mkl", "openmp", "opt_einsum", "mkldnn"}
+
+
+def __getattr__(name):
+    if name in _NAMES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
