@@ -4,11 +4,14 @@
 pub mod basic_index;
 pub mod composite;
 pub mod creation;
+pub mod cumulative;
 pub mod index;
 pub mod matmul;
 pub mod random;
 pub mod reduce;
 pub mod shape;
+pub mod softmax;
+pub mod sort;
 mod support;
 
 pub use crate::generated::functions::*;
