@@ -1,6 +1,7 @@
 //! Reductions over any set of dimensions, scans, and the normalising exponentials.
 
 mod arg;
+mod distance;
 mod engine;
 mod plan;
 mod reducers;
@@ -10,6 +11,7 @@ mod softmax;
 mod tests;
 
 pub use arg::extreme_with_index;
+pub use distance::distances;
 pub use engine::{Reducer, reduce};
 pub use reducers::{Extremum, Norm, Truth, minmax, moments, norm, prod, sum, truth};
 pub use scan::{Scan, scan};

@@ -5,14 +5,21 @@ pub mod basic_index;
 pub mod composite;
 pub mod creation;
 pub mod cumulative;
+pub mod distance;
+pub mod histogram;
 pub mod index;
+<<<<<<< HEAD
 pub mod matmul;
 pub mod random;
+=======
+pub mod quantile;
+>>>>>>> ef098e2 (Quantiles, unique, isin, histograms, distances)
 pub mod reduce;
 pub mod shape;
 pub mod softmax;
 pub mod sort;
 mod support;
+pub mod unique;
 
 pub use crate::generated::functions::*;
 pub use support::{

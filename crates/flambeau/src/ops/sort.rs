@@ -23,7 +23,8 @@ macro_rules! sortable {
         }
     };
 }
-pub(super) use sortable;
+
+pub(crate) use sortable;
 
 /// The elements of a dense tensor. The slice must not outlive the tensor's storage, nor overlap a mutable one.
 ///
@@ -267,8 +268,13 @@ fn median_all(self_: &Tensor, ignore_nan: bool) -> Result<Tensor> {
     let a = self_.array();
     check_orderable(a.dtype, "median_cpu")?;
     if a.numel() == 0 {
-        // The median of nothing: NaN, or the smallest integer, which a conversion of NaN gives.
-        let value = if a.dtype.is_floating_point() { f64::NAN.into() } else { lowest(a.dtype).into() };
+        // The median of nothing is NaN, of integers what a conversion of NaN gives.
+        let value = match a.dtype {
+            DType::Int64 => i64::MIN.into(),
+            DType::Int32 => i32::MIN.into(),
+            dtype if dtype.is_integral() => 0i64.into(),
+            _ => f64::NAN.into(),
+        };
         let out = Tensor::empty_raw(&[], a.dtype, a.device())?;
         crate::ops::creation::fill_data(&out, value)?;
         return Ok(out);
@@ -295,10 +301,6 @@ fn median_all(self_: &Tensor, ignore_nan: bool) -> Result<Tensor> {
         },
     )?;
     Ok(out)
-}
-
-fn lowest(dtype: DType) -> i64 {
-    if dtype.is_signed() { i64::MIN >> (64 - 8 * dtype.size()) } else { 0 }
 }
 
 /// `torch.median` of all elements; its gradient goes to one of them.

@@ -19,3 +19,15 @@ pub(crate) fn conj(t: &Tensor) -> Result<Tensor> {
 pub(crate) fn has_zero(t: &Tensor) -> Result<bool> {
     Ok(!super::all(&t.alias())?.item()?.to_bool())
 }
+
+/// Records outputs that have history but no derivative: asking for it is an error.
+pub(crate) fn unsupported_gradient(
+    outputs: &[&Tensor],
+    node: &'static str,
+    inputs: &[&Tensor],
+    op: &'static str,
+) -> Result<()> {
+    crate::autograd::record(outputs, node, inputs, &[], move |_| {
+        flambeau_core::bail!(NotImplemented, "the derivative for '{op}' is not implemented.")
+    })
+}

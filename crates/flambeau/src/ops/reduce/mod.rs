@@ -15,11 +15,12 @@ pub use extrema::{
 };
 pub(crate) use lines::{moved_back, moved_last, put_along, shifted, take_along};
 pub use logical::{all, all_dim, all_dims, any, any_dim, any_dims, count_nonzero, count_nonzero_dim_int_list};
-pub(crate) use masks::{conj, has_zero, zero_where};
+pub(crate) use masks::{conj, has_zero, unsupported_gradient, zero_where};
 pub use moments::{
     std, std_correction, std_dim, std_mean, std_mean_correction, std_mean_dim, var, var_correction, var_dim,
     var_mean, var_mean_correction, var_mean_dim,
 };
+pub(crate) use norms::norm_backward;
 pub use norms::{dist, linalg_vector_norm, norm, norm_scalar, renorm};
 pub use product::{prod, prod_dim_int};
 pub use sums::{mean, mean_dim, nanmean, nansum, sum, sum_dim, sum_to_size};

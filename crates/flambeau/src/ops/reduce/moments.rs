@@ -115,6 +115,7 @@ fn run(self_: &Tensor, call: Call) -> Result<(Tensor, Option<Tensor>)> {
         }
         Ok(smallvec![total])
     })?;
+    drop(outputs);
     Ok((out, mean))
 }
 

@@ -90,7 +90,7 @@ fn check_dtype(input: DType, dtype: DType) -> Result<()> {
 }
 
 /// The gradient of a norm; 0 is chosen among the subgradients at 0.
-fn norm_backward(grad: &Tensor, x: &Tensor, norm: &Tensor, p: f64, g: &Geometry) -> Result<Tensor> {
+pub(crate) fn norm_backward(grad: &Tensor, x: &Tensor, norm: &Tensor, p: f64, g: &Geometry) -> Result<Tensor> {
     let (grad, norm) = (g.unreduce(grad)?, g.unreduce(norm)?);
     let zero_norm = || f::eq_scalar(&norm.alias(), 0i64.into());
     Ok(match Norm::new(p) {

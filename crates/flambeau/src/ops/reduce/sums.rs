@@ -52,7 +52,7 @@ fn sum_as(
 pub fn nansum(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
     let input = self_.array();
     if input.dtype.is_complex() {
-        bail!(Type, "nansum does not support complex inputs");
+        bail!(NotImplemented, "nansum on CPU does not support complex inputs");
     }
     if input.dtype.is_integral_or_bool() {
         return sum_as("SumBackward1", self_, dim, keepdim, dtype);
@@ -121,9 +121,10 @@ fn mean_as(
 
 /// `torch.nanmean`: the mean of the elements that are not NaN.
 pub fn nanmean(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
-    if !self_.dtype().is_floating_point() {
+    if !self_.dtype().is_differentiable() {
         bail!(
-            "nanmean(): expected input to have floating point dtype but got {}",
+            NotImplemented,
+            "nanmean(): expected input to have floating point or complex dtype but got {}",
             self_.dtype().cpp_name()
         );
     }
