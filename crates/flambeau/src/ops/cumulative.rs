@@ -10,7 +10,13 @@ use flambeau_cpu::reduce::{Scan, scan};
 use smallvec::smallvec;
 
 /// Runs a scan without history.
-fn run(what: Scan, self_: &Tensor, dim: i64, dtype: DType, reverse: bool) -> Result<(Tensor, Option<Tensor>)> {
+fn run(
+    what: Scan,
+    self_: &Tensor,
+    dim: i64,
+    dtype: DType,
+    reverse: bool,
+) -> Result<(Tensor, Option<Tensor>)> {
     let a = self_.array();
     let d = wrap_dim(dim, a.dim())?;
     let out = Tensor::empty_raw(&a.sizes, dtype, a.device())?;

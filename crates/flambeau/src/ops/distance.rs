@@ -49,11 +49,8 @@ fn batches(x: &Tensor, batch: &[i64]) -> Result<Tensor> {
 
 /// `torch.cdist`: distances between all pairs of rows, batch by batch.
 pub fn cdist(x1: &Tensor, x2: &Tensor, p: f64, compute_mode: Option<&str>) -> Result<Tensor> {
-    const MODES: [&str; 3] = [
-        "use_mm_for_euclid_dist_if_necessary",
-        "use_mm_for_euclid_dist",
-        "donot_use_mm_for_euclid_dist",
-    ];
+    const MODES: [&str; 3] =
+        ["use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist"];
     if let Some(mode) = compute_mode
         && !MODES.contains(&mode)
     {
@@ -89,7 +86,9 @@ pub fn cdist(x1: &Tensor, x2: &Tensor, p: f64, compute_mode: Option<&str>) -> Re
     if !device.is_meta() && out.numel() > 0 {
         let (a, b) = (batches(&x1.alias(), &batch)?.array(), batches(&x2.alias(), &batch)?.array());
         // SAFETY: both have the batch's sizes before their rows and columns, the output is fresh.
-        unsafe { distances(&operand(&a), &operand(&b), &operand(&out.array()), &sizes, s1[n1 - 1], Norm::new(p))? };
+        unsafe {
+            distances(&operand(&a), &operand(&b), &operand(&out.array()), &sizes, s1[n1 - 1], Norm::new(p))?
+        };
     }
     record(
         &[&out],
@@ -150,9 +149,8 @@ pub fn pdist(input: &Tensor, p: f64) -> Result<Tensor> {
         return Tensor::empty_raw(&[pairs], input.dtype(), input.device());
     }
     let (first, second) = (Tensor::from_slice(&first, &[pairs])?, Tensor::from_slice(&second, &[pairs])?);
-    let difference = |x: &Tensor| {
-        f::sub(&index_select(x, 0, &first)?, &index_select(x, 0, &second)?, 1i64.into())
-    };
+    let difference =
+        |x: &Tensor| f::sub(&index_select(x, 0, &first)?, &index_select(x, 0, &second)?, 1i64.into());
     let out = linalg_vector_norm(&difference(&input.alias())?, p.into(), Some(&[1]), false, None)?;
     let (i, j) = (first.clone(), second.clone());
     record(&[&out], "PdistBackward0", &[input], &[Save::Input(input), Save::Output(0)], move |ctx| {

@@ -102,7 +102,11 @@ fn linear_edges(low: f64, high: f64, count: i64, dtype: DType) -> Vec<f64> {
     let edge = |i: usize| match dtype {
         DType::Float32 => {
             let step = (high as f32 - low as f32) / n as f32;
-            (if i < n.div_ceil(2) { low as f32 + step * i as f32 } else { high as f32 - step * (n - i) as f32 }) as f64
+            (if i < n.div_ceil(2) {
+                low as f32 + step * i as f32
+            } else {
+                high as f32 - step * (n - i) as f32
+            }) as f64
         }
         _ => {
             let step = (high - low) / n as f64;
@@ -160,7 +164,9 @@ fn count(
 fn check(input: &Tensor, bins: usize, weight: Option<&Tensor>) -> Result<usize> {
     let sizes = input.sizes();
     let d = match sizes.last() {
-        Some(_) if sizes.len() < 2 => bail!("torch.histogramdd: input tensor should have at least 2 dimensions"),
+        Some(_) if sizes.len() < 2 => {
+            bail!("torch.histogramdd: input tensor should have at least 2 dimensions")
+        }
         Some(&d) => d as usize,
         None => bail!(Index, "Dimension specified as -1 but tensor has no dimensions"),
     };

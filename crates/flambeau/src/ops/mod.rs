@@ -8,12 +8,9 @@ pub mod cumulative;
 pub mod distance;
 pub mod histogram;
 pub mod index;
-<<<<<<< HEAD
 pub mod matmul;
-pub mod random;
-=======
 pub mod quantile;
->>>>>>> ef098e2 (Quantiles, unique, isin, histograms, distances)
+pub mod random;
 pub mod reduce;
 pub mod shape;
 pub mod softmax;

@@ -101,7 +101,8 @@ fn compute(self_: &Tensor, q: &Tensor, r: &Request) -> Result<Tensor> {
     if q.dim() > 0 {
         result.push(count);
     }
-    let kept = reduce::Geometry::new(&sizes, d.map(|d| d as i64).as_ref().map(std::slice::from_ref), r.keepdim)?;
+    let kept =
+        reduce::Geometry::new(&sizes, d.map(|d| d as i64).as_ref().map(std::slice::from_ref), r.keepdim)?;
     result.extend(kept.result());
     let lead = out.dim() as i64 - 1;
     let order: Dims = std::iter::once(lead).chain(0..lead).collect();

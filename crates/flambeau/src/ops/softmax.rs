@@ -35,7 +35,8 @@ fn normalise(self_: &Tensor, dim: i64, dtype: Option<DType>, log: bool) -> Resul
 
 /// The gradient, fused where it is not differentiated itself.
 fn softmax_backward(grad: &Tensor, result: &Tensor, dim: i64, log: bool) -> Result<Tensor> {
-    if !(grad_enabled() && (grad.requires_grad() || result.requires_grad())) && grad.dtype() == result.dtype() {
+    if !(grad_enabled() && (grad.requires_grad() || result.requires_grad())) && grad.dtype() == result.dtype()
+    {
         let (g, y) = (grad.array(), result.array());
         let out = Tensor::empty_raw(&y.sizes, y.dtype, y.device())?;
         if !y.device().is_meta() {

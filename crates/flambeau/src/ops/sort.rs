@@ -283,23 +283,17 @@ fn median_all(self_: &Tensor, ignore_nan: bool) -> Result<Tensor> {
     let (out, index) = median_along(&flat, 0, false, ignore_nan)?;
     let sizes: Dims = a.sizes.clone();
     let node = if ignore_nan { "NanmedianBackward0" } else { "MedianBackward0" };
-    crate::autograd::record(
-        &[&out],
-        node,
-        &[self_],
-        &[crate::autograd::Save::Input(&index)],
-        move |ctx| {
-            let Some(grad) = ctx.grad(0) else { return Ok(smallvec::smallvec![None]) };
-            let n = sizes.iter().product::<i64>();
-            let flat = crate::ops::reduce::put_along(
-                &shape::view(grad, &[1])?,
-                0,
-                &shape::view(&ctx.saved(0)?, &[1])?,
-                n,
-            )?;
-            Ok(smallvec::smallvec![Some(shape::view(&flat, &sizes)?)])
-        },
-    )?;
+    crate::autograd::record(&[&out], node, &[self_], &[crate::autograd::Save::Input(&index)], move |ctx| {
+        let Some(grad) = ctx.grad(0) else { return Ok(smallvec::smallvec![None]) };
+        let n = sizes.iter().product::<i64>();
+        let flat = crate::ops::reduce::put_along(
+            &shape::view(grad, &[1])?,
+            0,
+            &shape::view(&ctx.saved(0)?, &[1])?,
+            n,
+        )?;
+        Ok(smallvec::smallvec![Some(shape::view(&flat, &sizes)?)])
+    })?;
     Ok(out)
 }
 

@@ -79,7 +79,11 @@ fn of_slices(self_: &Tensor, dim: i64, consecutive: bool) -> Result<[Tensor; 3]>
     let first: Vec<i64> = found.first.iter().map(|&i| i as i64).collect();
     let count = first.len() as i64;
     let values = index_select(&self_.alias(), d as i64, &Tensor::from_slice(&first, &[count])?)?;
-    Ok([values, Tensor::from_slice(&found.inverse, &[n as i64])?, Tensor::from_slice(&found.counts, &[count])?])
+    Ok([
+        values,
+        Tensor::from_slice(&found.inverse, &[n as i64])?,
+        Tensor::from_slice(&found.counts, &[count])?,
+    ])
 }
 
 /// `torch.unique`

@@ -131,12 +131,7 @@ pub fn aminmax(self_: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<(Tenso
 }
 
 /// Values and positions of the extremes along a dimension.
-fn along(
-    self_: &Tensor,
-    dim: i64,
-    keepdim: bool,
-    largest: bool,
-) -> Result<(Tensor, Tensor)> {
+fn along(self_: &Tensor, dim: i64, keepdim: bool, largest: bool) -> Result<(Tensor, Tensor)> {
     let (op, name, kernel) = match largest {
         true => ("max", "MaxBackward0", "max_cpu"),
         false => ("min", "MinBackward0", "min_cpu"),
@@ -180,7 +175,8 @@ pub(crate) fn record_selection(
         } else {
             (unsqueeze(grad, d)?, unsqueeze(&indices, d)?)
         };
-        let out: Grads = smallvec![Some(put_along(&grad, dim, &indices, sizes.get(d).copied().unwrap_or(1))?)];
+        let out: Grads =
+            smallvec![Some(put_along(&grad, dim, &indices, sizes.get(d).copied().unwrap_or(1))?)];
         Ok(out)
     })
 }

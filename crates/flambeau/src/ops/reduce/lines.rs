@@ -13,7 +13,11 @@ use smallvec::smallvec;
 /// Number of elements before, of, and after a dimension.
 fn split(sizes: &[i64], d: usize) -> (usize, usize, usize) {
     let product = |s: &[i64]| s.iter().product::<i64>() as usize;
-    if sizes.is_empty() { (1, 1, 1) } else { (product(&sizes[..d]), sizes[d] as usize, product(&sizes[d + 1..])) }
+    if sizes.is_empty() {
+        (1, 1, 1)
+    } else {
+        (product(&sizes[..d]), sizes[d] as usize, product(&sizes[d + 1..]))
+    }
 }
 
 /// The elements at `indices` along `dim`; `indices` has the sizes of `t` but along `dim`.
@@ -61,7 +65,8 @@ pub(crate) fn put_along(values: &Tensor, dim: i64, indices: &Tensor, n: i64) -> 
     let (outer, n, inner) = split(&sizes, d);
     if !a.device().is_meta() && a.numel() > 0 {
         let m = split(&a.sizes, d).1;
-        let (from, index, to) = (dense(&values.alias())?.array(), dense(&indices.alias())?.array(), out.array());
+        let (from, index, to) =
+            (dense(&values.alias())?.array(), dense(&indices.alias())?.array(), out.array());
         debug_assert_eq!(index.dtype, DType::Int64);
         dispatch!(compute a.dtype, C => dispatch!(storage a.dtype, S => {
             let (from, to) = (from.data_ptr().cast::<S>(), to.data_ptr().cast::<S>());

@@ -10,11 +10,11 @@ mod product;
 mod sums;
 
 pub(crate) use extrema::record_selection;
-pub use extrema::{
-    amax, amin, aminmax, argmax, argmin, max, max_dim, min, min_dim,
-};
+pub use extrema::{amax, amin, aminmax, argmax, argmin, max, max_dim, min, min_dim};
 pub(crate) use lines::{moved_back, moved_last, put_along, shifted, take_along};
-pub use logical::{all, all_dim, all_dims, any, any_dim, any_dims, count_nonzero, count_nonzero_dim_int_list};
+pub use logical::{
+    all, all_dim, all_dims, any, any_dim, any_dims, count_nonzero, count_nonzero_dim_int_list,
+};
 pub(crate) use masks::{conj, has_zero, unsupported_gradient, zero_where};
 pub use moments::{
     std, std_correction, std_dim, std_mean, std_mean_correction, std_mean_dim, var, var_correction, var_dim,

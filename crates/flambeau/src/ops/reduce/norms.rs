@@ -1,10 +1,10 @@
 //! Vector norms and what is made of them.
 
 use super::Geometry;
+use super::zero_where;
 use crate::Tensor;
 use crate::autograd::{Save, record};
 use crate::generated::functions as f;
-use super::zero_where;
 use crate::ops;
 use flambeau_core::{DType, Result, Scalar, bail};
 use flambeau_cpu::reduce::Norm;
@@ -17,7 +17,9 @@ fn show_order(ord: f64) -> String {
 
 fn check_order(ord: Scalar) -> Result<f64> {
     match ord {
-        Scalar::Complex(_) => bail!("linalg.vector_norm: Expected a non-complex scalar as the order of norm."),
+        Scalar::Complex(_) => {
+            bail!("linalg.vector_norm: Expected a non-complex scalar as the order of norm.")
+        }
         ord => Ok(ord.to_f64()),
     }
 }
@@ -90,7 +92,13 @@ fn check_dtype(input: DType, dtype: DType) -> Result<()> {
 }
 
 /// The gradient of a norm; 0 is chosen among the subgradients at 0.
-pub(crate) fn norm_backward(grad: &Tensor, x: &Tensor, norm: &Tensor, p: f64, g: &Geometry) -> Result<Tensor> {
+pub(crate) fn norm_backward(
+    grad: &Tensor,
+    x: &Tensor,
+    norm: &Tensor,
+    p: f64,
+    g: &Geometry,
+) -> Result<Tensor> {
     let (grad, norm) = (g.unreduce(grad)?, g.unreduce(norm)?);
     let zero_norm = || f::eq_scalar(&norm.alias(), 0i64.into());
     Ok(match Norm::new(p) {
@@ -111,12 +119,14 @@ pub(crate) fn norm_backward(grad: &Tensor, x: &Tensor, norm: &Tensor, p: f64, g:
             let scaled = f::mul(&f::sgn(x)?, &f::pow_scalar(&f::abs(x)?, (p - 1.0).into())?)?;
             let scaled =
                 if p < 1.0 { zero_where(&f::eq_scalar(&x.alias(), 0i64.into())?, &scaled)? } else { scaled };
-            let factor = zero_where(&zero_norm()?, &f::mul(&grad, &f::pow_scalar(&norm, (1.0 - p).into())?)?)?;
+            let factor =
+                zero_where(&zero_norm()?, &f::mul(&grad, &f::pow_scalar(&norm, (1.0 - p).into())?)?)?;
             f::mul(&scaled, &factor)?
         }
         Norm::P(p) => {
             let scaled = f::mul(x, &f::pow_scalar(&f::abs(x)?, (p - 2.0).into())?)?;
-            let factor = zero_where(&zero_norm()?, &f::div(&grad, &f::pow_scalar(&norm, (p - 1.0).into())?)?)?;
+            let factor =
+                zero_where(&zero_norm()?, &f::div(&grad, &f::pow_scalar(&norm, (p - 1.0).into())?)?)?;
             f::mul(&scaled, &factor)?
         }
     })
@@ -200,7 +210,8 @@ pub fn renorm(self_: &Tensor, p: Scalar, dim: i64, maxnorm: Scalar) -> Result<Te
     };
     let norm = linalg_vector_norm(self_, p, Some(&dims), true, wide)?;
     // The small addend keeps the result within the limit in spite of rounding.
-    let factor = f::mul_scalar(&f::reciprocal(&f::add_scalar(&norm, 1e-7.into(), 1i64.into())?)?, limit.into())?;
+    let factor =
+        f::mul_scalar(&f::reciprocal(&f::add_scalar(&norm, 1e-7.into(), 1i64.into())?)?, limit.into())?;
     let one = ops::creation::scalar_tensor(1i64.into(), factor.dtype())?;
     let factor = f::where_(&f::gt_scalar(&norm.alias(), maxnorm)?, &factor, &one)?;
     let scaled = f::mul(self_, &factor)?;

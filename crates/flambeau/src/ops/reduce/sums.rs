@@ -137,7 +137,8 @@ pub fn nanmean(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option
 pub fn sum_to_size(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
     let sizes = self_.sizes();
     let lead = sizes.len() as i64 - size.len() as i64;
-    let fits = lead >= 0 && size.iter().zip(&sizes[lead.max(0) as usize..]).all(|(&to, &from)| to == from || to == 1);
+    let fits = lead >= 0
+        && size.iter().zip(&sizes[lead.max(0) as usize..]).all(|(&to, &from)| to == from || to == 1);
     if !fits {
         bail!("size {{{}}} is not expandable to size {{{}}}.", show(size), show(&sizes));
     }
