@@ -291,6 +291,8 @@ fn parse_returns(t: &mut Tokens) -> Result<Returns> {
         ("float", false) => Returns::Value("f64"),
         ("Scalar", false) => Returns::Value("Scalar"),
         ("ScalarType", false) => Returns::Value("DType"),
+        // A tensor or a tuple, depending on arguments.
+        ("Any", false) => Returns::Value("crate::schema::Ret"),
         _ => return Err(t.error(format!("unknown result type `{name}`"))),
     })
 }

@@ -4,12 +4,19 @@
 pub mod basic_index;
 pub mod composite;
 pub mod creation;
+pub mod cumulative;
+pub mod distance;
+pub mod histogram;
 pub mod index;
 pub mod matmul;
+pub mod quantile;
 pub mod random;
 pub mod reduce;
 pub mod shape;
+pub mod softmax;
+pub mod sort;
 mod support;
+pub mod unique;
 
 pub use crate::generated::functions::*;
 pub use support::{

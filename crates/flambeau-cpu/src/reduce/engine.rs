@@ -1,0 +1,364 @@
+//! The reduction engine. One of the modules with unsafe code.
+//!
+//! Elements reach a reducer as contiguous tiles of its input type. Where an output's elements lie close together
+//! each tile is folded in lanes; where neighbouring outputs do, a row updates the accumulators of many outputs.
+//! Partial results are merged pairwise, so that the rounding error of a sum grows with the logarithm of the count
+//! (Higham, "The accuracy of floating point summation", 1993). The order depends on sizes and strides alone.
+
+use super::plan::{Kept, Plan, advance};
+use crate::pointwise::{Compute, Operand, load, store};
+use flambeau_core::Element;
+use smallvec::SmallVec;
+use std::mem::MaybeUninit;
+
+/// Elements folded at once.
+const TILE: usize = 1024;
+/// Accumulators that run side by side.
+const LANES: usize = 32;
+/// Outputs whose accumulators are updated together.
+const WIDTH: usize = 256;
+/// Rows added up before they are merged pairwise.
+const ROWS: usize = 64;
+
+/// How elements are combined. `merge` must be associative up to rounding.
+pub trait Reducer: Copy {
+    type In: Compute;
+    type Acc: Copy;
+    type Out: Compute;
+    /// The accumulator of no elements.
+    fn start(&self) -> Self::Acc;
+    fn step(&self, acc: Self::Acc, x: Self::In) -> Self::Acc;
+    fn merge(&self, a: Self::Acc, b: Self::Acc) -> Self::Acc;
+    /// Value of the output of the given number.
+    fn finish(&self, acc: Self::Acc, output: usize) -> Self::Out;
+    /// The accumulator of a contiguous tile.
+    #[inline(always)]
+    fn fold(&self, tile: &[Self::In]) -> Self::Acc {
+        lanes(self, tile)
+    }
+}
+
+/// Folds a tile in lanes that a compiler keeps in vector registers.
+#[inline(always)]
+pub(super) fn lanes<R: Reducer>(r: &R, tile: &[R::In]) -> R::Acc {
+    if tile.len() < LANES {
+        return tile.iter().fold(r.start(), |acc, &x| r.step(acc, x));
+    }
+    let mut acc = [r.start(); LANES];
+    let mut chunks = tile.chunks_exact(LANES);
+    for chunk in &mut chunks {
+        for (acc, &x) in acc.iter_mut().zip(chunk) {
+            *acc = r.step(*acc, x);
+        }
+    }
+    for (acc, &x) in acc.iter_mut().zip(chunks.remainder()) {
+        *acc = r.step(*acc, x);
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            acc[i] = r.merge(acc[i], acc[i + width]);
+        }
+        width /= 2;
+    }
+    acc[0]
+}
+
+/// Merges a sequence of accumulators pairwise: the levels hold 2^k of them each, as the binary digits of the count.
+struct Cascade<A> {
+    levels: SmallVec<[A; 12]>,
+    count: u64,
+}
+
+impl<A: Copy> Cascade<A> {
+    fn new() -> Self {
+        Cascade { levels: SmallVec::new(), count: 0 }
+    }
+    #[inline]
+    fn push<R: Reducer<Acc = A>>(&mut self, r: &R, mut value: A) {
+        let mut bits = self.count;
+        while bits & 1 == 1 {
+            if let Some(top) = self.levels.pop() {
+                value = r.merge(top, value);
+            }
+            bits >>= 1;
+        }
+        self.levels.push(value);
+        self.count += 1;
+    }
+    #[inline]
+    fn finish<R: Reducer<Acc = A>>(self, r: &R) -> A {
+        let mut values = self.levels.into_iter().rev();
+        let Some(mut total) = values.next() else { return r.start() };
+        for value in values {
+            total = r.merge(value, total);
+        }
+        total
+    }
+}
+
+/// Applies a reducer over the dimensions of `mask`. Each output has as many dimensions as `sizes`, its strides along
+/// reduced ones being ignored.
+///
+/// # Safety
+/// `src` must be valid at every index of `sizes`, each output writable at every index with reduced dimensions 0;
+/// outputs must not overlap the input.
+pub unsafe fn reduce<R: Reducer>(r: &R, src: &Operand, outs: &[&Operand], sizes: &[i64], mask: &[bool]) {
+    let Some(plan) = Plan::new(sizes, mask, src, outs) else { return };
+    let group = if plan.count == 0 { None } else { plan.columns(WIDTH) };
+    let inner = plan.kept.last().cloned().unwrap_or(Kept {
+        size: 1,
+        stride: 0,
+        out: outs.iter().map(|_| 0).collect(),
+    });
+    let outer = &plan.kept[..plan.kept.len().saturating_sub(1)];
+    let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, outer.len());
+    let item = src.dtype.size() as isize;
+    loop {
+        let at = |stride: &dyn Fn(&Kept) -> isize| -> isize {
+            outer.iter().zip(&index).map(|(k, &i)| stride(k) * i as isize).sum()
+        };
+        let from = src.pointer.wrapping_offset(at(&|k| k.stride) * item);
+        let to: SmallVec<[*mut u8; 2]> = outs
+            .iter()
+            .enumerate()
+            .map(|(i, o)| o.pointer.wrapping_offset(at(&|k| k.out[i]) * o.dtype.size() as isize))
+            .collect();
+        // SAFETY: both walk one row of kept elements, valid by the caller's promise.
+        unsafe {
+            match group {
+                Some(group) => columns(r, &plan, &inner, group, src, from, outs, &to),
+                None => rows(r, &plan, &inner, src, from, outs, &to),
+            }
+        }
+        if !advance(&mut index, outer.iter().map(|k| k.size)) {
+            return;
+        }
+    }
+}
+
+/// Writes finished accumulators to consecutive places of each output's row.
+///
+/// # Safety
+/// Places `first..first + accs.len()` of the row must be writable.
+unsafe fn deliver<R: Reducer>(
+    r: &R,
+    accs: &[R::Acc],
+    first: usize,
+    inner: &Kept,
+    outs: &[&Operand],
+    to: &[*mut u8],
+) {
+    for (i, out) in outs.iter().enumerate() {
+        let stride = inner.out[i];
+        let mut place = to[i].wrapping_offset(first as isize * stride * out.dtype.size() as isize);
+        for part in accs.chunks(WIDTH) {
+            let mut values = [const { MaybeUninit::<R::Out>::uninit() }; WIDTH];
+            for (value, &acc) in values.iter_mut().zip(part) {
+                value.write(r.finish(acc, i));
+            }
+            // SAFETY: as many values as were written above; places as promised by the caller.
+            unsafe { store(values.as_ptr().cast::<R::Out>(), place, out.dtype, stride, part.len()) };
+            place = place.wrapping_offset(part.len() as isize * stride * out.dtype.size() as isize);
+        }
+    }
+}
+
+/// Reduces each output's elements by themselves.
+///
+/// # Safety
+/// As for [`reduce`], from one row of kept elements.
+unsafe fn rows<R: Reducer>(
+    r: &R,
+    plan: &Plan,
+    inner: &Kept,
+    src: &Operand,
+    from: *mut u8,
+    outs: &[&Operand],
+    to: &[*mut u8],
+) {
+    const BATCH: usize = 32;
+    let item = src.dtype.size() as isize;
+    let mut done = 0;
+    while done < inner.size {
+        let n = (inner.size - done).min(BATCH);
+        let mut accs = [r.start(); BATCH];
+        if plan.count > 0 {
+            for (i, acc) in accs.iter_mut().enumerate().take(n) {
+                let at = from.wrapping_offset((done + i) as isize * inner.stride * item);
+                // SAFETY: passed on from the caller.
+                *acc = unsafe { one(r, plan, src, at) };
+            }
+        }
+        // SAFETY: passed on from the caller.
+        unsafe { deliver(r, &accs[..n], done, inner, outs, to) };
+        done += n;
+    }
+}
+
+/// The accumulator of all elements that one output shares; there is at least one.
+///
+/// # Safety
+/// As for [`reduce`].
+#[inline]
+unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R::Acc {
+    let item = src.dtype.size() as isize;
+    let direct = src.dtype == R::In::DTYPE;
+    let (run, stride) = plan.reduced.last().copied().unwrap_or((1, 1));
+    let outer = &plan.reduced[..plan.reduced.len().saturating_sub(1)];
+    let mut tile = [const { MaybeUninit::<R::In>::uninit() }; TILE];
+    if outer.is_empty() && run <= TILE {
+        // SAFETY: `run` elements, which fit the tile.
+        return r.fold(unsafe { fetch(src, from, stride, run, direct, tile.as_mut_ptr().cast()) });
+    }
+    let mut cascade = Cascade::new();
+    let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, outer.len());
+    let mut filled = 0;
+    loop {
+        let at: isize = outer.iter().zip(&index).map(|(d, &i)| d.1 * i as isize).sum();
+        let row = from.wrapping_offset(at * item);
+        let mut done = 0;
+        while done < run {
+            let place = row.wrapping_offset(done as isize * stride * item);
+            if run >= TILE / 2 {
+                let n = (run - done).min(TILE);
+                // SAFETY: n elements of the row, which fit the tile.
+                let slice = unsafe { fetch(src, place, stride, n, direct, tile.as_mut_ptr().cast()) };
+                cascade.push(r, r.fold(slice));
+                done += n;
+            } else {
+                // Short runs are gathered, so that tiles are full.
+                let n = (run - done).min(TILE - filled);
+                // SAFETY: the tile has room for n more elements.
+                unsafe {
+                    load(place, src.dtype, stride, tile.as_mut_ptr().cast::<R::In>().add(filled), n);
+                }
+                filled += n;
+                done += n;
+                if filled == TILE {
+                    // SAFETY: the tile is full.
+                    cascade
+                        .push(r, r.fold(unsafe { std::slice::from_raw_parts(tile.as_ptr().cast(), TILE) }));
+                    filled = 0;
+                }
+            }
+        }
+        if !advance(&mut index, outer.iter().map(|d| d.0)) {
+            break;
+        }
+    }
+    if filled > 0 {
+        // SAFETY: `filled` elements were loaded.
+        cascade.push(r, r.fold(unsafe { std::slice::from_raw_parts(tile.as_ptr().cast(), filled) }));
+    }
+    cascade.finish(r)
+}
+
+/// A run of elements as a slice: of the array itself if it fits, else of the tile that they are loaded to.
+///
+/// # Safety
+/// `n` elements must be readable at the stride; the tile has room for them.
+#[inline(always)]
+unsafe fn fetch<'a, T: Compute>(
+    src: &Operand,
+    from: *mut u8,
+    stride: isize,
+    n: usize,
+    direct: bool,
+    tile: *mut T,
+) -> &'a [T] {
+    // SAFETY: as promised by the caller. Foreign memory may be unaligned, which `load` allows.
+    unsafe {
+        if direct && stride == 1 && from.cast::<T>().is_aligned() {
+            std::slice::from_raw_parts(from.cast::<T>(), n)
+        } else {
+            load(from, src.dtype, stride, tile, n);
+            std::slice::from_raw_parts(tile, n)
+        }
+    }
+}
+
+/// Reduces many neighbouring outputs at once; `group` rows of them are taken together.
+///
+/// # Safety
+/// As for [`reduce`], from one row of kept elements.
+unsafe fn columns<R: Reducer>(
+    r: &R,
+    plan: &Plan,
+    inner: &Kept,
+    group: usize,
+    src: &Operand,
+    from: *mut u8,
+    outs: &[&Operand],
+    to: &[*mut u8],
+) {
+    let item = src.dtype.size() as isize;
+    let direct = src.dtype == R::In::DTYPE;
+    let (last, last_stride) = plan.reduced.last().copied().unwrap_or((1, 0));
+    let outer = &plan.reduced[..plan.reduced.len().saturating_sub(1)];
+    let mut tile = [const { MaybeUninit::<R::In>::uninit() }; WIDTH];
+    let mut first = 0;
+    while first < inner.size {
+        let width = if group > 1 { inner.size } else { (inner.size - first).min(WIDTH) };
+        let wide = width * group;
+        let start = from.wrapping_offset(first as isize * inner.stride * item);
+        let mut accs: SmallVec<[R::Acc; 16]> = SmallVec::from_elem(r.start(), wide);
+        // Levels of the pairwise merge, `wide` accumulators each.
+        let mut levels: Vec<R::Acc> = Vec::new();
+        let (mut blocks, mut filled) = (0u64, 0);
+        let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, outer.len());
+        loop {
+            let at: isize = outer.iter().zip(&index).map(|(d, &i)| d.1 * i as isize).sum();
+            let mut row = start.wrapping_offset(at * item);
+            let mut i = 0;
+            while i < last {
+                let taken = group.min(last - i);
+                // SAFETY: the row's elements are valid by the caller's promise; the tile holds WIDTH of them.
+                let slice =
+                    unsafe { fetch(src, row, inner.stride, width * taken, direct, tile.as_mut_ptr().cast()) };
+                for (acc, &x) in accs.iter_mut().zip(slice) {
+                    *acc = r.step(*acc, x);
+                }
+                filled += 1;
+                if filled == ROWS && plan.count > ROWS * group {
+                    push_block(r, &mut levels, &mut blocks, &mut accs);
+                    filled = 0;
+                }
+                row = row.wrapping_offset(taken as isize * last_stride * item);
+                i += taken;
+            }
+            if !advance(&mut index, outer.iter().map(|d| d.0)) {
+                break;
+            }
+        }
+        for level in levels.chunks_exact(wide).rev() {
+            for (acc, &other) in accs.iter_mut().zip(level) {
+                *acc = r.merge(other, *acc);
+            }
+        }
+        for g in 1..group {
+            for i in 0..width {
+                accs[i] = r.merge(accs[i], accs[g * width + i]);
+            }
+        }
+        // SAFETY: passed on from the caller.
+        unsafe { deliver(r, &accs[..width], first, inner, outs, to) };
+        first += width;
+    }
+}
+
+/// Moves a block of accumulators to the levels and starts them anew.
+fn push_block<R: Reducer>(r: &R, levels: &mut Vec<R::Acc>, blocks: &mut u64, accs: &mut [R::Acc]) {
+    let mut bits = *blocks;
+    while bits & 1 == 1 {
+        let top = levels.len() - accs.len();
+        for (acc, &other) in accs.iter_mut().zip(&levels[top..]) {
+            *acc = r.merge(other, *acc);
+        }
+        levels.truncate(top);
+        bits >>= 1;
+    }
+    levels.extend_from_slice(accs);
+    accs.fill(r.start());
+    *blocks += 1;
+}

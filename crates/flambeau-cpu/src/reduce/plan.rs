@@ -1,0 +1,94 @@
+//! The iteration space of a reduction: dimensions sorted by stride and merged where they follow each other.
+
+use crate::pointwise::Operand;
+use smallvec::SmallVec;
+
+/// A dimension that is kept: its size, and the strides of the input and of each output.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub size: usize,
+    pub stride: isize,
+    pub out: SmallVec<[isize; 2]>,
+}
+
+/// Outermost dimensions first, those of size 1 left out.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub kept: SmallVec<[Kept; 4]>,
+    /// Sizes and strides of the reduced dimensions.
+    pub reduced: SmallVec<[(usize, isize); 4]>,
+    /// Number of elements that share an output element.
+    pub count: usize,
+}
+
+impl Plan {
+    /// None where there is no output element.
+    pub fn new(sizes: &[i64], mask: &[bool], src: &Operand, outs: &[&Operand]) -> Option<Plan> {
+        let mut plan = Plan { kept: SmallVec::new(), reduced: SmallVec::new(), count: 1 };
+        for (d, &size) in sizes.iter().enumerate() {
+            let (size, stride) = (size as usize, src.strides[d] as isize);
+            if mask[d] {
+                plan.count *= size;
+            } else if size == 0 {
+                return None;
+            }
+            if size == 1 {
+                continue;
+            }
+            if mask[d] {
+                plan.reduced.push((size, stride));
+            } else {
+                plan.kept.push(Kept {
+                    size,
+                    stride,
+                    out: outs.iter().map(|o| o.strides[d] as isize).collect(),
+                });
+            }
+        }
+        // Equal strides (expanded dimensions) keep their order.
+        plan.reduced.sort_by_key(|d| std::cmp::Reverse(d.1.unsigned_abs()));
+        plan.kept.sort_by_key(|d| std::cmp::Reverse(d.stride.unsigned_abs()));
+        plan.reduced.dedup_by(|inner, outer| {
+            let joins = outer.1 == inner.0 as isize * inner.1;
+            if joins {
+                *outer = (outer.0 * inner.0, inner.1);
+            }
+            joins
+        });
+        plan.kept.dedup_by(|inner, outer| {
+            let n = inner.size as isize;
+            let joins = outer.stride == n * inner.stride
+                && outer.out.iter().zip(&inner.out).all(|(&a, &b)| a == n * b);
+            if joins {
+                *outer = Kept { size: outer.size * inner.size, stride: inner.stride, out: inner.out.clone() };
+            }
+            joins
+        });
+        Some(plan)
+    }
+
+    /// How many rows of the last kept dimension lie in a row for vector steps across outputs to be the faster
+    /// way, if they are: the reduction then walks rows of `size * group` elements.
+    pub fn columns(&self, width: usize) -> Option<usize> {
+        let kept = self.kept.last()?;
+        let Some(&(n, stride)) = self.reduced.last() else { return Some(1) };
+        if kept.size >= 8 && (self.count <= 16 || kept.stride.unsigned_abs() < stride.unsigned_abs()) {
+            return Some(1);
+        }
+        // Narrow rows without gaps between them are taken several at a time.
+        let dense = kept.stride == 1 && stride == kept.size as isize && kept.size < 8;
+        dense.then(|| (width / kept.size).min(n))
+    }
+}
+
+/// Steps an odometer over `sizes`, last digit fastest; false after the last index.
+pub(super) fn advance(index: &mut [usize], sizes: impl DoubleEndedIterator<Item = usize>) -> bool {
+    for (i, size) in index.iter_mut().rev().zip(sizes.rev()) {
+        *i += 1;
+        if *i < size {
+            return true;
+        }
+        *i = 0;
+    }
+    false
+}
