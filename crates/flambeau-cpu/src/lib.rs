@@ -5,6 +5,7 @@ pub mod conv;
 pub mod copy;
 pub mod fft;
 pub mod gemm;
+pub mod index;
 pub mod linalg;
 pub mod math;
 pub mod pointwise;
