@@ -4,9 +4,7 @@ use crate::Tensor;
 use crate::autograd::{Creation, as_view, record};
 use crate::ops::shape;
 use crate::ops::support::{copy_data, sum_to_size};
-use flambeau_core::{
-    DType, Device, MemoryFormat, Result, Scalar, bail, broadcast_shapes,
-};
+use flambeau_core::{DType, Device, MemoryFormat, Result, Scalar, bail, broadcast_shapes};
 use smallvec::smallvec;
 
 /// `Tensor.to` in all its forms: the tensor itself where nothing changes and no copy is asked for.
@@ -337,7 +335,8 @@ pub fn isclose(self_: &Tensor, other: &Tensor, rtol: f64, atol: f64, equal_nan: 
         if x.is_integral_or_bool() { shape::to_dtype(t, crate::default_dtype()) } else { Ok(t.clone()) }
     };
     let (a, b) = (wide(self_)?, wide(other)?);
-    let allowed = f::add_scalar(&f::mul_scalar(&f::abs(&b)?, Scalar::Float(rtol))?, Scalar::Float(atol), 1i64.into())?;
+    let allowed =
+        f::add_scalar(&f::mul_scalar(&f::abs(&b)?, Scalar::Float(rtol))?, Scalar::Float(atol), 1i64.into())?;
     let error = f::abs(&f::sub(&a, &b, 1i64.into())?)?;
     let near = f::logical_and(&f::isfinite(&error)?, &f::le(&error, &allowed)?)?;
     f::logical_or(&close, &near)

@@ -4,7 +4,9 @@ use crate::Tensor;
 use crate::autograd::{self, record};
 use crate::ops::shape;
 use crate::ops::support::copy_data;
-use flambeau_core::{Array, Dims, Init, MemoryFormat, Result, bail, contiguous_strides, numel, show, strides_for, wrap_dim};
+use flambeau_core::{
+    Array, Dims, Init, MemoryFormat, Result, bail, contiguous_strides, numel, show, strides_for, wrap_dim,
+};
 use smallvec::SmallVec;
 
 /// The strides of a joined tensor: channels-last if all parts are.
@@ -83,7 +85,9 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
             let mut start = 0;
             for (i, &length) in lengths.iter().enumerate() {
                 let part = match ctx.grad(0) {
-                    Some(grad) if ctx.needs(i) && length < 0 => Some(Tensor::zeros_raw(&[0], dtypes[i], grad.device())?),
+                    Some(grad) if ctx.needs(i) && length < 0 => {
+                        Some(Tensor::zeros_raw(&[0], dtypes[i], grad.device())?)
+                    }
                     Some(grad) if ctx.needs(i) => {
                         Some(shape::to_dtype(&shape::narrow(grad, d as i64, start, length)?, dtypes[i])?)
                     }
@@ -223,7 +227,8 @@ pub fn block_diag(tensors: &[Tensor]) -> Result<Tensor> {
         window.offset += r * columns + c;
     }
     if autograd::needs_grad(&refs) && dtype.is_differentiable() {
-        let metas: Vec<(Dims, flambeau_core::DType)> = tensors.iter().map(|t| (t.sizes(), t.dtype())).collect();
+        let metas: Vec<(Dims, flambeau_core::DType)> =
+            tensors.iter().map(|t| (t.sizes(), t.dtype())).collect();
         record(&[&out], "BlockDiagBackward0", &refs, &[], move |ctx| {
             let mut grads = autograd::Grads::new();
             let (mut row, mut column) = (0, 0);
@@ -298,9 +303,7 @@ pub fn atleast_3d_sequence(tensors: &[Tensor]) -> Result<Vec<Tensor>> {
 
 /// `torch.meshgrid` in the order `ij`, with PyTorch's warning about the missing argument.
 pub fn meshgrid(tensors: &[Tensor]) -> Result<Vec<Tensor>> {
-    crate::warn(
-        "torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.",
-    );
+    crate::warn("torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.");
     grids(tensors)
 }
 
@@ -366,7 +369,8 @@ pub fn cartesian_prod(tensors: &[Tensor]) -> Result<Tensor> {
     if let [only] = tensors {
         return Ok(only.clone());
     }
-    let flat: Vec<Tensor> = grids(tensors)?.iter().map(|t| shape::flatten(t, 0, -1)).collect::<Result<_>>()?;
+    let flat: Vec<Tensor> =
+        grids(tensors)?.iter().map(|t| shape::flatten(t, 0, -1)).collect::<Result<_>>()?;
     stack(&flat, 1)
 }
 
@@ -396,7 +400,8 @@ pub fn combinations(self_: &Tensor, r: i64, with_replacement: bool) -> Result<Te
             Err(_) => bail!("numel: integer multiplication overflow"),
         };
     }
-    let positions = Array::empty(&[count, r], flambeau_core::DType::Int64, flambeau_core::Device::CPU, Init::Uninit)?;
+    let positions =
+        Array::empty(&[count, r], flambeau_core::DType::Int64, flambeau_core::Device::CPU, Init::Uninit)?;
     if count > 0 {
         // SAFETY: a fresh row-major array of count * r integers, all of which are written below.
         let rows = unsafe {

@@ -1,16 +1,18 @@
 //! The operators. Pointwise ones are generated from their declarations; every other one is a function here:
 //! its checks, its kernel call, and its gradient in terms of differentiable operators.
 
-pub mod basic_index;
+pub mod convert;
 pub mod creation;
 pub mod index;
+pub mod join;
 pub mod matmul;
 pub mod reduce;
 pub mod shape;
 mod support;
+pub mod tile;
 
 pub use crate::generated::functions::*;
 pub use support::{
-    any_nan, any_zero, check_castable, check_writable, common_device, convert_grad, deliver, grad_add,
-    grad_add_, operand, prepare_out, scale, sum_to_size,
+    any_nan, any_zero, check_castable, check_writable, common_device, convert_grad, deliver, deliver_factory,
+    grad_add, grad_add_, operand, prepare_out, scale, sum_to_size,
 };

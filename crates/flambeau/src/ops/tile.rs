@@ -31,9 +31,8 @@ pub fn repeat(self_: &Tensor, repeats: &[i64]) -> Result<Tensor> {
     let out = Tensor::empty_raw(&sizes, a.dtype, a.device())?;
     if out.numel() > 0 {
         let mut to = out.array();
-        to.strides = (0..repeats.len())
-            .flat_map(|d| [to.strides[d] * pairs[2 * d + 1], to.strides[d]])
-            .collect();
+        to.strides =
+            (0..repeats.len()).flat_map(|d| [to.strides[d] * pairs[2 * d + 1], to.strides[d]]).collect();
         to.sizes = pairs.clone();
         let source = Array { sizes: pairs.clone(), strides: from, ..a.clone() };
         copy_data(&Tensor::from_array(to), &Tensor::from_array(source))?;
@@ -46,7 +45,11 @@ pub fn repeat(self_: &Tensor, repeats: &[i64]) -> Result<Tensor> {
         }
         let dims: Dims = (0..pairs.len() as i64).step_by(2).collect();
         let parts = shape::reshape(grad, &pairs)?;
-        let sum = if dims.is_empty() { parts } else { crate::ops::reduce::sum_dim(&parts, Some(&dims), false, None)? };
+        let sum = if dims.is_empty() {
+            parts
+        } else {
+            crate::ops::reduce::sum_dim(&parts, Some(&dims), false, None)?
+        };
         Ok(smallvec![Some(shape::reshape(&sum, &original)?)])
     })?;
     Ok(out)
@@ -66,7 +69,11 @@ pub fn repeat_interleave(repeats: &Tensor, output_size: Option<i64>) -> Result<T
         bail!("repeat_interleave only accept 1D vector as repeat");
     }
     if !matches!(repeats.dtype(), DType::Int64 | DType::Int32) {
-        bail!(NotImplemented, "\"repeat_interleave_cpu\" not implemented for '{}'", repeats.dtype().cpp_name());
+        bail!(
+            NotImplemented,
+            "\"repeat_interleave_cpu\" not implemented for '{}'",
+            repeats.dtype().cpp_name()
+        );
     }
     let counts = repeats.to_vec::<i64>()?;
     if counts.iter().any(|&c| c < 0) {
@@ -80,7 +87,8 @@ pub fn repeat_interleave(repeats: &Tensor, output_size: Option<i64>) -> Result<T
     let out = Array::empty(&[total], DType::Int64, flambeau_core::Device::CPU, Init::Zero)?;
     if total > 0 {
         // SAFETY: a fresh array of `total` integers.
-        let mut rest = unsafe { std::slice::from_raw_parts_mut(out.data_ptr().cast::<i64>(), total as usize) };
+        let mut rest =
+            unsafe { std::slice::from_raw_parts_mut(out.data_ptr().cast::<i64>(), total as usize) };
         for (i, &count) in counts.iter().enumerate() {
             let (here, after) = rest.split_at_mut(count as usize);
             here.fill(i as i64);
@@ -157,11 +165,7 @@ pub fn roll(self_: &Tensor, shifts: &[i64], dims: &[i64]) -> Result<Tensor> {
         return shape::view(&flat, &self_.sizes());
     }
     if shifts.len() != dims.len() {
-        bail!(
-            "shifts and dimensions must align. shifts: {}, dims:{}",
-            shifts.len(),
-            dims.len()
-        );
+        bail!("shifts and dimensions must align. shifts: {}, dims:{}", shifts.len(), dims.len());
     }
     let a = self_.array();
     let rank = a.dim();

@@ -4,6 +4,11 @@
 mod activations;
 mod arithmetic;
 mod compare;
+mod convert;
+mod creation;
+mod index;
 mod matmul;
+mod shape;
 mod special;
 mod unary;
+mod views;

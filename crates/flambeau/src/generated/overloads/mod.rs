@@ -4,7 +4,13 @@
 pub mod activations;
 pub mod arithmetic;
 pub mod compare;
+pub mod convert;
+pub mod creation;
+pub mod index;
+pub mod join;
 pub mod matmul;
 pub mod polynomial;
+pub mod shape;
 pub mod special;
 pub mod unary;
+pub mod views;

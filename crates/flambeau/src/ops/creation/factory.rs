@@ -186,7 +186,8 @@ fn triangle_indices(
     let out = Array::empty(&[2, count], DType::Int64, Device::CPU, Init::Zero)?;
     if count > 0 {
         // SAFETY: a fresh array of 2 * count integers.
-        let list = unsafe { std::slice::from_raw_parts_mut(out.data_ptr().cast::<i64>(), 2 * count as usize) };
+        let list =
+            unsafe { std::slice::from_raw_parts_mut(out.data_ptr().cast::<i64>(), 2 * count as usize) };
         let (first, second) = list.split_at_mut(count as usize);
         let places = rows().flat_map(|i| columns(i).map(move |j| (i, j)));
         for ((i, j), place) in first.iter_mut().zip(second).zip(places) {

@@ -3,7 +3,9 @@
 use super::{finish, resolve};
 use crate::Tensor;
 use crate::schema::TensorOptions;
-use flambeau_core::{Array, C32, C64, DType, Device, Init, Number, Result, Scalar, bail, bf16, dispatch, f16};
+use flambeau_core::{
+    Array, C32, C64, DType, Device, Init, Number, Result, Scalar, bail, bf16, dispatch, f16,
+};
 
 /// `torch.arange(end)`
 pub fn arange(end: Scalar, options: &TensorOptions) -> Result<Tensor> {
@@ -16,7 +18,12 @@ pub fn arange_start(start: Scalar, end: Scalar, options: &TensorOptions) -> Resu
 }
 
 /// `torch.arange(start, end, step)`: of integers `int64` unless a dtype is given.
-pub fn arange_start_step(start: Scalar, end: Scalar, step: Scalar, options: &TensorOptions) -> Result<Tensor> {
+pub fn arange_start_step(
+    start: Scalar,
+    end: Scalar,
+    step: Scalar,
+    options: &TensorOptions,
+) -> Result<Tensor> {
     let integral = [start, end, step].iter().all(|s| s.is_integral_or_bool());
     let (dtype, device) = resolve(options, integral.then_some(DType::Int64))?;
     if [start, end, step].iter().any(|s| matches!(s, Scalar::Complex(c) if c.im != 0.0)) {
@@ -54,7 +61,9 @@ pub fn arange_start_step(start: Scalar, end: Scalar, step: Scalar, options: &Ten
             DType::Float32 => {
                 multiples(unsafe { elements::<f32>(&out, n) }, 8, a, by, |v| v as f32, |v: f32| v as f64)
             }
-            DType::Float16 => half_multiples(unsafe { elements::<f16>(&out, n) }, a, by, f16::from_f32, f32::from),
+            DType::Float16 => {
+                half_multiples(unsafe { elements::<f16>(&out, n) }, a, by, f16::from_f32, f32::from)
+            }
             DType::BFloat16 => {
                 half_multiples(unsafe { elements::<bf16>(&out, n) }, a, by, bf16::from_f32, f32::from)
             }
@@ -232,7 +241,13 @@ pub fn linspace(start: Scalar, end: Scalar, steps: i64, options: &TensorOptions)
 }
 
 /// `torch.logspace`: powers of `base` with exponents in equal steps, both ends included.
-pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, options: &TensorOptions) -> Result<Tensor> {
+pub fn logspace(
+    start: Scalar,
+    end: Scalar,
+    steps: i64,
+    base: f64,
+    options: &TensorOptions,
+) -> Result<Tensor> {
     check_steps(steps)?;
     let dtype = space_dtype("logspace", start, end, options)?;
     let (dtype, device) = resolve(options, Some(dtype))?;
@@ -271,7 +286,12 @@ pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, options: &Ten
 }
 
 /// The value of a zero-dim tensor given as an end of a range.
-fn zero_dim(name: &str, what: &str, start: Option<&Tensor>, end: Option<&Tensor>) -> Result<(Scalar, Scalar)> {
+fn zero_dim(
+    name: &str,
+    what: &str,
+    start: Option<&Tensor>,
+    end: Option<&Tensor>,
+) -> Result<(Scalar, Scalar)> {
     for (t, side) in [(start, "start"), (end, "end")] {
         if let Some(t) = t
             && t.dim() != 0

@@ -258,7 +258,10 @@ pub fn scatter_add(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Re
 /// `torch.take_along_dim`: `gather` with broadcasting; without `dim` of the flattened tensors.
 pub fn take_along_dim(self_: &Tensor, indices: &Tensor, dim: Option<i64>) -> Result<Tensor> {
     if indices.dtype() != DType::Int64 {
-        bail!("torch.take_along_dim(): dtype of indices should be Long but got {}", indices.dtype().cpp_name());
+        bail!(
+            "torch.take_along_dim(): dtype of indices should be Long but got {}",
+            indices.dtype().cpp_name()
+        );
     }
     let Some(dim) = dim else {
         return gather(&shape::reshape(self_, &[-1])?, 0, &shape::reshape(indices, &[-1])?, false);

@@ -67,15 +67,6 @@ pub fn where_condition(condition: &Tensor) -> Result<Vec<Tensor>> {
     nonzero_numpy(condition)
 }
 
-/// `torch.where` of two numbers.
-pub fn where_scalar(condition: &Tensor, self_: Scalar, other: Scalar) -> Result<Tensor> {
-    let default = crate::default_dtype();
-    let dtype = crate::pointwise::common_dtype(&[], [self_, other].into_iter());
-    let _ = default;
-    let number = |s: Scalar| crate::ops::creation::scalar_tensor(s, dtype);
-    crate::generated::functions::where_(condition, &number(self_)?, &number(other)?)
-}
-
 /// A tensor and a mask at their common shape.
 fn together(self_: &Tensor, mask: &Tensor) -> Result<(Tensor, Tensor)> {
     let sizes = broadcast_shapes(&self_.sizes(), &mask.sizes())?;
@@ -118,7 +109,10 @@ pub fn masked_scatter(self_: &Tensor, mask: &Tensor, source: &Tensor) -> Result<
         );
     }
     if mask.dtype() != DType::Bool {
-        bail!("masked_scatter_ only supports boolean masks, but got mask with dtype {}", mask.dtype().cpp_name());
+        bail!(
+            "masked_scatter_ only supports boolean masks, but got mask with dtype {}",
+            mask.dtype().cpp_name()
+        );
     }
     let (t, m) = together(self_, mask)?;
     let out = shape::clone_dense(&t)?;

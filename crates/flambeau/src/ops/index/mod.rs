@@ -47,7 +47,14 @@ fn outside(values: &Array, low: i64, high: i64) -> Option<i64> {
 }
 
 /// A walk in which one dimension of `indexed` follows an index array given over the walk's sizes.
-fn walk_along(sizes: &[i64], plain: &Array, indexed: &Array, d: usize, values: &Array, strides: Dims) -> Walk {
+fn walk_along(
+    sizes: &[i64],
+    plain: &Array,
+    indexed: &Array,
+    d: usize,
+    values: &Array,
+    strides: Dims,
+) -> Walk {
     let mut to = operand(indexed);
     let (size, stride) = match indexed.sizes.get(d) {
         Some(&size) => (size, std::mem::replace(&mut to.strides[d], 0)),

@@ -1,7 +1,7 @@
 //! Scattering with a reduction of what meets in one place: `scatter_reduce`, `index_reduce`.
 
 use super::gather::{prepare, scatter_value, source_grad};
-use super::{gather, scatter_add};
+use super::scatter_add;
 use crate::Tensor;
 use crate::autograd::{Context, GradMode, Grads, Save, record};
 use crate::generated::functions as f;
@@ -112,15 +112,18 @@ fn backward(ctx: &Context, dim: i64, how: Reduction, include_self: bool) -> Resu
             // Where self is 0 the product of the others is needed, which the result does not hold.
             let hole = f::eq_scalar(&self_, zero)?;
             let filled = f::masked_fill_scalar(&self_, &hole, Scalar::Int(1))?;
-            let others = scatter_reduce_as(&filled, dim, &index, &src, how, include_self, "ScatterReduceBackward0")?;
+            let others =
+                scatter_reduce_as(&filled, dim, &index, &src, how, include_self, "ScatterReduceBackward0")?;
             let first = f::div(&f::mul(grad, &others)?, &filled)?;
             // A single 0 among the sources of a place: the product of the others; several: 0.
             let holes = f::eq_scalar(&src, zero)?;
             let zeros = Tensor::zeros_raw(&self_.sizes(), self_.dtype(), self_.device())?;
-            let number = picked(&scatter_add(&zeros, dim, &index, &shape::to_dtype(&holes, self_.dtype())?)?)?;
+            let number =
+                picked(&scatter_add(&zeros, dim, &index, &shape::to_dtype(&holes, self_.dtype())?)?)?;
             let single = f::logical_and(&holes, &f::eq_scalar(&number, Scalar::Int(1))?)?;
             let filled = f::masked_fill_scalar(&src, &single, Scalar::Int(1))?;
-            let others = scatter_reduce_as(&self_, dim, &index, &filled, how, include_self, "ScatterReduceBackward0")?;
+            let others =
+                scatter_reduce_as(&self_, dim, &index, &filled, how, include_self, "ScatterReduceBackward0")?;
             let alone = picked(&f::mul(grad, &others)?)?;
             let divisor = f::masked_fill_scalar(&src, &holes, Scalar::Int(1))?;
             let shared = f::div(&picked(&f::mul(grad, &result)?)?, &divisor)?;

@@ -202,7 +202,8 @@ pub fn index_copy(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> 
     record(&[&out], "IndexCopyBackward0", &[self_, source], &[Save::Input(index)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None, None]) };
         let index = ctx.saved(0)?;
-        let first = if ctx.needs(0) { Some(index_fill_scalar(grad, dim, &index, 0i64.into())?) } else { None };
+        let first =
+            if ctx.needs(0) { Some(index_fill_scalar(grad, dim, &index, 0i64.into())?) } else { None };
         let second = if ctx.needs(1) {
             Some(shape::reshape(&index_select(grad, dim, &index)?, &source_sizes)?)
         } else {
@@ -286,7 +287,8 @@ pub fn index_fill_tensor(self_: &Tensor, dim: i64, index: &Tensor, value: &Tenso
     record(&[&out], "IndexFillBackward1", &[self_, value], &[Save::Input(index)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None, None]) };
         let index = ctx.saved(0)?;
-        let first = if ctx.needs(0) { Some(index_fill_scalar(grad, dim, &index, 0i64.into())?) } else { None };
+        let first =
+            if ctx.needs(0) { Some(index_fill_scalar(grad, dim, &index, 0i64.into())?) } else { None };
         let second = if ctx.needs(1) {
             // A slice named twice counts once.
             let size = grad.sizes().get(d).copied().unwrap_or(1);

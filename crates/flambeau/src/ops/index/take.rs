@@ -5,7 +5,7 @@ use crate::Tensor;
 use crate::autograd::{Save, record};
 use crate::ops::shape;
 use crate::ops::support::zeros_like_grad;
-use flambeau_core::{Array, DType, Device, Dims, Element, Init, Result, Scalar, bail, dispatch, show};
+use flambeau_core::{Array, DType, Device, Dims, Element, Init, Result, Scalar, bail, bf16, f16, show};
 use flambeau_cpu::index::{Fold, Walk, fold, put as put_elements, take as take_elements};
 use smallvec::{SmallVec, smallvec};
 
@@ -90,8 +90,7 @@ pub fn put(self_: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) ->
             (true, true) => Some(grad.clone()),
             (true, false) => Some(put(grad, &index, &zeros_like_grad(grad, &index.sizes())?, false)?),
         };
-        let second =
-            if ctx.needs(1) { Some(shape::reshape(&take(grad, &index)?, &sizes)?) } else { None };
+        let second = if ctx.needs(1) { Some(shape::reshape(&take(grad, &index)?, &sizes)?) } else { None };
         Ok(smallvec![first, second])
     })?;
     Ok(out)
@@ -138,7 +137,11 @@ fn search(
         );
     }
     if b.dim() == 0 {
-        bail!("torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got boundaries tensor dim(0) and input value's dim({}) numel({})", v.dim(), v.numel());
+        bail!(
+            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got boundaries tensor dim(0) and input value's dim({}) numel({})",
+            v.dim(),
+            v.numel()
+        );
     }
     if v.dim() == 0 && b.dim() != 1 {
         bail!(
@@ -163,7 +166,10 @@ fn search(
             );
         }
         if sorter.dtype() != DType::Int64 {
-            bail!("torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {}", sorter.dtype().cpp_name());
+            bail!(
+                "torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {}",
+                sorter.dtype().cpp_name()
+            );
         }
     }
     if out_int32 && b.sizes[b.dim() - 1] >= i32::MAX as i64 {
@@ -185,9 +191,19 @@ fn search(
         let per_row = if b.dim() == 1 { v.numel() } else { v.sizes[v.dim() - 1] as usize };
         // SAFETY: a fresh row-major array of as many integers as there are values.
         let places = unsafe { std::slice::from_raw_parts_mut(out.data_ptr().cast::<i64>(), v.numel()) };
-        dispatch!(storage b.dtype, T => flambeau_cpu::sort::searchsorted::<T>(
-            elements::<T>(&b), n, sorter, elements::<T>(&v), per_row, right, places,
-        ))?;
+        macro_rules! by_type {
+            ($($dtype:ident => $t:ty),*) => {
+                match b.dtype {
+                    $(DType::$dtype => {
+                        let (b, v) = (elements::<$t>(&b), elements::<$t>(&v));
+                        flambeau_cpu::sort::searchsorted(b, n, sorter, v, per_row, right, places)?
+                    })*
+                    _ => {}
+                }
+            };
+        }
+        by_type!(UInt8 => u8, Int8 => i8, Int16 => i16, Int32 => i32, Int64 => i64, UInt16 => u16, UInt32 => u32,
+            UInt64 => u64, Float16 => f16, BFloat16 => bf16, Float32 => f32, Float64 => f64);
     }
     shape::to_dtype(&Tensor::from_array(out), dtype)
 }

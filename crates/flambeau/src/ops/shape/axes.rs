@@ -50,7 +50,6 @@ pub fn permute(self_: &Tensor, dims: &[i64]) -> Result<Tensor> {
     })
 }
 
-
 /// `torch.swapaxes`
 pub fn swapaxes(self_: &Tensor, axis0: i64, axis1: i64) -> Result<Tensor> {
     transpose(self_, axis0, axis1)
@@ -80,8 +79,7 @@ pub(super) fn check_t(a: &Array) -> Result<()> {
 }
 
 /// `Tensor.T`: all dimensions in reverse.
-#[allow(non_snake_case)]
-pub fn numpy_T(self_: &Tensor) -> Result<Tensor> {
+pub fn numpy_t(self_: &Tensor) -> Result<Tensor> {
     let rank = self_.dim();
     if rank != 2 && rank != 0 {
         crate::warn(
@@ -89,17 +87,14 @@ pub fn numpy_T(self_: &Tensor) -> Result<Tensor> {
         );
     }
     if rank == 0 {
-        crate::warn(
-            "Tensor.T is deprecated on 0-D tensors. This function is the identity in these cases.",
-        );
+        crate::warn("Tensor.T is deprecated on 0-D tensors. This function is the identity in these cases.");
     }
     let dims: Dims = (0..rank as i64).rev().collect();
     permute(self_, &dims)
 }
 
 /// `Tensor.H`: the conjugate transpose of a matrix.
-#[allow(non_snake_case)]
-pub fn matrix_H(self_: &Tensor) -> Result<Tensor> {
+pub fn matrix_h(self_: &Tensor) -> Result<Tensor> {
     match self_.dim() {
         0 => {
             crate::warn("Tensor.H is deprecated on 0-D tensors. Consider using x.conj().");
@@ -116,22 +111,24 @@ fn matrices(self_: &Tensor, name: &str) -> Result<()> {
         bail!("tensor.{name} is only supported on matrices or batches of matrices. Got 1-D tensor.");
     }
     if rank == 0 {
-        let instead = if name == "mT" { "This function is the identity in these cases." } else { "Consider using x.conj()." };
+        let instead = if name == "mT" {
+            "This function is the identity in these cases."
+        } else {
+            "Consider using x.conj()."
+        };
         crate::warn(&format!("Tensor.{name} is deprecated on 0-D tensors. {instead}"));
     }
     Ok(())
 }
 
 /// `Tensor.mT`: the last two dimensions swapped.
-#[allow(non_snake_case)]
-pub fn mT(self_: &Tensor) -> Result<Tensor> {
+pub fn mt(self_: &Tensor) -> Result<Tensor> {
     matrices(self_, "mT")?;
     if self_.dim() == 0 { Ok(self_.clone()) } else { transpose(self_, -2, -1) }
 }
 
 /// `Tensor.mH`: the last two dimensions swapped, conjugated.
-#[allow(non_snake_case)]
-pub fn mH(self_: &Tensor) -> Result<Tensor> {
+pub fn mh(self_: &Tensor) -> Result<Tensor> {
     matrices(self_, "mH")?;
     if self_.dim() == 0 { conj(self_) } else { conj(&transpose(self_, -2, -1)?) }
 }

@@ -96,11 +96,7 @@ pub fn copy_(self_: &Tensor, src: &Tensor, non_blocking: bool) -> Result<Tensor>
     if from.sizes != to.sizes {
         let shape = broadcast_shapes(&to.sizes, &from.sizes)?;
         if shape != to.sizes {
-            bail!(
-                "output with shape {} doesn't match the broadcast shape {}",
-                show(&to.sizes),
-                show(&shape)
-            );
+            bail!("output with shape {} doesn't match the broadcast shape {}", show(&to.sizes), show(&shape));
         }
     }
     if from.device().is_meta() && !to.device().is_meta() {

@@ -116,11 +116,7 @@ pub fn as_strided_(
     let window = super::as_strided(&Tensor::from_array(old.clone()), size, stride, storage_offset)?.array();
     let view = (window.sizes.clone(), window.strides.clone(), window.offset);
     change(self_, "AsStridedBackward1", window, move |grad| {
-        super::as_strided_backward(
-            grad,
-            (&old.sizes, &old.strides, old.offset),
-            (&view.0, &view.1, view.2),
-        )
+        super::as_strided_backward(grad, (&old.sizes, &old.strides, old.offset), (&view.0, &view.1, view.2))
     })
 }
 
@@ -153,7 +149,11 @@ pub fn resize_(self_: &Tensor, size: &[i64], memory_format: Option<MemoryFormat>
 }
 
 /// `Tensor.resize_as_`
-pub fn resize_as_(self_: &Tensor, the_template: &Tensor, memory_format: Option<MemoryFormat>) -> Result<Tensor> {
+pub fn resize_as_(
+    self_: &Tensor,
+    the_template: &Tensor,
+    memory_format: Option<MemoryFormat>,
+) -> Result<Tensor> {
     let model = the_template.array();
     if memory_format == Some(MemoryFormat::Preserve) {
         resize_(self_, &model.sizes, None)?;
@@ -227,7 +227,8 @@ pub fn set_source_tensor_storage_offset_(
     let strides =
         if stride.is_empty() { flambeau_core::contiguous_strides(size) } else { Dims::from_slice(stride) };
     check_sizes(size)?;
-    let window = super::as_strided(&Tensor::from_array(source.array()), size, &strides, Some(storage_offset))?;
+    let window =
+        super::as_strided(&Tensor::from_array(source.array()), size, &strides, Some(storage_offset))?;
     refer(self_, window.array())
 }
 

@@ -3,7 +3,7 @@
 use crate::Tensor;
 use crate::ops::shape::clone;
 use crate::ops::support::copy_data;
-use flambeau_core::{Array, Dims, Init, MemoryFormat, Result, bail, contiguous_strides, numel};
+use flambeau_core::{Array, Dims, Init, Result, contiguous_strides, numel};
 
 /// A row-major copy of the elements, without history.
 pub fn clone_dense(t: &Tensor) -> Result<Tensor> {
@@ -47,32 +47,12 @@ pub(crate) fn clone_with_geometry(t: &Tensor, sizes: &[i64], strides: &[i64]) ->
     Ok(out)
 }
 
-/// A window on a tensor's storage, without history.
-pub(crate) fn as_strided_window(t: &Tensor, sizes: &[i64], strides: &[i64], offset: i64) -> Result<Tensor> {
-    let mut a = t.array();
-    (a.sizes, a.strides) = (Dims::from_slice(sizes), Dims::from_slice(strides));
-    a.offset += offset;
-    if !a.in_bounds() {
-        bail!("a window lies outside of its storage");
-    }
-    Ok(t.alias_as(a))
-}
-
-/// A copy of `whole` with a window replaced (by zeros if there is nothing to put there).
-pub(crate) fn replace_window(
-    whole: &Tensor,
-    sizes: &[i64],
-    strides: &[i64],
-    offset: i64,
-    with: Option<&Tensor>,
-) -> Result<Tensor> {
-    let (base_sizes, base_strides) = whole.with_array(|a| (a.sizes.clone(), a.strides.clone()));
-    let out = clone_with_geometry(&whole.alias(), &base_sizes, &base_strides)?;
-    let window = as_strided_window(&out, sizes, strides, offset)?;
-    match with {
-        Some(value) => copy_data(&window, value)?,
-        None => crate::ops::creation::fill_data(&window, 0i64.into())?,
-    }
+/// The same values laid out with given strides from the start of a fresh storage; differentiable.
+pub fn to_geometry(t: &Tensor, sizes: &[i64], strides: &[i64]) -> Result<Tensor> {
+    let out = clone_with_geometry(t, sizes, strides)?;
+    crate::autograd::record(&[&out], "CloneBackward0", &[t], &[], |ctx| {
+        Ok(smallvec::smallvec![ctx.grad(0).cloned()])
+    })?;
     Ok(out)
 }
 

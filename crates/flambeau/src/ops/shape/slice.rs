@@ -53,13 +53,7 @@ pub fn select(self_: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
 }
 
 /// `x[start:end:step]` along a dimension, with Python's rules for bounds.
-pub fn slice(
-    self_: &Tensor,
-    dim: i64,
-    start: Option<i64>,
-    end: Option<i64>,
-    step: i64,
-) -> Result<Tensor> {
+pub fn slice(self_: &Tensor, dim: i64, start: Option<i64>, end: Option<i64>, step: i64) -> Result<Tensor> {
     let mut a = self_.array();
     if a.dim() == 0 {
         bail!(Index, "slice() cannot be applied to a 0-dim tensor.");
@@ -78,7 +72,9 @@ pub fn slice(
     a.sizes[d] = length / step + (length % step != 0) as i64;
     a.strides[d] = a.strides[d].saturating_mul(step);
     view_of(self_, "SliceBackward0", a.sizes, a.strides, a.offset, move |_, grad| {
-        place(grad, "SliceBackwardBackward0", &from, move |t| slice(t, d as i64, Some(start), Some(end), step))
+        place(grad, "SliceBackwardBackward0", &from, move |t| {
+            slice(t, d as i64, Some(start), Some(end), step)
+        })
     })
 }
 
@@ -126,7 +122,8 @@ pub(super) fn diagonal_geometry(a: &Array, offset: i64, dim1: i64, dim2: i64) ->
     if length > 0 {
         start += if offset >= 0 { offset * a.strides[j] } else { -offset * a.strides[i] };
     }
-    let keep = |list: &[i64]| -> Dims { (0..a.dim()).filter(|&d| d != i && d != j).map(|d| list[d]).collect() };
+    let keep =
+        |list: &[i64]| -> Dims { (0..a.dim()).filter(|&d| d != i && d != j).map(|d| list[d]).collect() };
     let (mut sizes, mut strides) = (keep(&a.sizes), keep(&a.strides));
     sizes.push(length);
     strides.push(a.strides[i].saturating_add(a.strides[j]));

@@ -21,15 +21,21 @@ where
         .into_iter()
         .map(|a| if tracked { as_view(self_, a, Creation::Multiple) } else { Tensor::from_array(a) })
         .collect();
-    let refs: SmallVec<[&Tensor; 8]> = outs.iter().collect();
-    if !refs.is_empty() {
+    if !outs.is_empty() {
+        let refs: SmallVec<[&Tensor; 8]> = outs.iter().collect();
         record(&refs, name, &[self_], &[], move |ctx| Ok(smallvec![Some(backward(ctx)?)]))?;
     }
     Ok(outs)
 }
 
 /// Parts of the given sizes along a dimension.
-fn split_parts(self_: &Tensor, name: &'static str, d: usize, lengths: &[i64], tracked: bool) -> Result<Vec<Tensor>> {
+fn split_parts(
+    self_: &Tensor,
+    name: &'static str,
+    d: usize,
+    lengths: &[i64],
+    tracked: bool,
+) -> Result<Vec<Tensor>> {
     let a = self_.array();
     let mut start = 0;
     let arrays = lengths

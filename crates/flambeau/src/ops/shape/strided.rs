@@ -25,11 +25,7 @@ pub fn as_strided(
         bail!("Tensor: invalid storage offset {offset}");
     }
     if size.iter().any(|&s| s < 0) {
-        bail!(
-            "Storage size calculation overflowed with sizes={} and strides={}",
-            show(size),
-            show(stride)
-        );
+        bail!("Storage size calculation overflowed with sizes={} and strides={}", show(size), show(stride));
     }
     numel(size)?;
     let need = required_bytes(size, stride, offset, a.dtype.size())?;
@@ -107,4 +103,3 @@ pub fn as_strided_backward(
     }
     reshape(&crate::ops::index::index_select(&flat, 0, &back)?, input.0)
 }
-

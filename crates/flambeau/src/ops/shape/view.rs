@@ -56,6 +56,12 @@ pub fn expand(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
     })
 }
 
+/// `Tensor.expand`; `implicit` marks expansions made by broadcasting and changes nothing.
+pub fn expand_implicit(self_: &Tensor, size: &[i64], implicit: bool) -> Result<Tensor> {
+    let _ = implicit;
+    expand(self_, size)
+}
+
 /// Resolves a `-1` among sizes.
 pub fn infer_size(size: &[i64], n: i64) -> Result<Dims> {
     let mut out = Dims::from_slice(size);
@@ -221,10 +227,16 @@ pub fn view_dtype(self_: &Tensor, dtype: DType) -> Result<Tensor> {
                 bail!("self.size(-1) must be divisible by {ratio} to view {pair}, but got {}", a.sizes[last]);
             }
             if a.offset % ratio != 0 {
-                bail!("self.storage_offset() must be divisible by {ratio} to view {pair}, but got {}", a.offset);
+                bail!(
+                    "self.storage_offset() must be divisible by {ratio} to view {pair}, but got {}",
+                    a.offset
+                );
             }
             if let Some(d) = (0..last).find(|&d| a.strides[d] % ratio != 0) {
-                bail!("self.stride({d}) must be divisible by {ratio} to view {pair}, but got {}", a.strides[d]);
+                bail!(
+                    "self.stride({d}) must be divisible by {ratio} to view {pair}, but got {}",
+                    a.strides[d]
+                );
             }
             a.sizes[last] /= ratio;
             a.strides[..last].iter_mut().for_each(|s| *s /= ratio);

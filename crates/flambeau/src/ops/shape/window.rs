@@ -73,7 +73,8 @@ pub fn as_strided_scatter(
     storage_offset: Option<i64>,
 ) -> Result<Tensor> {
     let a = self_.array();
-    let whole = if a.is_non_overlapping_and_dense() { a.strides.clone() } else { super::preserved_strides(&a) };
+    let whole =
+        if a.is_non_overlapping_and_dense() { a.strides.clone() } else { super::preserved_strides(&a) };
     let (sizes, size, stride) = (a.sizes, Dims::from_slice(size), Dims::from_slice(stride));
     let offset = storage_offset.unwrap_or(a.offset);
     scatter_view(self_, src, "AsStridedScatterBackward0", move |t| {
@@ -81,7 +82,7 @@ pub fn as_strided_scatter(
         let t = if t.strides() == whole && t.storage_offset() == 0 {
             t.clone()
         } else {
-            super::clone_with_geometry(t, &sizes, &whole)?
+            super::to_geometry(t, &sizes, &whole)?
         };
         as_strided(&t, &size, &stride, Some(offset))
     })
