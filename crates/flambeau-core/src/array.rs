@@ -70,8 +70,13 @@ pub fn strides_for(sizes: &[i64], format: MemoryFormat) -> Result<Dims> {
 
 /// The size of a storage that an array of these sizes and strides needs, in bytes.
 pub fn required_bytes(sizes: &[i64], strides: &[i64], offset: i64, itemsize: usize) -> Result<usize> {
-    let overflow =
-        || crate::Error::runtime("Storage size calculation overflowed with sizes and strides too large");
+    let overflow = || {
+        crate::Error::runtime(format!(
+            "Storage size calculation overflowed with sizes={} and strides={}",
+            show(sizes),
+            show(strides)
+        ))
+    };
     if sizes.contains(&0) {
         return Ok(0);
     }
@@ -87,6 +92,10 @@ impl Array {
     /// A fresh row-major array.
     pub fn empty(sizes: &[i64], dtype: DType, device: Device, init: Init) -> Result<Array> {
         check_sizes(sizes)?;
+        let bytes = numel(sizes).ok().and_then(|n| n.checked_mul(dtype.size() as i64));
+        if bytes.is_none() {
+            bail!("Storage size calculation overflowed with sizes={}", show(sizes));
+        }
         Self::empty_strided(sizes, contiguous_strides(sizes), dtype, device, init)
     }
 

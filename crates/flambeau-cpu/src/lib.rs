@@ -5,6 +5,7 @@ pub mod conv;
 pub mod copy;
 pub mod fft;
 pub use flambeau_linalg::{gemm, linalg};
+pub mod index;
 pub mod math;
 pub mod pointwise;
 pub mod pool;

@@ -528,3 +528,39 @@ pub fn _tolist(t: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     }
     level.pop().ok_or_else(|| PyRuntimeError::new_err("tolist of nothing"))
 }
+
+/// The bytes of a row-major tensor's elements, for pickling.
+#[pyfunction]
+pub fn _to_bytes<'py>(t: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let Some(tensor) = object::extract(t) else { return Err(PyTypeError::new_err("expected a Tensor")) };
+    let a = shape::clone_dense(&tensor.alias()).py()?.array();
+    let n = a.numel() * a.dtype.size();
+    if n == 0 {
+        return Ok(PyBytes::new(t.py(), &[]));
+    }
+    // SAFETY: a fresh row-major array of n bytes.
+    Ok(PyBytes::new(t.py(), unsafe { std::slice::from_raw_parts(a.data_ptr(), n) }))
+}
+
+/// A tensor of bytes as `_to_bytes` gives them; their number must fit the sizes.
+#[pyfunction]
+pub fn _from_bytes(
+    py: Python<'_>,
+    data: &[u8],
+    sizes: Vec<i64>,
+    dtype: crate::types::PyDType,
+) -> PyResult<Py<PyAny>> {
+    let out = Tensor::zeros_raw(&sizes, dtype.0, Device::CPU).py()?;
+    let a = out.array();
+    if a.numel() * dtype.0.size() != data.len() {
+        return Err(PyValueError::new_err("the pickled bytes do not fit the tensor's sizes"));
+    }
+    if !data.is_empty() {
+        if dtype.0 == DType::Bool && data.iter().any(|&b| b > 1) {
+            return Err(PyValueError::new_err("pickled bools must be 0 or 1"));
+        }
+        // SAFETY: a fresh row-major array of exactly these bytes.
+        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), a.data_ptr(), data.len()) };
+    }
+    Ok(object::wrap(py, out))
+}

@@ -4,7 +4,7 @@ use crate::errors::{IntoPy, guard};
 use crate::native::{call_ret, native};
 use crate::object;
 use crate::parse::{int_value, is_int, scalar_of};
-use flambeau::ops::{basic_index as views, creation, shape};
+use flambeau::ops::{creation, shape, shape as views};
 use flambeau::schema::Arg;
 use flambeau::{DType, Device, Tensor};
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};

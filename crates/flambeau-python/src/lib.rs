@@ -193,6 +193,8 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         construct::_legacy_new,
         construct::_make_subclass,
         construct::_tolist,
+        construct::_to_bytes,
+        construct::_from_bytes,
         numpy::from_numpy,
         numpy::_to_numpy,
         text::set_printoptions,

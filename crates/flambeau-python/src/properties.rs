@@ -3,7 +3,7 @@
 use crate::errors::{IntoPy, guard};
 use crate::{autograd, object, types};
 use flambeau::Tensor;
-use flambeau::ops::{basic_index, shape};
+use flambeau::ops::shape;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
@@ -192,7 +192,7 @@ fn conjugate(t: Tensor) -> PyResult<Tensor> {
 
 fn part(t: &Tensor, name: &'static str) -> PyResult<Tensor> {
     if name == "real" && !t.is_complex() {
-        return basic_index::alias(t).py().map(|_| t.clone());
+        return shape::alias(t).py().map(|_| t.clone());
     }
     crate::number::call_unary(name, t)
 }

@@ -83,7 +83,11 @@ fn adaptor_body(entry: &Entry) -> String {
     } else {
         format!("Ok(Ret::from({call}))")
     };
-    if entry.inplace || entry.out {
+    let options = (0..params.len()).find(|&i| options_at(params, i));
+    if let (Some(i), true) = (options, entry.out) {
+        // The dtype and device of a factory's result are those of `out`.
+        let _ = write!(text, "    crate::ops::deliver_factory(c, {i}, |c| {inner})");
+    } else if entry.inplace || entry.out {
         let _ = write!(text, "    crate::ops::deliver(c, |c| {inner})");
     } else {
         let _ = write!(text, "    {inner}");

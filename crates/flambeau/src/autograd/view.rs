@@ -4,7 +4,8 @@ use super::node::{Body, next_sequence};
 use super::record::node_with_edges;
 use super::{Context, Grads, Node, OutputMeta, grad_enabled};
 use crate::Tensor;
-use flambeau_core::{Array, Dims, Result, bail};
+use crate::ops::{convert, shape};
+use flambeau_core::{Array, Dims, MemoryFormat, Result, bail};
 use smallvec::smallvec;
 use std::sync::Arc;
 
@@ -87,14 +88,7 @@ pub(crate) fn grad_fn(tensor: &Tensor) -> Option<Arc<Node>> {
     }
     // The base's history now contains the change; the view is a window on the base.
     let (array, base_array) = (tensor.array(), view.base.array());
-    let backward = as_strided_backward(
-        base_array.sizes.clone(),
-        base_array.strides.clone(),
-        base_array.offset,
-        array.sizes.clone(),
-        array.strides.clone(),
-        array.offset,
-    );
+    let backward = as_strided_backward(base_array, array.clone());
     let fresh = Arc::new(Node::new(
         "AsStridedBackward0".into(),
         smallvec![view.base.gradient_edge()],
@@ -112,22 +106,36 @@ pub(crate) fn grad_fn(tensor: &Tensor) -> Option<Arc<Node>> {
     Some(fresh)
 }
 
+/// An array with complex numbers as pairs of real ones along a last dimension.
+fn as_pairs(array: &Array) -> Array {
+    let mut a = array.clone();
+    if a.dtype.is_complex() {
+        a.offset *= 2;
+        a.strides.iter_mut().for_each(|s| *s *= 2);
+        a.sizes.push(2);
+        a.strides.push(1);
+        a.dtype = a.dtype.to_real();
+    }
+    a
+}
+
+/// A base and its view in one dtype: as pairs where one of them is real and the other complex.
+fn in_common_units(base: &Array, view: &Array) -> (Array, Array) {
+    if base.dtype == view.dtype { (base.clone(), view.clone()) } else { (as_pairs(base), as_pairs(view)) }
+}
+
 fn as_strided_backward(
-    base_sizes: Dims,
-    base_strides: Dims,
-    base_offset: i64,
-    sizes: Dims,
-    strides: Dims,
-    offset: i64,
+    base: Array,
+    view: Array,
 ) -> impl Fn(&Context) -> Result<Grads> + Send + Sync + 'static {
+    let (b, v) = in_common_units(&base, &view);
+    let (view_pairs, base_pairs) = (v.dtype != view.dtype, b.dtype != base.dtype);
+    let (b, v) = ((b.sizes, b.strides, b.offset), (v.sizes, v.strides, v.offset));
     move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
-        let out = crate::ops::shape::as_strided_backward(
-            grad,
-            (&base_sizes, &base_strides, base_offset),
-            (&sizes, &strides, offset),
-        )?;
-        Ok(smallvec![Some(out)])
+        let grad = if view_pairs { convert::view_as_real(grad)? } else { grad.clone() };
+        let out = shape::as_strided_backward(&grad, (&b.0, &b.1, b.2), (&v.0, &v.1, v.2))?;
+        Ok(smallvec![Some(if base_pairs { convert::view_as_complex(&out)? } else { out })])
     }
 }
 
@@ -183,29 +191,35 @@ pub(crate) fn rebase(tensor: &Tensor, view: &ViewMeta, node: Arc<Node>) -> Resul
     let base = &view.base;
     let (b, v) = base.with_array(|b| tensor.with_array(|v| (b.clone(), v.clone())));
     let inner = node.clone();
+    let (common_b, common_v) = in_common_units(&b, &v);
+    let (view_pairs, base_pairs) = (common_v.dtype != v.dtype, common_b.dtype != b.dtype);
+    let at = common_v.offset - common_b.offset;
     // Edges: the base's own history first, then those of the in-place node but its first, which is the window.
     let mut edges: smallvec::SmallVec<[Option<super::Edge>; 2]> = smallvec![base.gradient_edge()];
     edges.extend(node.next_edges().iter().skip(1).cloned());
     let backward = move |ctx: &Context| -> Result<Grads> {
         let mut out: Grads = smallvec![None; inner.next_edges().len().max(1)];
         let Some(grad) = ctx.grad(0) else { return Ok(out) };
-        // A dense copy of the base's gradient whose window is handed to the in-place node.
-        let whole = crate::ops::shape::clone_with_geometry(grad, &b.sizes, &b.strides)?;
-        let window = crate::ops::shape::as_strided_window(&whole, &v.sizes, &v.strides, v.offset - b.offset)?;
-        let window = crate::ops::shape::clone_dense(&window)?;
+        // A copy of the base's gradient, laid out as the base, whose window is handed to the in-place node.
+        let whole = shape::to_geometry(grad, &b.sizes, &b.strides)?;
+        let whole = if base_pairs { convert::view_as_real(&whole)? } else { whole };
+        let window = shape::as_strided(&whole, &common_v.sizes, &common_v.strides, Some(at))?;
+        let window = shape::clone(&window, Some(MemoryFormat::Contiguous))?;
+        let window = if view_pairs { convert::view_as_complex(&window)? } else { window };
         let needs: smallvec::SmallVec<[bool; 4]> =
             (0..inner.next_edges().len()).map(|i| if i == 0 { true } else { ctx.needs(i) }).collect();
         let outputs = [Some(window)];
         let grads = super::engine::call_node(&inner, &outputs, &needs)?;
         for (i, g) in grads.into_iter().enumerate() {
             if i == 0 {
-                out[0] = Some(crate::ops::shape::replace_window(
-                    &whole,
-                    &v.sizes,
-                    &v.strides,
-                    v.offset - b.offset,
-                    g.as_ref(),
-                )?);
+                let part = match g {
+                    Some(g) if view_pairs => convert::view_as_real(&g)?,
+                    Some(g) => g,
+                    None => Tensor::zeros_raw(&common_v.sizes, common_v.dtype, whole.device())?,
+                };
+                let replaced =
+                    shape::as_strided_scatter(&whole, &part, &common_v.sizes, &common_v.strides, Some(at))?;
+                out[0] = Some(if base_pairs { convert::view_as_complex(&replaced)? } else { replaced });
             } else if i < out.len() {
                 out[i] = g;
             }

@@ -1,13 +1,14 @@
 //! The operators. Pointwise ones are generated from their declarations; every other one is a function here:
 //! its checks, its kernel call, and its gradient in terms of differentiable operators.
 
-pub mod basic_index;
 pub mod composite;
+pub mod convert;
 pub mod creation;
 pub mod cumulative;
 pub mod distance;
 pub mod histogram;
 pub mod index;
+pub mod join;
 pub mod matmul;
 pub mod quantile;
 pub mod random;
@@ -16,10 +17,11 @@ pub mod shape;
 pub mod softmax;
 pub mod sort;
 mod support;
+pub mod tile;
 pub mod unique;
 
 pub use crate::generated::functions::*;
 pub use support::{
     any_nan, any_zero, check_castable, check_writable, common_device, convert_grad, copy_data, deliver,
-    grad_add, grad_add_, operand, prepare_out, scale, sum_to_size,
+    deliver_factory, grad_add, grad_add_, operand, prepare_out, scale, sum_to_size,
 };

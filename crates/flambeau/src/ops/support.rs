@@ -160,6 +160,27 @@ pub fn deliver(call: &Call, compute: impl Fn(&Call) -> Result<Ret>) -> Result<Re
     }
 }
 
+/// `deliver` for tensor factories, whose dtype and device (arguments `at` and `at + 2`) follow `out=`.
+pub fn deliver_factory(call: &Call, at: usize, compute: impl Fn(&Call) -> Result<Ret>) -> Result<Ret> {
+    let Target::Out([out]) = &call.target else { return compute(call) };
+    let (dtype, device) = out.with_array(|a| (a.dtype, a.device()));
+    if let Arg::DType(given) = call.args[at]
+        && given != dtype
+    {
+        bail!("dtype {} does not match dtype of out parameter ({})", given.cpp_name(), dtype.cpp_name());
+    }
+    if let Arg::Device(given) = call.args[at + 2]
+        && given.kind != device.kind
+    {
+        bail!("device {given} does not match device of out parameter ({device})");
+    }
+    let mut args: SmallVec<[Arg; 8]> = call.args.iter().map(reborrow).collect();
+    args[at] = Arg::DType(dtype);
+    args[at + 2] = Arg::Device(device);
+    args[at + 4] = Arg::Bool(false);
+    deliver(&Call { args: &args, target: Target::Out(std::slice::from_ref(out)) }, compute)
+}
+
 fn arg_requires_grad(arg: &Arg) -> bool {
     match arg {
         Arg::Tensor(t) => t.requires_grad(),
@@ -312,4 +333,10 @@ pub fn any_zero(a: &Array) -> Result<bool> {
 /// A tensor times a number; differentiable.
 pub fn scale(t: &Tensor, factor: flambeau_core::Scalar) -> Result<Tensor> {
     crate::generated::functions::mul_scalar(t, factor)
+}
+
+/// Zeros of given sizes in the dtype and on the device of a gradient.
+pub fn zeros_like_grad(grad: &Tensor, sizes: &[i64]) -> Result<Tensor> {
+    let (dtype, device) = grad.with_array(|a| (a.dtype, a.device()));
+    Tensor::zeros_raw(sizes, dtype, device)
 }

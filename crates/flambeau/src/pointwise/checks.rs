@@ -283,3 +283,26 @@ mod tests {
         }
     }
 }
+
+/// The mask of masked_fill, its second operand, and the value, which does not promote.
+pub fn masked_fill(tensors: &[&Tensor], params: &[ParamValue], _: DType) -> Result<()> {
+    let (dtype, mask) = (tensors[0].dtype(), tensors[1].dtype());
+    if mask != DType::Bool {
+        bail!("masked_fill_ only supports boolean masks, but got mask with dtype {}", cpp_type(mask));
+    }
+    if let Some(value) = tensors.get(2) {
+        if value.dim() > 0 {
+            bail!(
+                "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {} dimension(s).",
+                value.dim()
+            );
+        }
+        if value.is_complex() && !dtype.is_complex() {
+            bail!("value cannot be converted to type {} without overflow", cpp_type(dtype));
+        }
+    }
+    match number(params, 0) {
+        Some(value) => value.check_fits(dtype),
+        None => Ok(()),
+    }
+}

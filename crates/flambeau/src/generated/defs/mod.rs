@@ -4,6 +4,7 @@
 mod activations;
 mod arithmetic;
 mod compare;
+mod index;
 mod losses_pointwise;
 mod polynomial;
 mod special;
@@ -12,6 +13,7 @@ mod unary;
 pub use activations::*;
 pub use arithmetic::*;
 pub use compare::*;
+pub use index::*;
 pub use losses_pointwise::*;
 pub use polynomial::*;
 pub use special::*;

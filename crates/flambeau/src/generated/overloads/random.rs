@@ -248,7 +248,7 @@ pub const LOG_NORMAL_INPLACE: Overload = Overload {
 };
 
 pub fn rand(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_factory(c, 2, |c| {
         Ok(Ret::from(crate::ops::random::rand(c.ints(0)?, c.opt_generator(1)?, &c.options(2)?)?))
     })
 }
@@ -272,7 +272,7 @@ pub const RAND: Overload = Overload {
 };
 
 pub fn randn(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_factory(c, 2, |c| {
         Ok(Ret::from(crate::ops::random::randn(c.ints(0)?, c.opt_generator(1)?, &c.options(2)?)?))
     })
 }
@@ -296,7 +296,7 @@ pub const RANDN: Overload = Overload {
 };
 
 pub fn randint_low(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_factory(c, 4, |c| {
         Ok(Ret::from(crate::ops::random::randint_low(
             c.int(0)?,
             c.int(1)?,
@@ -328,7 +328,7 @@ pub const RANDINT_LOW: Overload = Overload {
 };
 
 pub fn randint(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_factory(c, 3, |c| {
         Ok(Ret::from(crate::ops::random::randint(
             c.int(0)?,
             c.ints(1)?,
@@ -358,7 +358,7 @@ pub const RANDINT: Overload = Overload {
 };
 
 pub fn randperm(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_factory(c, 2, |c| {
         Ok(Ret::from(crate::ops::random::randperm(c.int(0)?, c.opt_generator(1)?, &c.options(2)?)?))
     })
 }
@@ -572,7 +572,7 @@ pub const NORMAL_FLOAT_TENSOR: Overload = Overload {
 };
 
 pub fn normal_float_float(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_factory(c, 4, |c| {
         Ok(Ret::from(crate::ops::random::normal_float_float(
             c.float(0)?,
             c.float(1)?,

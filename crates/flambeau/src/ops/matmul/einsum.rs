@@ -3,7 +3,7 @@
 use super::bmm;
 use crate::Tensor;
 use crate::generated::functions as f;
-use crate::ops::{basic_index::unsqueeze, reduce, shape};
+use crate::ops::{reduce, shape, shape::unsqueeze};
 use flambeau_core::{Dims, Result, bail, show, wrap_dim};
 
 /// `torch.tensordot` over the given dimensions of each operand.

@@ -4,7 +4,7 @@ use super::{adjoint, batched, check_same_dtype, conj, product};
 use crate::Tensor;
 use crate::autograd::{Save, record};
 use crate::generated::functions as f;
-use crate::ops::basic_index::{select, unsqueeze};
+use crate::ops::shape::{select, unsqueeze};
 use crate::ops::{creation, reduce, shape};
 use flambeau_core::{DType, Dims, Result, bail, broadcast_shapes, show};
 use smallvec::smallvec;

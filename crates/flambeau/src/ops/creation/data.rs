@@ -1,71 +1,7 @@
-//! Tensors from nothing: sizes, fill values, data.
+//! Data in and out: fill values, slices, numbers.
 
 use crate::Tensor;
-use crate::schema::TensorOptions;
-use flambeau_core::{Array, Device, Element, Init, Layout, Result, Scalar, bail};
-
-/// Checks the options that every factory takes, and gives dtype and device.
-pub fn resolve(
-    options: &TensorOptions,
-    dtype: Option<flambeau_core::DType>,
-) -> Result<(flambeau_core::DType, Device)> {
-    if let Some(layout) = options.layout
-        && layout != Layout::Strided
-    {
-        bail!(NotImplemented, "only the strided layout is supported, got {layout:?}");
-    }
-    let device = options.device.unwrap_or_else(crate::default_device);
-    device.check_available()?;
-    let dtype = options.dtype.or(dtype).unwrap_or_else(crate::default_dtype);
-    if options.requires_grad && !dtype.is_differentiable() {
-        bail!("Only Tensors of floating point and complex dtype can require gradients");
-    }
-    Ok((dtype, device))
-}
-
-fn finish(out: Tensor, options: &TensorOptions) -> Result<Tensor> {
-    if options.requires_grad {
-        out.set_requires_grad(true)?;
-    }
-    Ok(out)
-}
-
-/// `torch.zeros`
-pub fn zeros(size: &[i64], options: &TensorOptions) -> Result<Tensor> {
-    let (dtype, device) = resolve(options, None)?;
-    finish(Tensor::zeros_raw(size, dtype, device)?, options)
-}
-
-/// `torch.ones`
-pub fn ones(size: &[i64], options: &TensorOptions) -> Result<Tensor> {
-    full_as(size, Scalar::Int(1), resolve(options, None)?.0, options)
-}
-
-/// `torch.full`; the dtype follows the value unless given.
-pub fn full(size: &[i64], fill_value: Scalar, options: &TensorOptions) -> Result<Tensor> {
-    let dtype = options.dtype.unwrap_or(fill_value.dtype(crate::default_dtype()));
-    full_as(size, fill_value, dtype, options)
-}
-
-fn full_as(
-    size: &[i64],
-    value: Scalar,
-    dtype: flambeau_core::DType,
-    options: &TensorOptions,
-) -> Result<Tensor> {
-    let (dtype, device) = resolve(options, Some(dtype))?;
-    if value.is_complex() && !dtype.is_complex() {
-        value.check_fits(dtype)?;
-    }
-    let out = Tensor::empty_raw(size, dtype, device)?;
-    fill_data(&out, value)?;
-    finish(out, options)
-}
-
-/// `torch.empty`. Memory is zeroed: uninitialised bytes of another tensor are never shown.
-pub fn empty(size: &[i64], options: &TensorOptions) -> Result<Tensor> {
-    zeros(size, options)
-}
+use flambeau_core::{Array, Device, Element, Init, Result, Scalar, bail};
 
 /// Writes one value to every element; nothing is recorded and no version bumped.
 pub fn fill_data(t: &Tensor, value: Scalar) -> Result<()> {

@@ -1,0 +1,388 @@
+//! Elements that index arrays name: gathering, scattering, folding. One of the modules with unsafe code.
+
+use crate::pointwise::Operand;
+use flambeau_core::{C32, C64, DType, bf16, dispatch, f16};
+use smallvec::SmallVec;
+
+/// One index array: its values pick the place along one dimension of the indexed operand.
+#[derive(Clone, Debug)]
+pub struct Index {
+    pub values: *const i64,
+    /// Of the index array over the walk's sizes, in elements.
+    pub strides: SmallVec<[i64; 5]>,
+    /// Of the dimension that it indexes.
+    pub size: i64,
+    pub stride: i64,
+}
+
+/// A walk over `sizes`: `plain` is addressed by position alone, `indexed` by position and index arrays
+/// (its strides along dimensions that are indexed are 0). Index values lie in `-size..size`.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    pub sizes: SmallVec<[i64; 5]>,
+    pub plain: Operand,
+    pub indexed: Operand,
+    pub indices: SmallVec<[Index; 2]>,
+}
+
+/// What happens to an element of the indexed operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fold {
+    Add,
+    Mul,
+    /// NaN wins.
+    Max,
+    /// NaN wins.
+    Min,
+}
+
+/// The least and the greatest of the values.
+pub fn bounds(values: &[i64]) -> Option<(i64, i64)> {
+    let first = *values.first()?;
+    Some(values.iter().fold((first, first), |(low, high), &v| (low.min(v), high.max(v))))
+}
+
+/// Done to pairs of a plain and an indexed element.
+trait Visit {
+    /// # Safety
+    /// Both pointers are valid for the element.
+    unsafe fn one(&mut self, plain: *mut u8, indexed: *mut u8);
+    /// Elements whose addresses go on in equal steps (in bytes).
+    ///
+    /// # Safety
+    /// As for `one`, for each of the `n` elements.
+    unsafe fn run(&mut self, plain: *mut u8, indexed: *mut u8, n: usize, steps: (isize, isize)) {
+        for i in 0..n as isize {
+            // SAFETY: passed on from the caller.
+            unsafe { self.one(plain.wrapping_offset(i * steps.0), indexed.wrapping_offset(i * steps.1)) }
+        }
+    }
+}
+
+/// Visits every position in row-major order.
+unsafe fn visit<V: Visit>(walk: &Walk, item: usize, visitor: &mut V) {
+    if walk.sizes.contains(&0) {
+        return;
+    }
+    let item = item as isize;
+    // Neighbouring dimensions that every operand walks as one are merged; innermost first.
+    let mut sizes: SmallVec<[i64; 5]> = SmallVec::new();
+    let mut strides: SmallVec<[SmallVec<[i64; 4]>; 5]> = SmallVec::new();
+    for d in (0..walk.sizes.len()).rev().filter(|&d| walk.sizes[d] != 1) {
+        let here: SmallVec<[i64; 4]> = [walk.plain.strides[d], walk.indexed.strides[d]]
+            .into_iter()
+            .chain(walk.indices.iter().map(|i| i.strides[d]))
+            .collect();
+        let merges = match (sizes.last(), strides.last()) {
+            (Some(&n), Some(inner)) => here.iter().zip(inner).all(|(&o, &i)| o == i.wrapping_mul(n)),
+            _ => false,
+        };
+        match sizes.last_mut() {
+            Some(n) if merges => *n *= walk.sizes[d],
+            _ => {
+                sizes.push(walk.sizes[d]);
+                strides.push(here);
+            }
+        }
+    }
+    if sizes.is_empty() {
+        sizes.push(1);
+        strides.push(SmallVec::from_elem(0, 2 + walk.indices.len()));
+    }
+    let n = sizes[0] as usize;
+    let inner = &strides[0];
+    let uniform = inner[2..].iter().all(|&s| s == 0);
+    let steps = (inner[0] as isize * item, inner[1] as isize * item);
+    let mut counter: SmallVec<[i64; 5]> = SmallVec::from_elem(0, sizes.len());
+    let mut at: SmallVec<[i64; 6]> = SmallVec::from_elem(0, 2 + walk.indices.len());
+    let place = |index: &Index, at: i64| -> isize {
+        // SAFETY: the index array is valid at every position of the walk.
+        let value = unsafe { index.values.offset(at as isize).read() };
+        ((if value < 0 { value + index.size } else { value }) * index.stride) as isize
+    };
+    loop {
+        let plain = walk.plain.pointer.wrapping_offset(at[0] as isize * item);
+        let mut indexed = walk.indexed.pointer.wrapping_offset(at[1] as isize * item);
+        // SAFETY: every position is valid by the caller's promise.
+        unsafe {
+            if uniform {
+                for (index, &at) in walk.indices.iter().zip(&at[2..]) {
+                    indexed = indexed.wrapping_offset(place(index, at) * item);
+                }
+                visitor.run(plain, indexed, n, steps);
+            } else if let [index] = &walk.indices[..] {
+                for i in 0..n as isize {
+                    let by = steps.1 * i + place(index, at[2] + i as i64 * inner[2]) * item;
+                    visitor.one(plain.wrapping_offset(steps.0 * i), indexed.wrapping_offset(by));
+                }
+            } else {
+                for i in 0..n as isize {
+                    let mut by = steps.1 * i;
+                    for (k, index) in walk.indices.iter().enumerate() {
+                        by += place(index, at[2 + k] + i as i64 * inner[2 + k]) * item;
+                    }
+                    visitor.one(plain.wrapping_offset(steps.0 * i), indexed.wrapping_offset(by));
+                }
+            }
+        }
+        let mut d = 1;
+        loop {
+            if d == sizes.len() {
+                return;
+            }
+            counter[d] += 1;
+            for (at, &stride) in at.iter_mut().zip(&strides[d]) {
+                *at += stride;
+            }
+            if counter[d] < sizes[d] {
+                break;
+            }
+            for (at, &stride) in at.iter_mut().zip(&strides[d]) {
+                *at -= stride * sizes[d];
+            }
+            counter[d] = 0;
+            d += 1;
+        }
+    }
+}
+
+/// Copies elements of type `U` by their bits, to the plain or to the indexed operand.
+struct Mover<U, const PUT: bool>(std::marker::PhantomData<U>);
+
+impl<U: Copy, const PUT: bool> Visit for Mover<U, PUT> {
+    #[inline(always)]
+    unsafe fn one(&mut self, plain: *mut u8, indexed: *mut u8) {
+        let (from, to) = if PUT { (plain, indexed) } else { (indexed, plain) };
+        // SAFETY: valid by the caller's promise; elements may be unaligned in memory of others.
+        unsafe { to.cast::<U>().write_unaligned(from.cast::<U>().read_unaligned()) }
+    }
+    unsafe fn run(&mut self, plain: *mut u8, indexed: *mut u8, n: usize, steps: (isize, isize)) {
+        let size = size_of::<U>() as isize;
+        let (from, to) = if PUT { (plain, indexed) } else { (indexed, plain) };
+        if steps == (size, size) {
+            // SAFETY: n consecutive elements on both sides; memmove allows overlap.
+            unsafe { std::ptr::copy(from, to, n * size as usize) };
+            return;
+        }
+        for i in 0..n as isize {
+            // SAFETY: passed on from the caller.
+            unsafe { self.one(plain.wrapping_offset(i * steps.0), indexed.wrapping_offset(i * steps.1)) }
+        }
+    }
+}
+
+macro_rules! by_size {
+    ($walk:expr, $put:literal) => {
+        match $walk.plain.dtype.size() {
+            1 => visit($walk, 1, &mut Mover::<u8, $put>(std::marker::PhantomData)),
+            2 => visit($walk, 2, &mut Mover::<u16, $put>(std::marker::PhantomData)),
+            4 => visit($walk, 4, &mut Mover::<u32, $put>(std::marker::PhantomData)),
+            8 => visit($walk, 8, &mut Mover::<u64, $put>(std::marker::PhantomData)),
+            _ => visit($walk, 16, &mut Mover::<[u64; 2], $put>(std::marker::PhantomData)),
+        }
+    };
+}
+
+/// `plain[i] = indexed[place(i)]`
+///
+/// # Safety
+/// Both operands have one dtype and are valid at every position of the walk, `plain` for writing; index
+/// arrays are valid at every position, and their values within bounds.
+pub unsafe fn take(walk: &Walk) {
+    // SAFETY: passed on from the caller.
+    unsafe { by_size!(walk, false) }
+}
+
+/// `indexed[place(i)] = plain[i]`; of several writes to one place the last in row-major order stays.
+///
+/// # Safety
+/// As for [`take`], with `indexed` writable.
+pub unsafe fn put(walk: &Walk) {
+    // SAFETY: passed on from the caller.
+    unsafe { by_size!(walk, true) }
+}
+
+/// An element type that can be folded.
+trait Foldable: Copy {
+    fn fold(self, other: Self, how: Fold) -> Self;
+}
+macro_rules! fold_ints {
+    ($($t:ty),*) => { $(impl Foldable for $t {
+        #[inline(always)]
+        fn fold(self, other: Self, how: Fold) -> Self {
+            match how {
+                Fold::Add => self.wrapping_add(other),
+                Fold::Mul => self.wrapping_mul(other),
+                Fold::Max => self.max(other),
+                Fold::Min => self.min(other),
+            }
+        }
+    })* };
+}
+fold_ints!(u8, i8, i16, i32, i64, u16, u32, u64);
+macro_rules! fold_floats {
+    ($($t:ty),*) => { $(impl Foldable for $t {
+        #[inline(always)]
+        fn fold(self, other: Self, how: Fold) -> Self {
+            match how {
+                Fold::Add => self + other,
+                Fold::Mul => self * other,
+                Fold::Max if self.is_nan() || self > other => self,
+                Fold::Min if self.is_nan() || self < other => self,
+                _ => other,
+            }
+        }
+    })* };
+}
+fold_floats!(f32, f64);
+macro_rules! fold_halves {
+    ($($t:ty),*) => { $(impl Foldable for $t {
+        #[inline(always)]
+        fn fold(self, other: Self, how: Fold) -> Self {
+            <$t>::from_f32(f32::from(self).fold(f32::from(other), how))
+        }
+    })* };
+}
+fold_halves!(f16, bf16);
+macro_rules! fold_complex {
+    ($($t:ty),*) => { $(impl Foldable for $t {
+        #[inline(always)]
+        fn fold(self, other: Self, how: Fold) -> Self {
+            match how {
+                Fold::Mul => self * other,
+                _ => self + other,
+            }
+        }
+    })* };
+}
+fold_complex!(C32, C64);
+
+struct Folder<T>(Fold, std::marker::PhantomData<T>);
+impl<T: Foldable> Visit for Folder<T> {
+    #[inline(always)]
+    unsafe fn one(&mut self, plain: *mut u8, indexed: *mut u8) {
+        let (from, to) = (plain.cast::<T>(), indexed.cast::<T>());
+        // SAFETY: valid by the caller's promise.
+        unsafe { to.write_unaligned(to.read_unaligned().fold(from.read_unaligned(), self.0)) }
+    }
+}
+
+/// `indexed[place(i)] = fold(indexed[place(i)], plain[i])` in row-major order; bools add as `or`. Complex
+/// numbers have no greatest and least.
+///
+/// # Safety
+/// As for [`put`].
+pub unsafe fn fold(walk: &Walk, how: Fold) {
+    let how = match (walk.plain.dtype, how) {
+        (DType::Bool, Fold::Add) => Fold::Max,
+        (DType::Bool, Fold::Mul) => Fold::Min,
+        _ => how,
+    };
+    // SAFETY: passed on from the caller.
+    dispatch!(storage walk.plain.dtype, T => unsafe { visit(walk, size_of::<T>(), &mut Folder::<T>(how, std::marker::PhantomData)) })
+}
+
+/// The coordinates of the elements that are not zero, one row of `sizes.len()` for each, in row-major order.
+pub fn nonzero(mask: &[u8], sizes: &[i64]) -> Vec<i64> {
+    let rank = sizes.len();
+    let count = mask.iter().filter(|&&b| b != 0).count();
+    let mut out = Vec::with_capacity(count * rank);
+    match rank {
+        0 => {}
+        1 => out.extend(mask.iter().enumerate().filter(|(_, b)| **b != 0).map(|(i, _)| i as i64)),
+        _ => {
+            let last = sizes[rank - 1].max(1) as usize;
+            let mut index: SmallVec<[i64; 5]> = SmallVec::from_elem(0, rank - 1);
+            for row in mask.chunks_exact(last) {
+                for (j, _) in row.iter().enumerate().filter(|(_, b)| **b != 0) {
+                    out.extend_from_slice(&index);
+                    out.push(j as i64);
+                }
+                for d in (0..rank - 1).rev() {
+                    index[d] += 1;
+                    if index[d] < sizes[d] {
+                        break;
+                    }
+                    index[d] = 0;
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Zeroes what lies above (`upper` false) or below the diagonal `k` of each row-major matrix.
+pub fn triangle(data: &mut [u8], item: usize, rows: usize, columns: usize, k: i64, upper: bool) {
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    for matrix in data.chunks_exact_mut(rows * columns * item) {
+        for (i, row) in matrix.chunks_exact_mut(columns * item).enumerate() {
+            // Column i + k is on the diagonal.
+            let on = (i as i64).saturating_add(k);
+            if upper {
+                row[..on.clamp(0, columns as i64) as usize * item].fill(0);
+            } else {
+                row[on.saturating_add(1).clamp(0, columns as i64) as usize * item..].fill(0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operand<T>(data: &mut [T], dtype: DType, strides: &[i64]) -> Operand {
+        Operand { pointer: data.as_mut_ptr().cast(), dtype, strides: SmallVec::from_slice(strides) }
+    }
+
+    #[test]
+    fn takes_puts_and_folds() {
+        let mut table = [10i32, 11, 12, 20, 21, 22];
+        let picks = [1i64, -2, 1];
+        let mut out = [0i32; 9];
+        // out[i][j] = table[picks[i]][j]
+        let walk = |plain: Operand, indexed: Operand| Walk {
+            sizes: SmallVec::from_slice(&[3, 3]),
+            plain,
+            indexed,
+            indices: SmallVec::from_vec(vec![Index {
+                values: picks.as_ptr(),
+                strides: SmallVec::from_slice(&[1, 0]),
+                size: 2,
+                stride: 3,
+            }]),
+        };
+        let w = walk(operand(&mut out, DType::Int32, &[3, 1]), operand(&mut table, DType::Int32, &[0, 1]));
+        // SAFETY: nine outputs, indices within the two rows.
+        unsafe { take(&w) };
+        assert_eq!(out, [20, 21, 22, 10, 11, 12, 20, 21, 22]);
+        let mut ones = [1i32; 9];
+        let w = walk(operand(&mut ones, DType::Int32, &[3, 1]), operand(&mut table, DType::Int32, &[0, 1]));
+        // SAFETY: as above.
+        unsafe { fold(&w, Fold::Add) };
+        assert_eq!(table, [11, 12, 13, 22, 23, 24]);
+        // SAFETY: as above.
+        unsafe { put(&w) };
+        assert_eq!(table, [1; 6]);
+    }
+
+    #[test]
+    fn nan_wins() {
+        assert!(1.0f32.fold(f32::NAN, Fold::Max).is_nan() && f32::NAN.fold(1.0, Fold::Min).is_nan());
+        assert_eq!(2.0f64.fold(1.0, Fold::Max), 2.0);
+    }
+
+    #[test]
+    fn coordinates_and_triangles() {
+        assert_eq!(nonzero(&[0, 1, 0, 1, 1, 0], &[2, 3]), [0, 1, 1, 0, 1, 1]);
+        assert_eq!(nonzero(&[1], &[]), [] as [i64; 0]);
+        let mut m = [1u8; 6];
+        triangle(&mut m, 1, 2, 3, 0, false);
+        assert_eq!(m, [1, 0, 0, 1, 1, 0]);
+        let mut m = [1u8; 6];
+        triangle(&mut m, 1, 2, 3, i64::MAX, true);
+        assert_eq!(m, [0; 6]);
+    }
+}

@@ -1,0 +1,85 @@
+//! Copies and windows without history: what kernels and backward formulas need underneath.
+
+use crate::Tensor;
+use crate::ops::shape::clone;
+use crate::ops::support::copy_data;
+use flambeau_core::{Array, Dims, Init, Result, contiguous_strides, numel};
+
+/// A row-major copy of the elements, without history.
+pub fn clone_dense(t: &Tensor) -> Result<Tensor> {
+    let a = t.array();
+    let out = Tensor::empty_raw(&a.sizes, a.dtype, a.device())?;
+    copy_data(&out, t)?;
+    Ok(out)
+}
+
+/// A copy with the strides of `model` where they are dense.
+pub(crate) fn clone_like(t: &Tensor, model: &Tensor) -> Result<Tensor> {
+    let strides = model.with_array(|m| m.is_non_overlapping_and_dense().then(|| m.strides.clone()));
+    if t.requires_grad() {
+        return clone(t, None);
+    }
+    match strides {
+        Some(strides) => clone_with_strides(t, strides),
+        None => clone_dense(t),
+    }
+}
+
+fn clone_with_strides(t: &Tensor, strides: Dims) -> Result<Tensor> {
+    let a = t.array();
+    let out = Tensor::from_array(Array::empty_strided(&a.sizes, strides, a.dtype, a.device(), Init::Uninit)?);
+    copy_data(&out, t)?;
+    Ok(out)
+}
+
+/// A copy whose geometry is that of a base: needed where windows are cut by stride.
+pub(crate) fn clone_with_geometry(t: &Tensor, sizes: &[i64], strides: &[i64]) -> Result<Tensor> {
+    let (dtype, device) = t.with_array(|a| (a.dtype, a.device()));
+    let out = Tensor::from_array(Array::empty_strided(
+        sizes,
+        Dims::from_slice(strides),
+        dtype,
+        device,
+        Init::Zero,
+    )?);
+    let source = expand_raw(t, sizes)?;
+    copy_data(&out, &source)?;
+    Ok(out)
+}
+
+/// The same values laid out with given strides from the start of a fresh storage; differentiable.
+pub fn to_geometry(t: &Tensor, sizes: &[i64], strides: &[i64]) -> Result<Tensor> {
+    let out = clone_with_geometry(t, sizes, strides)?;
+    crate::autograd::record(&[&out], "CloneBackward0", &[t], &[], |ctx| {
+        Ok(smallvec::smallvec![ctx.grad(0).cloned()])
+    })?;
+    Ok(out)
+}
+
+/// Changes the sizes of a tensor in place, growing its storage if need be. Contents beyond are undefined (zero).
+pub fn resize_raw(t: &Tensor, sizes: &[i64]) -> Result<()> {
+    flambeau_core::check_sizes(sizes)?;
+    numel(sizes)?;
+    let mut a = t.array();
+    let strides = contiguous_strides(sizes);
+    let need = flambeau_core::required_bytes(sizes, &strides, a.offset, a.dtype.size())?;
+    if need > a.storage.nbytes() {
+        a.storage.resize(need)?;
+    }
+    a.sizes = Dims::from_slice(sizes);
+    a.strides = strides;
+    t.set_array(a);
+    Ok(())
+}
+
+fn expand_raw(t: &Tensor, sizes: &[i64]) -> Result<Tensor> {
+    let mut a = t.array();
+    a.strides = crate::pointwise::expanded_strides(&a, sizes);
+    a.sizes = Dims::from_slice(sizes);
+    Ok(t.alias_as(a))
+}
+
+/// A row-major operand of the tensor's elements: itself if it already is.
+pub fn dense(t: &Tensor) -> Result<Tensor> {
+    if t.is_contiguous() { Ok(t.clone()) } else { clone_dense(&t.alias()) }
+}
