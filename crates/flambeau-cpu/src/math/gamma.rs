@@ -109,10 +109,12 @@ fn digamma_positive(x: f64) -> f64 {
 fn digamma_positive_from_one(x: f64) -> f64 {
     if x < 2.0 {
         minus(x, DIGAMMA_ROOT) * ratio(x - 1.5, &DIGAMMA_1_P, &DIGAMMA_1_Q)
-    } else if x < 5.0 {
-        ratio(x - 3.0, &DIGAMMA_2_P, &DIGAMMA_2_Q)
+    } else if x < 3.25 {
+        ratio(x - 2.5, &DIGAMMA_2_P, &DIGAMMA_2_Q)
+    } else if x < 5.5 {
+        ratio(x - 4.0, &DIGAMMA_3_P, &DIGAMMA_3_Q)
     } else if x < 10.0 {
-        ratio(x - 7.0, &DIGAMMA_3_P, &DIGAMMA_3_Q)
+        ratio(x - 7.0, &DIGAMMA_4_P, &DIGAMMA_4_Q)
     } else {
         let r = 1.0 / x;
         let s = r * r;
