@@ -241,21 +241,28 @@ impl Generator {
 /// The low 24 bits as a fraction of 2^24.
 #[inline(always)]
 pub(super) fn unit_f32(word: u32) -> f32 {
-    (word & 0xff_ffff) as f32 * (1.0 / (1u32 << 24) as f32)
+    (word & 0xff_ffff) as i32 as f32 * (1.0 / (1u32 << 24) as f32)
 }
 
 /// The low 53 bits as a fraction of 2^53.
 #[inline(always)]
 pub(super) fn unit_f64(word: u64) -> f64 {
-    (word & ((1 << 53) - 1)) as f64 * (1.0 / (1u64 << 53) as f64)
+    // In two exact parts, for which there are vector conversions.
+    let high = (word >> 32 & 0x1f_ffff) as i32 as f64;
+    (high * (1u64 << 32) as f64 + word as u32 as f64) * (1.0 / (1u64 << 53) as f64)
 }
 
 /// Words drawn at a time by the loops below: a buffer that stays in the first-level cache.
 const BATCH: usize = 512;
+/// Fewer elements than this are drawn one by one.
+const SMALL: usize = 12;
 
 impl Generator {
     /// `out[i] = make(word)` with one word an element.
     pub(super) fn fill32<T>(&mut self, out: &mut [T], mut make: impl FnMut(u32) -> T) {
+        if out.len() < SMALL {
+            return out.iter_mut().for_each(|o| *o = make(self.random()));
+        }
         let mut words = [0; BATCH];
         for chunk in out.chunks_mut(BATCH) {
             let words = &mut words[..chunk.len()];
@@ -267,6 +274,9 @@ impl Generator {
     }
     /// `out[i] = make(word)` with two words an element.
     pub(super) fn fill64<T>(&mut self, out: &mut [T], mut make: impl FnMut(u64) -> T) {
+        if out.len() < SMALL {
+            return out.iter_mut().for_each(|o| *o = make(self.random64()));
+        }
         let mut words = [0; BATCH];
         for chunk in out.chunks_mut(BATCH / 2) {
             let words = &mut words[..2 * chunk.len()];

@@ -190,7 +190,13 @@ fn draw<T: Sample>(g: &mut Generator, out: &mut [T], base: i64, count: u64, wide
     if wide {
         g.fill64(out, |w| T::from_i64(((w % count) as i64).wrapping_add(base)));
     } else if let Ok(count) = u32::try_from(count) {
-        g.fill32(out, |w| T::from_i64(base.wrapping_add((w % count) as i64)));
+        // The remainder by two multiplications (Lemire, Kaser and Kurz, Faster remainder by direct computation, 2019).
+        let inverse = (u64::MAX / count as u64).wrapping_add(1);
+        g.fill32(out, |w| {
+            let fraction = inverse.wrapping_mul(w as u64);
+            let remainder = ((fraction as u128 * count as u128) >> 64) as i64;
+            T::from_i64(base.wrapping_add(remainder))
+        });
     } else {
         g.fill32(out, |w| T::from_i64(base.wrapping_add((w as u64 % count) as i64)));
     }
@@ -206,7 +212,7 @@ pub fn randperm<T: Sample>(g: &mut Generator, dtype: DType, out: &mut [T]) -> Re
     }
     if n < (u32::MAX / 20) as usize {
         for i in 0..n.saturating_sub(1) {
-            out.swap(i, i + g.random() as usize % (n - i));
+            out.swap(i, i + (g.random() % (n - i) as u32) as usize);
         }
     } else {
         for i in 0..n {

@@ -20,6 +20,7 @@
 mod binomial;
 mod continuous;
 mod error_text;
+mod fused;
 mod gamma;
 mod generator;
 mod integer;

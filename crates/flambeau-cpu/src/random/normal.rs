@@ -1,8 +1,9 @@
 //! Normal numbers.
 
 use super::error_text::{general, not_implemented};
+use super::fused::scale_add_f64;
 use super::generator::{Generator, unit_f32};
-use super::normal_f32;
+use super::normal_f32::{self, GROUP};
 use super::sample::{Reals, Sample};
 use flambeau_core::{DType, Result, bail};
 
@@ -94,28 +95,31 @@ fn fill_f32(g: &mut Generator, out: &mut [f32], mean: f32, std: f32) {
 fn fill_f64(g: &mut Generator, out: &mut [f64], mean: f64, std: f64) {
     g.fill_uniform64(out, |u| u);
     let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
-    blocks.iter_mut().for_each(|block| transform_f64(block, mean, std));
+    transform_f64(blocks, mean, std);
     if !rest.is_empty() {
         let tail = last_block(out);
         g.fill_uniform64(tail, |u| u);
-        transform_f64(tail, mean, std);
+        transform_f64(std::slice::from_mut(tail), mean, std);
     }
 }
 
 /// Halves are the rounded `float32` normals, but whole blocks alone draw: no uniforms are spent on a partial one.
 fn fill_half<T: Copy>(g: &mut Generator, out: &mut [T], mean: f32, std: f32, round: impl Fn(f32) -> T) {
-    let mut block = |out: &mut [T; BLOCK]| {
-        let mut wide = [[0f32; BLOCK]];
-        g.fill32(&mut wide[0], unit_f32);
-        normal_f32::transform(&mut wide, mean, std);
-        for (o, &x) in out.iter_mut().zip(&wide[0]) {
-            *o = round(x);
+    let mut run = |out: &mut [[T; BLOCK]]| {
+        let mut batch = [[0f32; BLOCK]; GROUP];
+        for group in out.chunks_mut(GROUP) {
+            let batch = &mut batch[..group.len()];
+            g.fill32(batch.as_flattened_mut(), unit_f32);
+            normal_f32::transform(batch, mean, std);
+            for (o, &x) in group.as_flattened_mut().iter_mut().zip(batch.as_flattened()) {
+                *o = round(x);
+            }
         }
     };
     let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
-    blocks.iter_mut().for_each(&mut block);
+    run(blocks);
     if !rest.is_empty() {
-        block(last_block(out));
+        run(std::slice::from_mut(last_block(out)));
     }
 }
 
@@ -127,11 +131,14 @@ fn last_block<T>(out: &mut [T]) -> &mut [T; BLOCK] {
     }
 }
 
-fn transform_f64(block: &mut [f64; BLOCK], mean: f64, std: f64) {
-    for i in 0..BLOCK / 2 {
-        let radius = (-2.0 * (1.0 - block[i]).ln()).sqrt();
-        let theta = 2.0 * std::f64::consts::PI * block[i + BLOCK / 2];
-        block[i] = (radius * theta.cos()).mul_add(std, mean);
-        block[i + BLOCK / 2] = (radius * theta.sin()).mul_add(std, mean);
+fn transform_f64(blocks: &mut [[f64; BLOCK]], mean: f64, std: f64) {
+    for block in &mut *blocks {
+        for i in 0..BLOCK / 2 {
+            let radius = (-2.0 * (1.0 - block[i]).ln()).sqrt();
+            let (sin, cos) = (2.0 * std::f64::consts::PI * block[i + BLOCK / 2]).sin_cos();
+            block[i] = radius * cos;
+            block[i + BLOCK / 2] = radius * sin;
+        }
     }
+    scale_add_f64(blocks.as_flattened_mut(), std, mean);
 }

@@ -3,8 +3,10 @@
 
 use super::normal::BLOCK;
 
-const LANES: usize = BLOCK / 2;
-type Lanes = [f32; LANES];
+const PAIRS: usize = BLOCK / 2;
+/// Blocks computed side by side: enough for loops that the compiler turns into vector code.
+pub(super) const GROUP: usize = 16;
+const LANES: usize = PAIRS * GROUP;
 
 /// Turns blocks of 16 uniforms into normals in place: radii from the first eight, angles from the last eight; cosines
 /// first, sines last.
@@ -25,17 +27,28 @@ fn transform_fma(blocks: &mut [[f32; BLOCK]], mean: f32, std: f32) {
 
 #[inline(always)]
 fn transform_any(blocks: &mut [[f32; BLOCK]], mean: f32, std: f32) {
-    for block in blocks {
-        let mut radius = [0.0; LANES];
-        let mut theta = [0.0; LANES];
-        for i in 0..LANES {
-            radius[i] = (-2.0 * log(1.0 - block[i])).sqrt();
-            theta[i] = (2.0 * std::f64::consts::PI) as f32 * block[LANES + i];
+    let (mut radius, mut theta, mut sin, mut cos) = ([0.0; LANES], [0.0; LANES], [0.0; LANES], [0.0; LANES]);
+    for group in blocks.chunks_mut(GROUP) {
+        for (i, block) in group.iter().enumerate() {
+            let (first, last) = block.split_at(PAIRS);
+            radius[i * PAIRS..][..PAIRS].copy_from_slice(first);
+            theta[i * PAIRS..][..PAIRS].copy_from_slice(last);
         }
-        let (sin, cos) = sin_cos(theta);
-        for i in 0..LANES {
-            block[i] = (radius[i] * cos[i]).mul_add(std, mean);
-            block[LANES + i] = (radius[i] * sin[i]).mul_add(std, mean);
+        let lanes = group.len() * PAIRS;
+        for radius in &mut radius[..lanes] {
+            *radius = (-2.0 * log(1.0 - *radius)).sqrt();
+        }
+        for ((sin, cos), theta) in sin[..lanes].iter_mut().zip(&mut cos[..lanes]).zip(&theta) {
+            (*sin, *cos) = sin_cos_turn(*theta);
+        }
+        for ((sin, cos), radius) in sin[..lanes].iter_mut().zip(&mut cos[..lanes]).zip(&radius) {
+            *cos = (radius * *cos).mul_add(std, mean);
+            *sin = (radius * *sin).mul_add(std, mean);
+        }
+        for (i, block) in group.iter_mut().enumerate() {
+            let (first, last) = block.split_at_mut(PAIRS);
+            first.copy_from_slice(&cos[i * PAIRS..][..PAIRS]);
+            last.copy_from_slice(&sin[i * PAIRS..][..PAIRS]);
         }
     }
 }
@@ -73,35 +86,35 @@ fn log(x: f32) -> f32 {
     e.mul_add(0.693_359_4, t + y)
 }
 
-/// Sines and cosines of angles in [0, 2 pi].
+/// The sine and cosine of 2 pi times a fraction in [0, 1].
 #[inline(always)]
-fn sin_cos(angle: Lanes) -> (Lanes, Lanes) {
-    let (mut sin, mut cos) = ([0.0; LANES], [0.0; LANES]);
-    for i in 0..LANES {
-        let x = angle[i];
-        // The even octant index nearest to x / (pi/4); pi/4 is subtracted in three parts.
-        let octant = ((x * (4.0 / std::f64::consts::PI) as f32) as i32 + 1) & !1;
-        let k = octant as f32;
-        let mut r = k.mul_add(-0.785_156_25, x);
-        r = k.mul_add(-2.418_756_5e-4, r);
-        r = k.mul_add(-3.774_895e-8, r);
-        let z = r * r;
-        let mut c = 2.443_315_7e-5f32;
-        c = c.mul_add(z, -1.388_731_6e-3);
-        c = c.mul_add(z, 4.166_664_6e-2);
-        c *= z;
-        c = c.mul_add(z, -(z * 0.5)) + 1.0;
-        let mut s = -1.951_529_6e-4f32;
-        s = s.mul_add(z, 8.332_161e-3);
-        s = s.mul_add(z, -1.666_665_5e-1);
-        s *= z;
-        s = s.mul_add(r, r);
-        let (a, b) = if octant & 2 != 0 { (c, s) } else { (s, c) };
-        // Signs go to the sign bit, so that zeros keep theirs.
-        let sin_sign = ((octant & 4) as u32) << 29;
-        let cos_sign = ((!(octant - 2) & 4) as u32) << 29;
-        sin[i] = f32::from_bits(a.to_bits() ^ sin_sign);
-        cos[i] = f32::from_bits(b.to_bits() ^ cos_sign);
-    }
-    (sin, cos)
+// `clamp` would let a NaN through to the conversion below.
+#[allow(clippy::manual_clamp)]
+fn sin_cos_turn(fraction: f32) -> (f32, f32) {
+    let x = (2.0 * std::f64::consts::PI) as f32 * fraction.max(0.0).min(1.0);
+    // The even octant index nearest to x / (pi/4); pi/4 is subtracted in three parts.
+    // SAFETY: the product is finite and in the range of i32; a checked cast would keep the loop from being vectorised.
+    let below: i32 = unsafe { (x * (4.0 / std::f64::consts::PI) as f32).to_int_unchecked() };
+    let octant = below.wrapping_add(1) & !1;
+    let k = octant as f32;
+    let mut r = k.mul_add(-0.785_156_25, x);
+    r = k.mul_add(-2.418_756_5e-4, r);
+    r = k.mul_add(-3.774_895e-8, r);
+    let z = r * r;
+    let mut c = 2.443_315_7e-5f32;
+    c = c.mul_add(z, -1.388_731_6e-3);
+    c = c.mul_add(z, 4.166_664_6e-2);
+    c *= z;
+    c = c.mul_add(z, -(z * 0.5)) + 1.0;
+    let mut s = -1.951_529_6e-4f32;
+    s = s.mul_add(z, 8.332_161e-3);
+    s = s.mul_add(z, -1.666_665_5e-1);
+    s *= z;
+    s = s.mul_add(r, r);
+    // Choices and signs by bits, which keeps the loop free of branches, and zeros keep their signs.
+    let (s, c) = (s.to_bits(), c.to_bits());
+    let swap = (s ^ c) & ((octant as u32 >> 1) & 1).wrapping_neg();
+    let sin = s ^ swap ^ ((octant & 4) as u32) << 29;
+    let cos = c ^ swap ^ ((!octant.wrapping_sub(2) & 4) as u32) << 29;
+    (f32::from_bits(sin), f32::from_bits(cos))
 }

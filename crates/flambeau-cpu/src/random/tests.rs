@@ -31,6 +31,21 @@ fn draw<T: Sample>(g: &mut Generator, op: &str, d: DType, n: usize, p: &[&str]) 
         "uniform" => fill(&mut |out| uniform_(g, d, out, f(0), f(1))),
         "normal" => fill(&mut |out| normal_(g, d, out, f(0), f(1))),
         "normal_serial" => fill(&mut |out| normal_serial_(g, d, out, f(0), f(1))),
+        "state" => {
+            filled(n, |out: &mut [T]| normal_(g, d, out, 0.0, 1.0))?;
+            Ok(g.get_state())
+        }
+        "sequence" => {
+            let mut parts = vec![filled(n, |out: &mut [T]| normal_(g, d, out, 0.0, 1.0))?];
+            parts.push(filled(3, |out: &mut [T]| log_normal_(g, d, out, 1.0, 2.0))?);
+            parts.push(filled(20, |out: &mut [T]| normal_(g, d, out, 0.0, 1.0))?);
+            parts.push(filled(2, |out: &mut [T]| uniform_(g, d, out, 0.0, 1.0))?);
+            parts.push(filled(3, |out: &mut [T]| standard_gamma(g, d, &series(3, 1, 1.0, 2), out))?);
+            parts.push(filled(1, |out: &mut [T]| normal_(g, d, out, 1.0, 3.0))?);
+            parts.push(filled(17, |out: &mut [T]| normal_serial_(g, d, out, 0.0, 1.0))?);
+            parts.push(filled(5, |out: &mut [T]| cauchy_(g, d, out, 0.0, 1.0))?);
+            Ok(parts.concat())
+        }
         "random" => fill(&mut |out| random_(g, d, out)),
         "random_from_to" => {
             let bounds = random_bounds(d, p[0].parse().unwrap(), p[1].parse().ok())?;

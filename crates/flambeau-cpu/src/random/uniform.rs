@@ -1,6 +1,7 @@
 //! Uniform reals.
 
 use super::error_text::{cpp_type, general, not_implemented};
+use super::fused::{scale_add_f32, scale_add_f64};
 use super::generator::{Generator, unit_f32};
 use super::sample::{Reals, Sample};
 use flambeau_core::{DType, Result, bail, bf16, f16};
@@ -67,9 +68,19 @@ pub fn uniform_<T: Sample>(g: &mut Generator, dtype: DType, out: &mut [T], from:
     Ok(())
 }
 
+/// Numbers stretched at a time.
+const BATCH: usize = 512;
+
 fn stretch_f32<T>(g: &mut Generator, out: &mut [T], from: f32, to: f32, make: impl Fn(f32) -> T) {
-    let width = to - from;
-    g.fill32(out, |w| make(unit_f32(w).mul_add(width, from)));
+    let mut batch = [0.0; BATCH];
+    for chunk in out.chunks_mut(BATCH) {
+        let batch = &mut batch[..chunk.len()];
+        g.fill32(batch, unit_f32);
+        scale_add_f32(batch, to - from, from);
+        for (o, &x) in chunk.iter_mut().zip(&*batch) {
+            *o = make(x);
+        }
+    }
 }
 
 /// Halves stretch in `float32`, between bounds that are not rounded to the half type.
@@ -82,9 +93,11 @@ fn stretch_half<T: Sample>(g: &mut Generator, out: &mut [T], from: f64, to: f64)
 }
 
 fn stretch_f64(g: &mut Generator, out: &mut [f64], from: f64, to: f64) {
-    let width = to - from;
-    g.fill_uniform64(out, |u| {
-        let x = u.mul_add(width, from);
-        if x == to { from } else { x }
-    });
+    for chunk in out.chunks_mut(BATCH) {
+        g.fill_uniform64(chunk, |u| u);
+        scale_add_f64(chunk, to - from, from);
+        for x in chunk {
+            *x = if *x == to { from } else { *x };
+        }
+    }
 }
