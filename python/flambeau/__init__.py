@@ -3,6 +3,7 @@
 import importlib as _importlib
 import math as _math
 import sys as _sys
+import types as _types
 
 from . import _C
 from ._C import *  # noqa: F403
@@ -29,7 +30,13 @@ globals().update(_C._functions("torch"))
 for _name, _function in _C._functions("_C").items():
     setattr(_C, _name, _function)
 
+# The namespace of native functions that `nn.functional` builds on.
+_C._nn = _types.SimpleNamespace(**_C._functions("nn.functional"))
+
 from . import _tensor as _tensor_methods  # noqa: E402
+from .overrides import _disabled_torch_function_impl as _disabled  # noqa: E402
+
+_C._disabled_torch_function_impl = _disabled
 from ._functional import *  # noqa: E402, F403
 from ._legacy import *  # noqa: E402, F403
 from ._grad_mode import (  # noqa: E402

@@ -65,9 +65,6 @@ def requires_grad_(self, requires_grad=True):
     return self
 
 
-Tensor.item = _C._item
-Tensor.tolist = _C._tolist
-Tensor.data_ptr = _C._data_ptr
 for _name in ("item", "tolist", "data_ptr"):
 
     def _make(function):
@@ -79,6 +76,84 @@ for _name in ("item", "tolist", "data_ptr"):
     _m = _make(getattr(_C, "_" + _name))
     _m.__name__ = _name
     _method(_m)
+
+
+@_method
+def stride(self, dim=None):
+    """The strides in elements, or that of one dimension."""
+    strides = _C._strides(self)
+    if dim is None:
+        return strides
+    n = len(strides)
+    if not -max(n, 1) <= dim < max(n, 1):
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-max(n, 1)}, {max(n, 1) - 1}], but got {dim})"
+        )
+    if n == 0:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    return strides[dim]
+
+
+for _name in ("dim", "ndimension", "storage_offset", "is_inference", "numel", "nelement", "element_size"):
+
+    def _fact(function):
+        def method(self):
+            return function(self)
+
+        return method
+
+    _m = _fact(getattr(_C, "_" + {"ndimension": "dim", "nelement": "numel"}.get(_name, _name)))
+    _m.__name__ = _name
+    _m.__doc__ = f"``{_name}`` of the tensor."
+    _method(_m)
+
+
+@_method
+def is_contiguous(self, memory_format=_C.contiguous_format):
+    """Whether elements follow each other in the order of the memory format."""
+    return _C._is_contiguous(self, memory_format)
+
+
+@_method
+def get_device(self):
+    """The index of the device; -1 for the CPU."""
+    return -1 if self.device.index is None else self.device.index
+
+
+@_method
+def as_subclass(self, cls):
+    """This tensor as an object of a subclass, with its history."""
+    return _C._as_subclass(cls, self)
+
+
+@_method
+def is_conj(self):
+    """False: conjugates are computed at once."""
+    return False
+
+
+@_method
+def is_neg(self):
+    """False: negations are computed at once."""
+    return False
+
+
+@_method
+def has_names(self):
+    """False: dimensions have no names."""
+    return False
+
+
+@_method
+def is_coalesced(self):
+    """False: tensors are dense."""
+    return False
+
+
+@_method
+def new(self, *args):
+    """A fresh tensor of this dtype, as the legacy constructors make it."""
+    return _C._legacy_new(self.dtype, "tensor", args)
 
 
 @_method

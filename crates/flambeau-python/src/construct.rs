@@ -564,3 +564,18 @@ pub fn _from_bytes(
     }
     Ok(object::wrap(py, out))
 }
+
+/// An object of a subclass over a tensor, history included.
+#[pyfunction]
+pub fn _as_subclass(cls: &Bound<'_, pyo3::types::PyType>, data: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let py = cls.py();
+    let Some(t) = object::extract(data) else { return Err(PyTypeError::new_err("expected a Tensor")) };
+    let fresh = flambeau::ops::shape::alias(&t).py()?;
+    // SAFETY: the class is checked to be a subclass of Tensor.
+    unsafe {
+        if ffi::PyType_IsSubtype(cls.as_ptr().cast(), object::tensor_type()) == 0 {
+            return Err(PyTypeError::new_err("cls must be a subclass of Tensor"));
+        }
+        Ok(owned_ptr(py, object::wrap_as(cls.as_ptr().cast(), fresh)))
+    }
+}

@@ -135,6 +135,42 @@ fn _increment_version(t: &Bound<'_, PyAny>) -> PyResult<()> {
     }
 }
 
+fn tensor_of(t: &Bound<'_, PyAny>) -> PyResult<flambeau::Tensor> {
+    object::extract(t).ok_or_else(|| pyo3::exceptions::PyTypeError::new_err("expected a Tensor"))
+}
+
+#[pyfunction]
+fn _strides(t: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    Ok(pyo3::types::PyTuple::new(t.py(), tensor_of(t)?.strides())?.into_any().unbind())
+}
+#[pyfunction]
+fn _dim(t: &Bound<'_, PyAny>) -> PyResult<usize> {
+    Ok(tensor_of(t)?.dim())
+}
+#[pyfunction]
+fn _numel(t: &Bound<'_, PyAny>) -> PyResult<usize> {
+    Ok(tensor_of(t)?.numel())
+}
+#[pyfunction]
+fn _storage_offset(t: &Bound<'_, PyAny>) -> PyResult<i64> {
+    Ok(tensor_of(t)?.storage_offset())
+}
+#[pyfunction]
+fn _is_inference(t: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(tensor_of(t)?.is_inference())
+}
+#[pyfunction]
+fn _element_size(t: &Bound<'_, PyAny>) -> PyResult<usize> {
+    Ok(tensor_of(t)?.dtype().size())
+}
+#[pyfunction]
+fn _is_contiguous(t: &Bound<'_, PyAny>, format: types::PyMemoryFormat) -> PyResult<bool> {
+    if format.0 == flambeau::MemoryFormat::Preserve {
+        return Err(pyo3::exceptions::PyRuntimeError::new_err("preserve memory format is unsupported by the contiguous operator"));
+    }
+    Ok(tensor_of(t)?.with_array(|a| a.is_contiguous_as(format.0)))
+}
+
 /// `Tensor.item`
 #[pyfunction]
 fn _item(t: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
@@ -192,6 +228,14 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         construct::as_tensor,
         construct::_legacy_new,
         construct::_make_subclass,
+        _strides,
+        _dim,
+        _numel,
+        _storage_offset,
+        _is_inference,
+        _element_size,
+        _is_contiguous,
+        construct::_as_subclass,
         construct::_tolist,
         construct::_to_bytes,
         construct::_from_bytes,

@@ -1849,7 +1849,7 @@ pub static OPS: &[OpDef] = &[
     OpDef {
         name: "matmul",
         places: &["torch", "Tensor"],
-        aliases: &["linalg.matmul", "Tensor.__matmul__"],
+        aliases: &["linalg.matmul"],
         overloads: &[matmul::MATMUL],
         doc: "Matrix product: of vectors their dot product, of matrices their product, of more dimensions a broadcast batch of products.",
     },

@@ -42,7 +42,6 @@ impl Tensor {
     }
 
     /// Matrix product: of vectors their dot product, of matrices their product, of more dimensions a broadcast batch of products.
-    #[doc(alias = "__matmul__")]
     pub fn matmul(&self, other: &Tensor) -> Result<Tensor> {
         crate::ops::matmul::matmul(self, other)
     }
