@@ -244,18 +244,18 @@ class SequentialLR(LRScheduler):
         # Building the schedules has taken the first step of each; only the first one's is to stay.
         for group in optimizer.param_groups:
             set_in_group(group, "lr", group["initial_lr"])
-        for scheduler in schedulers:
-            scheduler.last_epoch -= 1
         self.recursive_undo()
         schedulers[0]._initial_step()
         self._last_lr = schedulers[0].get_last_lr()
 
     def recursive_undo(self, sched=None):
-        """Takes back the first step of schedules within schedules."""
-        for part in getattr(self if sched is None else sched, "_schedulers", ()):
-            for inner in getattr(part, "_schedulers", ()):
-                self.recursive_undo(inner)
-                inner.last_epoch -= 1
+        """Takes back the first step of every schedule that is not itself made of others."""
+        sched = self if sched is None else sched
+        if hasattr(sched, "_schedulers"):
+            for part in sched._schedulers:
+                self.recursive_undo(part)
+        elif hasattr(sched, "last_epoch"):
+            sched.last_epoch -= 1
 
     def step(self):
         self.last_epoch += 1
