@@ -35,9 +35,7 @@ class _Item:
 
     def size(self):
         """Width and height that the texts need."""
-        width = max(
-            [len(self.title) * TITLE_ADVANCE, *(len(text) * DETAIL_ADVANCE for _, text in self.details)]
-        )
+        width = max([len(self.title) * TITLE_ADVANCE, *(len(text) * DETAIL_ADVANCE for _, text in self.details)])
         return width + 2 * PADDING_X, (1 + len(self.details)) * LINE + 2 * PADDING_Y - 2
 
 
@@ -332,9 +330,7 @@ def _draw(items, edges, note):
         )
         if label:
             x, y = path[0]
-            out.append(
-                f'<text x="{_number(x + 8)}" y="{_number(y + 12)}" font-size="10" fill="#7d8896">{label}</text>'
-            )
+            out.append(f'<text x="{_number(x + 8)}" y="{_number(y + 12)}" font-size="10" fill="#7d8896">{label}</text>')
     for item, (x, y), (box_width, box_height) in zip(items, centres, sizes):
         out.extend(_draw_box(item, x, y, box_width, box_height))
     out.append("</g></svg>")

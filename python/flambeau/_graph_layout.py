@@ -187,10 +187,7 @@ def _move(layers, gap):
         for box in layer:
             box.x -= (x - gap) / 2
         distances.append(
-            [
-                (a.width + b.width) / 2 + (gap / 2 if a.bend or b.bend else gap)
-                for a, b in zip(layer, layer[1:])
-            ]
+            [(a.width + b.width) / 2 + (gap / 2 if a.bend or b.bend else gap) for a, b in zip(layer, layer[1:])]
         )
     size = sum(map(len, layers))
     sweeps = 40 if size < 600 else SWEEPS if size < 4000 else 4

@@ -41,8 +41,7 @@ def test_errors_of_grad_and_backward():
     with pytest.raises(RuntimeError) as error:
         autograd.grad(x * 2, x, torch.ones(2))
     assert str(error.value) == (
-        "Mismatch in shape: grad_output[0] has a shape of torch.Size([2]) and output[0] has a shape of "
-        "torch.Size([3])."
+        "Mismatch in shape: grad_output[0] has a shape of torch.Size([2]) and output[0] has a shape of torch.Size([3])."
     )
     with pytest.raises(TypeError, match="gradients can be either Tensors or None, but got int"):
         autograd.backward(x * 2, [1])
@@ -79,7 +78,9 @@ def test_hessian():
     blocks = functional.hessian(lambda x, y: (x * y).sum(), (x, torch.tensor([3.0])))
     assert blocks[0][1].tolist() == [[1.0], [1.0]] and blocks[1][1].tolist() == [[0.0]]
     assert functional.hessian(lambda x: x.sum(), x).tolist() == [[0.0, 0.0], [0.0, 0.0]]
-    with pytest.raises(RuntimeError, match="The Tensor returned by the function given to hessian should contain a sing"):
+    with pytest.raises(
+        RuntimeError, match="The Tensor returned by the function given to hessian should contain a sing"
+    ):
         functional.hessian(lambda x: x**2, x)
 
 
@@ -101,7 +102,11 @@ def test_products():
         (lambda x: functional.vjp(lambda x: x, x, torch.ones(3)), RuntimeError, "v has invalid size: should be torch."),
         (lambda x: functional.vjp(lambda x: x, x, 1), TypeError, "The v given to vjp must be either a Tensor or a tup"),
         (lambda x: functional.jacobian(lambda x: 1, x), TypeError, "The outputs of the user-provided function given"),
-        (lambda x: functional.jacobian(lambda x: x, [x]), TypeError, "The inputs given to jacobian must be either a Te"),
+        (
+            lambda x: functional.jacobian(lambda x: x, [x]),
+            TypeError,
+            "The inputs given to jacobian must be either a Te",
+        ),
         (lambda x: functional.jacobian(lambda x: torch.ones(1), x, strict=True), RuntimeError, "Output 0 of the user"),
         (lambda x: functional.hessian(lambda x: x.sum(), x, strict=True), RuntimeError, "While computing the hessian,"),
         (lambda x: functional.hvp(lambda x: (x, x), x, x), RuntimeError, "The function given to hvp should return a "),
@@ -153,7 +158,9 @@ class WrongSquare(Square):
 def test_gradcheck(fast_mode):
     x = leaf(1.0, 2.0, dtype=torch.float64)
     assert autograd.gradcheck(Square.apply, x, fast_mode=fast_mode)
-    assert autograd.gradcheck(lambda x, y: (x * y, x + y), (x, leaf(3.0, 4.0, dtype=torch.float64)), fast_mode=fast_mode)
+    assert autograd.gradcheck(
+        lambda x, y: (x * y, x + y), (x, leaf(3.0, 4.0, dtype=torch.float64)), fast_mode=fast_mode
+    )
     assert autograd.gradcheck(lambda x: x**2, leaf(1 + 2j, 0.5j, dtype=torch.complex128), fast_mode=fast_mode)
     assert not autograd.gradcheck(WrongSquare.apply, x, raise_exception=False, fast_mode=fast_mode)
     with pytest.raises(autograd.gradcheck.__globals__["GradcheckError"], match="Jacobian mismatch for output 0"):

@@ -32,7 +32,9 @@ def test_names_from_params_and_modules():
     first, second = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
     pair = [first, second]
     del first, second
-    assert {"alpha", "beta"} <= set(texts(flambeau.graph((pair[0] * pair[1]).sum(), {"alpha": pair[0], "beta": pair[1]})))
+    assert {"alpha", "beta"} <= set(
+        texts(flambeau.graph((pair[0] * pair[1]).sum(), {"alpha": pair[0], "beta": pair[1]}))
+    )
     model = torch.nn.Linear(2, 1)
     out = model(torch.ones(1, 2)).sum()
     assert {"weight", "bias"} <= set(texts(flambeau.graph(out, model)))
@@ -82,9 +84,9 @@ def test_long_graphs_are_truncated():
 
 def random_graph(seed, count=60, edges=90):
     generator = random.Random(seed)
-    return [
-        tuple(sorted(generator.sample(range(count), 2), reverse=True)) for _ in range(edges)
-    ], [(generator.uniform(20, 120), generator.uniform(20, 60)) for _ in range(count)]
+    return [tuple(sorted(generator.sample(range(count), 2), reverse=True)) for _ in range(edges)], [
+        (generator.uniform(20, 120), generator.uniform(20, 60)) for _ in range(count)
+    ]
 
 
 @pytest.mark.parametrize("seed", range(8))

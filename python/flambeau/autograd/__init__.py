@@ -139,9 +139,7 @@ def _checked_inputs(inputs):
     return inputs
 
 
-def backward(
-    tensors, grad_tensors=None, retain_graph=None, create_graph=False, grad_variables=None, inputs=None
-):
+def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, grad_variables=None, inputs=None):
     """Adds the gradients of `tensors` to the `.grad` of the leaves that they were computed from.
 
     `grad_tensors` holds the gradient with respect to each of `tensors`, which scalars don't need. With `inputs`

@@ -45,8 +45,7 @@ def _check_inputs(inputs):
             )
     if not any_grad:
         raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of them have "
-            "requires_grad=True."
+            "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
         )
 
 
@@ -257,8 +256,9 @@ def _part_function(func, part):
         outputs = _differentiable(func(*arguments))
         if part is None:
             return outputs
-        return tuple(getattr(out, "imag" if part == "imaginary" else "real") if out.is_complex() else out
-                     for out in outputs)
+        return tuple(
+            getattr(out, "imag" if part == "imaginary" else "real") if out.is_complex() else out for out in outputs
+        )
 
     return function
 
@@ -338,9 +338,7 @@ def _check_batched(outputs, inputs):
     diff_inputs = tuple(value for value in inputs if _is_differentiable(value))
     for output in outputs:
         batch = fl.stack([fl.rand_like(output), fl.rand_like(output)])
-        together = grad(
-            output, diff_inputs, batch, retain_graph=True, allow_unused=True, is_grads_batched=True
-        )
+        together = grad(output, diff_inputs, batch, retain_graph=True, allow_unused=True, is_grads_batched=True)
         apart = [_gradients(output, diff_inputs, entry) for entry in batch]
         for i, gradient in enumerate(together):
             if gradient is not None and not fl.allclose(gradient, fl.stack([entry[i] for entry in apart])):

@@ -399,9 +399,7 @@ class CatTransform(Transform):
     def _pieces(self, x, label="x"):
         _check_dim(self.dim, x)
         if x.size(self.dim) != self.length:
-            raise AssertionError(
-                f"{label}.size({self.dim}) = {x.size(self.dim)} must equal length {self.length}"
-            )
+            raise AssertionError(f"{label}.size({self.dim}) = {x.size(self.dim)} must equal length {self.length}")
         start = 0
         for length in self.lengths:
             yield x.narrow(self.dim, start, length)

@@ -69,4 +69,3 @@ class Beta(ExponentialFamily):
 
     def _log_normalizer(self, x, y):
         return fl.lgamma(x) + fl.lgamma(y) - fl.lgamma(x + y)
-

@@ -123,9 +123,7 @@ class Distribution:
 
     def sample_n(self, n):
         """`n` draws, or batches of draws; the old form of `sample((n,))`."""
-        warnings.warn(
-            "`sample_n(n)` will be deprecated. Use `sample((n,))` instead.", FutureWarning, stacklevel=2
-        )
+        warnings.warn("`sample_n(n)` will be deprecated. Use `sample((n,))` instead.", FutureWarning, stacklevel=2)
         return self.sample(fl.Size((n,)))
 
     def log_prob(self, value):
@@ -168,16 +166,13 @@ class Distribution:
         shape = value.shape
         event_shape = self._event_shape
         if event_shape and shape[len(shape) - len(event_shape) :] != event_shape:
-            raise ValueError(
-                f"The right-most size of value must match event_shape: {shape} vs {event_shape}."
-            )
+            raise ValueError(f"The right-most size of value must match event_shape: {shape} vs {event_shape}.")
         expected = self._batch_shape + event_shape
         if expected and shape != expected:
             for i, j in zip(reversed(shape), reversed(expected)):
                 if i != 1 and j != 1 and i != j:
                     raise ValueError(
-                        "Value is not broadcastable with batch_shape+event_shape: "
-                        f"{shape} vs {fl.Size(expected)}."
+                        f"Value is not broadcastable with batch_shape+event_shape: {shape} vs {fl.Size(expected)}."
                     )
         try:
             support = self.support

@@ -52,10 +52,7 @@ class Gamma(ExponentialFamily):
         if self._validate_args:
             self._validate_sample(value)
         return (
-            fl.xlogy(concentration, rate)
-            + fl.xlogy(concentration - 1, value)
-            - rate * value
-            - fl.lgamma(concentration)
+            fl.xlogy(concentration, rate) + fl.xlogy(concentration - 1, value) - rate * value - fl.lgamma(concentration)
         )
 
     def cdf(self, value):

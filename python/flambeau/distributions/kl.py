@@ -75,9 +75,7 @@ def _dispatch_kl(type_p, type_q):
     right = _KL_REGISTRY[_nearest(candidates, (1, type_q), (0, type_p))]
     if left is not right:
         p, q = type_p.__name__, type_q.__name__
-        warnings.warn(
-            f"Ambiguous kl_divergence({p}, {q}). Please register_kl({p}, {q})", RuntimeWarning, stacklevel=3
-        )
+        warnings.warn(f"Ambiguous kl_divergence({p}, {q}). Please register_kl({p}, {q})", RuntimeWarning, stacklevel=3)
     return left
 
 
@@ -154,9 +152,7 @@ def _kl_beta_beta(p, q):
 @register_kl(Binomial, Binomial)
 def _kl_binomial_binomial(p, q):
     if (p.total_count < q.total_count).any():
-        raise NotImplementedError(
-            "KL between Binomials where q.total_count > p.total_count is not implemented"
-        )
+        raise NotImplementedError("KL between Binomials where q.total_count > p.total_count is not implemented")
     trial = p.probs * (p.logits - q.logits) + (-p.probs).log1p() - (-q.probs).log1p()
     return _infinite_where(p.total_count > q.total_count, p.total_count * trial)
 
@@ -201,8 +197,8 @@ def _kl_expfamily_expfamily(p, q):
     """The Bregman divergence of the log-normaliser between the natural parameters."""
     if type(p) is not type(q):
         raise NotImplementedError(
-            f"The cross KL-divergence between different exponential families cannot be computed using Bregman "
-            f"divergences"
+            "The cross KL-divergence between different exponential families cannot be computed using Bregman "
+            "divergences"
         )
     p_params = [param.detach().requires_grad_() for param in p._natural_params]
     q_params = q._natural_params
@@ -297,9 +293,7 @@ def _kl_uniform_uniform(p, q):
 
 def _check_events(p, q, names):
     if p.event_shape != q.event_shape:
-        raise ValueError(
-            f"KL-divergence between two {names} with different event shapes cannot be computed"
-        )
+        raise ValueError(f"KL-divergence between two {names} with different event shapes cannot be computed")
 
 
 def _log_det(dist):

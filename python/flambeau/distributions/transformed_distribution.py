@@ -37,8 +37,7 @@ class TransformedDistribution(Distribution):
         domain_dim, codomain_dim = transform.domain.event_dim, transform.codomain.event_dim
         if len(base_shape) < domain_dim:
             raise ValueError(
-                f"base_distribution needs to have shape with size at least {domain_dim}, "
-                f"but got {fl.Size(base_shape)}."
+                f"base_distribution needs to have shape with size at least {domain_dim}, but got {fl.Size(base_shape)}."
             )
         shape = transform.forward_shape(base_shape)
         # parameters of the transforms may broadcast the base to a larger batch

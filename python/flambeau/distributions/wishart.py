@@ -51,9 +51,7 @@ class Wishart(ExponentialFamily):
         }
         given = {name: matrix for name, matrix in given.items() if matrix is not None}
         if len(given) != 1:
-            raise AssertionError(
-                "Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified."
-            )
+            raise AssertionError("Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified.")
         ((name, matrix),) = given.items()
         if matrix.dim() < 2:
             raise ValueError("scale_tril must be at least two-dimensional, with optional leading batch dimensions")
@@ -66,9 +64,7 @@ class Wishart(ExponentialFamily):
         self.df = df.expand(batch_shape)
         event_shape = matrix.shape[-2:]
         if self.df.le(event_shape[-1] - 1).any():
-            raise ValueError(
-                f"Value of df={df} expected to be greater than ndim - 1 = {event_shape[-1] - 1}."
-            )
+            raise ValueError(f"Value of df={df} expected to be greater than ndim - 1 = {event_shape[-1] - 1}.")
         setattr(self, name, matrix.expand(batch_shape + (-1, -1)))
         if self.df.lt(event_shape[-1]).any():
             warnings.warn(
