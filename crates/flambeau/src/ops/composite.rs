@@ -173,10 +173,17 @@ pub fn nextafter(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     };
     let stepped: Vec<f64> = values(self_)?.into_iter().zip(values(other)?).map(|(a, b)| step(a, b)).collect();
     let out = to_dtype(&Tensor::from_slice(&stepped, &sizes)?, dtype)?;
-    let (kept, dtype, device) = (other.sizes(), other.dtype(), other.device());
-    record(&[&out], "NextafterBackward0", &[self_, other], &[], move |ctx| {
-        Ok(smallvec![ctx.grad(0).cloned(), Some(Tensor::zeros_raw(&kept, dtype, device)?)])
-    })?;
+    record(
+        &[&out],
+        "NextafterBackward0",
+        &[self_, other],
+        &[Save::Input(self_), Save::Input(other)],
+        |ctx| {
+            let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None, None]) };
+            let moved = f::ne(&ctx.saved(0)?, &ctx.saved(1)?)?;
+            Ok(smallvec![Some(f::mul(grad, &moved)?), Some(f::mul(grad, &f::logical_not(&moved)?)?)])
+        },
+    )?;
     Ok(out)
 }
 

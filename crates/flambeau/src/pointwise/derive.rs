@@ -90,6 +90,16 @@ impl Rule<'_> {
         let part = self.dag.mul(self.adjoint, d);
         self.give(to, part);
     }
+    /// The same, with a value of its own at 0, where the formula has none.
+    fn holomorphic_but_at_zero(&mut self, to: Id, value: f64, derivative: Id) {
+        let zero = self.c(0.0);
+        let at_zero = self.dag.binary(Prim::Eq, to, zero);
+        let exact = self.scaled(value, self.adjoint);
+        let d = self.conj(derivative);
+        let part = self.dag.mul(self.adjoint, d);
+        let part = self.dag.select(at_zero, exact, part);
+        self.give(to, part);
+    }
     fn c(&mut self, v: f64) -> Id {
         self.dag.constant(v)
     }
@@ -269,14 +279,13 @@ impl Rule<'_> {
                 self.dag.mul(u, t)
             }
             Sinc => {
-                // (cos(pi x) - sinc(x)) / x, 0 at 0
+                // (cos(pi x) - sinc(x)) / x
                 let t = self.scaled(PI, a);
                 let c = self.un(Cos, t);
                 let n = self.dag.sub(c, u);
                 let q = self.dag.div(n, a);
-                let zero = self.c(0.0);
-                let at_zero = self.dag.binary(Eq, a, zero);
-                self.dag.select(at_zero, zero, q)
+                self.holomorphic_but_at_zero(a, 0.0, q);
+                return Ok(());
             }
             Erf | Erfc => {
                 let s = self.square(a);
@@ -307,8 +316,13 @@ impl Rule<'_> {
                 let t = self.dag.mul(s, u);
                 self.dag.sub(e, t)
             }
-            I1 | I1e => {
-                let base = self.un(if p == I1 { I0 } else { I0e }, a);
+            I1 | I1e | BesselJ1 => {
+                let base = match p {
+                    I1 => I0,
+                    I1e => I0e,
+                    _ => BesselJ0,
+                };
+                let base = self.un(base, a);
                 let q = self.dag.div(u, a);
                 let mut d = self.dag.sub(base, q);
                 if p == I1e {
@@ -316,9 +330,27 @@ impl Rule<'_> {
                     let t = self.dag.mul(s, u);
                     d = self.dag.sub(d, t);
                 }
-                let (zero, half) = (self.c(0.0), self.c(0.5));
-                let at_zero = self.dag.binary(Eq, a, zero);
-                self.dag.select(at_zero, half, d)
+                self.holomorphic_but_at_zero(a, 0.5, d);
+                return Ok(());
+            }
+            BesselJ0 | BesselY0 | ModifiedBesselK0 => {
+                let next = match p {
+                    BesselJ0 => BesselJ1,
+                    BesselY0 => BesselY1,
+                    _ => ModifiedBesselK1,
+                };
+                let d = self.un(next, a);
+                self.dag.neg(d)
+            }
+            BesselY1 | ModifiedBesselK1 => {
+                let base = self.un(if p == BesselY1 { BesselY0 } else { ModifiedBesselK0 }, a);
+                let q = self.dag.div(u, a);
+                if p == BesselY1 {
+                    self.dag.sub(base, q)
+                } else {
+                    let sum = self.dag.add_(base, q);
+                    self.dag.neg(sum)
+                }
             }
             Ndtr => {
                 let s = self.square(a);
@@ -337,18 +369,6 @@ impl Rule<'_> {
                 let e = self.un(Erfcx, t);
                 let k = self.c((2.0 / PI).sqrt());
                 self.dag.div(k, e)
-            }
-            BesselJ0
-            | BesselJ1
-            | BesselY0
-            | BesselY1
-            | ModifiedBesselK0
-            | ModifiedBesselK1
-            | ScaledModifiedBesselK0
-            | ScaledModifiedBesselK1
-            | SphericalBesselJ0
-            | AiryAi => {
-                return Err(format!("{p:?}"));
             }
             _ => return Err(format!("{p:?}")),
         };

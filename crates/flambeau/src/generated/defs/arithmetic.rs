@@ -1187,10 +1187,14 @@ pub static _NEXTAFTER: PointwiseDef = PointwiseDef {
     overrides: &[
         Override { input: 0, zero: false, refused: "", cases: &[
         Case { when: &[], categories: 4, nodes: &[
-            Input(2),
+            Input(0), Input(1), Binary(P::Eq, 0, 1), Const(0.0), Input(2), Select(2, 3, 4),
         ] },
     ] },
-        Override { input: 1, zero: true, refused: "", cases: &[] },
+        Override { input: 1, zero: false, refused: "", cases: &[
+        Case { when: &[], categories: 4, nodes: &[
+            Input(0), Input(1), Binary(P::Eq, 0, 1), Input(2), Const(0.0), Select(2, 3, 4),
+        ] },
+    ] },
     ],
     ..PointwiseDef::PLAIN
 };
@@ -1276,7 +1280,7 @@ pub static LCM: PointwiseDef = PointwiseDef {
     ..PointwiseDef::PLAIN
 };
 
-/// `log(exp(self) + exp(other))`
+/// `let swap = sgn(real(other - self)) == 1; (swap ? other : self) + log1p(exp(swap ? self - other : other - self))`
 /// `isinf(self) && self == other ? self : max(self, other) + log1p(exp(-abs(self - other)))`
 #[rustfmt::skip]
 pub static LOGADDEXP: PointwiseDef = PointwiseDef {
@@ -1289,8 +1293,9 @@ pub static LOGADDEXP: PointwiseDef = PointwiseDef {
     dtypes: 0xbe0,
     cases: &[
         Case { when: &[], categories: 8, nodes: &[
-            Input(0), Unary(P::Exp, 0), Input(1), Unary(P::Exp, 2), Binary(P::Add, 1, 3),
-            Unary(P::Log, 4),
+            Input(1), Input(0), Binary(P::Sub, 0, 1), Unary(P::Real, 2), Unary(P::Sgn, 3), Const(1.0),
+            Binary(P::Eq, 4, 5), Select(6, 0, 1), Binary(P::Sub, 1, 0), Select(6, 8, 2),
+            Unary(P::Exp, 9), Unary(P::Log1p, 10), Binary(P::Add, 7, 11),
         ] },
         Case { when: &[], categories: 4, nodes: &[
             Input(0), Unary(P::Isinf, 0), Input(1), Binary(P::Eq, 0, 2), Binary(P::And, 1, 3),

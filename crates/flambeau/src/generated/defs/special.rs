@@ -596,13 +596,6 @@ pub static BESSEL_J0: PointwiseDef = PointwiseDef {
             Input(0), Unary(P::BesselJ0, 0),
         ] },
     ],
-    overrides: &[
-        Override { input: 0, zero: false, refused: "", cases: &[
-        Case { when: &[], categories: 4, nodes: &[
-            Input(1), Unary(P::Neg, 0), Input(0), Unary(P::BesselJ1, 2), Binary(P::Mul, 1, 3),
-        ] },
-    ] },
-    ],
     ..PointwiseDef::PLAIN
 };
 
@@ -621,15 +614,6 @@ pub static BESSEL_J1: PointwiseDef = PointwiseDef {
             Input(0), Unary(P::BesselJ1, 0),
         ] },
     ],
-    overrides: &[
-        Override { input: 0, zero: false, refused: "", cases: &[
-        Case { when: &[], categories: 4, nodes: &[
-            Input(0), Const(0.0), Binary(P::Eq, 0, 1), Const(0.5), Input(1), Binary(P::Mul, 3, 4),
-            Unary(P::BesselJ0, 0), Unary(P::BesselJ1, 0), Binary(P::Div, 7, 0), Binary(P::Sub, 6, 8),
-            Binary(P::Mul, 4, 9), Select(2, 5, 10),
-        ] },
-    ] },
-    ],
     ..PointwiseDef::PLAIN
 };
 
@@ -647,13 +631,6 @@ pub static BESSEL_Y0: PointwiseDef = PointwiseDef {
         Case { when: &[], categories: 4, nodes: &[
             Input(0), Unary(P::BesselY0, 0),
         ] },
-    ],
-    overrides: &[
-        Override { input: 0, zero: false, refused: "", cases: &[
-        Case { when: &[], categories: 4, nodes: &[
-            Input(1), Unary(P::Neg, 0), Input(0), Unary(P::BesselY1, 2), Binary(P::Mul, 1, 3),
-        ] },
-    ] },
     ],
     ..PointwiseDef::PLAIN
 };
@@ -736,13 +713,6 @@ pub static MODIFIED_BESSEL_K0: PointwiseDef = PointwiseDef {
             Input(0), Unary(P::ModifiedBesselK0, 0),
         ] },
     ],
-    overrides: &[
-        Override { input: 0, zero: false, refused: "", cases: &[
-        Case { when: &[], categories: 4, nodes: &[
-            Input(1), Unary(P::Neg, 0), Input(0), Unary(P::ModifiedBesselK1, 2), Binary(P::Mul, 1, 3),
-        ] },
-    ] },
-    ],
     ..PointwiseDef::PLAIN
 };
 
@@ -760,15 +730,6 @@ pub static MODIFIED_BESSEL_K1: PointwiseDef = PointwiseDef {
         Case { when: &[], categories: 4, nodes: &[
             Input(0), Unary(P::ModifiedBesselK1, 0),
         ] },
-    ],
-    overrides: &[
-        Override { input: 0, zero: false, refused: "", cases: &[
-        Case { when: &[], categories: 4, nodes: &[
-            Input(1), Unary(P::Neg, 0), Input(0), Unary(P::ModifiedBesselK0, 2),
-            Unary(P::ModifiedBesselK1, 2), Binary(P::Div, 4, 2), Binary(P::Add, 3, 5),
-            Binary(P::Mul, 1, 6),
-        ] },
-    ] },
     ],
     ..PointwiseDef::PLAIN
 };
