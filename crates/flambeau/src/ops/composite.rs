@@ -181,7 +181,7 @@ pub fn nextafter(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
         |ctx| {
             let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None, None]) };
             let moved = f::ne(&ctx.saved(0)?, &ctx.saved(1)?)?;
-            Ok(smallvec![Some(f::mul(grad, &moved)?), Some(f::mul(grad, &f::logical_not(&moved)?)?)])
+            Ok(smallvec![Some(f::mul(grad, &moved)?), Some(f::mul_scalar(grad, Scalar::Int(0))?)])
         },
     )?;
     Ok(out)

@@ -90,11 +90,17 @@ impl Rule<'_> {
         let part = self.dag.mul(self.adjoint, d);
         self.give(to, part);
     }
-    /// The same, with a value of its own at 0, where the formula has none.
-    fn holomorphic_but_at_zero(&mut self, to: Id, value: f64, derivative: Id) {
+    /// The same, but `value + slope * x` at x = 0, where the formula has no value.
+    fn holomorphic_but_at_zero(&mut self, to: Id, value: f64, slope: f64, derivative: Id) {
         let zero = self.c(0.0);
         let at_zero = self.dag.binary(Prim::Eq, to, zero);
-        let exact = self.scaled(value, self.adjoint);
+        let mut exact = self.scaled(value, self.adjoint);
+        if slope != 0.0 {
+            let x = self.conj(to);
+            let line = self.scaled(slope, x);
+            let part = self.dag.mul(self.adjoint, line);
+            exact = self.dag.add_(exact, part);
+        }
         let d = self.conj(derivative);
         let part = self.dag.mul(self.adjoint, d);
         let part = self.dag.select(at_zero, exact, part);
@@ -284,7 +290,7 @@ impl Rule<'_> {
                 let c = self.un(Cos, t);
                 let n = self.dag.sub(c, u);
                 let q = self.dag.div(n, a);
-                self.holomorphic_but_at_zero(a, 0.0, q);
+                self.holomorphic_but_at_zero(a, 0.0, -PI * PI / 3.0, q);
                 return Ok(());
             }
             Erf | Erfc => {
@@ -330,7 +336,7 @@ impl Rule<'_> {
                     let t = self.dag.mul(s, u);
                     d = self.dag.sub(d, t);
                 }
-                self.holomorphic_but_at_zero(a, 0.5, d);
+                self.holomorphic_but_at_zero(a, 0.5, 0.0, d);
                 return Ok(());
             }
             BesselJ0 | BesselY0 | ModifiedBesselK0 => {

@@ -1190,11 +1190,7 @@ pub static _NEXTAFTER: PointwiseDef = PointwiseDef {
             Input(0), Input(1), Binary(P::Eq, 0, 1), Const(0.0), Input(2), Select(2, 3, 4),
         ] },
     ] },
-        Override { input: 1, zero: false, refused: "", cases: &[
-        Case { when: &[], categories: 4, nodes: &[
-            Input(0), Input(1), Binary(P::Eq, 0, 1), Input(2), Const(0.0), Select(2, 3, 4),
-        ] },
-    ] },
+        Override { input: 1, zero: true, refused: "", cases: &[] },
     ],
     ..PointwiseDef::PLAIN
 };
