@@ -166,7 +166,9 @@ fn _element_size(t: &Bound<'_, PyAny>) -> PyResult<usize> {
 #[pyfunction]
 fn _is_contiguous(t: &Bound<'_, PyAny>, format: types::PyMemoryFormat) -> PyResult<bool> {
     if format.0 == flambeau::MemoryFormat::Preserve {
-        return Err(pyo3::exceptions::PyRuntimeError::new_err("preserve memory format is unsupported by the contiguous operator"));
+        return Err(pyo3::exceptions::PyRuntimeError::new_err(
+            "preserve memory format is unsupported by the contiguous operator",
+        ));
     }
     Ok(tensor_of(t)?.with_array(|a| a.is_contiguous_as(format.0)))
 }

@@ -328,6 +328,13 @@ pub static OPS: &[OpDef] = &[
         doc: "`beta * self + alpha * bmm(batch1, batch2)`.",
     },
     OpDef {
+        name: "batch_norm",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[nn::BATCH_NORM],
+        doc: "Normalisation over the batch.",
+    },
+    OpDef {
         name: "bernoulli",
         places: &["torch", "Tensor"],
         aliases: &[],
@@ -382,6 +389,20 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[matmul::BILINEAR],
         doc: "`x1 @ weight[k] @ x2 + bias[k]` for each k.",
+    },
+    OpDef {
+        name: "binary_cross_entropy",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[nn::BINARY_CROSS_ENTROPY],
+        doc: "Cross-entropy of probabilities against targets in [0, 1].",
+    },
+    OpDef {
+        name: "binary_cross_entropy_with_logits",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[nn::BINARY_CROSS_ENTROPY_WITH_LOGITS],
+        doc: "Cross-entropy of logits against targets in [0, 1].",
     },
     OpDef {
         name: "bincount",
@@ -731,6 +752,13 @@ pub static OPS: &[OpDef] = &[
         doc: "Hyperbolic cosine.",
     },
     OpDef {
+        name: "cosine_embedding_loss",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[nn::COSINE_EMBEDDING_LOSS],
+        doc: "Loss of the cosine of two inputs.",
+    },
+    OpDef {
         name: "cosine_similarity",
         places: &["torch", "nn.functional"],
         aliases: &[],
@@ -743,6 +771,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[reduce::COUNT_NONZERO, reduce::COUNT_NONZERO_DIM_INT_LIST],
         doc: "Number of nonzero elements, of all or over dimensions.",
+    },
+    OpDef {
+        name: "cross_entropy_loss",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[nn::CROSS_ENTROPY_LOSS],
+        doc: "Cross-entropy of logits against classes.",
     },
     OpDef {
         name: "cummax",
@@ -909,6 +944,20 @@ pub static OPS: &[OpDef] = &[
         aliases: &["nn.functional.elu_"],
         overloads: &[activations::ELU],
         doc: "Exponential linear unit: `alpha * (exp(self) - 1)` for negative numbers, `self` for others.",
+    },
+    OpDef {
+        name: "embedding",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[nn::EMBEDDING],
+        doc: "Rows of a table by index.",
+    },
+    OpDef {
+        name: "embedding_renorm_",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[nn::EMBEDDING_RENORM_INPLACE],
+        doc: "Limits the norms of rows in place.",
     },
     OpDef {
         name: "empty",
@@ -1216,6 +1265,13 @@ pub static OPS: &[OpDef] = &[
         doc: "Fills with the number of trials until the first success of probability p.",
     },
     OpDef {
+        name: "group_norm",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[nn::GROUP_NORM],
+        doc: "Normalisation over groups of channels.",
+    },
+    OpDef {
         name: "gt",
         places: &["torch", "Tensor"],
         aliases: &["torch.greater", "Tensor.greater", "Tensor.greater_"],
@@ -1287,6 +1343,13 @@ pub static OPS: &[OpDef] = &[
         doc: "Hermite polynomial of degree `n` as probabilists define it.",
     },
     OpDef {
+        name: "hinge_embedding_loss",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[nn::HINGE_EMBEDDING_LOSS],
+        doc: "The input where the target is 1, its hinge where it is -1.",
+    },
+    OpDef {
         name: "histc",
         places: &["torch", "Tensor"],
         aliases: &[],
@@ -1313,6 +1376,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[join::HSTACK],
         doc: "Tensors side by side; vectors end to end.",
+    },
+    OpDef {
+        name: "huber_loss",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[nn::HUBER_LOSS],
+        doc: "Squared below delta, linear above.",
     },
     OpDef {
         name: "hypot",
@@ -1434,6 +1504,13 @@ pub static OPS: &[OpDef] = &[
         doc: "Sums of products over the last dimension of both.",
     },
     OpDef {
+        name: "instance_norm",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[nn::INSTANCE_NORM],
+        doc: "Normalisation of each sample and channel.",
+    },
+    OpDef {
         name: "int",
         places: &["Tensor"],
         aliases: &[],
@@ -1553,6 +1630,13 @@ pub static OPS: &[OpDef] = &[
         doc: "The value of a tensor of one element.",
     },
     OpDef {
+        name: "kl_div",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[nn::KL_DIV],
+        doc: "Divergence of Kullback and Leibler from log-probabilities.",
+    },
+    OpDef {
         name: "kron",
         places: &["torch", "Tensor"],
         aliases: &[],
@@ -1567,6 +1651,13 @@ pub static OPS: &[OpDef] = &[
         doc: "The `k`-th smallest element along a dimension, and its position.",
     },
     OpDef {
+        name: "l1_loss",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[nn::L1_LOSS],
+        doc: "Absolute difference.",
+    },
+    OpDef {
         name: "laguerre_polynomial_l",
         places: &["special"],
         aliases: &[],
@@ -1576,6 +1667,13 @@ pub static OPS: &[OpDef] = &[
             polynomial::LAGUERRE_POLYNOMIAL_L_N_SCALAR,
         ],
         doc: "Laguerre polynomial of degree `n`.",
+    },
+    OpDef {
+        name: "layer_norm",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[nn::LAYER_NORM],
+        doc: "Normalisation over the last dimensions.",
     },
     OpDef {
         name: "lcm",
@@ -1826,6 +1924,13 @@ pub static OPS: &[OpDef] = &[
         doc: "A view with the last two dimensions swapped.",
     },
     OpDef {
+        name: "margin_ranking_loss",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[nn::MARGIN_RANKING_LOSS],
+        doc: "Hinge of the difference of two inputs.",
+    },
+    OpDef {
         name: "masked_fill",
         places: &["torch", "Tensor"],
         aliases: &[],
@@ -1964,6 +2069,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &["torch.moveaxis", "Tensor.moveaxis"],
         overloads: &[shape::MOVEDIM, shape::MOVEDIM_INT],
         doc: "Puts the dimensions `source` at the places `destination`; the others keep their order.",
+    },
+    OpDef {
+        name: "mse_loss",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[nn::MSE_LOSS],
+        doc: "Squared difference.",
     },
     OpDef {
         name: "msort",
@@ -2127,6 +2239,13 @@ pub static OPS: &[OpDef] = &[
         doc: "The next representable number after `self` in the direction of `other`, elementwise.",
     },
     OpDef {
+        name: "nll_loss_nd",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[nn::NLL_LOSS_ND],
+        doc: "Negative log-likelihood of classes.",
+    },
+    OpDef {
         name: "nonzero",
         places: &["torch", "Tensor"],
         aliases: &[],
@@ -2256,6 +2375,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[random::POISSON],
         doc: "Poisson numbers of the given rates.",
+    },
+    OpDef {
+        name: "poisson_nll_loss",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[nn::POISSON_NLL_LOSS],
+        doc: "Negative log-likelihood of Poisson counts.",
     },
     OpDef {
         name: "polar",
@@ -2514,6 +2640,13 @@ pub static OPS: &[OpDef] = &[
             convert::RESULT_TYPE_SCALAR_SCALAR,
         ],
         doc: "The dtype in which two tensors or numbers meet.",
+    },
+    OpDef {
+        name: "rms_norm",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[nn::RMS_NORM],
+        doc: "Normalisation by the root mean square.",
     },
     OpDef {
         name: "roll",
@@ -2780,6 +2913,20 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[views::SLICE_SCATTER],
         doc: "A copy of `self` with `src` in the place that a slice shows.",
+    },
+    OpDef {
+        name: "smooth_l1_loss",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[nn::SMOOTH_L1_LOSS],
+        doc: "Squared below beta, absolute above.",
+    },
+    OpDef {
+        name: "soft_margin_loss",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[nn::SOFT_MARGIN_LOSS],
+        doc: "`log(1 + exp(-target * input))`.",
     },
     OpDef {
         name: "softmax",

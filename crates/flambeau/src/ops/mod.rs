@@ -10,6 +10,7 @@ pub mod histogram;
 pub mod index;
 pub mod join;
 pub mod matmul;
+pub mod nn;
 pub mod quantile;
 pub mod random;
 pub mod reduce;

@@ -12,6 +12,7 @@ pub mod distance;
 pub mod index;
 pub mod join;
 pub mod matmul;
+pub mod nn;
 pub mod polynomial;
 pub mod random;
 pub mod reduce;

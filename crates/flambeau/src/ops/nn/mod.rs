@@ -1,0 +1,5 @@
+//! Layers as operators: losses, normalisation, embedding.
+
+pub mod embedding;
+pub mod loss;
+pub mod norm;
