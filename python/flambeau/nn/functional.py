@@ -20,8 +20,8 @@ _CONTENTS = {
         softmax softmin softsign tanh tanhshrink threshold""",
     "attention": "multi_head_attention_forward",
     "loss": """binary_cross_entropy binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy ctc_loss
-        gaussian_nll_loss hinge_embedding_loss huber_loss kl_div l1_loss margin_ranking_loss mse_loss
-        multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss nll_loss poisson_nll_loss
+        gaussian_nll_loss hinge_embedding_loss huber_loss kl_div l1_loss linear_cross_entropy margin_ranking_loss
+        mse_loss multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss nll_loss poisson_nll_loss
         smooth_l1_loss soft_margin_loss triplet_margin_loss triplet_margin_with_distance_loss""",
     "norm": "batch_norm group_norm instance_norm layer_norm local_response_norm normalize rms_norm",
     "pooling": """adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool1d_with_indices

@@ -295,3 +295,60 @@ def triplet_margin_with_distance_loss(
     if swap:
         far = torch.minimum(far, distance(positive, negative))
     return reduced(torch.clamp_min(margin + near - far, 0), reduction)
+
+
+def linear_cross_entropy(
+    input,
+    linear_weight,
+    target,
+    *,
+    linear_bias=None,
+    weight=None,
+    reduction="mean",
+    ignore_index=None,
+    label_smoothing=0.0,
+    options=None,
+):
+    """The cross entropy of a linear layer's output.
+
+    Input (N, in) or (in); linear_weight (C, d1, ..., in); target (N, d1, ...) of classes or (N, C, d1, ...) of
+    probabilities. `options` say how PyTorch saves memory; they make no difference to the value.
+    """
+    if input.dim() not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.dim()}")
+    shape = linear_weight.shape[:-1]
+    width = linear_weight.shape[-1]
+    if input.shape[-1] != width:
+        raise RuntimeError(
+            "expected equal input and linear_weight last dimensions (in_features), got "
+            f"{input.shape[-1]} and {width}, respectively"
+        )
+    batched = input.dim() == 2
+    if not batched and len(shape) > 1:
+        raise RuntimeError(
+            f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} requires batched input, "
+            f"(N, {width}), got unbatched input with shape {tuple(input.shape)}"
+        )
+    if linear_bias is not None and linear_bias.shape != shape:
+        raise RuntimeError(f"expected linear_bias shape {tuple(shape)}, got {tuple(linear_bias.shape)}")
+    if weight is not None and weight.shape != shape[:1]:
+        raise RuntimeError(f"expected weight shape to be {tuple(shape[:1])}, got {tuple(weight.shape)}")
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(f"expected label_smoothing to be in range [0, 1], got {label_smoothing}")
+    bias = None if linear_bias is None else linear_bias.reshape(-1)
+    logits = _nn.linear(input, linear_weight.reshape(-1, width), bias)
+    logits = logits.view(*input.shape[:-1], *shape)
+    if target.shape == logits.shape and not target.is_floating_point():
+        raise RuntimeError(
+            f"Expected floating point type for target with class probabilities, got {target.dtype}"
+        )
+    if target.is_floating_point() and ignore_index is not None and ignore_index >= 0:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    return cross_entropy(
+        logits,
+        target,
+        weight=weight,
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+    )
