@@ -251,5 +251,6 @@ def test_nodes():
     assert isinstance(y.grad_fn, autograd.graph.Node) and not isinstance(1, autograd.graph.Node)
     edge = autograd.graph.get_gradient_edge(y)
     assert edge.output_nr == 0 and edge.node == y.grad_fn
+    assert autograd.grad((y**2).sum(), edge)[0].tolist() == [4.0]
     with pytest.raises(RuntimeError, match="does not require gradients"):
         autograd.graph.get_gradient_edge(torch.ones(1))

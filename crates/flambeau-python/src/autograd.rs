@@ -211,6 +211,21 @@ impl GradModeContext {
     }
 }
 
+/// The edge that a tensor or a `GradientEdge` stands for: None for anything else, an empty one for a tensor without
+/// gradient.
+fn edge_of(object: &Bound<'_, PyAny>) -> Option<Option<Edge>> {
+    if let Some(t) = object::extract(object) {
+        return Some(t.gradient_edge());
+    }
+    let input: u32 = object.getattr("output_nr").ok()?.extract().ok()?;
+    let mut node = object.getattr("node").ok()?;
+    if let Ok(weak) = node.getattr("_node").and_then(|n| n.call_method0("get")) {
+        node = weak; // the node of a custom function, whose object is its `ctx`
+    }
+    let node = node.cast::<PyNode>().ok()?.get().node.clone();
+    ((input as usize) < node.outputs().len().max(1)).then_some(Some(Edge { node, input }))
+}
+
 /// Runs the engine. `grad_tensors` has one gradient for each root; with `inputs` their gradients are returned.
 #[pyfunction]
 #[pyo3(signature = (tensors, grad_tensors, keep_graph, create_graph, inputs=None, allow_unreachable=false, accumulate_grad=false))]
@@ -226,10 +241,10 @@ pub fn _run_backward(
 ) -> PyResult<Py<PyAny>> {
     let mut roots: Vec<(Edge, Tensor)> = Vec::with_capacity(tensors.len());
     for (i, (t, g)) in tensors.iter().zip(&grad_tensors).enumerate() {
-        let Some(t) = object::extract(t) else {
+        let Some(edge) = edge_of(t) else {
             return Err(PyTypeError::new_err(format!("element {i} of tensors is not a tensor")));
         };
-        let Some(edge) = t.gradient_edge() else {
+        let Some(edge) = edge else {
             return Err(PyRuntimeError::new_err(format!(
                 "element {i} of tensors does not require grad and does not have a grad_fn"
             )));
@@ -248,10 +263,10 @@ pub fn _run_backward(
         Some(list) => {
             let mut edges = Vec::with_capacity(list.len());
             for t in list {
-                let Some(t) = object::extract(t) else {
+                let Some(edge) = edge_of(t) else {
                     return Err(PyTypeError::new_err("all inputs have to be Tensors"));
                 };
-                match t.gradient_edge() {
+                match edge {
                     Some(e) => edges.push(e),
                     None => {
                         return Err(PyRuntimeError::new_err(
