@@ -1,5 +1,5 @@
 use super::*;
-use crate::gemm::tests::Rng;
+use crate::random::Generator;
 
 fn naive(line: &[Complex<f64>], forward: bool) -> Vec<Complex<f64>> {
     let n = line.len();
@@ -20,13 +20,14 @@ const LENGTHS: [usize; 14] = [1, 2, 3, 4, 5, 6, 7, 8, 12, 30, 64, 97, 101, 250];
 
 #[test]
 fn agrees_with_the_definition() {
-    let mut rng = Rng(1);
+    let mut rng = Generator::new(1);
     for n in LENGTHS {
         for (outer, inner) in [(1, 1), (3, 1), (2, 5), (1, 40)] {
             for forward in [true, false] {
                 let half = n / 2 + 1;
-                let input: Vec<Complex<f64>> =
-                    (0..outer * n * inner).map(|_| Complex::new(rng.unit(), rng.unit())).collect();
+                let input: Vec<Complex<f64>> = (0..outer * n * inner)
+                    .map(|_| Complex::new(rng.uniform() - 0.5, rng.uniform() - 0.5))
+                    .collect();
                 let mut complex = input.clone();
                 c2c(outer, n, inner, &mut complex, forward, 0.5).unwrap();
                 let mut single: Vec<Complex<f32>> =
@@ -36,8 +37,9 @@ fn agrees_with_the_definition() {
                 let mut halved = vec![Complex::default(); outer * half * inner];
                 r2c(outer, n, inner, &real, &mut halved, forward, 0.5).unwrap();
                 // Any coefficients, imaginary parts where they must be disregarded included.
-                let coefficients: Vec<Complex<f64>> =
-                    (0..outer * half * inner).map(|_| Complex::new(rng.unit(), rng.unit())).collect();
+                let coefficients: Vec<Complex<f64>> = (0..outer * half * inner)
+                    .map(|_| Complex::new(rng.uniform() - 0.5, rng.uniform() - 0.5))
+                    .collect();
                 let mut back = vec![0.0; outer * n * inner];
                 c2r(outer, n, inner, &coefficients, &mut back, forward, 0.5).unwrap();
                 for o in 0..outer {
