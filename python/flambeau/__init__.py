@@ -32,6 +32,7 @@ for _name, _function in _C._functions("_C").items():
 
 # The namespace of native functions that `nn.functional` builds on.
 _C._nn = _types.SimpleNamespace(**_C._functions("nn.functional"))
+_C._nn.log_sigmoid = _C._nn.logsigmoid
 
 from . import _tensor as _tensor_methods  # noqa: E402
 from .overrides import _disabled_torch_function_impl as _disabled  # noqa: E402

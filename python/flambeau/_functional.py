@@ -3,7 +3,9 @@
 from . import _C
 from ._C import Tensor
 
-__all__ = ["einsum", "tensordot", "chain_matmul", "broadcast_shapes", "is_floating_point", "is_complex", "is_nonzero"]
+_native_broadcast_tensors = _C._functions("torch")["broadcast_tensors"]
+
+__all__ = ["broadcast_tensors", "einsum", "tensordot", "chain_matmul", "broadcast_shapes", "is_floating_point", "is_complex", "is_nonzero"]
 
 
 def einsum(*args):
@@ -60,6 +62,13 @@ def tensordot(a, b, dims=2, out=None):
     if out is None:
         return _C._tensordot(a, b, first, second)
     return _C._tensordot(a, b, first, second, out=out)
+
+
+def broadcast_tensors(*tensors):
+    """Views of the tensors, broadcast to one shape."""
+    if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
+        tensors = tensors[0]
+    return _native_broadcast_tensors(list(tensors))
 
 
 def chain_matmul(*matrices, out=None):

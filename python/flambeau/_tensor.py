@@ -173,6 +173,7 @@ def __array__(self, dtype=None, copy=None):
 
 
 Tensor.__array_priority__ = 1000
+Tensor._make_subclass = staticmethod(_C._make_subclass)
 
 
 @_method

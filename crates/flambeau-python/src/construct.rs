@@ -38,8 +38,8 @@ fn infer_sizes(data: &Bound<'_, PyAny>) -> PyResult<SmallVec<[i64; 5]>> {
     let mut sizes = SmallVec::new();
     let mut level = data.clone();
     loop {
-        if let Some(t) = object::extract(&level) {
-            sizes.extend(t.sizes());
+        // A tensor among data stands for its only element.
+        if object::extract(&level).is_some() {
             return Ok(sizes);
         }
         if !is_sequence(&level) {
@@ -88,7 +88,7 @@ fn infer_dtype(data: &Bound<'_, PyAny>, depth: usize) -> PyResult<DType> {
         return Ok(flambeau::default_dtype().to_complex());
     }
     if data.is_instance_of::<PyString>() {
-        return Err(PyTypeError::new_err(format!("new(): invalid data type '{}'", type_name(data))));
+        return Err(PyValueError::new_err(format!("too many dimensions '{}'", type_name(data))));
     }
     if is_sequence(data) && depth < MAX_DEPTH {
         let mut found: Option<DType> = None;
@@ -131,30 +131,15 @@ fn read(
     out: &mut Vec<Scalar>,
 ) -> PyResult<()> {
     if let Some(t) = object::extract(data) {
-        if t.sizes()[..] != sizes[dim..] {
-            if dim == sizes.len() {
-                return Err(PyTypeError::new_err(
-                    "only one element tensors can be converted to Python scalars",
-                ));
-            }
-            return Err(PyValueError::new_err(format!(
-                "expected sequence of length {} at dim {dim} (got {})",
-                sizes[dim],
-                t.sizes().first().copied().unwrap_or(0)
-            )));
+        if t.numel() != 1 || dim != sizes.len() {
+            return Err(PyValueError::new_err("only one element tensors can be converted to Python scalars"));
         }
-        if t.numel() == 1 {
-            out.push(t.item().py()?);
-        } else {
-            let wide = t.dtype().compute();
-            match wide {
-                DType::Float32 | DType::Float64 => {
-                    out.extend(t.to_vec::<f64>().py()?.into_iter().map(Scalar::Float))
-                }
-                DType::Int64 => out.extend(t.to_vec::<i64>().py()?.into_iter().map(Scalar::Int)),
-                _ => out.extend(t.to_vec::<flambeau::C64>().py()?.into_iter().map(Scalar::Complex)),
-            }
+        if t.requires_grad() {
+            flambeau::warn(
+                "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\nConsider using tensor.detach() first.",
+            );
         }
+        out.push(t.item().py()?);
         return Ok(());
     }
     if dim == sizes.len() {
@@ -298,6 +283,9 @@ pub fn tensor<'py>(
         }
     }
     let t = tensor_of_data(data, option_dtype(dtype, "tensor")?, option_device(device)?)?;
+    if let Some(error) = crate::warnings::pending(py) {
+        return Err(error);
+    }
     if requires_grad {
         if !t.dtype().is_differentiable() {
             return Err(PyRuntimeError::new_err(

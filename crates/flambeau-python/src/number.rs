@@ -164,7 +164,23 @@ unsafe fn slot(
                     return Ok(result);
                 }
             }
-            let (Some(x), Some(y)) = (side(py, a)?, side(py, b)?) else { return Ok(not_implemented()) };
+            // Arrays take part in `==`, `!=`, and as the right operand of arithmetic.
+            let array =
+                if matches!(name, "eq" | "ne" | "add" | "sub" | "mul" | "div") && !object::is_tensor(b) {
+                    let right = Bound::from_borrowed_ptr(py, b);
+                    if crate::parse::is_numpy(&right) && right.hasattr("__len__")? {
+                        crate::numpy::from_array_like(&right)?
+                    } else {
+                        None
+                    }
+                } else {
+                    None
+                };
+            let right = match &array {
+                Some(t) => Some(Side::Tensor(t)),
+                None => side(py, b)?,
+            };
+            let (Some(x), Some(y)) = (side(py, a)?, right) else { return Ok(not_implemented()) };
             let _ = binary.op;
             let result = match (form, &x, &y) {
                 (Form::Rsub, Side::Number(_), Side::Tensor(t)) => {

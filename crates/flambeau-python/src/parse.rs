@@ -312,8 +312,13 @@ pub fn is_int(object: &Bound<'_, PyAny>) -> bool {
     if let Some(t) = object::extract(object) {
         return t.dim() == 0 && t.dtype().is_integral() && !t.requires_grad();
     }
+    // NumPy's arrays have `__index__` too, but only its scalars are ints.
     // SAFETY: a live object.
-    unsafe { ffi::PyIndex_Check(object.as_ptr()) != 0 && !is_numpy_bool(object) }
+    unsafe {
+        ffi::PyIndex_Check(object.as_ptr()) != 0
+            && !is_numpy_bool(object)
+            && !(is_numpy(object) && object.hasattr("__len__").unwrap_or(false))
+    }
 }
 
 fn is_numpy_bool(object: &Bound<'_, PyAny>) -> bool {

@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 
 /// A source of random numbers.
-#[pyclass(name = "Generator", module = "flambeau", subclass, frozen)]
+#[pyclass(name = "Generator", module = "flambeau._C", subclass, frozen)]
 pub struct PyGenerator(pub Generator);
 
 /// A seed given as a Python int: negative ones count from 2^64.

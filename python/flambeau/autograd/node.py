@@ -8,7 +8,7 @@ _classes = {}
 def class_of(name):
     """The class of nodes of a name, such as ``AddBackward0``."""
     if name not in _classes:
-        _classes[name] = type(name, (_GraphNode,), {"__module__": ""})
+        _classes[name] = type(name, (_GraphNode,), {"__module__": "builtins"})
     return _classes[name]
 
 
@@ -32,9 +32,6 @@ class _GraphNode(_C.Node):
     def register_prehook(self, hook):
         """Calls ``hook(grad_outputs)`` before the node runs."""
         return _handle(self, self._register_prehook(hook))
-
-    def __repr__(self):
-        return f"<{type(self).__name__} object at {self._id:#x}>"
 
 
 class _Metadata:

@@ -351,6 +351,11 @@ pub fn pop_saved_hooks() -> bool {
     SAVED_HOOKS.with(|h| h.borrow_mut().pop().is_some())
 }
 
+/// `Exp` of `ExpBackward0`.
+fn short(name: &str) -> &str {
+    name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches("Backward")
+}
+
 /// A tensor kept for the backward pass.
 #[derive(Clone)]
 pub struct SavedTensor {
@@ -408,16 +413,16 @@ impl SavedTensor {
         if version != self.version {
             let (kind, sizes) = tensor.with_array(|a| (a.dtype, flambeau_core::show(&a.sizes)));
             let grad_fn = match self.output {
-                Some(nr) => format!(", which is output {nr} of {},", node.name),
+                Some(nr) => format!(", which is output {nr} of {},", short(&node.name)),
                 None => match tensor.grad_fn() {
-                    Some(f) => format!(", which is output {} of {},", tensor.output_nr(), f.name()),
+                    Some(f) => format!(", which is output {} of {},", tensor.output_nr(), short(f.name())),
                     None => String::new(),
                 },
             };
             let hint = if super::anomaly_enabled() {
                 "Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable in question was changed in there or anywhere later. Good luck!"
             } else {
-                "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
+                "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True, check_nan=False)."
             };
             bail!(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: [torch.{}Tensor {sizes}]{grad_fn} is at version {version}; expected version {} instead. {hint}",

@@ -255,7 +255,7 @@ fn execute(
             name.clone(),
             tensors,
             &saves,
-            Box::new(backward(variant.clone(), name.clone(), plan.saves, params, compute)),
+            Box::new(backward(variant.clone(), plan.saves, params, compute)),
         )?;
         match dest {
             Dest::InPlace => autograd::rebase_history(&out, node)?,
@@ -289,7 +289,6 @@ fn backward_plan(variant: &Variant, tensors: &[&Tensor]) -> Result<Plan> {
 
 fn backward(
     variant: Arc<Variant>,
-    name: Cow<'static, str>,
     saves: SmallVec<[u8; 4]>,
     params: Params,
     compute: DType,
@@ -330,11 +329,8 @@ fn backward(
                 });
             }
             let operands: SmallVec<[&Tensor; 4]> = operands.iter().collect();
-            let name = if autograd::grad_enabled() {
-                Cow::Owned(format!("{}Backward0", name.trim_end_matches(char::is_numeric)))
-            } else {
-                Cow::Borrowed("")
-            };
+            // Named after what most of PyTorch's formulas end with.
+            let name = Cow::Borrowed("MulBackward0");
             let d = execute(
                 &derivative.variant,
                 &name,

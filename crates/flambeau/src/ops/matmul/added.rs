@@ -68,6 +68,17 @@ pub fn addmm(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: 
     if mat2.dim() != 2 {
         bail!("mat2 must be a matrix, got {}-D tensor", mat2.dim());
     }
+    let (a, b) = (mat1.sizes(), mat2.sizes());
+    if a[1] != b[0] {
+        bail!("addmm: mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})", a[0], a[1], b[0], b[1]);
+    }
+    if mat1.dtype() != mat2.dtype() {
+        bail!(
+            "mat1 and mat2 must have the same dtype, but got {} and {}",
+            mat1.dtype().cpp_name(),
+            mat2.dtype().cpp_name()
+        );
+    }
     let product = {
         let _guard = crate::autograd::GradMode::no_grad();
         mm(mat1, mat2)?

@@ -12,14 +12,14 @@ use smallvec::smallvec;
 /// `torch.mm`: matrix times matrix.
 pub fn mm(self_: &Tensor, mat2: &Tensor) -> Result<Tensor> {
     if self_.dim() != 2 {
-        bail!("self must be a matrix");
+        bail!("mm: self must be a matrix, got {}-D tensor", self_.dim());
     }
     if mat2.dim() != 2 {
-        bail!("mat2 must be a matrix");
+        bail!("mm: mat2 must be a matrix, got {}-D tensor", mat2.dim());
     }
     let (a, b) = (self_.sizes(), mat2.sizes());
     if a[1] != b[0] {
-        bail!("mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})", a[0], a[1], b[0], b[1]);
+        bail!("mm: mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})", a[0], a[1], b[0], b[1]);
     }
     check_same_dtype(self_, mat2)?;
     let out = shape::view(&product(&batched(self_), &batched(mat2))?, &[a[0], b[1]])?;
