@@ -200,13 +200,13 @@ def __contains__(self, element):
     if isinstance(element, (Tensor, int, float, complex, bool)):
         return bool((element == self).any().item())
     raise RuntimeError(
-        f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
+        f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {element.__class__}."
     )
 
 
 @_method
 def __format__(self, spec):
-    if self.dim() == 0 and not self.is_meta and type(self) is Tensor:
+    if self.dim() == 0 and not self.is_meta and self.__class__ is Tensor:
         return self.item().__format__(spec)
     return object.__format__(self, spec)
 

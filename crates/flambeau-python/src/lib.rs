@@ -190,6 +190,10 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
     dispatch::create_type(py)?;
     let methods = dispatch::functions_of(py, "Tensor")?;
     for (name, function) in methods.bind(py).iter() {
+        // Attributes such as `mT` and `real` are functions in the operator table, properties of tensors.
+        if properties::names().any(|p| name.to_string() == p) {
+            continue;
+        }
         tensor.bind(py).setattr(name.cast::<pyo3::types::PyString>()?, function)?;
     }
     m.add("Tensor", tensor)?;

@@ -164,18 +164,17 @@ unsafe fn slot(
                     return Ok(result);
                 }
             }
-            // Arrays take part in `==`, `!=`, and as the right operand of arithmetic.
-            let array =
-                if matches!(name, "eq" | "ne" | "add" | "sub" | "mul" | "div") && !object::is_tensor(b) {
-                    let right = Bound::from_borrowed_ptr(py, b);
-                    if crate::parse::is_numpy(&right) && right.hasattr("__len__")? {
-                        crate::numpy::from_array_like(&right)?
-                    } else {
-                        None
-                    }
+            // Arrays take part in `==` and as the right operand of arithmetic.
+            let array = if matches!(name, "eq" | "add" | "sub" | "mul" | "div") && !object::is_tensor(b) {
+                let right = Bound::from_borrowed_ptr(py, b);
+                if crate::parse::is_numpy(&right) && right.hasattr("__len__")? {
+                    crate::numpy::from_array_like(&right)?
                 } else {
                     None
-                };
+                }
+            } else {
+                None
+            };
             let right = match &array {
                 Some(t) => Some(Side::Tensor(t)),
                 None => side(py, b)?,

@@ -272,6 +272,11 @@ unsafe extern "C" fn setter(object: *mut PyObject, value: *mut PyObject, closure
     })
 }
 
+/// The names of all properties.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PROPERTIES.iter().map(|p| p.name.to_str().unwrap_or_default())
+}
+
 /// The table for the type object.
 pub fn table() -> *mut ffi::PyGetSetDef {
     let mut list: Vec<ffi::PyGetSetDef> = PROPERTIES

@@ -67,15 +67,14 @@ pub unsafe extern "C" fn repr(object: *mut PyObject) -> *mut PyObject {
         };
         // SAFETY: a live object.
         let exact = unsafe { object::is_exact(object) };
-        let parameter = !exact
-            && bound.get_type().getattr("_is_parameter_class").is_ok_and(|v| v.is_truthy().unwrap_or(false));
-        let text = if exact {
-            text(&t, "tensor")?
-        } else if parameter {
-            format!("Parameter containing:\n{}", text(&t, "tensor")?)
-        } else {
-            text(&t, &bound.get_type().name()?.to_string())?
-        };
+        // Classes that switch the override protocol off (Parameter) print as plain tensors.
+        let plain = exact
+            || bound
+                .get_type()
+                .getattr("__torch_function__")
+                .and_then(|f| f.getattr("__name__"))
+                .is_ok_and(|n| n.to_string() == "_disabled_torch_function_impl");
+        let text = if plain { text(&t, "tensor")? } else { text(&t, &bound.get_type().name()?.to_string())? };
         Ok(PyString::new(py, &text).into_any().into_ptr())
     })
 }

@@ -305,13 +305,6 @@ class _UndefinedGrad(Function):
 def _check_undefined(func, inputs):
     """Backward passes cope with undefined gradients of some or all outputs."""
     diff_inputs = tuple(value for value in inputs if _is_differentiable(value))
-    warnings.warn(
-        "Backwards compatibility: New undefined gradient support checking feature is enabled by default, but it may "
-        "break existing callers of this function. If this is true for you, you can call this function with "
-        '"check_undefined_grad=False" to disable the feature',
-        stacklevel=4,
-    )
-
     def check(chosen):
         outputs = _differentiable(func(*inputs))
         undefined = [_UndefinedGrad.apply(outputs[i]) for i in chosen]

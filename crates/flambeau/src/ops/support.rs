@@ -23,9 +23,7 @@ pub fn common_device(tensors: &[&Tensor]) -> Result<Device> {
             Some((d, 0)) if d.is_cpu() => found = Some((device, rank)),
             Some(_) if rank == 0 && device.is_cpu() => {}
             Some((d, _)) => {
-                bail!(
-                    "Expected all tensors to be on the same device, but found at least two devices, {d} and {device}!"
-                )
+                bail!("Tensor on device {device} is not on the expected device {d}!")
             }
         }
     }
