@@ -168,16 +168,22 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "amax",
-        places: &["torch", "Tensor"],
+        places: &["masked", "torch", "Tensor"],
         aliases: &[],
-        overloads: &[reduce::AMAX],
+        overloads: &[
+            Overload { only: &["masked"], ..masked::AMAX },
+            Overload { only: &["torch", "Tensor"], ..reduce::AMAX },
+        ],
         doc: "Largest element over dimensions; the gradient is shared evenly among equal ones.",
     },
     OpDef {
         name: "amin",
-        places: &["torch", "Tensor"],
+        places: &["masked", "torch", "Tensor"],
         aliases: &[],
-        overloads: &[reduce::AMIN],
+        overloads: &[
+            Overload { only: &["masked"], ..masked::AMIN },
+            Overload { only: &["torch", "Tensor"], ..reduce::AMIN },
+        ],
         doc: "Smallest element over dimensions; the gradient is shared evenly among equal ones.",
     },
     OpDef {
@@ -210,16 +216,22 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "argmax",
-        places: &["torch", "Tensor"],
+        places: &["masked", "torch", "Tensor"],
         aliases: &[],
-        overloads: &[reduce::ARGMAX],
+        overloads: &[
+            Overload { only: &["masked"], ..masked::ARGMAX },
+            Overload { only: &["torch", "Tensor"], ..reduce::ARGMAX },
+        ],
         doc: "First position of the largest element, along a dimension or in row-major order.",
     },
     OpDef {
         name: "argmin",
-        places: &["torch", "Tensor"],
+        places: &["masked", "torch", "Tensor"],
         aliases: &[],
-        overloads: &[reduce::ARGMIN],
+        overloads: &[
+            Overload { only: &["masked"], ..masked::ARGMIN },
+            Overload { only: &["torch", "Tensor"], ..reduce::ARGMIN },
+        ],
         doc: "First position of the smallest element, along a dimension or in row-major order.",
     },
     OpDef {
@@ -738,6 +750,13 @@ pub static OPS: &[OpDef] = &[
         doc: "The magnitude of `self` with the sign of `other`, elementwise.",
     },
     OpDef {
+        name: "corrcoef",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[statistics::CORRCOEF],
+        doc: "Correlation coefficients of variables in rows.",
+    },
+    OpDef {
         name: "cos",
         places: &["torch", "Tensor"],
         aliases: &["torch.cos_"],
@@ -773,6 +792,13 @@ pub static OPS: &[OpDef] = &[
         doc: "Number of nonzero elements, of all or over dimensions.",
     },
     OpDef {
+        name: "cov",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[statistics::COV],
+        doc: "Covariance matrix of variables in rows, with observations in columns; `fweights` counts observations,\n`aweights` weighs them.",
+    },
+    OpDef {
         name: "cross_entropy_loss",
         places: &["nn.functional"],
         aliases: &[],
@@ -795,17 +821,30 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "cumprod",
-        places: &["torch", "Tensor"],
+        places: &["torch", "Tensor", "masked"],
         aliases: &[],
-        overloads: &[cumulative::CUMPROD],
+        overloads: &[
+            Overload { only: &["torch", "Tensor"], ..cumulative::CUMPROD },
+            Overload { only: &["masked"], ..masked::CUMPROD },
+        ],
         doc: "Products of the elements up to each along a dimension.",
     },
     OpDef {
         name: "cumsum",
-        places: &["torch", "Tensor"],
+        places: &["torch", "Tensor", "masked"],
         aliases: &[],
-        overloads: &[cumulative::CUMSUM],
+        overloads: &[
+            Overload { only: &["torch", "Tensor"], ..cumulative::CUMSUM },
+            Overload { only: &["masked"], ..masked::CUMSUM },
+        ],
         doc: "Sums of the elements up to each along a dimension, added up in double precision or 64-bit integers.",
+    },
+    OpDef {
+        name: "cumulative_trapezoid",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[calculus::CUMULATIVE_TRAPEZOID_X, calculus::CUMULATIVE_TRAPEZOID_DX],
+        doc: "Integrals up to each sample along a dimension by the trapezoidal rule.",
     },
     OpDef {
         name: "deg2rad",
@@ -876,6 +915,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[views::DIAGONAL_SCATTER],
         doc: "A copy of `self` with `src` in the place that `diagonal` shows.",
+    },
+    OpDef {
+        name: "diff",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[calculus::DIFF],
+        doc: "The `n`-th differences of neighbours along a dimension.",
     },
     OpDef {
         name: "digamma",
@@ -1263,6 +1309,21 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[random::GEOMETRIC_INPLACE],
         doc: "Fills with the number of trials until the first success of probability p.",
+    },
+    OpDef {
+        name: "gradient",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[
+            calculus::GRADIENT_SCALARINT,
+            calculus::GRADIENT_SCALARARRAY,
+            calculus::GRADIENT_ARRAY,
+            calculus::GRADIENT_SCALARRAYINT,
+            calculus::GRADIENT_SCALARRAYARRAY,
+            calculus::GRADIENT_TENSORARRAYINT,
+            calculus::GRADIENT_TENSORARRAY,
+        ],
+        doc: "Derivatives along dimensions by central differences, at the ends by differences of the order `edge_order`;\nsamples are `spacing` apart, or stand at the places that it lists.",
     },
     OpDef {
         name: "group_norm",
@@ -1805,9 +1866,10 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "log_softmax",
-        places: &["torch", "Tensor", "nn.functional"],
+        places: &["masked", "torch", "Tensor", "nn.functional"],
         aliases: &["special.log_softmax"],
         overloads: &[
+            Overload { only: &["masked"], ..masked::LOG_SOFTMAX },
             Overload { only: &["torch", "Tensor"], ..softmax::LOG_SOFTMAX },
             Overload { only: &["nn.functional"], ..softmax::LOG_SOFTMAX_FUNCTIONAL },
         ],
@@ -1815,9 +1877,12 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "logaddexp",
-        places: &["torch", "Tensor"],
+        places: &["torch", "Tensor", "masked"],
         aliases: &[],
-        overloads: &[arithmetic::LOGADDEXP],
+        overloads: &[
+            Overload { only: &["torch", "Tensor"], ..arithmetic::LOGADDEXP },
+            Overload { only: &["masked"], ..masked::LOGADDEXP },
+        ],
         doc: "`log(exp(self) + exp(other))`, elementwise and without overflow in between.",
     },
     OpDef {
@@ -1890,9 +1955,12 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "logsumexp",
-        places: &["torch", "Tensor"],
+        places: &["masked", "torch", "Tensor"],
         aliases: &["special.logsumexp"],
-        overloads: &[softmax::LOGSUMEXP],
+        overloads: &[
+            Overload { only: &["masked"], ..masked::LOGSUMEXP },
+            Overload { only: &["torch", "Tensor"], ..softmax::LOGSUMEXP },
+        ],
         doc: "`log(sum(exp(x)))` over dimensions, without overflow in between.",
     },
     OpDef {
@@ -1981,16 +2049,24 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "mean",
-        places: &["torch", "Tensor"],
+        places: &["masked", "torch", "Tensor"],
         aliases: &[],
-        overloads: &[reduce::MEAN, reduce::MEAN_DIM],
+        overloads: &[
+            Overload { only: &["masked"], ..masked::MEAN },
+            Overload { only: &["torch", "Tensor"], ..reduce::MEAN },
+            Overload { only: &["torch", "Tensor"], ..reduce::MEAN_DIM },
+        ],
         doc: "Mean of all elements, or over the dimensions `dim`. NaN where there are none.",
     },
     OpDef {
         name: "median",
-        places: &["torch", "Tensor"],
+        places: &["masked", "torch", "Tensor"],
         aliases: &[],
-        overloads: &[sort::MEDIAN, sort::MEDIAN_DIM],
+        overloads: &[
+            Overload { only: &["masked"], ..masked::MEDIAN },
+            Overload { only: &["torch", "Tensor"], ..sort::MEDIAN },
+            Overload { only: &["torch", "Tensor"], ..sort::MEDIAN_DIM },
+        ],
         doc: "Median, the lower of two; along a dimension with its position. NaN if any element is.",
     },
     OpDef {
@@ -2268,9 +2344,13 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "norm",
-        places: &["torch", "Tensor"],
+        places: &["masked", "torch", "Tensor"],
         aliases: &[],
-        overloads: &[reduce::NORM, reduce::NORM_SCALAR],
+        overloads: &[
+            Overload { only: &["masked"], ..masked::NORM },
+            Overload { only: &["torch", "Tensor"], ..reduce::NORM },
+            Overload { only: &["torch", "Tensor"], ..reduce::NORM_SCALAR },
+        ],
         doc: "Norm of order `p` over dimensions; `fro` and 2 are the Euclidean norm.",
     },
     OpDef {
@@ -2294,9 +2374,12 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "normalize",
-        places: &["nn.functional"],
+        places: &["nn.functional", "masked"],
         aliases: &[],
-        overloads: &[distance::NORMALIZE],
+        overloads: &[
+            Overload { only: &["nn.functional"], ..distance::NORMALIZE },
+            Overload { only: &["masked"], ..masked::NORMALIZE },
+        ],
         doc: "Vectors along `dim` divided by their norm of order `p`, which counts as `eps` at least.",
     },
     OpDef {
@@ -2424,9 +2507,13 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "prod",
-        places: &["torch", "Tensor"],
+        places: &["masked", "torch", "Tensor"],
         aliases: &[],
-        overloads: &[reduce::PROD, reduce::PROD_DIM_INT],
+        overloads: &[
+            Overload { only: &["masked"], ..masked::PROD },
+            Overload { only: &["torch", "Tensor"], ..reduce::PROD },
+            Overload { only: &["torch", "Tensor"], ..reduce::PROD_DIM_INT },
+        ],
         doc: "Product of all elements, or along the dimension `dim`. Integers multiply in int64.",
     },
     OpDef {
@@ -2930,9 +3017,10 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "softmax",
-        places: &["torch", "Tensor", "nn.functional"],
+        places: &["masked", "torch", "Tensor", "nn.functional"],
         aliases: &["special.softmax"],
         overloads: &[
+            Overload { only: &["masked"], ..masked::SOFTMAX },
             Overload { only: &["torch", "Tensor"], ..softmax::SOFTMAX },
             Overload { only: &["nn.functional"], ..softmax::SOFTMAX_FUNCTIONAL },
         ],
@@ -2940,9 +3028,12 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "softmin",
-        places: &["nn.functional"],
+        places: &["masked", "nn.functional"],
         aliases: &[],
-        overloads: &[softmax::SOFTMIN],
+        overloads: &[
+            Overload { only: &["masked"], ..masked::SOFTMIN },
+            Overload { only: &["nn.functional"], ..softmax::SOFTMIN },
+        ],
         doc: "Softmax of the negated input.",
     },
     OpDef {
@@ -3052,9 +3143,14 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "std",
-        places: &["torch", "Tensor"],
+        places: &["masked", "torch", "Tensor"],
         aliases: &[],
-        overloads: &[reduce::STD, reduce::STD_DIM, reduce::STD_CORRECTION],
+        overloads: &[
+            Overload { only: &["masked"], ..masked::STD },
+            Overload { only: &["torch", "Tensor"], ..reduce::STD },
+            Overload { only: &["torch", "Tensor"], ..reduce::STD_DIM },
+            Overload { only: &["torch", "Tensor"], ..reduce::STD_CORRECTION },
+        ],
         doc: "Standard deviation, the root of the variance. Its gradient at 0 is 0.",
     },
     OpDef {
@@ -3073,9 +3169,13 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "sum",
-        places: &["torch", "Tensor"],
+        places: &["masked", "torch", "Tensor"],
         aliases: &[],
-        overloads: &[reduce::SUM, reduce::SUM_DIM],
+        overloads: &[
+            Overload { only: &["masked"], ..masked::SUM },
+            Overload { only: &["torch", "Tensor"], ..reduce::SUM },
+            Overload { only: &["torch", "Tensor"], ..reduce::SUM_DIM },
+        ],
         doc: "Sum of all elements, or over the dimensions `dim`. Integers add up in int64. The order of additions depends on\nthe shape and strides alone, and the rounding error grows with the logarithm of the count.",
     },
     OpDef {
@@ -3236,6 +3336,20 @@ pub static OPS: &[OpDef] = &[
         doc: "A copy of what `transpose` shows.",
     },
     OpDef {
+        name: "trapezoid",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[calculus::TRAPEZOID_X, calculus::TRAPEZOID_DX],
+        doc: "Integral along a dimension by the trapezoidal rule, with the places `x` of the samples or a constant step `dx`.",
+    },
+    OpDef {
+        name: "trapz",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[calculus::TRAPZ_X, calculus::TRAPZ_DX],
+        doc: "As `trapezoid`.",
+    },
+    OpDef {
         name: "tril",
         places: &["torch", "Tensor"],
         aliases: &[],
@@ -3391,9 +3505,14 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "var",
-        places: &["torch", "Tensor"],
+        places: &["masked", "torch", "Tensor"],
         aliases: &[],
-        overloads: &[reduce::VAR, reduce::VAR_DIM, reduce::VAR_CORRECTION],
+        overloads: &[
+            Overload { only: &["masked"], ..masked::VAR },
+            Overload { only: &["torch", "Tensor"], ..reduce::VAR },
+            Overload { only: &["torch", "Tensor"], ..reduce::VAR_DIM },
+            Overload { only: &["torch", "Tensor"], ..reduce::VAR_CORRECTION },
+        ],
         doc: "Variance: the sum of squared deviations from the mean, divided by `n - correction` (1 unless given, 0 where\n`unbiased=False`). Computed in double precision.",
     },
     OpDef {

@@ -161,19 +161,21 @@ fn running_log(self_: &Tensor, dim: i64, reverse: bool) -> Result<Tensor> {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
         let (x, result) = (ctx.saved(0)?, ctx.saved(1)?);
         // sum over i >= k of grad_i exp(x_k - result_i), in logarithms so that nothing overflows.
-        let weighted = |log_grad: &Tensor| -> Result<Tensor> {
-            let terms = f::sub(log_grad, &result, 1i64.into())?;
-            f::exp(&f::add(&running_log(&terms, dim, !reverse)?, &x, 1i64.into())?)
+        let weighted = |terms: &Tensor| -> Result<Tensor> {
+            f::exp(&f::add(&running_log(terms, dim, !reverse)?, &x, 1i64.into())?)
         };
+        let over_result = |log_grad: Tensor| f::sub(&log_grad, &result, 1i64.into());
         if grad.is_complex() {
-            return Ok(smallvec![Some(conj(&weighted(&f::log(&conj(grad)?)?)?)?)]);
+            let terms = over_result(f::log(&conj(grad)?)?)?;
+            return Ok(smallvec![Some(conj(&weighted(&terms)?)?)]);
         }
-        // Positive and negative gradients apart, as logarithms have no sign.
+        // Positive and negative gradients apart, as logarithms have no sign. What is left out must not depend on
+        // the result, which may be infinite.
         let nothing = creation::scalar_tensor(f64::NEG_INFINITY.into(), grad.dtype())?;
         let positive = f::gt_scalar(&grad.alias(), 0i64.into())?;
         let negative = f::lt_scalar(&grad.alias(), 0i64.into())?;
-        let gain = weighted(&f::where_(&positive, &f::log(grad)?, &nothing)?)?;
-        let loss = weighted(&f::where_(&negative, &f::log(&f::neg(grad)?)?, &nothing)?)?;
+        let gain = weighted(&f::where_(&positive, &over_result(f::log(grad)?)?, &nothing)?)?;
+        let loss = weighted(&f::where_(&negative, &over_result(f::log(&f::neg(grad)?)?)?, &nothing)?)?;
         Ok(smallvec![Some(f::sub(&gain, &loss, 1i64.into())?)])
     })?;
     Ok(out)

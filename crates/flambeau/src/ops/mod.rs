@@ -1,6 +1,7 @@
 //! The operators. Pointwise ones are generated from their declarations; every other one is a function here:
 //! its checks, its kernel call, and its gradient in terms of differentiable operators.
 
+pub mod calculus;
 pub mod composite;
 pub mod convert;
 pub mod creation;
@@ -9,6 +10,7 @@ pub mod distance;
 pub mod histogram;
 pub mod index;
 pub mod join;
+pub mod masked;
 pub mod matmul;
 pub mod nn;
 pub mod quantile;
@@ -17,6 +19,7 @@ pub mod reduce;
 pub mod shape;
 pub mod softmax;
 pub mod sort;
+pub mod statistics;
 mod support;
 pub mod tile;
 pub mod unique;

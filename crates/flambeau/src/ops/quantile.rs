@@ -66,7 +66,7 @@ fn compute(self_: &Tensor, q: &Tensor, r: &Request) -> Result<Tensor> {
     }
     let count = q.numel() as i64;
     // Rank of each quantile in each line.
-    let q_line = shape::reshape(&q.alias(), &[count])?;
+    let q_line = shape::reshape(q, &[count])?;
     let nan = f::isnan(&sorted.alias())?;
     let ranks = if r.ignore_nan {
         let numbers = reduce::sum_dim(&f::logical_not(&nan)?, Some(&[-1]), true, None)?;
@@ -79,7 +79,7 @@ fn compute(self_: &Tensor, q: &Tensor, r: &Request) -> Result<Tensor> {
         let last = creation::scalar_tensor((n - 1).into(), q.dtype())?;
         f::where_(&reduce::any_dim(&nan, -1, true)?, &last, &ranks)?
     };
-    let at = |ranks: &Tensor| take_along(&sorted, -1, &shape::to_dtype(ranks, DType::Int64)?);
+    let at = |ranks: &Tensor| take_along(&sorted, -1, &shape::to_dtype(&ranks.alias(), DType::Int64)?);
     let ranks = match r.interpolation {
         "lower" => f::floor(&ranks)?,
         "higher" => f::ceil(&ranks)?,

@@ -3,6 +3,7 @@
 
 mod activations;
 mod arithmetic;
+mod calculus;
 mod compare;
 mod composite;
 mod convert;
@@ -16,5 +17,6 @@ mod shape;
 mod softmax;
 mod sort;
 mod special;
+mod statistics;
 mod unary;
 mod views;

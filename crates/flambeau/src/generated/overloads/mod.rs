@@ -3,6 +3,7 @@
 
 pub mod activations;
 pub mod arithmetic;
+pub mod calculus;
 pub mod compare;
 pub mod composite;
 pub mod convert;
@@ -11,6 +12,7 @@ pub mod cumulative;
 pub mod distance;
 pub mod index;
 pub mod join;
+pub mod masked;
 pub mod matmul;
 pub mod nn;
 pub mod polynomial;
@@ -20,5 +22,6 @@ pub mod shape;
 pub mod softmax;
 pub mod sort;
 pub mod special;
+pub mod statistics;
 pub mod unary;
 pub mod views;

@@ -8,6 +8,8 @@ mod moments;
 mod norms;
 mod product;
 mod sums;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use extrema::record_selection;
 pub use extrema::{amax, amin, aminmax, argmax, argmin, max, max_dim, min, min_dim};

@@ -199,6 +199,9 @@ pub fn sum_to_size(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
     if !fits {
         bail!("size {{{}}} is not expandable to size {{{}}}.", show(size), show(&sizes));
     }
+    if size.is_empty() {
+        return crate::ops::reduce::sum(self_, None);
+    }
     crate::ops::sum_to_size(self_, size)
 }
 
