@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 import flambeau as torch
-from flambeau._C import _disabled_torch_function_impl
+from flambeau._C import _disabled_torch_function_impl, _make_subclass
 
 __all__ = [
     "Buffer",
@@ -36,7 +36,7 @@ class Parameter(torch.Tensor, metaclass=_ParameterMeta):
             data = torch.empty(0)
         kind = type(data)
         if kind is torch.Tensor or kind is Parameter:
-            return torch.Tensor._make_subclass(cls, data, requires_grad)
+            return _make_subclass(cls, data, requires_grad)
         result = data.detach().requires_grad_(requires_grad)
         if type(result) is not kind:
             raise RuntimeError(
@@ -56,10 +56,11 @@ class Parameter(torch.Tensor, metaclass=_ParameterMeta):
         return result
 
     def __repr__(self):
-        return "Parameter containing:\n" + super().__repr__()
+        # Printed as the tensor it is, not by the name of this class.
+        return "Parameter containing:\n" + repr(_make_subclass(torch.Tensor, self, self.requires_grad))
 
     def __reduce_ex__(self, proto):
-        state = dict(self.__dict__)
+        state = dict(getattr(self, "__dict__", {}))
         if state:
             return _rebuild_parameter_with_state, (self.data, self.requires_grad, OrderedDict(), state)
         return _rebuild_parameter, (self.data, self.requires_grad, OrderedDict())
@@ -138,7 +139,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
     cls_to_become = Parameter
 
     def __new__(cls, requires_grad=True, device=None, dtype=None):
-        return torch.Tensor._make_subclass(cls, torch.empty(0, device=device, dtype=dtype), requires_grad)
+        return _make_subclass(cls, torch.empty(0, device=device, dtype=dtype), requires_grad)
 
     def __deepcopy__(self, memo):
         if id(self) in memo:
@@ -180,7 +181,7 @@ class UninitializedBuffer(UninitializedTensorMixin, torch.Tensor):
     cls_to_become = torch.Tensor
 
     def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
-        result = torch.Tensor._make_subclass(cls, torch.empty(0, device=device, dtype=dtype), requires_grad)
+        result = _make_subclass(cls, torch.empty(0, device=device, dtype=dtype), requires_grad)
         result.persistent = persistent
         result._is_buffer = True
         return result
