@@ -11,14 +11,14 @@ from flambeau._C import _nn
 _FROM_TORCH = """adaptive_avg_pool1d avg_pool1d bilinear celu_ channel_shuffle conv1d conv2d conv3d conv_tbc
     conv_transpose1d conv_transpose2d conv_transpose3d cosine_similarity hardshrink native_channel_shuffle
     pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu relu_ rrelu_ selu_ threshold_"""
-_FROM_NN = """avg_pool2d avg_pool3d elu_ gelu hardtanh_ leaky_relu_ linear one_hot scaled_dot_product_attention softplus
-    softshrink"""
+_FROM_NN = """avg_pool2d avg_pool3d celu elu elu_ gelu hardsigmoid hardswish hardtanh_ leaky_relu leaky_relu_ linear
+    logsigmoid mish one_hot relu relu6 selu sigmoid silu softplus softshrink softsign tanh
+    tanhshrink threshold"""
 
 _CONTENTS = {
-    "activation": """alpha_dropout celu dropout dropout1d dropout2d dropout3d elu feature_alpha_dropout glu
-        gumbel_softmax hardsigmoid hardswish hardtanh leaky_relu log_softmax mish relu relu6 rrelu selu sigmoid silu
-        softmax softmin softsign tanh tanhshrink threshold""",
-    "attention": "multi_head_attention_forward",
+    "activation": """alpha_dropout dropout dropout1d dropout2d dropout3d feature_alpha_dropout glu gumbel_softmax
+        hardtanh log_softmax rrelu softmax softmin""",
+    "attention": "multi_head_attention_forward scaled_dot_product_attention",
     "loss": """binary_cross_entropy binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy ctc_loss
         gaussian_nll_loss hinge_embedding_loss huber_loss kl_div l1_loss linear_cross_entropy margin_ranking_loss
         mse_loss multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss nll_loss poisson_nll_loss
@@ -35,7 +35,7 @@ _CONTENTS = {
 _HOME = {name: home for home, names in _CONTENTS.items() for name in names.split()}
 _NATIVE = {name: torch for name in _FROM_TORCH.split()} | {name: _nn for name in _FROM_NN.split()}
 
-__all__ = sorted([*_HOME, *_NATIVE, "logsigmoid"])
+__all__ = sorted([*_HOME, *_NATIVE])
 
 
 def __getattr__(name):
@@ -45,8 +45,6 @@ def __getattr__(name):
         value = getattr(import_module(f"{__package__}._functional.{_HOME[name]}"), name)
     elif name in _NATIVE:
         value = getattr(_NATIVE[name], name)
-    elif name == "logsigmoid":
-        value = _nn.log_sigmoid
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

@@ -6,98 +6,35 @@ import flambeau as torch
 from flambeau._C import _nn
 
 
-def threshold(input, threshold, value, inplace=False):
-    """`input` where it exceeds `threshold`, `value` elsewhere."""
-    return (torch.threshold_ if inplace else torch.threshold)(input, threshold, value)
-
-
-def relu(input, inplace=False):
-    """max(input, 0)."""
-    return torch.relu_(input) if inplace else torch.relu(input)
-
-
 def glu(input, dim=-1):
     """a * sigmoid(b), where a and b are the halves of `input` along `dim`."""
     if input.dim() == 0:
         raise RuntimeError("glu does not support scalars because halving size must be even")
-    return _nn.glu(input, dim)
+    if input.size(dim) % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {input.size(dim)}")
+    a, b = input.chunk(2, dim)
+    return a * torch.sigmoid(b)
 
 
 def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     """`input` limited to [min_val, max_val]."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
-    return (_nn.hardtanh_ if inplace else _nn.hardtanh)(input, min_val, max_val)
-
-
-def relu6(input, inplace=False):
-    """min(max(input, 0), 6)."""
-    return (_nn.relu6_ if inplace else _nn.relu6)(input)
-
-
-def elu(input, alpha=1.0, inplace=False):
-    """input where positive, alpha * (exp(input) - 1) elsewhere (Clevert et al. 2016)."""
-    return (_nn.elu_ if inplace else _nn.elu)(input, alpha)
-
-
-def selu(input, inplace=False):
-    """ELU scaled so that activations normalise themselves (Klambauer et al. 2017)."""
-    return torch.selu_(input) if inplace else torch.selu(input)
-
-
-def celu(input, alpha=1.0, inplace=False):
-    """max(0, x) + min(0, alpha * (exp(x / alpha) - 1)) (Barron 2017)."""
-    return (torch.celu_ if inplace else torch.celu)(input, alpha)
-
-
-def leaky_relu(input, negative_slope=0.01, inplace=False):
-    """input where positive, negative_slope * input elsewhere."""
-    return (_nn.leaky_relu_ if inplace else _nn.leaky_relu)(input, negative_slope)
+    return _nn.hardtanh(input, min_val, max_val, inplace)
 
 
 def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
     """Leaky ReLU whose slope is drawn from [lower, upper] in training, and its mean otherwise."""
-    return (torch.rrelu_ if inplace else torch.rrelu)(input, lower, upper, training)
-
-
-def hardsigmoid(input, inplace=False):
-    """relu6(input + 3) / 6."""
-    return (_nn.hardsigmoid_ if inplace else _nn.hardsigmoid)(input)
-
-
-def hardswish(input, inplace=False):
-    """input * relu6(input + 3) / 6 (Howard et al. 2019)."""
-    return (_nn.hardswish_ if inplace else _nn.hardswish)(input)
-
-
-def silu(input, inplace=False):
-    """input * sigmoid(input)."""
-    return (_nn.silu_ if inplace else _nn.silu)(input)
-
-
-def mish(input, inplace=False):
-    """input * tanh(softplus(input)) (Misra 2019)."""
-    return (_nn.mish_ if inplace else _nn.mish)(input)
-
-
-def tanhshrink(input):
-    """input - tanh(input)."""
-    return input - input.tanh()
-
-
-def softsign(input):
-    """input / (1 + abs(input))."""
-    return input / (input.abs() + 1)
-
-
-def tanh(input):
-    """The hyperbolic tangent."""
-    return input.tanh()
-
-
-def sigmoid(input):
-    """1 / (1 + exp(-input))."""
-    return input.sigmoid()
+    if lower > upper:
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
+    if not training:
+        return _nn.leaky_relu(input, (lower + upper) / 2, inplace)
+    # One draw, in double precision, for each element that is not positive.
+    negative = input.detach() <= 0
+    draws = torch.empty(int(negative.sum()), dtype=torch.float64, device=input.device).uniform_(lower, upper)
+    slope = torch.ones_like(input.detach(), memory_format=torch.contiguous_format)
+    slope[negative] = draws.to(input.dtype)
+    return _into(input, input * slope, inplace)
 
 
 def _implicit_dim(name, ndim, stacklevel):
@@ -136,16 +73,21 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     """
     if eps != 1e-10:
         warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
-    noise = -torch.empty_like(logits, memory_format=torch.legacy_contiguous_format).exponential_().log()
+    noise = -torch.empty_like(logits, memory_format=torch.contiguous_format).exponential_().log()
     soft = ((logits + noise) / tau).softmax(dim)
     if not hard:
         return soft
     index = soft.max(dim, keepdim=True)[1]
-    one_hot = torch.zeros_like(logits, memory_format=torch.legacy_contiguous_format).scatter_(dim, index, 1.0)
+    one_hot = torch.zeros_like(logits, memory_format=torch.contiguous_format).scatter_(dim, index, 1.0)
     return one_hot - soft.detach() + soft
 
 
 # Dropout
+
+
+def _into(input, result, inplace):
+    """`result`, written over `input` if so asked."""
+    return input.copy_(result) if inplace else result
 
 
 def _check_probability(p):
@@ -156,23 +98,23 @@ def _check_probability(p):
 def dropout(input, p=0.5, training=True, inplace=False):
     """Zeroes elements with probability `p` and scales the others by 1 / (1 - p), in training only."""
     _check_probability(p)
-    return (torch.dropout_ if inplace else torch.dropout)(input, p, training)
+    return _into(input, torch.dropout(input, p, training), inplace)
 
 
 def alpha_dropout(input, p=0.5, training=False, inplace=False):
     """Dropout that keeps the mean and variance of SELU's outputs (Klambauer et al. 2017)."""
     _check_probability(p)
-    return (torch.alpha_dropout_ if inplace else torch.alpha_dropout)(input, p, training)
+    return _into(input, torch.alpha_dropout(input, p, training), inplace)
 
 
 def feature_alpha_dropout(input, p=0.5, training=False, inplace=False):
     """Alpha dropout of whole channels."""
     _check_probability(p)
-    return (torch.feature_alpha_dropout_ if inplace else torch.feature_alpha_dropout)(input, p, training)
+    return _into(input, torch.feature_alpha_dropout(input, p, training), inplace)
 
 
 def _feature_dropout(input, p, training, inplace):
-    return (torch.feature_dropout_ if inplace else torch.feature_dropout)(input, p, training)
+    return _into(input, torch.feature_dropout(input, p, training), inplace)
 
 
 def _batched_feature_dropout(input, p, training, inplace, batched):

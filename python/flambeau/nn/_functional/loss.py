@@ -16,6 +16,11 @@ def _warn_sizes(input, target):
     )
 
 
+def _broadcast(input, target):
+    shape = torch.broadcast_shapes(input.size(), target.size())
+    return input.expand(shape), target.expand(shape)
+
+
 def _weighted(loss, weight, input, reduction, total=None):
     """An elementwise loss times `weight`; its mean divides by `total`, by default the sum of the weights."""
     if weight.size() != input.size():
@@ -34,7 +39,7 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
     """The squared difference."""
     if input.size() != target.size():
         _warn_sizes(input, target)
-        input, target = torch.broadcast_tensors(input, target)
+        input, target = _broadcast(input, target)
     reduction = resolve(size_average, reduce, reduction)
     if weight is not None:
         return _weighted(torch.pow(input - target, 2), weight, input, reduction)
@@ -45,7 +50,7 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
     """The absolute difference."""
     if input.size() != target.size():
         _warn_sizes(input, target)
-        input, target = torch.broadcast_tensors(input, target)
+        input, target = _broadcast(input, target)
     reduction = resolve(size_average, reduce, reduction)
     if weight is not None:
         return _weighted((input - target).abs(), weight, input, reduction)
@@ -56,7 +61,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     """Half the squared difference over `beta` below `beta`, the absolute difference less beta / 2 above."""
     if input.size() != target.size():
         _warn_sizes(input, target)
-        input, target = torch.broadcast_tensors(input, target)
+        input, target = _broadcast(input, target)
     reduction = get_enum(resolve(size_average, reduce, reduction))
     if beta == 0.0:
         return _nn.l1_loss(input, target, reduction)
@@ -67,7 +72,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """Half the squared difference below `delta`, delta * (difference - delta / 2) above."""
     if input.size() != target.size():
         _warn_sizes(input, target)
-        input, target = torch.broadcast_tensors(input, target)
+        input, target = _broadcast(input, target)
     if weight is not None:
         # Unlike the other two weighted losses, "mean" divides by the number of elements.
         return _weighted(
@@ -199,7 +204,24 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """The hinge loss of every pair of a target class and another class; targets end at the first -1."""
     reduction = get_enum(resolve(size_average, reduce, reduction))
-    return _nn.multilabel_margin_loss(input, target, reduction)
+    x, y = (input, target) if input.dim() == 2 else (input.unsqueeze(0), target.unsqueeze(0))
+    if input.dim() not in (1, 2) or x.shape != y.shape:
+        raise RuntimeError(f"inconsistent target size: {target.shape} for input of size: {input.shape}")
+    losses = []
+    for row, classes in zip(x, y):
+        labels = []
+        for label in classes.tolist():
+            if label < 0:
+                break
+            if label >= row.size(0):
+                raise RuntimeError(f"target {label} is out of range")
+            labels.append(label)
+        others = torch.ones_like(row, dtype=torch.bool)
+        others[labels] = False
+        gaps = (1 - row[labels].unsqueeze(1) + row[others].unsqueeze(0)).clamp_min(0)
+        losses.append(gaps.sum() / row.size(0))
+    loss = reduced(torch.stack(losses), ("none", "mean", "sum")[reduction])
+    return loss.squeeze(0) if input.dim() == 1 and reduction == 0 else loss
 
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
@@ -213,7 +235,7 @@ def multilabel_soft_margin_loss(
 ):
     """The mean over classes of the cross entropy of sigmoid(input) (N, C) with targets in {0, 1}."""
     reduction = resolve(size_average, reduce, reduction)
-    log_sigmoid = _nn.log_sigmoid
+    log_sigmoid = _nn.logsigmoid
     loss = -(target * log_sigmoid(input) + (1 - target) * log_sigmoid(-input))
     if weight is not None:
         loss = loss * weight
@@ -253,7 +275,24 @@ def multi_margin_loss(
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.dim() != 1:
         raise ValueError("weight must be one-dimensional")
-    return _nn.multi_margin_loss(input, target, p, margin, weight, reduction)
+    if input.dim() not in (1, 2):
+        raise RuntimeError(
+            "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
+            f"{list(input.shape)}"
+        )
+    x, y = (input, target) if input.dim() == 2 else (input.unsqueeze(0), target.reshape(1))
+    if y.shape != x.shape[:1]:
+        raise RuntimeError(f"inconsistent target size, expected {x.size(0)} but got {list(target.shape)}")
+    wanted = y.unsqueeze(1)
+    gaps = (margin - x.gather(1, wanted) + x).clamp_min(0)
+    if p == 2:
+        gaps = gaps * gaps
+    if weight is not None:
+        gaps = gaps * weight[y].unsqueeze(1)
+    others = torch.ones_like(x, dtype=torch.bool).scatter(1, wanted, False)
+    loss = (gaps * others).sum(1) / x.size(1)
+    loss = reduced(loss, ("none", "mean", "sum")[reduction])
+    return loss.squeeze(0) if input.dim() == 1 and reduction == 0 else loss
 
 
 def triplet_margin_loss(
@@ -272,7 +311,11 @@ def triplet_margin_loss(
     reduction = get_enum(resolve(size_average, reduce, reduction))
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
-    return torch.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction)
+    near = torch.pairwise_distance(anchor, positive, p, eps)
+    far = torch.pairwise_distance(anchor, negative, p, eps)
+    if swap:
+        far = torch.minimum(far, torch.pairwise_distance(positive, negative, p, eps))
+    return reduced(torch.clamp_min(margin + near - far, 0), ("none", "mean", "sum")[reduction])
 
 
 def triplet_margin_with_distance_loss(

@@ -3,6 +3,8 @@
 import flambeau as torch
 from flambeau._C import _nn
 
+from .resize import pad
+
 
 def _check_batch(size):
     """Refuses to compute statistics of a single value per channel."""
@@ -81,12 +83,12 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
     square = input.mul(input)
     before, after = size // 2, (size - 1) // 2
     if ndim == 3:
-        padded = torch.constant_pad_nd(square.unsqueeze(1), (0, 0, before, after))
+        padded = pad(square.unsqueeze(1), (0, 0, before, after))
         mean = _nn.avg_pool2d(padded, (size, 1), stride=1).squeeze(1)
     else:
         shape = input.size()
         planes = square.view(shape[0], 1, shape[1], shape[2], -1)
-        padded = torch.constant_pad_nd(planes, (0, 0, 0, 0, before, after))
+        padded = pad(planes, (0, 0, 0, 0, before, after))
         mean = _nn.avg_pool3d(padded, (size, 1, 1), stride=1).squeeze(1).view(shape)
     return input / mean.mul(alpha).add(k).pow(beta)
 

@@ -24,7 +24,7 @@ def pad(input, pad, mode="constant", value=None):
             f"{len(pad)} and input of dimension {ndim}"
         )
     if mode == "constant":
-        return torch.constant_pad_nd(input, pad, 0.0 if value is None else value)
+        return _constant(input, pad, 0.0 if value is None else value)
     if value is not None and value != 0:
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     padders = _PADDERS.get(mode)
@@ -39,7 +39,7 @@ def pad(input, pad, mode="constant", value=None):
             "  - 3D or 4D input: padding size = 4 (pads last 2 dimensions)\n"
             "  - 4D or 5D input: padding size = 6 (pads last 3 dimensions)"
         )
-    return padders[dims - 1](input, pad)
+    return padders(input, pad)
 
 
 def _circular(input, pad):
@@ -63,11 +63,55 @@ def _circular(input, pad):
     return input
 
 
-_PADDERS = {
-    "reflect": (_nn.reflection_pad1d, _nn.reflection_pad2d, _nn.reflection_pad3d),
-    "replicate": (_nn.replication_pad1d, _nn.replication_pad2d, _nn.replication_pad3d),
-    "circular": (_circular, _circular, _circular),
-}
+def _constant(input, pad, value):
+    for place in range(len(pad) // 2):
+        before, after = pad[2 * place], pad[2 * place + 1]
+        dim = input.dim() - 1 - place
+        first, last = max(-before, 0), input.size(dim) + min(after, 0)
+        if last - first < 0:
+            raise RuntimeError("narrow(): length must be non-negative.")
+        input = input.narrow(dim, first, last - first)
+        pieces = [input]
+        for amount, at in ((before, 0), (after, len(pieces))):
+            if amount > 0:
+                shape = list(input.shape)
+                shape[dim] = amount
+                pieces.insert(at and len(pieces), input.new_full(tuple(shape), value))
+        if len(pieces) > 1:
+            input = torch.cat(pieces, dim)
+    return input if any(pad) else input.clone()
+
+
+def _by_index(input, pad, position):
+    """Takes along each padded dimension the elements at `position(places, size)`, places from -before on."""
+    for place in range(len(pad) // 2):
+        before, after = pad[2 * place], pad[2 * place + 1]
+        if before == 0 and after == 0:
+            continue
+        dim = input.dim() - 1 - place
+        size = input.size(dim)
+        places = torch.arange(-before, size + after, device=input.device)
+        input = input.index_select(dim, position(places, size))
+    return input
+
+
+def _replicate(input, pad):
+    return _by_index(input, pad, lambda places, size: places.clamp(0, size - 1))
+
+
+def _reflect(input, pad):
+    for place in range(len(pad) // 2):
+        pair = tuple(pad[2 * place : 2 * place + 2])
+        dim = input.dim() - 1 - place
+        if max(pair) >= input.size(dim):
+            raise RuntimeError(
+                f"Argument #{4 + 2 * place}: Padding size should be less than the corresponding input dimension, but "
+                f"got: padding {pair} at dimension {dim} of input {list(input.shape)}"
+            )
+    return _by_index(input, pad, lambda places, size: (size - 1) - ((size - 1) - places.abs()).abs())
+
+
+_PADDERS = {"reflect": _reflect, "replicate": _replicate, "circular": _circular}
 
 # Resizing
 

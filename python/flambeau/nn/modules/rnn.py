@@ -114,7 +114,7 @@ class RNNBase(Module):
     def check_input(self, input, batch_sizes):
         """Raises unless the input's dtype and width fit."""
         dtype = self._flat_weights[0].dtype
-        if input.dtype != dtype and not torch.is_autocast_enabled():
+        if input.dtype != dtype:
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({dtype}). Convert input: "
                 f"input.to({dtype}), or convert model: model.to({input.dtype})"

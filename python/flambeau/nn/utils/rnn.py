@@ -118,7 +118,7 @@ def invert_permutation(permutation):
     """The permutation that undoes another one; None for None."""
     if permutation is None:
         return None
-    result = torch.empty_like(permutation, memory_format=torch.legacy_contiguous_format)
+    result = torch.empty_like(permutation, memory_format=torch.contiguous_format)
     result.scatter_(0, permutation, torch.arange(0, permutation.numel(), device=permutation.device))
     return result
 
