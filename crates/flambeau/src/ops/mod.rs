@@ -9,6 +9,7 @@ pub mod distance;
 pub mod histogram;
 pub mod index;
 pub mod join;
+pub mod linalg;
 pub mod matmul;
 pub mod nn;
 pub mod quantile;

@@ -11,6 +11,7 @@ pub mod cumulative;
 pub mod distance;
 pub mod index;
 pub mod join;
+pub mod linalg;
 pub mod matmul;
 pub mod nn;
 pub mod polynomial;
