@@ -272,6 +272,18 @@ unsafe extern "C" fn setter(object: *mut PyObject, value: *mut PyObject, closure
     })
 }
 
+/// The attributes; from then on the collector looks at the object.
+unsafe extern "C" fn dictionary(object: *mut PyObject, closure: *mut c_void) -> *mut PyObject {
+    // SAFETY: called by the interpreter on a tensor.
+    unsafe {
+        let dict = ffi::PyObject_GenericGetDict(object, closure);
+        if !dict.is_null() && ffi::PyObject_GC_IsTracked(object) == 0 {
+            ffi::PyObject_GC_Track(object.cast());
+        }
+        dict
+    }
+}
+
 /// The names of all properties.
 pub fn names() -> impl Iterator<Item = &'static str> {
     PROPERTIES.iter().map(|p| p.name.to_str().unwrap_or_default())
@@ -289,6 +301,13 @@ pub fn table() -> *mut ffi::PyGetSetDef {
             closure: p as *const Property as *mut c_void,
         })
         .collect();
+    list.push(ffi::PyGetSetDef {
+        name: c"__dict__".as_ptr(),
+        get: Some(dictionary),
+        set: Some(ffi::PyObject_GenericSetDict),
+        doc: std::ptr::null(),
+        closure: std::ptr::null_mut(),
+    });
     list.push(ffi::PyGetSetDef {
         name: std::ptr::null(),
         get: None,

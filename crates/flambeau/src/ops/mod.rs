@@ -10,6 +10,7 @@ pub mod distance;
 pub mod histogram;
 pub mod index;
 pub mod join;
+pub mod linalg;
 pub mod masked;
 pub mod matmul;
 pub mod nn;

@@ -10,6 +10,7 @@ mod convert;
 mod creation;
 mod cumulative;
 mod index;
+mod linalg;
 mod matmul;
 mod random;
 mod reduce;

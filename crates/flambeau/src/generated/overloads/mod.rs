@@ -12,6 +12,7 @@ pub mod cumulative;
 pub mod distance;
 pub mod index;
 pub mod join;
+pub mod linalg;
 pub mod masked;
 pub mod matmul;
 pub mod nn;

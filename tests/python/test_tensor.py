@@ -1,0 +1,115 @@
+"""Tensors: making, printing, promotion, views, indexing, NumPy."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import flambeau as torch
+
+
+def test_printing():
+    assert repr(torch.tensor([1.0, 2.5])) == "tensor([1.0000, 2.5000])"
+    assert repr(torch.arange(3)) == "tensor([0, 1, 2])"
+    assert repr(torch.zeros(0, 3)) == "tensor([], size=(0, 3))"
+    assert repr(torch.ones(2, dtype=torch.float64)) == "tensor([1., 1.], dtype=torch.float64)"
+    x = torch.ones(1, requires_grad=True)
+    assert repr(x * 2) == "tensor([2.], grad_fn=<MulBackward0>)"
+    assert f"{torch.tensor(1.5):.2f}" == "1.50"
+
+
+@pytest.mark.parametrize(
+    "a, b, result",
+    [
+        (torch.int64, torch.float32, torch.float32),
+        (torch.uint8, torch.int8, torch.int16),
+        (torch.bool, torch.int32, torch.int32),
+        (torch.float16, torch.bfloat16, torch.float32),
+        (torch.float64, torch.complex64, torch.complex128),
+    ],
+)
+def test_promotion(a, b, result):
+    assert torch.promote_types(a, b) is result
+    assert (torch.ones(2, dtype=a) + torch.ones(2, dtype=b)).dtype is result
+
+
+def test_numbers_promote_by_kind_only():
+    assert (torch.ones(2, dtype=torch.float16) * 2.5).dtype is torch.float16
+    assert (torch.arange(2) * 2.5).dtype is torch.float32
+    assert (torch.tensor(2.0, dtype=torch.float64) + torch.ones(2)).dtype is torch.float32
+
+
+def test_views_share_memory_and_versions():
+    x = torch.arange(6).view(2, 3)
+    y = x.t()
+    y[0, 1] = 100
+    assert x[1, 0].item() == 100
+    assert x._version == y._version == 1
+    assert y.stride() == (1, 3) and not y.is_contiguous()
+
+
+def test_indexing():
+    x = torch.arange(24).reshape(2, 3, 4)
+    n = x.numpy()
+    for key in (0, -1, slice(None, None, 2), (slice(None), 1), (..., 2), (0, [0, 2]), ([0, 1], slice(None), [1, 3]), None):
+        assert x[key].tolist() == n[key].tolist()
+    assert x[x > 20].tolist() == [21, 22, 23]
+    x[:, 1] = -1
+    x[x == 0] = 7
+    assert x[0, 1].tolist() == [-1] * 4 and x[0, 0, 0].item() == 7
+    with pytest.raises(IndexError, match="index 2 is out of bounds for dimension 0 with size 2"):
+        x[2]
+    with pytest.raises(IndexError, match="too many indices for tensor of dimension 3"):
+        x[0, 0, 0, 0]
+
+
+def test_numpy_shares_memory():
+    a = np.ones(3)
+    t = torch.from_numpy(a)
+    t[0] = 5
+    a[1] = 7
+    assert a.tolist() == [5, 7, 1] and t.tolist() == [5, 7, 1]
+    assert np.add(t, 1).tolist() == [6, 8, 2]
+    with pytest.raises(RuntimeError, match="Can't call numpy"):
+        torch.ones(1, requires_grad=True).numpy()
+
+
+def test_one_object_for_one_tensor():
+    x = torch.ones(2, requires_grad=True)
+    (x * 2).sum().backward()
+    assert x.grad is x.grad
+    x.grad.note = "kept"
+    assert x.grad.note == "kept"
+
+
+def test_pickle_and_copy():
+    x = torch.arange(6.0).view(2, 3).t().requires_grad_()
+    y = pickle.loads(pickle.dumps(x))
+    assert y.requires_grad and y.tolist() == x.tolist()
+    z = copy.deepcopy(x)
+    assert z.tolist() == x.tolist() and z.data_ptr() != x.data_ptr()
+
+
+def test_errors_leave_operands_unchanged():
+    x = torch.arange(3)
+    with pytest.raises(RuntimeError, match="result type Float can't be cast to the desired output type Long"):
+        x.add_(1.5)
+    with pytest.raises(RuntimeError, match="The size of tensor a"):
+        x + torch.ones(2)
+    assert x.tolist() == [0, 1, 2] and x._version == 0
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        x.floor_divide_(0)
+    assert x.tolist() == [0, 1, 2]
+
+
+def test_same_random_numbers_as_recorded():
+    torch.manual_seed(1444)
+    assert torch.rand(2).tolist() == pytest.approx([0.4953, 0.6262], abs=5e-5)
+
+
+def test_meta():
+    x = torch.ones(2, 3, device="meta")
+    assert (x @ x.t()).shape == (2, 2)
+    with pytest.raises(RuntimeError):
+        x.item()
