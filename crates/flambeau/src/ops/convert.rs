@@ -3,8 +3,7 @@
 use crate::Tensor;
 use crate::autograd::{Creation, as_view, record};
 use crate::ops::shape;
-use crate::ops::support::{copy_data, sum_to_size};
-use flambeau_core::{DType, Device, MemoryFormat, Result, Scalar, bail, broadcast_shapes};
+use flambeau_core::{DType, Device, MemoryFormat, Result, Scalar, bail};
 use smallvec::smallvec;
 
 /// `Tensor.to` in all its forms: the tensor itself where nothing changes and no copy is asked for.
@@ -205,65 +204,6 @@ pub fn imag(self_: &Tensor) -> Result<Tensor> {
     shape::select(&view_as_real(self_)?, -1, 1)
 }
 
-fn check_parts(a: &Tensor, b: &Tensor) -> Result<DType> {
-    let (x, y) = (a.dtype(), b.dtype());
-    let fits = |d| matches!(d, DType::Float16 | DType::Float32 | DType::Float64);
-    if !fits(x) || !fits(y) {
-        bail!(
-            NotImplemented,
-            "Expected both inputs to be Half, Float or Double tensors but got {} and {}",
-            x.cpp_name(),
-            y.cpp_name()
-        );
-    }
-    if x != y {
-        bail!(
-            "Expected object of scalar type {} but got scalar type {} for second argument",
-            x.cpp_name(),
-            y.cpp_name()
-        );
-    }
-    if x == DType::Float16 {
-        bail!(NotImplemented, "complex32, the complex type of float16, is not supported");
-    }
-    Ok(x.to_complex())
-}
-
-/// `torch.complex`: complex numbers of real and imaginary parts.
-pub fn complex(real_: &Tensor, imag_: &Tensor) -> Result<Tensor> {
-    let dtype = check_parts(real_, imag_)?;
-    let (x, y) = (real_.sizes(), imag_.sizes());
-    let sizes = broadcast_shapes(&x, &y)?;
-    let device = crate::ops::common_device(&[real_, imag_])?;
-    let out = Tensor::empty_raw(&sizes, dtype, device)?;
-    let mut parts = out.array();
-    parts.dtype = dtype.to_real();
-    parts.strides.iter_mut().for_each(|s| *s *= 2);
-    for (offset, source) in [(0, real_), (1, imag_)] {
-        parts.offset = offset;
-        copy_data(&Tensor::from_array(parts.clone()), source)?;
-    }
-    record(&[&out], "ComplexBackward0", &[real_, imag_], &[], move |ctx| {
-        let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None, None]) };
-        let part = |i: usize, sizes: &[i64]| -> Result<Option<Tensor>> {
-            if !ctx.needs(i) {
-                return Ok(None);
-            }
-            let part = if i == 0 { real(grad)? } else { imag(grad)? };
-            sum_to_size(&part, sizes).map(Some)
-        };
-        Ok(smallvec![part(0, &x)?, part(1, &y)?])
-    })?;
-    Ok(out)
-}
-
-/// `torch.polar`: complex numbers of absolute value and angle.
-pub fn polar(abs: &Tensor, angle: &Tensor) -> Result<Tensor> {
-    check_parts(abs, angle)?;
-    use crate::generated::functions::{cos, mul, sin};
-    complex(&mul(abs, &cos(angle)?)?, &mul(abs, &sin(angle)?)?)
-}
-
 // questions
 
 /// `torch.numel`
@@ -307,45 +247,6 @@ pub fn equal(self_: &Tensor, other: &Tensor) -> Result<bool> {
     }
     let same = crate::generated::functions::eq(&self_.alias(), &other.alias())?;
     all_true(&same)
-}
-
-/// `torch.isclose`: `|self - other| <= atol + rtol * |other|`, elementwise.
-pub fn isclose(self_: &Tensor, other: &Tensor, rtol: f64, atol: f64, equal_nan: bool) -> Result<Tensor> {
-    use crate::generated::functions as f;
-    let (x, y) = (self_.dtype(), other.dtype());
-    if x != y {
-        bail!("{} did not match {}", x.cpp_name(), y.cpp_name());
-    }
-    if rtol < 0.0 {
-        bail!("rtol must be greater than or equal to zero, but got {rtol}");
-    }
-    if atol < 0.0 {
-        bail!("atol must be greater than or equal to zero, but got {atol}");
-    }
-    let _guard = crate::autograd::GradMode::no_grad();
-    let mut close = f::eq(self_, other)?;
-    if equal_nan && x.is_differentiable() {
-        close = f::logical_or(&close, &f::logical_and(&f::isnan(self_)?, &f::isnan(other)?)?)?;
-    }
-    if rtol == 0.0 && atol == 0.0 {
-        return Ok(close);
-    }
-    // Integers are compared as floats of the default dtype.
-    let wide = |t: &Tensor| -> Result<Tensor> {
-        if x.is_integral_or_bool() { shape::to_dtype(t, crate::default_dtype()) } else { Ok(t.clone()) }
-    };
-    let (a, b) = (wide(self_)?, wide(other)?);
-    let allowed =
-        f::add_scalar(&f::mul_scalar(&f::abs(&b)?, Scalar::Float(rtol))?, Scalar::Float(atol), 1i64.into())?;
-    let error = f::abs(&f::sub(&a, &b, 1i64.into())?)?;
-    let near = f::logical_and(&f::isfinite(&error)?, &f::le(&error, &allowed)?)?;
-    f::logical_or(&close, &near)
-}
-
-/// `torch.allclose`
-pub fn allclose(self_: &Tensor, other: &Tensor, rtol: f64, atol: f64, equal_nan: bool) -> Result<bool> {
-    let close = isclose(self_, other, rtol, atol, equal_nan)?;
-    all_true(&close)
 }
 
 /// Whether every element of a tensor of bools is true.
