@@ -40,7 +40,6 @@ __all__ = [
     "register_module_parameter_registration_hook",
 ]
 
-_NOTHING = object()
 # Values of these types are never registered, so assigning one needs no look at its class.
 _PLAIN_TYPES = frozenset((bool, int, float, complex, str, bytes, tuple, list, dict, set, type(None)))
 _TABLES = ("_parameters", "_buffers", "_modules")
@@ -115,16 +114,6 @@ class Module:
         raise TypeError(f"{name} takes 1 positional argument but {len(args) + 1} were given")
 
     forward = _forward_unimplemented
-
-    # The call
-
-    def __call__(self, first=_NOTHING, /, *args, **kwargs):
-        # One positional argument and no hooks is what nearly every call has; spreading *args costs a third of it.
-        if self._hooked:
-            return self._call_impl(*(() if first is _NOTHING else (first,)), *args, **kwargs)
-        if args or kwargs or first is _NOTHING:
-            return self.forward(*(() if first is _NOTHING else (first,)), *args, **kwargs)
-        return self.forward(first)
 
     # Attributes
 
@@ -217,7 +206,7 @@ class Module:
         own = self.__dict__
         own.pop("_hooked", None)
         if any(table in own for table in _hooks.CALL_TABLES):
-            own["_hooked"] = True
+            _hooks.mark_hooked(self)
 
     # Registration
 
@@ -481,6 +470,7 @@ class Module:
     _get_backward_hooks = _hooks._get_backward_hooks
     _get_backward_pre_hooks = _hooks._get_backward_pre_hooks
     _maybe_warn_non_full_backward_hook = _hooks._maybe_warn_non_full_backward_hook
+    __call__ = _hooks.__call__
     _call_impl = _hooks._call_impl
     _wrapped_call_impl = _hooks._call_impl
 
