@@ -10,7 +10,6 @@ from contextlib import contextmanager
 import flambeau as torch
 
 from ..modules.container import ModuleDict, ModuleList
-from ..modules.module import Module
 from ..parameter import Parameter
 
 __all__ = [
