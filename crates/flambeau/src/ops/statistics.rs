@@ -121,7 +121,7 @@ pub fn corrcoef(self_: &Tensor) -> Result<Tensor> {
     let limit = |t: &Tensor| f::clamp(t, Some(Scalar::Int(-1)), Some(Scalar::Int(1)));
     if c.is_complex() {
         let (re, im) = (convert::real(&c)?, convert::imag(&c)?);
-        return convert::complex(&limit(&re)?, &limit(&im)?);
+        return crate::ops::composite::complex(&limit(&re)?, &limit(&im)?);
     }
     limit(&c)
 }

@@ -93,7 +93,7 @@ fn slogdet_named(a: &Tensor, name: &str) -> Result<(Tensor, Tensor)> {
         if a.is_complex() {
             // The phase turns with the imaginary part of the logarithm of the determinant.
             let turn = f::mul(&conj(&ctx.grad_or_zeros(0)?)?, &sign)?;
-            weight = convert::complex(&weight, &f::neg(&convert::imag(&turn)?)?)?;
+            weight = crate::ops::composite::complex(&weight, &f::neg(&convert::imag(&turn)?)?)?;
         }
         let inverse = adjoint(&linalg_inv_ex(&a, false)?.0)?;
         Ok(smallvec![Some(f::mul(&rows(&rows(&weight)?)?, &inverse)?)])

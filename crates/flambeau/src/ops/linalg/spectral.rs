@@ -61,7 +61,10 @@ fn svd_backward(
                 let phase = convert::imag(&diagonal)?;
                 let ratio = f::div(&phase, s)?;
                 let zero = f::mul_scalar(&ratio, 0i64.into())?;
-                include(&mut inner, shape::diag_embed(&convert::complex(&zero, &ratio)?, 0, -2, -1)?)?;
+                include(
+                    &mut inner,
+                    shape::diag_embed(&crate::ops::composite::complex(&zero, &ratio)?, 0, -2, -1)?,
+                )?;
             }
             if m > k {
                 let rest = sub(gu, &matmul(u, &turned)?)?;
