@@ -40,6 +40,8 @@ from .overrides import _disabled_torch_function_impl as _disabled  # noqa: E402
 _C._disabled_torch_function_impl = _disabled
 from ._functional import *  # noqa: E402, F403
 from ._legacy import *  # noqa: E402, F403
+from ._more import *  # noqa: E402, F403
+from ._settings import *  # noqa: E402, F403
 from ._grad_mode import (  # noqa: E402
     enable_grad,
     inference_mode,

@@ -60,6 +60,7 @@ class finfo:
     """Numeric limits of a floating-point dtype."""
 
     __module__ = "flambeau"
+    __slots__ = ("bits", "dtype", "eps", "max", "min", "resolution", "smallest_normal", "tiny")
 
     def __init__(self, type=None):
         facts = _C._finfo(_C.get_default_dtype() if type is None else type)
@@ -86,6 +87,7 @@ class iinfo:
     """Numeric limits of an integer dtype."""
 
     __module__ = "flambeau"
+    __slots__ = ("bits", "dtype", "max", "min")
 
     def __init__(self, type):
         if type.is_floating_point or type.is_complex or type == _C.bool:

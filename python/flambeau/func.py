@@ -1,0 +1,353 @@
+"""Function transforms: derivatives of functions as functions, mapping over a dimension, modules as functions."""
+
+import functools
+
+import flambeau as torch
+from flambeau._vmap import vmap
+
+__all__ = [
+    "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "stack_module_state", "vjp",
+    "vmap",
+]  # fmt: skip
+
+
+def _map(function, tree):
+    """`function` of each tensor in nested tuples, lists and dicts; other leaves stay."""
+    if isinstance(tree, torch.Tensor):
+        return function(tree)
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(_map(function, item) for item in tree))
+    if isinstance(tree, (tuple, list)):
+        return type(tree)(_map(function, item) for item in tree)
+    if isinstance(tree, dict):
+        return type(tree)((key, _map(function, item)) for key, item in tree.items())
+    return tree
+
+
+def _tensors(tree):
+    found = []
+    _map(lambda tensor: found.append(tensor) or tensor, tree)
+    return found
+
+
+def _fill(tree, values):
+    """`tree` with its tensors replaced by `values` in order."""
+    values = iter(values)
+    return _map(lambda _: next(values), tree)
+
+
+class _Variables:
+    """Stand-ins of input tensors that a transform differentiates by.
+
+    The stand-in of a tensor that requires a gradient is a view, so that an enclosing transform or backward pass sees
+    through it; that of another one is a fresh leaf.
+    """
+
+    def __init__(self):
+        self.fresh = []
+
+    def stand_in(self, tensor):
+        if tensor.requires_grad:
+            return tensor.view_as(tensor)
+        leaf = tensor.detach()
+        if leaf.dtype.is_floating_point or leaf.dtype.is_complex:
+            leaf.requires_grad_(True)
+            self.fresh.append(leaf)
+        return leaf
+
+    def release(self, tree, recording):
+        """The results, without history if nothing but the fresh leaves is behind them."""
+        return _map(lambda t: t if recording and self._has_outer(t) else t.detach(), tree)
+
+    def _has_outer(self, tensor):
+        if not tensor.requires_grad:
+            return False
+        if tensor.grad_fn is None:
+            return not any(tensor is leaf for leaf in self.fresh)
+        queue, seen = [tensor.grad_fn], set()
+        while queue:
+            node = queue.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            leaf = getattr(node, "variable", None)
+            if leaf is not None and not any(leaf is own for own in self.fresh):
+                return True
+            queue.extend(source for source, _ in node.next_functions if source is not None)
+        return False
+
+
+def _derivatives(outputs, inputs, directions=None):
+    """Gradients that can be differentiated again; zeros where an input is not used."""
+    pairs = [
+        (out, None if directions is None else direction)
+        for out, direction in zip(outputs, directions or outputs)
+        if out.requires_grad
+    ]
+    if not pairs or not inputs:
+        return tuple(torch.zeros_like(value) for value in inputs)
+    outs, given = zip(*pairs)
+    used = [index for index, value in enumerate(inputs) if value.requires_grad]
+    found = torch.autograd.grad(
+        outs, [inputs[i] for i in used], None if directions is None else given, create_graph=True, allow_unused=True
+    )
+    table = dict(zip(used, found))
+    return tuple(
+        torch.zeros_like(value) if table.get(index) is None else table[index] for index, value in enumerate(inputs)
+    )
+
+
+def _positions(argnums, count):
+    single = isinstance(argnums, int)
+    numbers = (argnums,) if single else tuple(argnums)
+    for number in numbers:
+        if not -count <= number < count:
+            raise RuntimeError(f"Got argnum={number}, but only {count} positional inputs")
+    numbers = tuple(number % count for number in numbers)
+    if len(set(numbers)) != len(numbers):
+        raise RuntimeError(f"argnums elements must be unique, got {argnums}")
+    return single, numbers
+
+
+def _select(args, argnums):
+    single, numbers = _positions(argnums, len(args))
+    return args[numbers[0]] if single else tuple(args[number] for number in numbers)
+
+
+def _replace(args, argnums, chosen):
+    single, numbers = _positions(argnums, len(args))
+    args = list(args)
+    for number, value in zip(numbers, (chosen,) if single else chosen):
+        args[number] = value
+    return args
+
+
+def _split_aux(result, has_aux):
+    if not has_aux:
+        return result, None
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise RuntimeError("Expected output of the function to be a tuple (output, aux) with has_aux=True")
+    return result
+
+
+def grad_and_value(func, argnums=0, has_aux=False):
+    """A function of the gradient of `func` and its value: ``(grad, value)``, or ``(grad, (value, aux))``."""
+
+    @functools.wraps(func)
+    def wrapper(*args, **kwargs):
+        recording = torch.is_grad_enabled()
+        variables = _Variables()
+        with torch.enable_grad():
+            chosen = _map(variables.stand_in, _select(args, argnums))
+            value, aux = _split_aux(func(*_replace(args, argnums, chosen), **kwargs), has_aux)
+            if not isinstance(value, torch.Tensor):
+                raise RuntimeError(
+                    "Expected f(*args) to return float tensor(s), got type "
+                    f"{type(value)} for element 0. Use has_aux=True for outputs that are not differentiated."
+                )
+            if value.dim():
+                raise RuntimeError(
+                    "grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, "
+                    f"got tensor with {value.dim()} dims. Maybe you wanted to use the vjp or jacrev APIs instead?"
+                )
+            gradients = _fill(chosen, _derivatives([value], _tensors(chosen)))
+        gradients, value, aux = variables.release((gradients, value, aux), recording)
+        return gradients, ((value, aux) if has_aux else value)
+
+    return wrapper
+
+
+def grad(func, argnums=0, has_aux=False):
+    """A function of the gradient of the scalar function `func` by the arguments `argnums`; or ``(grad, aux)``."""
+    both = grad_and_value(func, argnums, has_aux)
+
+    @functools.wraps(func)
+    def wrapper(*args, **kwargs):
+        gradients, value = both(*args, **kwargs)
+        return (gradients, value[1]) if has_aux else gradients
+
+    return wrapper
+
+
+def vjp(func, *primals, has_aux=False):
+    """``(output, vjp_fn)``, or with aux as third; `vjp_fn(cotangents)` is the tuple of products with the Jacobians."""
+    recording = torch.is_grad_enabled()
+    variables = _Variables()
+    with torch.enable_grad():
+        inputs = _map(variables.stand_in, primals)
+        output, aux = _split_aux(func(*inputs), has_aux)
+
+    def vjp_fn(*cotangents):
+        given = cotangents[0] if len(cotangents) == 1 else cotangents
+        outs, directions = _tensors(output), _tensors(given)
+        if len(outs) != len(directions):
+            raise RuntimeError(
+                f"Expected pytree structure of cotangents to be the same as pytree structure of outputs to the "
+                f"function: {len(directions)} tensors for {len(outs)} outputs"
+            )
+        with torch.enable_grad():
+            products = _fill(inputs, _derivatives(outs, _tensors(inputs), directions))
+        # The cotangents may themselves be variables of an enclosing transform.
+        return variables.release(products, torch.is_grad_enabled())
+
+    released = variables.release(output, recording)
+    if has_aux:
+        return released, vjp_fn, variables.release(aux, recording)
+    return released, vjp_fn
+
+
+def jvp(func, primals, tangents, *, strict=False, has_aux=False):
+    """``(output, product of the Jacobian with tangents)``; a derivative of the reverse pass by its direction."""
+    if not isinstance(primals, tuple):
+        raise RuntimeError(
+            "jvp(f, primals, tangents): Expected primals to be a tuple. "
+            "E.g. it should be valid to call f(*primals)."
+        )
+    recording = torch.is_grad_enabled()
+    variables = _Variables()
+    with torch.enable_grad():
+        inputs = _map(variables.stand_in, primals)
+        output, aux = _split_aux(func(*inputs), has_aux)
+        sources, directions = _tensors(inputs), _tensors(tangents)
+        if [s.shape for s in sources] != [d.shape for d in directions]:
+            raise RuntimeError("jvp(f, primals, tangents): Expected tangents to have the shapes of primals")
+        outs = _tensors(output)
+        weights = [torch.zeros_like(out).requires_grad_(True) for out in outs]
+        variables.fresh.extend(weights)
+        products = _derivatives(outs, sources, weights)
+        derivatives = _derivatives(products, weights, directions)
+        if strict and any(not out.requires_grad for out in outs):
+            raise RuntimeError("jvp(f, primals, tangents, strict=True): an output does not depend on the inputs")
+        result = _fill(output, derivatives)
+    output, result, aux = variables.release((output, result, aux), recording)
+    return (output, result, aux) if has_aux else (output, result)
+
+
+def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_copy=False):
+    """A function of the Jacobian of `func`: shape of the output followed by that of the input, one row at a time.
+
+    Nested outputs and arguments give nested Jacobians, the output's structure outside.
+    """
+
+    @functools.wraps(func)
+    def wrapper(*args, **kwargs):
+        recording = torch.is_grad_enabled()
+        variables = _Variables()
+        with torch.enable_grad():
+            chosen = _map(variables.stand_in, _select(args, argnums))
+            output, aux = _split_aux(func(*_replace(args, argnums, chosen), **kwargs), has_aux)
+            inputs = _tensors(chosen)
+
+            def blocks(out):
+                rows = []
+                for index in range(out.numel()):
+                    one = torch.zeros(out.numel(), dtype=out.dtype)
+                    one[index] = 1
+                    rows.append(_derivatives([out], inputs, [one.reshape(out.shape)]))
+                if rows:
+                    columns = [torch.stack(column) for column in zip(*rows)]
+                else:
+                    columns = [value.new_zeros((0,) + tuple(value.shape)) for value in inputs]
+                shaped = [c.reshape(tuple(out.shape) + tuple(v.shape)) for c, v in zip(columns, inputs)]
+                return _fill(chosen, shaped)
+
+            jacobian = _map(blocks, output)
+        jacobian, aux = variables.release((jacobian, aux), recording)
+        return (jacobian, aux) if has_aux else jacobian
+
+    return wrapper
+
+
+def jacfwd(func, argnums=0, has_aux=False, *, randomness="error"):
+    """The Jacobian as `jacrev` gives it, computed a column at a time by `jvp`."""
+
+    @functools.wraps(func)
+    def wrapper(*args, **kwargs):
+        chosen = _select(args, argnums)
+        inputs = _tensors(chosen)
+        columns, output, aux = [], None, None
+
+        def restricted(*values):
+            return func(*_replace(args, argnums, _fill(chosen, values)), **kwargs)
+
+        for number, value in enumerate(inputs):
+            found = []
+            for index in range(value.numel()):
+                one = torch.zeros(value.numel(), dtype=value.dtype)
+                one[index] = 1
+                directions = [torch.zeros_like(other) for other in inputs]
+                directions[number] = one.reshape(value.shape)
+                result = jvp(restricted, tuple(inputs), tuple(directions), has_aux=has_aux)
+                output, aux = result[0], result[2] if has_aux else None
+                found.append(_tensors(result[1]))
+            if not found:
+                result = restricted(*inputs)
+                output, aux = result if has_aux else (result, None)
+            columns.append(found)
+        blocks = []
+        for position, out in enumerate(_tensors(output)):
+            shaped = []
+            for value, found in zip(inputs, columns):
+                shape = tuple(out.shape) + tuple(value.shape)
+                if found:
+                    shaped.append(torch.stack([row[position] for row in found], -1).reshape(shape))
+                else:
+                    shaped.append(out.new_zeros(shape))
+            blocks.append(_fill(chosen, shaped))
+        place = iter(blocks)
+        jacobian = _map(lambda _: next(place), output)
+        return (jacobian, aux) if has_aux else jacobian
+
+    return wrapper
+
+
+def hessian(func, argnums=0):
+    """A function of the second derivatives of `func`."""
+    return jacrev(jacrev(func, argnums), argnums)
+
+
+def functional_call(module, parameter_and_buffer_dicts, args=None, kwargs=None, *, tie_weights=True, strict=False):
+    """Calls `module` with the tensors of a dict, or of several, in place of its parameters and buffers."""
+    tensors = parameter_and_buffer_dicts
+    if isinstance(tensors, (list, tuple)):
+        tensors = {}
+        for part in parameter_and_buffer_dicts:
+            for name, tensor in part.items():
+                if name in tensors:
+                    raise ValueError(
+                        f"['{name}'] appeared in multiple dictionaries; behavior of functional call is ambiguous"
+                    )
+                tensors[name] = tensor
+    elif not isinstance(tensors, dict):
+        raise ValueError(
+            "Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, "
+            f"but got {type(parameter_and_buffer_dicts)}"
+        )
+    from flambeau.nn.utils import stateless
+
+    return stateless.functional_call(module, tensors, args, kwargs, tie_weights=tie_weights, strict=strict)
+
+
+def stack_module_state(models):
+    """``(parameters, buffers)`` of modules of one kind: dicts of their tensors stacked along a new first dimension."""
+    if not models:
+        raise RuntimeError("stack_module_state: Expected at least one model, got 0.")
+    if not (all(m.training for m in models) or all(not m.training for m in models)):
+        raise RuntimeError("stack_module_state: Expected all models to have the same training/eval mode.")
+    if not all(type(m) is type(models[0]) for m in models):
+        raise RuntimeError("stack_module_state: Expected all models to be of the same class.")
+
+    def stacked(kind, name, tensors):
+        flags = {t.requires_grad for t in tensors}
+        if kind == "parameter" and len(flags) > 1:
+            raise RuntimeError(f"Expected {kind} {name} from each model to have the same .requires_grad")
+        return torch.stack([t.detach() for t in tensors]).requires_grad_(flags.pop() if kind == "parameter" else False)
+
+    def gather(kind, listings):
+        listings = [dict(listing) for listing in listings]
+        return {name: stacked(kind, name, [listing[name] for listing in listings]) for name in listings[0]}
+
+    return (
+        gather("parameter", [m.named_parameters() for m in models]),
+        gather("buffer", [m.named_buffers() for m in models]),
+    )
