@@ -43,16 +43,32 @@ class _Variables:
     through it; that of another one is a fresh leaf.
     """
 
+    _running = []
+
     def __init__(self):
         self.fresh = []
+
+    def __enter__(self):
+        """Records what follows; leaves made in it by other transforms count as this one's too."""
+        self._running.append(self)
+        self._mode = torch.enable_grad()
+        self._mode.__enter__()
+
+    def __exit__(self, *error):
+        self._mode.__exit__(*error)
+        self._running.pop()
+
+    def own(self, leaf):
+        for variables in {id(v): v for v in (self, *self._running)}.values():
+            variables.fresh.append(leaf)
+        return leaf
 
     def stand_in(self, tensor):
         if tensor.requires_grad:
             return tensor.view_as(tensor)
         leaf = tensor.detach()
         if leaf.dtype.is_floating_point or leaf.dtype.is_complex:
-            leaf.requires_grad_(True)
-            self.fresh.append(leaf)
+            self.own(leaf.requires_grad_(True))
         return leaf
 
     def release(self, tree, recording):
@@ -137,7 +153,7 @@ def grad_and_value(func, argnums=0, has_aux=False):
     def wrapper(*args, **kwargs):
         recording = torch.is_grad_enabled()
         variables = _Variables()
-        with torch.enable_grad():
+        with variables:
             chosen = _map(variables.stand_in, _select(args, argnums))
             value, aux = _split_aux(func(*_replace(args, argnums, chosen), **kwargs), has_aux)
             if not isinstance(value, torch.Tensor):
@@ -147,7 +163,7 @@ def grad_and_value(func, argnums=0, has_aux=False):
                 )
             if value.dim():
                 raise RuntimeError(
-                    "grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, "
+                    "grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, "
                     f"got tensor with {value.dim()} dims. Maybe you wanted to use the vjp or jacrev APIs instead?"
                 )
             gradients = _fill(chosen, _derivatives([value], _tensors(chosen)))
@@ -173,7 +189,7 @@ def vjp(func, *primals, has_aux=False):
     """``(output, vjp_fn)``, or with aux as third; `vjp_fn(cotangents)` is the tuple of products with the Jacobians."""
     recording = torch.is_grad_enabled()
     variables = _Variables()
-    with torch.enable_grad():
+    with variables:
         inputs = _map(variables.stand_in, primals)
         output, aux = _split_aux(func(*inputs), has_aux)
 
@@ -185,7 +201,7 @@ def vjp(func, *primals, has_aux=False):
                 f"Expected pytree structure of cotangents to be the same as pytree structure of outputs to the "
                 f"function: {len(directions)} tensors for {len(outs)} outputs"
             )
-        with torch.enable_grad():
+        with variables:
             products = _fill(inputs, _derivatives(outs, _tensors(inputs), directions))
         # The cotangents may themselves be variables of an enclosing transform.
         return variables.release(products, torch.is_grad_enabled())
@@ -205,15 +221,14 @@ def jvp(func, primals, tangents, *, strict=False, has_aux=False):
         )
     recording = torch.is_grad_enabled()
     variables = _Variables()
-    with torch.enable_grad():
+    with variables:
         inputs = _map(variables.stand_in, primals)
         output, aux = _split_aux(func(*inputs), has_aux)
         sources, directions = _tensors(inputs), _tensors(tangents)
         if [s.shape for s in sources] != [d.shape for d in directions]:
             raise RuntimeError("jvp(f, primals, tangents): Expected tangents to have the shapes of primals")
         outs = _tensors(output)
-        weights = [torch.zeros_like(out).requires_grad_(True) for out in outs]
-        variables.fresh.extend(weights)
+        weights = [variables.own(torch.zeros_like(out).requires_grad_(True)) for out in outs]
         products = _derivatives(outs, sources, weights)
         derivatives = _derivatives(products, weights, directions)
         if strict and any(not out.requires_grad for out in outs):
@@ -233,7 +248,7 @@ def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_
     def wrapper(*args, **kwargs):
         recording = torch.is_grad_enabled()
         variables = _Variables()
-        with torch.enable_grad():
+        with variables:
             chosen = _map(variables.stand_in, _select(args, argnums))
             output, aux = _split_aux(func(*_replace(args, argnums, chosen), **kwargs), has_aux)
             inputs = _tensors(chosen)
