@@ -81,6 +81,8 @@ def __getattr__(name):
         from ._graph import graph
 
         return graph
+    if name in ("autocast", "GradScaler"):
+        return getattr(_importlib.import_module("flambeau.amp"), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 

@@ -101,11 +101,12 @@ class _Frame:
 
     def _compute(self):
         found = []
-        # A backward pass that is itself recorded differentiates through the second computation.
-        recorded = torch.is_grad_enabled()
+        if torch.is_grad_enabled():
+            # The tensors of the second computation have no history, so second derivatives would come out wrong.
+            raise RuntimeError("checkpoint() does not support backward passes with create_graph=True")
 
         def keep(tensor):
-            found.append(tensor if recorded else tensor.detach())
+            found.append(tensor.detach())
             return len(found) - 1
 
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda index: found[index]):
@@ -131,6 +132,7 @@ def checkpoint(
     function,
     *args,
     use_reentrant=None,
+    preserve_rng_state=True,
     context_fn=noop_context_fn,
     determinism_check="default",
     debug=False,
@@ -140,10 +142,9 @@ def checkpoint(
     """``function(*args, **kwargs)``, whose activations are computed again in the backward pass.
 
     `use_reentrant` picks the form: False (advised) keeps the recorded graph but not its tensors; True makes one
-    node of the call. `preserve_rng_state` (True by default, keyword) repeats the random numbers of the first run.
+    node of the call. `preserve_rng_state` repeats the random numbers of the first run.
     The second run is always complete, so `early_stop` only concerns speed.
     """
-    preserve = kwargs.pop("preserve_rng_state", True)
     if use_reentrant is None:
         import warnings
 
@@ -159,7 +160,7 @@ def checkpoint(
             raise ValueError("Unexpected keyword arguments: " + ",".join(kwargs))
         if context_fn is not noop_context_fn or debug is not False:
             raise ValueError("Passing `context_fn` or `debug` is only supported when use_reentrant=False.")
-        return CheckpointFunction.apply(function, preserve, *args)
+        return CheckpointFunction.apply(function, preserve_rng_state, *args)
     if determinism_check not in ("default", "none"):
         raise ValueError(
             f"determinism_check should be one of ['default', 'none'], but got '{determinism_check}'"
@@ -167,7 +168,7 @@ def checkpoint(
     first, second = context_fn()
     if not torch.is_grad_enabled():
         return function(*args, **kwargs)
-    state = torch.get_rng_state() if preserve else None
+    state = torch.get_rng_state() if preserve_rng_state else None
 
     def run():
         with _random_state(state), second:
