@@ -87,7 +87,9 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted(set(globals()) | {n for n in _LAZY if _importlib.util.find_spec("flambeau." + n)})
+    from importlib.util import find_spec as _find_spec
+
+    return sorted(set(globals()) | {n for n in _LAZY if _find_spec("flambeau." + n)})
 
 
 def install():
