@@ -30,7 +30,9 @@ def _generate_square_subsequent_mask(sz, device=None, dtype=None):
 
 
 def _get_clones(module, count):
-    return ModuleList([copy.deepcopy(module) for _ in range(count)])
+    # Native functions are shared by the copies.
+    shared = {id(function): function for function in (F.relu, F.gelu)}
+    return ModuleList([copy.deepcopy(module, dict(shared)) for _ in range(count)])
 
 
 def _get_activation_fn(activation):

@@ -2,8 +2,6 @@
 
 import warnings
 
-import flambeau as torch
-
 from ..parameter import Parameter
 from .parametrizations import _norm_except_dim
 
@@ -20,7 +18,7 @@ class WeightNorm:
     def compute_weight(self, module):
         """The weight of the current lengths and directions."""
         g, v = getattr(module, self.name + "_g"), getattr(module, self.name + "_v")
-        return torch._weight_norm(v, g, self.dim)
+        return v * (g / _norm_except_dim(v, self.dim))
 
     def __call__(self, module, inputs):
         setattr(module, self.name, self.compute_weight(module))
