@@ -16,6 +16,8 @@ pub mod linalg;
 pub mod masked;
 pub mod matmul;
 pub mod nn;
+pub mod nn_conv;
+pub mod nn_pool;
 pub mod polynomial;
 pub mod random;
 pub mod reduce;
