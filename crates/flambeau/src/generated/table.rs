@@ -1339,6 +1339,13 @@ pub static OPS: &[OpDef] = &[
         doc: "Fills with the number of trials until the first success of probability p.",
     },
     OpDef {
+        name: "geqrf",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[linalg::GEQRF],
+        doc: "Compact QR factors as LAPACK has them, and the scales of the reflections.",
+    },
+    OpDef {
         name: "gradient",
         places: &["torch"],
         aliases: &[],
@@ -1853,6 +1860,13 @@ pub static OPS: &[OpDef] = &[
         doc: "The diagonals of matrices in the last two dimensions.",
     },
     OpDef {
+        name: "linalg_householder_product",
+        places: &["_C._linalg"],
+        aliases: &["linalg.householder_product"],
+        overloads: &[linalg::LINALG_HOUSEHOLDER_PRODUCT],
+        doc: "The first columns of the product of `I - tau[i] * v[i] @ v[i].mH`; `v[i]` stands below the diagonal of `input`.",
+    },
+    OpDef {
         name: "linalg_inv",
         places: &["_C._linalg"],
         aliases: &["linalg.inv"],
@@ -1867,6 +1881,13 @@ pub static OPS: &[OpDef] = &[
         doc: "Inverses, and for each matrix the place of the first zero pivot (0 on success).",
     },
     OpDef {
+        name: "linalg_matrix_exp",
+        places: &["_C._linalg"],
+        aliases: &["linalg.matrix_exp"],
+        overloads: &[linalg::LINALG_MATRIX_EXP],
+        doc: "Exponentials of square matrices.",
+    },
+    OpDef {
         name: "linalg_matrix_norm",
         places: &["_C._linalg"],
         aliases: &["linalg.matrix_norm"],
@@ -1874,11 +1895,25 @@ pub static OPS: &[OpDef] = &[
         doc: "Norm of matrices: 1 and infinity are the largest sums of columns and rows, 2 the largest singular value (negative\norders the smallest), `fro` the 2-norm of the elements, `nuc` the sum of the singular values.",
     },
     OpDef {
+        name: "linalg_matrix_power",
+        places: &["_C._linalg"],
+        aliases: &["linalg.matrix_power"],
+        overloads: &[linalg::LINALG_MATRIX_POWER],
+        doc: "Powers of square matrices; negative ones are those of the inverse.",
+    },
+    OpDef {
         name: "linalg_norm",
         places: &["_C._linalg"],
         aliases: &["linalg.norm"],
         overloads: &[linalg::LINALG_NORM, linalg::LINALG_NORM_STR],
         doc: "Norm of vectors (one dimension) or matrices (two); the 2-norm of all elements where `ord` is None.",
+    },
+    OpDef {
+        name: "linalg_qr",
+        places: &["_C._linalg"],
+        aliases: &["linalg.qr"],
+        overloads: &[linalg::LINALG_QR],
+        doc: "`Q` with orthonormal columns and upper triangular `R` with `A = Q @ R`.",
     },
     OpDef {
         name: "linalg_slogdet",
@@ -2165,6 +2200,20 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[shape::MATRIX_H],
         doc: "The conjugate transpose of a matrix: the attribute `H`.",
+    },
+    OpDef {
+        name: "matrix_exp",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[linalg::MATRIX_EXP],
+        doc: "Exponentials of square matrices.",
+    },
+    OpDef {
+        name: "matrix_power",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[linalg::MATRIX_POWER],
+        doc: "Powers of square matrices; negative ones are those of the inverse.",
     },
     OpDef {
         name: "max",
@@ -2551,6 +2600,13 @@ pub static OPS: &[OpDef] = &[
         doc: "Ones after the model of a tensor.",
     },
     OpDef {
+        name: "orgqr",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[linalg::ORGQR],
+        doc: "As `linalg.householder_product`.",
+    },
+    OpDef {
         name: "outer",
         places: &["torch", "Tensor"],
         aliases: &["torch.ger", "Tensor.ger"],
@@ -2662,6 +2718,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[index::PUT],
         doc: "A copy with elements of `source` written (or added) at positions in the flattened tensor.",
+    },
+    OpDef {
+        name: "qr",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[linalg::QR],
+        doc: "QR factors; all columns of `Q` unless `some`.",
     },
     OpDef {
         name: "quantile",

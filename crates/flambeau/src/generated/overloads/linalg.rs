@@ -465,3 +465,133 @@ pub const SVD: Overload = Overload {
     call: svd,
     pointwise: None,
 };
+
+pub fn linalg_qr(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::linalg_qr(c.tensor(0)?, c.str(1)?)?)))
+}
+pub const LINALG_QR: Overload = Overload {
+    name: "",
+    params: &[req("A", Kind::Tensor), opt("mode", Kind::Str, Default::Str("reduced"))],
+    inplace: false,
+    out: 2,
+    fields: &["Q", "R"],
+    only: &[],
+    call: linalg_qr,
+    pointwise: None,
+};
+
+pub fn qr(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::qr(c.tensor(0)?, c.bool(1)?)?)))
+}
+pub const QR: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("some", Kind::Bool, Default::Bool(true))],
+    inplace: false,
+    out: 2,
+    fields: &["Q", "R"],
+    only: &[],
+    call: qr,
+    pointwise: None,
+};
+
+pub fn linalg_matrix_exp(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::linalg::linalg_matrix_exp(c.tensor(0)?)?))
+}
+pub const LINALG_MATRIX_EXP: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor)],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: linalg_matrix_exp,
+    pointwise: None,
+};
+
+pub fn matrix_exp(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::linalg::matrix_exp(c.tensor(0)?)?))
+}
+pub const MATRIX_EXP: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor)],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: matrix_exp,
+    pointwise: None,
+};
+
+pub fn linalg_matrix_power(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_matrix_power(c.tensor(0)?, c.int(1)?)?))
+    })
+}
+pub const LINALG_MATRIX_POWER: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("n", Kind::Int)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_matrix_power,
+    pointwise: None,
+};
+
+pub fn matrix_power(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::matrix_power(c.tensor(0)?, c.int(1)?)?)))
+}
+pub const MATRIX_POWER: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("n", Kind::Int)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: matrix_power,
+    pointwise: None,
+};
+
+pub fn linalg_householder_product(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_householder_product(c.tensor(0)?, c.tensor(1)?)?))
+    })
+}
+pub const LINALG_HOUSEHOLDER_PRODUCT: Overload = Overload {
+    name: "",
+    params: &[req("input", Kind::Tensor), req("tau", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_householder_product,
+    pointwise: None,
+};
+
+pub fn orgqr(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::orgqr(c.tensor(0)?, c.tensor(1)?)?)))
+}
+pub const ORGQR: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("input2", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: orgqr,
+    pointwise: None,
+};
+
+pub fn geqrf(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::geqrf(c.tensor(0)?)?)))
+}
+pub const GEQRF: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor)],
+    inplace: false,
+    out: 2,
+    fields: &["a", "tau"],
+    only: &[],
+    call: geqrf,
+    pointwise: None,
+};
