@@ -78,4 +78,14 @@ impl Tensor {
     pub fn geqrf(&self) -> Result<(Tensor, Tensor)> {
         crate::ops::linalg::geqrf(self)
     }
+
+    /// Moore-Penrose inverses; singular values up to `rcond` times the largest count as zero.
+    pub fn pinverse(&self, rcond: f64) -> Result<Tensor> {
+        crate::ops::linalg::pinverse(self, rcond)
+    }
+
+    /// Cross products along a dimension of size 3, the first such unless given.
+    pub fn cross(&self, other: &Tensor, dim: Option<i64>) -> Result<Tensor> {
+        crate::ops::linalg::cross(self, other, dim)
+    }
 }

@@ -5,14 +5,21 @@
 mod batch;
 mod cholesky;
 mod det;
+mod eigen;
 mod factors;
 mod norms;
+mod pseudo;
 mod solve;
 mod spectral;
 mod triangular;
 
 pub use cholesky::{cholesky_inverse, cholesky_removed, cholesky_solve, linalg_cholesky, linalg_cholesky_ex};
 pub use det::{det, linalg_det, linalg_slogdet, logdet, slogdet};
+pub use eigen::{linalg_eig, linalg_eigh, linalg_eigvals, linalg_eigvalsh};
+pub use pseudo::{
+    cross, linalg_cond, linalg_cond_str, linalg_cross, linalg_matrix_rank, linalg_matrix_rank_tol, linalg_pinv,
+    linalg_pinv_rcond, pinverse,
+};
 pub use factors::{
     geqrf, linalg_householder_product, linalg_matrix_exp, linalg_matrix_power, linalg_qr, matrix_exp, matrix_power, orgqr, qr,
 };
