@@ -53,4 +53,39 @@ impl Tensor {
     pub fn svd(&self, some: bool, compute_uv: bool) -> Result<(Tensor, Tensor, Tensor)> {
         crate::ops::linalg::svd(self, some, compute_uv)
     }
+
+    /// QR factors; all columns of `Q` unless `some`.
+    pub fn qr(&self, some: bool) -> Result<(Tensor, Tensor)> {
+        crate::ops::linalg::qr(self, some)
+    }
+
+    /// Exponentials of square matrices.
+    pub fn matrix_exp(&self) -> Result<Tensor> {
+        crate::ops::linalg::matrix_exp(self)
+    }
+
+    /// Powers of square matrices; negative ones are those of the inverse.
+    pub fn matrix_power(&self, n: i64) -> Result<Tensor> {
+        crate::ops::linalg::matrix_power(self, n)
+    }
+
+    /// As `linalg.householder_product`.
+    pub fn orgqr(&self, input2: &Tensor) -> Result<Tensor> {
+        crate::ops::linalg::orgqr(self, input2)
+    }
+
+    /// Compact QR factors as LAPACK has them, and the scales of the reflections.
+    pub fn geqrf(&self) -> Result<(Tensor, Tensor)> {
+        crate::ops::linalg::geqrf(self)
+    }
+
+    /// Moore-Penrose inverses; singular values up to `rcond` times the largest count as zero.
+    pub fn pinverse(&self, rcond: f64) -> Result<Tensor> {
+        crate::ops::linalg::pinverse(self, rcond)
+    }
+
+    /// Cross products along a dimension of size 3, the first such unless given.
+    pub fn cross(&self, other: &Tensor, dim: Option<i64>) -> Result<Tensor> {
+        crate::ops::linalg::cross(self, other, dim)
+    }
 }

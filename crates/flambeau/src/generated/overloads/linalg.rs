@@ -465,3 +465,361 @@ pub const SVD: Overload = Overload {
     call: svd,
     pointwise: None,
 };
+
+pub fn linalg_qr(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::linalg_qr(c.tensor(0)?, c.str(1)?)?)))
+}
+pub const LINALG_QR: Overload = Overload {
+    name: "",
+    params: &[req("A", Kind::Tensor), opt("mode", Kind::Str, Default::Str("reduced"))],
+    inplace: false,
+    out: 2,
+    fields: &["Q", "R"],
+    only: &[],
+    call: linalg_qr,
+    pointwise: None,
+};
+
+pub fn qr(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::qr(c.tensor(0)?, c.bool(1)?)?)))
+}
+pub const QR: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("some", Kind::Bool, Default::Bool(true))],
+    inplace: false,
+    out: 2,
+    fields: &["Q", "R"],
+    only: &[],
+    call: qr,
+    pointwise: None,
+};
+
+pub fn linalg_matrix_exp(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::linalg::linalg_matrix_exp(c.tensor(0)?)?))
+}
+pub const LINALG_MATRIX_EXP: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor)],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: linalg_matrix_exp,
+    pointwise: None,
+};
+
+pub fn matrix_exp(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::linalg::matrix_exp(c.tensor(0)?)?))
+}
+pub const MATRIX_EXP: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor)],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: matrix_exp,
+    pointwise: None,
+};
+
+pub fn linalg_matrix_power(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_matrix_power(c.tensor(0)?, c.int(1)?)?))
+    })
+}
+pub const LINALG_MATRIX_POWER: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("n", Kind::Int)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_matrix_power,
+    pointwise: None,
+};
+
+pub fn matrix_power(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::matrix_power(c.tensor(0)?, c.int(1)?)?)))
+}
+pub const MATRIX_POWER: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("n", Kind::Int)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: matrix_power,
+    pointwise: None,
+};
+
+pub fn linalg_householder_product(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_householder_product(c.tensor(0)?, c.tensor(1)?)?))
+    })
+}
+pub const LINALG_HOUSEHOLDER_PRODUCT: Overload = Overload {
+    name: "",
+    params: &[req("input", Kind::Tensor), req("tau", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_householder_product,
+    pointwise: None,
+};
+
+pub fn orgqr(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::orgqr(c.tensor(0)?, c.tensor(1)?)?)))
+}
+pub const ORGQR: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("input2", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: orgqr,
+    pointwise: None,
+};
+
+pub fn geqrf(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::geqrf(c.tensor(0)?)?)))
+}
+pub const GEQRF: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor)],
+    inplace: false,
+    out: 2,
+    fields: &["a", "tau"],
+    only: &[],
+    call: geqrf,
+    pointwise: None,
+};
+
+pub fn linalg_eigh(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::linalg_eigh(c.tensor(0)?, c.str(1)?)?)))
+}
+pub const LINALG_EIGH: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("UPLO", Kind::Str, Default::Str("L"))],
+    inplace: false,
+    out: 2,
+    fields: &["eigenvalues", "eigenvectors"],
+    only: &[],
+    call: linalg_eigh,
+    pointwise: None,
+};
+
+pub fn linalg_eigvalsh(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::linalg_eigvalsh(c.tensor(0)?, c.str(1)?)?)))
+}
+pub const LINALG_EIGVALSH: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("UPLO", Kind::Str, Default::Str("L"))],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_eigvalsh,
+    pointwise: None,
+};
+
+pub fn linalg_eig(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::linalg_eig(c.tensor(0)?)?)))
+}
+pub const LINALG_EIG: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor)],
+    inplace: false,
+    out: 2,
+    fields: &["eigenvalues", "eigenvectors"],
+    only: &[],
+    call: linalg_eig,
+    pointwise: None,
+};
+
+pub fn linalg_eigvals(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::linalg_eigvals(c.tensor(0)?)?)))
+}
+pub const LINALG_EIGVALS: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_eigvals,
+    pointwise: None,
+};
+
+pub fn linalg_pinv(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_pinv(
+            c.tensor(0)?,
+            c.opt_float(1)?,
+            c.opt_float(2)?,
+            c.bool(3)?,
+        )?))
+    })
+}
+pub const LINALG_PINV: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        kw_opt("atol", Kind::OptFloat, Default::None),
+        kw_opt("rtol", Kind::OptFloat, Default::None),
+        kw_opt("hermitian", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_pinv,
+    pointwise: None,
+};
+
+pub fn linalg_pinv_rcond(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_pinv_rcond(c.tensor(0)?, c.float(1)?, c.bool(2)?)?))
+    })
+}
+pub const LINALG_PINV_RCOND: Overload = Overload {
+    name: "rcond",
+    params: &[
+        req("self", Kind::Tensor),
+        req("rcond", Kind::Float),
+        opt("hermitian", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_pinv_rcond,
+    pointwise: None,
+};
+
+pub fn pinverse(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::linalg::pinverse(c.tensor(0)?, c.float(1)?)?))
+}
+pub const PINVERSE: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("rcond", Kind::Float, Default::Float(1e-15))],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: pinverse,
+    pointwise: None,
+};
+
+pub fn linalg_matrix_rank(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_matrix_rank(
+            c.tensor(0)?,
+            c.opt_float(1)?,
+            c.opt_float(2)?,
+            c.bool(3)?,
+        )?))
+    })
+}
+pub const LINALG_MATRIX_RANK: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        kw_opt("atol", Kind::OptFloat, Default::None),
+        kw_opt("rtol", Kind::OptFloat, Default::None),
+        kw_opt("hermitian", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_matrix_rank,
+    pointwise: None,
+};
+
+pub fn linalg_matrix_rank_tol(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_matrix_rank_tol(c.tensor(0)?, c.float(1)?, c.bool(2)?)?))
+    })
+}
+pub const LINALG_MATRIX_RANK_TOL: Overload = Overload {
+    name: "tol",
+    params: &[
+        req("self", Kind::Tensor),
+        req("tol", Kind::Float),
+        opt("hermitian", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_matrix_rank_tol,
+    pointwise: None,
+};
+
+pub fn linalg_cond(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_cond(c.tensor(0)?, c.opt_scalar(1)?)?))
+    })
+}
+pub const LINALG_COND: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("p", Kind::OptScalar, Default::None)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_cond,
+    pointwise: None,
+};
+
+pub fn linalg_cond_str(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::linalg_cond_str(c.tensor(0)?, c.str(1)?)?)))
+}
+pub const LINALG_COND_STR: Overload = Overload {
+    name: "p_str",
+    params: &[req("self", Kind::Tensor), req("p", Kind::Str)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_cond_str,
+    pointwise: None,
+};
+
+pub fn linalg_cross(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_cross(c.tensor(0)?, c.tensor(1)?, c.int(2)?)?))
+    })
+}
+pub const LINALG_CROSS: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        req("other", Kind::Tensor),
+        kw_opt("dim", Kind::Int, Default::Int(-1)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_cross,
+    pointwise: None,
+};
+
+pub fn cross(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::cross(c.tensor(0)?, c.tensor(1)?, c.opt_int(2)?)?))
+    })
+}
+pub const CROSS: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("other", Kind::Tensor), opt("dim", Kind::OptInt, Default::None)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: cross,
+    pointwise: None,
+};

@@ -1,14 +1,13 @@
 //! Determinants.
 
 use super::batch::{Buffer, count};
-use super::{
-    adjoint, batch_sizes, check_float, check_square, columns, conj, elements, eye, in_dtype_of, product, rows,
-};
+use super::{adjoint, batch_sizes, check_float, check_square, columns, conj, elements, eye, in_dtype_of, rows};
 use super::{linalg_inv_ex, spectral};
 use crate::Tensor;
 use crate::autograd::{Save, record};
 use crate::generated::functions as f;
-use crate::ops::{any_zero, convert, reduce, shape};
+use crate::ops::matmul::matmul;
+use crate::ops::{any_zero, convert, reduce};
 use flambeau_core::{DType, Result, bail};
 use flambeau_cpu::linalg as kernels;
 use smallvec::smallvec;
@@ -28,11 +27,10 @@ fn cofactors(a: &Tensor) -> Result<Tensor> {
     let (u, s, vh) = spectral::linalg_svd(a, false, None)?;
     let others = columns(&s)?;
     let mask = eye(n, n, DType::Bool, a)?;
-    let ones = f::eq(&others, &others)?;
-    let others = f::where_(&mask, &in_dtype_of(&ones, &s)?, &others)?;
+    let others = f::where_scalar_self(&mask, 1.0.into(), &others)?;
     let others = in_dtype_of(&reduce::prod_dim_int(&others, -1, false, None)?, a)?;
     let turn = f::mul(&linalg_det(&u)?, &linalg_det(&vh)?)?;
-    let core = product(&f::mul(&u, &columns(&others)?)?, &eye(n, n, a.dtype(), a)?, &vh)?;
+    let core = matmul(&f::mul(&u, &columns(&others)?)?, &vh)?;
     f::mul(&core, &rows(&rows(&conj(&turn)?)?)?)
 }
 
@@ -119,6 +117,5 @@ pub fn logdet(self_: &Tensor) -> Result<Tensor> {
         return f::add(&f::log(&sign)?, &logarithm, 1i64.into());
     }
     let negative = f::eq_scalar(&sign, (-1i64).into())?;
-    let nan = shape::fill_scalar(&logarithm.alias(), f64::NAN.into())?;
-    f::where_(&negative, &nan, &logarithm)
+    f::where_scalar_self(&negative, f64::NAN.into(), &logarithm)
 }

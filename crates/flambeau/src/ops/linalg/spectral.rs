@@ -16,7 +16,7 @@ use kernels::LinalgElement;
 use smallvec::smallvec;
 
 /// `1 / (x[j] - x[i])`, and 0 on the diagonal.
-fn gaps(x: &Tensor) -> Result<Tensor> {
+pub(super) fn gaps(x: &Tensor) -> Result<Tensor> {
     let n = x.size(-1)? as usize;
     let difference = sub(&columns(x)?, &rows(x)?)?;
     let one = eye(n, n, x.dtype(), x)?;

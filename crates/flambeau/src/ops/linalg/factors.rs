@@ -1,0 +1,231 @@
+//! LU and QR factors, exponentials and powers.
+
+use super::batch::{Buffer, count};
+use super::{
+    add, adjoint, batch_sizes, check_float, check_matrix, check_square, elements, eye, linalg_inv, sub, with,
+};
+use super::linalg_solve_triangular as triangular;
+use crate::Tensor;
+use crate::autograd::{Save, needs_grad, record};
+use crate::generated::functions as f;
+use crate::ops::matmul::matmul;
+use crate::ops::tile::tril;
+use crate::ops::{convert, join, matmul as products, shape};
+use flambeau_core::{Result, bail, show};
+use flambeau_cpu::linalg as kernels;
+use smallvec::smallvec;
+
+fn check_mode(mode: &str) -> Result<kernels::QrMode> {
+    Ok(match mode {
+        "reduced" => kernels::QrMode::Reduced,
+        "complete" => kernels::QrMode::Complete,
+        "r" => kernels::QrMode::R,
+        _ => bail!(
+            "qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
+        ),
+    })
+}
+
+/// The gradient for matrices with at least as many rows as columns.
+fn qr_tall(gq: &Tensor, gr: &Tensor, q: &Tensor, r: &Tensor) -> Result<Tensor> {
+    let m = sub(&matmul(r, &adjoint(gr)?)?, &matmul(&adjoint(gq)?, q)?)?;
+    let strict = tril(&m, -1)?;
+    let diagonal = shape::diagonal(&m, 0, -2, -1)?;
+    let diagonal = if m.is_complex() {
+        shape::to_dtype(&convert::real(&diagonal)?, m.dtype())?
+    } else {
+        diagonal
+    };
+    let even = add(&add(&strict, &adjoint(&strict)?)?, &shape::diag_embed(&diagonal, 0, -2, -1)?)?;
+    let right = add(gq, &matmul(q, &even)?)?;
+    // X @ R.mH = right
+    triangular(&adjoint(r)?, &right, false, false, false)
+}
+
+/// `torch.linalg.qr`: `Q` with orthonormal columns and upper triangular `R`, `A = Q @ R`.
+#[allow(non_snake_case)]
+pub fn linalg_qr(A: &Tensor, mode: &str) -> Result<(Tensor, Tensor)> {
+    let name = "linalg.qr";
+    let (m, n) = check_matrix(A, name, "A")?;
+    check_float(A, name, false)?;
+    let kind = check_mode(mode)?;
+    let batch = batch_sizes(A);
+    let (dtype, device, k) = (A.dtype(), A.device(), m.min(n));
+    let inner = if kind == kernels::QrMode::Complete { m } else { k };
+    let absent = kind == kernels::QrMode::R;
+    let (q, r) = elements!(dtype, "linalg_qr_cpu", T => {
+        let from = Buffer::<T>::of(A)?;
+        let q_sizes = if absent { with(&[], &[0]) } else { with(&batch, &[m, inner]) };
+        let q_len = if absent { 0 } else { m * inner };
+        let mut q = Buffer::<T>::zeros(&q_sizes, dtype, device)?;
+        let mut r = Buffer::<T>::zeros(&with(&batch, &[inner, n]), dtype, device)?;
+        if !r.is_meta() {
+            for i in 0..count(&batch) {
+                kernels::qr(m, n, from.at(i, m * n), kind, q.at_mut(i, q_len), r.at_mut(i, inner * n))?;
+            }
+        }
+        (q.tensor(), r.tensor())
+    });
+    record(&[&q, &r], "LinalgQrBackward0", &[A], &[Save::Output(0), Save::Output(1)], move |ctx| {
+        if absent {
+            bail!("The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use linalg.qr(A, mode='reduced') if you are going to require gradients.");
+        }
+        if inner > k {
+            bail!("The QR decomposition is not differentiable when mode='complete' and nrows > ncols");
+        }
+        let (q, r) = (ctx.saved(0)?, ctx.saved(1)?);
+        let (gq, gr) = (ctx.grad_or_zeros(0)?, ctx.grad_or_zeros(1)?);
+        if m >= n {
+            return Ok(smallvec![Some(qr_tall(&gq, &gr, &q, &r)?)]);
+        }
+        // A = Q @ [R1, R2]: the first m columns determine Q, the others are Q @ R2.
+        let (first, rest) = (m as i64, (n - m) as i64);
+        let (gr1, gr2) = (shape::narrow(&gr, -1, 0, first)?, shape::narrow(&gr, -1, first, rest)?);
+        let (r1, r2) = (shape::narrow(&r, -1, 0, first)?, shape::narrow(&r, -1, first, rest)?);
+        let y = matmul(&q, &r2)?;
+        let gq = add(&gq, &matmul(&y, &adjoint(&gr2)?)?)?;
+        let left = qr_tall(&gq, &gr1, &q, &r1)?;
+        Ok(smallvec![Some(join::cat(&[left, matmul(&q, &gr2)?], -1)?)])
+    })?;
+    Ok((q, r))
+}
+
+/// `torch.qr`: as [`linalg_qr`], all columns of `Q` unless `some`.
+pub fn qr(self_: &Tensor, some: bool) -> Result<(Tensor, Tensor)> {
+    linalg_qr(self_, if some { "reduced" } else { "complete" })
+}
+
+/// `torch.linalg.matrix_exp`: the exponentials of square matrices.
+pub fn linalg_matrix_exp(self_: &Tensor) -> Result<Tensor> {
+    let name = "linalg.matrix_exp";
+    check_float(self_, name, false)?;
+    let n = check_square(self_, name)?;
+    let batch = batch_sizes(self_);
+    let out = elements!(self_.dtype(), "matrix_exp", T => {
+        let from = Buffer::<T>::of(self_)?;
+        let mut to = Buffer::<T>::zeros(&self_.sizes(), self_.dtype(), self_.device())?;
+        if !to.is_meta() {
+            for i in 0..count(&batch) {
+                kernels::matrix_exp(n, from.at(i, n * n), to.at_mut(i, n * n))?;
+            }
+        }
+        to.tensor()
+    });
+    record(&[&out], "LinalgMatrixExpBackward0", &[self_], &[Save::Input(self_)], move |ctx| {
+        let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
+        // The upper right block of exp([[A.mH, G], [0, A.mH]]) (Mathias, "A chain rule for matrix functions", 1996).
+        let a = adjoint(&ctx.saved(0)?)?;
+        let zero = Tensor::zeros_raw(&a.sizes(), a.dtype(), a.device())?;
+        let upper = join::cat(&[a.clone(), grad.clone()], -1)?;
+        let lower = join::cat(&[zero, a], -1)?;
+        let whole = linalg_matrix_exp(&join::cat(&[upper, lower], -2)?)?;
+        let n = n as i64;
+        Ok(smallvec![Some(shape::narrow(&shape::narrow(&whole, -2, 0, n)?, -1, n, n)?)])
+    })?;
+    Ok(out)
+}
+
+/// `torch.matrix_exp`: as [`linalg_matrix_exp`].
+pub fn matrix_exp(self_: &Tensor) -> Result<Tensor> {
+    linalg_matrix_exp(self_)
+}
+
+/// `torch.linalg.matrix_power`: repeated products; negative powers are those of the inverse.
+pub fn linalg_matrix_power(self_: &Tensor, n: i64) -> Result<Tensor> {
+    if n >= 0 {
+        return products::matrix_power(self_, n);
+    }
+    check_square(self_, "linalg.matrix_power")?;
+    let Some(n) = n.checked_neg() else { bail!("linalg.matrix_power: n is out of range") };
+    products::matrix_power(&linalg_inv(self_)?, n)
+}
+
+/// `torch.matrix_power`: as [`linalg_matrix_power`].
+pub fn matrix_power(self_: &Tensor, n: i64) -> Result<Tensor> {
+    linalg_matrix_power(self_, n)
+}
+
+/// `torch.linalg.householder_product`: the first columns of the product of `I - tau[i] * v[i] @ v[i].mH`, the
+/// vectors standing below the diagonal of `input`.
+pub fn linalg_householder_product(input: &Tensor, tau: &Tensor) -> Result<Tensor> {
+    let name = "torch.linalg.householder_product";
+    let (x, t) = (input.sizes(), tau.sizes());
+    let [.., m, n] = x[..] else { bail!("{name}: input must have at least 2 dimensions.") };
+    if m < n {
+        bail!("{name}: input.shape[-2] must be greater than or equal to input.shape[-1]");
+    }
+    let k = t.last().copied().unwrap_or(0);
+    if n < k {
+        bail!("{name}: input.shape[-1] must be greater than or equal to tau.shape[-1]");
+    }
+    if x.len() != t.len() + 1 {
+        bail!(
+            "{name}: Expected tau to have one dimension less than input, but got tau.ndim equal to {} and input.ndim is equal to {}",
+            t.len(),
+            x.len()
+        );
+    }
+    if x[..x.len() - 2] != t[..t.len() - 1] {
+        bail!(
+            "{name}: Expected batch dimensions of tau to be equal to input.shape[:-2], but got {}",
+            show(&t[..t.len() - 1])
+        );
+    }
+    if input.dtype() != tau.dtype() {
+        bail!("{name}: tau dtype {} does not match input dtype {}", tau.dtype().cpp_name(), input.dtype().cpp_name());
+    }
+    let batch = batch_sizes(input);
+    if needs_grad(&[input, tau]) {
+        return reflect(input, tau, &batch, (m, n, k));
+    }
+    let (m, n, k) = (m as usize, n as usize, k as usize);
+    Ok(elements!(input.dtype(), "orgqr_cpu", T => {
+        let (from, scales) = (Buffer::<T>::of(input)?, Buffer::<T>::of(tau)?);
+        let mut to = Buffer::<T>::zeros(&x, input.dtype(), input.device())?;
+        if !to.is_meta() {
+            for i in 0..count(&batch) {
+                kernels::householder_product(m, n, from.at(i, m * n), scales.at(i, k), to.at_mut(i, m * n))?;
+            }
+        }
+        to.tensor()
+    }))
+}
+
+/// The product one reflection at a time, in differentiable operators.
+fn reflect(input: &Tensor, tau: &Tensor, batch: &[i64], (m, n, k): (i64, i64, i64)) -> Result<Tensor> {
+    let unit = eye(m as usize, n as usize, input.dtype(), input)?;
+    let vectors = add(&tril(input, -1)?, &unit)?;
+    let mut out = shape::expand(&unit, &with(batch, &[m as usize, n as usize]))?;
+    for i in (0..k).rev() {
+        let v = shape::narrow(&vectors, -1, i, 1)?;
+        let scale = shape::unsqueeze(&shape::narrow(tau, -1, i, 1)?, -1)?;
+        let part = matmul(&v, &matmul(&adjoint(&v)?, &out)?)?;
+        out = sub(&out, &f::mul(&part, &scale)?)?;
+    }
+    Ok(out)
+}
+
+/// `torch.orgqr`: as [`linalg_householder_product`].
+pub fn orgqr(self_: &Tensor, input2: &Tensor) -> Result<Tensor> {
+    linalg_householder_product(self_, input2)
+}
+
+/// `torch.geqrf`: LAPACK's compact QR factors and the scales of the reflections.
+pub fn geqrf(self_: &Tensor) -> Result<(Tensor, Tensor)> {
+    let (m, n) = check_matrix(self_, "torch.geqrf", "input")?;
+    let batch = batch_sizes(self_);
+    let k = m.min(n);
+    if needs_grad(&[self_]) {
+        bail!(NotImplemented, "the derivative for 'geqrf' is not implemented.");
+    }
+    Ok(elements!(self_.dtype(), "geqrf_cpu", T => {
+        let mut a = Buffer::<T>::of(self_)?;
+        let mut tau = Buffer::<T>::zeros(&with(&batch, &[k]), self_.dtype(), self_.device())?;
+        if !a.is_meta() {
+            for i in 0..count(&batch) {
+                kernels::geqrf(m, n, a.at_mut(i, m * n), tau.at_mut(i, k))?;
+            }
+        }
+        (a.tensor(), tau.tensor())
+    }))
+}
