@@ -84,7 +84,7 @@ pub fn linalg_eig(self_: &Tensor) -> Result<(Tensor, Tensor)> {
     let batch = batch_sizes(self_);
     let complex = dtype.to_complex();
     let (values, vectors) = elements!(dtype, "linalg_eig_out_cpu", T => {
-        type C = flambeau_core::Cplx<<T as LinalgElement>::R>;
+        type C = num_complex::Complex<<T as LinalgElement>::R>;
         let from = Buffer::<T>::of(self_)?;
         let mut values = Buffer::<C>::zeros(&with(&batch, &[n]), complex, device)?;
         let mut vectors = Buffer::<C>::zeros(&self_.sizes(), complex, device)?;
