@@ -5,6 +5,9 @@ from ._C import Tensor
 
 __all__ = ["OutOfMemoryError", "asarray", "frombuffer", "is_storage", "nonzero", "range", "unravel_index", "vmap"]
 
+_WINDOWS = ("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window")
+__all__ += _WINDOWS
+
 _native = _C._functions("torch")
 _native_nonzero = _native["nonzero"]
 _method_nonzero = Tensor.nonzero
@@ -189,6 +192,21 @@ def vmap(func, in_dims=0, out_dims=0, randomness="error", *, chunk_size=None):
     from .func import vmap as run
 
     return run(func, in_dims, out_dims, randomness, chunk_size=chunk_size)
+
+
+def _window_function(name):
+    def function(window_length, *args, **kwargs):
+        from .signal import _legacy
+
+        return getattr(_legacy, name)(window_length, *args, **kwargs)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"``{name}(window_length, periodic=True, ...)``: see `torch.signal.windows`."
+    return function
+
+
+for _name in _WINDOWS:
+    globals()[_name] = _window_function(_name)
 
 
 def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False, layout=_C.strided, pin_memory=False):

@@ -18,11 +18,17 @@ def storage_copy(tensor, memo):
 
 
 def _copy_attributes(tensor, out, memo):
-    if tensor.__dict__:
+    attributes = _attributes(tensor)
+    if attributes:
         from copy import deepcopy
 
-        for name, value in tensor.__dict__.items():
+        for name, value in attributes.items():
             setattr(out, name, deepcopy(value, memo))
+
+
+def _attributes(tensor):
+    """What Python code has set on the tensor; plain tensors may have no room for it."""
+    return getattr(tensor, "__dict__", {})
 
 
 def _no_grad():
@@ -40,7 +46,7 @@ def reduce_tensor(tensor, protocol):
 
         warn("Pickling a tensor that is not a leaf loses its history.", stacklevel=3)
     dense = tensor.detach().contiguous()
-    state = dict(tensor.__dict__)
+    state = dict(_attributes(tensor))
     return (
         _rebuild,
         (type(tensor), _C._to_bytes(dense), tuple(tensor.shape), tensor.dtype, tensor.requires_grad, state),

@@ -313,7 +313,7 @@ def __setstate__(self, state):
 
 @_method
 def __dir__(self):
-    return sorted(set(dir(self.__class__)) | set(self.__dict__))
+    return sorted(set(dir(self.__class__)) | set(getattr(self, "__dict__", ())))
 
 
 @classmethod

@@ -98,3 +98,12 @@ def test_small_functions():
     torch.use_deterministic_algorithms(True, warn_only=True)
     assert torch.get_deterministic_debug_mode() == 1
     torch.use_deterministic_algorithms(False)
+
+
+def test_windows():
+    from flambeau.signal import windows
+
+    assert_close(windows.hann(5), torch.tensor([0.0, 0.5, 1.0, 0.5, 0.0]))
+    assert_close(torch.hann_window(4), windows.hann(4, sym=False))
+    with pytest.raises(ValueError, match="non-negative window length"):
+        windows.hann(-1)
