@@ -11,6 +11,7 @@ mod small;
 mod vector;
 
 pub use element::GemmElement;
+pub(crate) use small::total;
 pub use vector::{axpy, dot, gemv, vdot};
 
 use flambeau_core::{Result, ensure};
@@ -195,15 +196,25 @@ impl Shape {
                     n, k, alpha, b, self.b_cs, self.b_rs, a, self.a_cs, beta, c, self.c_cs,
                 );
             }
+            if work <= small::PACKED {
+                // Columns of the result are the lanes: prefer them contiguous.
+                let fits = k * small::lanes::<T>() <= small::PANEL;
+                if fits && (self.c_cs <= self.c_rs || n > m) {
+                    return small::packed(&self, alpha, a, b, beta, c);
+                }
+                if fits {
+                    return small::packed(&self.transposed(), alpha, b, a, beta, c);
+                }
+            }
             if T::INTEGER {
                 return integer::multiply(&self, alpha, a, b, beta, c);
             }
-            if work <= small::PACKED {
-                if k * n <= small::PANEL && (self.c_cs <= self.c_rs || k * m > small::PANEL) {
-                    return small::packed(&self, alpha, a, b, beta, c);
+            if self.a_cs == 1 && self.b_rs == 1 {
+                if m <= small::FEW {
+                    return small::dots(&self, alpha, a, b, beta, c);
                 }
-                if k * m <= small::PANEL {
-                    return small::packed(&self.transposed(), alpha, b, a, beta, c);
+                if n <= small::FEW {
+                    return small::dots(&self.transposed(), alpha, b, a, beta, c);
                 }
             }
             T::large(&self, alpha, a, b, beta, c)

@@ -6,7 +6,7 @@ use flambeau_core::{Result, ensure};
 /// Partial sums of a dot product, enough to keep the vector units busy.
 const LANES: usize = 32;
 /// Rows of a column-major matrix accumulated together.
-const ROWS: usize = 256;
+const ROWS: usize = 512;
 
 fn vector_fits(len: usize, n: usize, inc: usize) -> bool {
     n == 0 || (n - 1).checked_mul(inc).is_some_and(|last| last < len)
@@ -25,21 +25,22 @@ unsafe fn dot_body<T: GemmElement, const FMA: bool>(
     // SAFETY: i < n throughout, and the caller vouches for n elements at either stride.
     unsafe {
         if incx == 1 && incy == 1 && n >= LANES {
-            let mut sums = [T::ZERO; LANES];
+            let mut sums = [[T::ZERO; 8]; LANES / 8];
             while i + LANES <= n {
-                for l in 0..LANES {
-                    sums[l] = (*x.add(i + l)).mul_add::<FMA>(*y.add(i + l), sums[l]);
+                for v in 0..LANES / 8 {
+                    let (x, y) = (&*x.add(i + 8 * v).cast::<[T; 8]>(), &*y.add(i + 8 * v).cast::<[T; 8]>());
+                    for l in 0..8 {
+                        sums[v][l] = x[l].mul_add::<FMA>(y[l], sums[v][l]);
+                    }
                 }
                 i += LANES;
             }
-            let mut half = LANES / 2;
-            while half > 0 {
-                for l in 0..half {
-                    sums[l] = sums[l].add(sums[l + half]);
-                }
-                half /= 2;
+            let [a, b, c, d] = sums;
+            let mut sum = [T::ZERO; 8];
+            for l in 0..8 {
+                sum[l] = a[l].add(b[l]).add(c[l].add(d[l]));
             }
-            total = sums[0];
+            total = super::small::total(&sum);
         }
         while i < n {
             total = (*x.add(i * incx)).mul_add::<FMA>(*y.add(i * incy), total);
@@ -162,7 +163,7 @@ unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
                     let column = a.add(i0 + p * a_cs);
                     let (x0, x1) = (*x.add(p * incx), *x.add((p + 1) * incx));
                     let (x2, x3) = (*x.add((p + 2) * incx), *x.add((p + 3) * incx));
-                    for (l, sum) in sums.iter_mut().enumerate().take(rows) {
+                    for (l, sum) in sums[..rows].iter_mut().enumerate() {
                         let mut s = (*column.add(l)).mul_add::<FMA>(x0, *sum);
                         s = (*column.add(l + a_cs)).mul_add::<FMA>(x1, s);
                         s = (*column.add(l + 2 * a_cs)).mul_add::<FMA>(x2, s);
@@ -172,13 +173,13 @@ unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
                 }
                 while p < n {
                     let (column, x0) = (a.add(i0 + p * a_cs), *x.add(p * incx));
-                    for (l, sum) in sums.iter_mut().enumerate().take(rows) {
+                    for (l, sum) in sums[..rows].iter_mut().enumerate() {
                         *sum = (*column.add(l)).mul_add::<FMA>(x0, *sum);
                     }
                     p += 1;
                 }
             }
-            for (l, &sum) in sums.iter().enumerate().take(rows) {
+            for (l, &sum) in sums[..rows].iter().enumerate() {
                 store(i0 + l, sum);
             }
             i0 += rows;

@@ -1,12 +1,11 @@
 //! Cholesky factors of Hermitian positive-definite matrices.
 
-use super::kernels::dotc;
+use super::kernels;
 use super::{LinalgElement, Op, View, check, identity, transpose, triangular};
-use crate::gemm::GemmElement;
 use flambeau_core::Result;
-use num_traits::Float;
+use std::ops::Range;
 
-const BLOCK: usize = 48;
+const BLOCK: usize = 64;
 
 /// Cholesky factor of the n x n Hermitian `a`, in place: `a = L @ L.H`, or `a = U.H @ U` when `upper`.
 ///
@@ -24,47 +23,52 @@ pub fn cholesky<T: LinalgElement>(n: usize, a: &mut [T], upper: bool) -> Result<
     }
 }
 
-/// Left-looking by blocks of columns, so that most of the work is one product for each block.
+/// Left-looking by blocks of columns, and by panels within a block, so that most of the work is matrix products.
 fn factor<T: LinalgElement>(n: usize, a: &mut [T]) -> i32 {
     for i in 0..n {
         a[i * n + i + 1..(i + 1) * n].fill(T::ZERO);
     }
     let mut conjugated = Vec::new();
-    for start in (0..n).step_by(BLOCK) {
-        let width = BLOCK.min(n - start);
-        if start > 0 {
-            // The rows of this block, which the update multiplies by from the right.
-            conjugated.clear();
-            for i in start..start + width {
-                conjugated.extend(a[i * n..i * n + start].iter().map(|x| x.conj()));
-            }
-            let right = View::row_major(&mut conjugated, width, start).transposed();
-            let all = View::row_major(a, n, n);
-            let below = all.block(start, 0, n - start, start);
-            all.block(start, start, n - start, width).multiply(-T::ONE, below, right, T::ONE);
-            // The product also touched the strict upper triangle of the diagonal block.
-            for i in start..start + width {
-                a[i * n + i + 1..i * n + start + width].fill(T::ZERO);
-            }
-        }
-        for i in start..n {
-            let (above, row) = a.split_at_mut(i * n);
-            for j in start..i.min(start + width) {
-                let earlier = &above[j * n + start..j * n + j];
-                let sum = dotc(earlier, &row[start..j]);
-                row[j] = (row[j] - sum).divide(above[j * n + j]);
-            }
-            if i < start + width {
-                let square = dotc(&row[start..i], &row[start..i]).re();
-                let pivot = row[i].re() - square;
-                if pivot.is_nan() || pivot <= T::R::ZERO {
-                    return i as i32 + 1;
-                }
-                row[i] = T::from_real(pivot.sqrt());
+    for block in (0..n).step_by(BLOCK) {
+        let end = (block + BLOCK).min(n);
+        subtract(n, a, 0..block, block..end, &mut conjugated);
+        for start in (block..end).step_by(kernels::PANEL) {
+            let stop = (start + kernels::PANEL).min(end);
+            subtract(n, a, block..start, start..stop, &mut conjugated);
+            // SAFETY: the kernel indexes checked slices.
+            let info = unsafe { kernels::cholesky_panel(n, start, stop - start, a) };
+            if info != 0 {
+                return info;
             }
         }
     }
     0
+}
+
+/// Subtracts from columns `to`, from their diagonal on, the product of the factored columns `from` and the adjoint of
+/// their rows `to`.
+fn subtract<T: LinalgElement>(
+    n: usize,
+    a: &mut [T],
+    from: Range<usize>,
+    to: Range<usize>,
+    conjugated: &mut Vec<T>,
+) {
+    if from.is_empty() {
+        return;
+    }
+    conjugated.clear();
+    for i in to.clone() {
+        conjugated.extend(a[i * n + from.start..i * n + from.end].iter().map(|x| x.conj()));
+    }
+    let right = View::row_major(conjugated, to.len(), from.len()).transposed();
+    let all = View::row_major(a, n, n);
+    let below = all.block(to.start, from.start, n - to.start, from.len());
+    all.block(to.start, to.start, n - to.start, to.len()).multiply(-T::ONE, below, right, T::ONE);
+    // The product also touched the strict upper triangle of the diagonal block.
+    for i in to.clone() {
+        a[i * n + i + 1..i * n + to.end].fill(T::ZERO);
+    }
 }
 
 /// Solves `A @ X = B` for n x k `b`, in place, from the factor of [`cholesky`].

@@ -1,7 +1,7 @@
 //! Innermost loops, compiled for the vector units of the processor.
 
 use super::LinalgElement;
-use crate::gemm::multiversion;
+use crate::gemm::{multiversion, total};
 use num_traits::Float;
 
 #[inline(always)]
@@ -9,6 +9,55 @@ unsafe fn row_update<T: LinalgElement, const FMA: bool>(n: usize, factor: T, x: 
     for j in 0..n {
         // SAFETY: the caller vouches for n elements of each.
         unsafe { *y.add(j) = factor.mul_add::<FMA>(*x.add(j), *y.add(j)) };
+    }
+}
+
+/// Largest system of [`substitute`].
+pub(super) const SUBSTITUTED: usize = 24;
+
+#[inline(always)]
+unsafe fn substitute_columns<T: LinalgElement, const FMA: bool, const L: usize>(
+    n: usize,
+    width: usize,
+    a: *const T,
+    a_rs: usize,
+    a_cs: usize,
+    upper: bool,
+    unit: bool,
+    b: *mut T,
+    ldb: usize,
+) {
+    let mut solved = [[T::ZERO; L]; SUBSTITUTED];
+    for step in 0..n {
+        let i = if upper { n - 1 - step } else { step };
+        let mut x = [T::ZERO; L];
+        // SAFETY: i, j < n; rows of `b` have `width` elements here.
+        unsafe {
+            let row = b.add(i * ldb);
+            for c in 0..width {
+                x[c] = *row.add(c);
+            }
+            // A copy that only constant indices touch stays in registers.
+            let mut sum = x;
+            for (earlier, y) in solved.iter().enumerate().take(step) {
+                let j = if upper { n - 1 - earlier } else { earlier };
+                let factor = -*a.add(i * a_rs + j * a_cs);
+                for l in 0..L {
+                    sum[l] = factor.mul_add::<FMA>(y[l], sum[l]);
+                }
+            }
+            if !unit {
+                let diagonal = *a.add(i * (a_rs + a_cs));
+                for l in 0..L {
+                    sum[l] = sum[l].divide(diagonal);
+                }
+            }
+            x = sum;
+            for c in 0..width {
+                *row.add(c) = x[c];
+            }
+        }
+        solved[step] = x;
     }
 }
 
@@ -24,26 +73,31 @@ unsafe fn substitute_body<T: LinalgElement, const FMA: bool>(
     b: *mut T,
     ldb: usize,
 ) {
-    for step in 0..n {
-        let i = if upper { n - 1 - step } else { step };
-        // SAFETY: i, j < n; rows of `b` have k elements.
+    let mut c = 0;
+    while c < k {
+        // SAFETY: the columns c..c + width exist.
         unsafe {
-            let row = b.add(i * ldb);
-            for earlier in 0..step {
-                let j = if upper { n - 1 - earlier } else { earlier };
-                row_update::<T, FMA>(k, -*a.add(i * a_rs + j * a_cs), b.add(j * ldb), row);
-            }
-            if !unit {
-                let diagonal = *a.add(i * (a_rs + a_cs));
-                for c in 0..k {
-                    *row.add(c) = (*row.add(c)).divide(diagonal);
+            let b = b.add(c);
+            match k - c {
+                1 => {
+                    substitute_columns::<T, FMA, 1>(n, 1, a, a_rs, a_cs, upper, unit, b, ldb);
+                    c += 1;
+                }
+                rest @ 2..=8 => {
+                    substitute_columns::<T, FMA, 8>(n, rest, a, a_rs, a_cs, upper, unit, b, ldb);
+                    c += rest;
+                }
+                rest => {
+                    let width = rest.min(16);
+                    substitute_columns::<T, FMA, 16>(n, width, a, a_rs, a_cs, upper, unit, b, ldb);
+                    c += width;
                 }
             }
         }
     }
 }
 multiversion! {
-    /// Forward or backward substitution on the rows of `b`, in place.
+    /// Forward or backward substitution on the rows of `b`, in place, for `n <= SUBSTITUTED`.
     ///
     /// # Safety
     /// `a` must be a valid n x n matrix of the given strides, `b` one of n rows of `k` elements `ldb` apart.
@@ -162,26 +216,22 @@ multiversion! {
 
 #[inline(always)]
 unsafe fn dotc_body<T: LinalgElement, const FMA: bool>(x: &[T], y: &[T]) -> T {
-    const LANES: usize = 16;
-    let mut sums = [T::ZERO; LANES];
-    let mut total = T::ZERO;
-    let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    let (xs, ys) = (x.chunks_exact(16), y.chunks_exact(16));
+    let mut rest = T::ZERO;
     for (&x, &y) in xs.remainder().iter().zip(ys.remainder()) {
-        total = x.conj().mul_add::<FMA>(y, total);
+        rest = x.conj().mul_add::<FMA>(y, rest);
     }
+    let (mut low, mut high) = ([T::ZERO; 8], [T::ZERO; 8]);
     for (x, y) in xs.zip(ys) {
-        for l in 0..LANES {
-            sums[l] = x[l].conj().mul_add::<FMA>(y[l], sums[l]);
+        for l in 0..8 {
+            low[l] = x[l].conj().mul_add::<FMA>(y[l], low[l]);
+            high[l] = x[l + 8].conj().mul_add::<FMA>(y[l + 8], high[l]);
         }
     }
-    let mut half = LANES / 2;
-    while half > 0 {
-        for l in 0..half {
-            sums[l] = sums[l] + sums[l + half];
-        }
-        half /= 2;
+    for l in 0..8 {
+        low[l] = low[l] + high[l];
     }
-    total + sums[0]
+    rest + total(&low)
 }
 multiversion! {
     unsafe fn dotc_raw<T: LinalgElement>(x: &[T], y: &[T]) -> T = dotc_body
@@ -206,4 +256,57 @@ multiversion! {
 pub(super) fn axpy<T: LinalgElement>(factor: T, x: &[T], y: &mut [T]) {
     // SAFETY: the body works on checked slices.
     unsafe { axpy_raw(factor, x, y) }
+}
+
+/// Columns of one panel of [`cholesky_panel`].
+pub(super) const PANEL: usize = 16;
+
+#[inline(always)]
+unsafe fn cholesky_body<T: LinalgElement, const FMA: bool>(
+    n: usize,
+    start: usize,
+    width: usize,
+    a: &mut [T],
+) -> i32 {
+    // Line p holds the conjugate of column p of the factor below its diagonal, zeros before.
+    let mut lines = [[T::ZERO; PANEL]; PANEL];
+    let mut inverses = [T::ZERO; PANEL];
+    for i in start..n {
+        let local = i - start;
+        let row = &mut a[i * n + start..i * n + start + width];
+        let mut x = [T::ZERO; PANEL];
+        x[..width].copy_from_slice(row);
+        for p in 0..local.min(width) {
+            let factor = x[p] * inverses[p];
+            x[p] = factor;
+            if local < width {
+                lines[p][local] = factor.conj();
+            }
+            // All lanes: the line is zero up to p.
+            for l in 0..PANEL {
+                x[l] = (-factor).mul_add::<FMA>(lines[p][l], x[l]);
+            }
+        }
+        if local < width {
+            let pivot = x[local].re();
+            if pivot.is_nan() || pivot <= <T::R as crate::gemm::GemmElement>::ZERO {
+                return i as i32 + 1;
+            }
+            let root = Float::sqrt(pivot);
+            x[local] = T::from_real(root);
+            inverses[local] = T::from_real(<T::R as crate::gemm::GemmElement>::ONE / root);
+            row[..local + 1].copy_from_slice(&x[..local + 1]);
+        } else {
+            row.copy_from_slice(&x[..width]);
+        }
+    }
+    0
+}
+multiversion! {
+    /// Factors columns `start..start + width` (at most `PANEL`) of the n x n `a` from their diagonal on, after the
+    /// columns before them were subtracted. Returns the info of a Cholesky factorization.
+    ///
+    /// # Safety
+    /// None beyond the types: all accesses are checked.
+    pub(super) unsafe fn cholesky_panel<T: LinalgElement>(n: usize, start: usize, width: usize, a: &mut [T]) -> i32 = cholesky_body
 }

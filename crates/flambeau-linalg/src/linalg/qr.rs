@@ -8,6 +8,8 @@ use num_traits::Float;
 
 /// Columns reflected together.
 const BLOCK: usize = 32;
+/// Up to this many elements Q is formed without blocking.
+const SMALL: usize = 32 * 32;
 
 /// Which factors [`qr`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,6 +212,22 @@ pub fn householder_product<T: LinalgElement>(
 }
 
 fn form_q<T: LinalgElement>(columns: &[T], m: usize, n: usize, tau: &[T], out: &mut [T]) {
+    if m * n <= SMALL {
+        // One reflector after the other, on contiguous columns.
+        let mut q = vec![T::ZERO; m * n];
+        (0..m.min(n)).for_each(|i| q[i * m + i] = T::ONE);
+        for (j, &tau) in tau.iter().enumerate().rev().filter(|(_, tau)| **tau != T::ZERO) {
+            let rest = &columns[j * m + j + 1..(j + 1) * m];
+            for column in q.chunks_exact_mut(m).skip(j) {
+                let column = &mut column[j..];
+                let product = (column[0] + dotc(rest, &column[1..])) * tau;
+                column[0] = column[0] - product;
+                axpy(-product, rest, &mut column[1..]);
+            }
+        }
+        out.copy_from_slice(&transpose(n, m, &q, |x| x));
+        return;
+    }
     out.fill(T::ZERO);
     (0..m.min(n)).for_each(|i| out[i * n + i] = T::ONE);
     apply(columns, m, tau.len(), tau, View::row_major(out, m, n), false, true);

@@ -1,15 +1,14 @@
 //! Triangular systems.
 
+use super::kernels::SUBSTITUTED;
 use super::{LinalgElement, Op, View, check};
 use flambeau_core::Result;
 
-/// Systems up to this size are substituted directly; larger ones are halved around a matrix product.
-const DIRECT: usize = 24;
-
-/// Solves `triangle @ x = b` in place; `b` must have contiguous rows.
+/// Solves `triangle @ x = b` in place; `b` must have contiguous rows. Systems too large for the kernel are halved
+/// around a matrix product.
 pub(super) fn substitute<T: LinalgElement>(triangle: View<'_, T>, b: View<'_, T>, upper: bool, unit: bool) {
     let n = b.rows;
-    if n <= DIRECT {
+    if n <= SUBSTITUTED {
         return b.substitute(triangle, upper, unit);
     }
     let half = (n / 2).next_multiple_of(8).min(n - 1);

@@ -65,6 +65,14 @@ impl<'a, T: LinalgElement> View<'a, T> {
         if i == k {
             return;
         }
+        if self.cs == 1 {
+            // SAFETY: two different rows of the rectangle do not overlap.
+            unsafe {
+                let (x, y) = (self.pointer.add(i * self.rs), self.pointer.add(k * self.rs));
+                std::ptr::swap_nonoverlapping(x, y, self.cols);
+            }
+            return;
+        }
         for j in 0..self.cols {
             // SAFETY: both elements are inside the rectangle.
             unsafe {
@@ -97,9 +105,10 @@ impl<'a, T: LinalgElement> View<'a, T> {
         unsafe { shape.multiply(alpha, a.pointer, b.pointer, beta, self.pointer) }
     }
 
-    /// Solves `triangle @ x = self` by substitution, in place. `self` must have contiguous rows.
+    /// Solves `triangle @ x = self` by substitution, in place, for at most `SUBSTITUTED` rows, which must be contiguous.
     pub fn substitute(self, triangle: View<'_, T>, upper: bool, unit: bool) {
         assert!(triangle.rows == self.rows && triangle.cols == self.rows && (self.cs == 1 || self.cols <= 1));
+        assert!(self.rows <= kernels::SUBSTITUTED);
         let (n, k) = (self.rows, self.cols);
         // SAFETY: both rectangles lie inside their buffers, and the rows of `self` are contiguous.
         unsafe {
