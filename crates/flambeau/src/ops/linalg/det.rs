@@ -1,7 +1,9 @@
 //! Determinants.
 
 use super::batch::{Buffer, count};
-use super::{adjoint, batch_sizes, check_float, check_square, columns, conj, elements, eye, in_dtype_of, rows};
+use super::{
+    adjoint, batch_sizes, check_float, check_square, columns, conj, elements, eye, in_dtype_of, rows,
+};
 use super::{linalg_inv_ex, spectral};
 use crate::Tensor;
 use crate::autograd::{Save, record};

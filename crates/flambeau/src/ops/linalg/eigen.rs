@@ -2,7 +2,9 @@
 
 use super::batch::{Buffer, count, place};
 use super::spectral::gaps;
-use super::{add, adjoint, batch_sizes, check_square, columns, conj, elements, in_dtype_of, linalg_solve, sub, with};
+use super::{
+    add, adjoint, batch_sizes, check_square, columns, conj, elements, in_dtype_of, linalg_solve, sub, with,
+};
 use crate::Tensor;
 use crate::autograd::{Save, record};
 use crate::generated::functions as f;
@@ -119,7 +121,11 @@ pub fn linalg_eig(self_: &Tensor) -> Result<(Tensor, Tensor)> {
             inner = add(&inner, &f::mul(&rest, &conj(&gaps(&l)?)?)?)?;
         }
         let grad = linalg_solve(&vh, &matmul(&inner, &vh)?, true)?;
-        Ok(smallvec![Some(if dtype.is_complex() { grad } else { shape::to_dtype(&convert::real(&grad)?, dtype)? })])
+        Ok(smallvec![Some(if dtype.is_complex() {
+            grad
+        } else {
+            shape::to_dtype(&convert::real(&grad)?, dtype)?
+        })])
     })?;
     Ok((values, vectors))
 }

@@ -1,10 +1,10 @@
 //! LU and QR factors, exponentials and powers.
 
 use super::batch::{Buffer, count};
+use super::linalg_solve_triangular as triangular;
 use super::{
     add, adjoint, batch_sizes, check_float, check_matrix, check_square, elements, eye, linalg_inv, sub, with,
 };
-use super::linalg_solve_triangular as triangular;
 use crate::Tensor;
 use crate::autograd::{Save, needs_grad, record};
 use crate::generated::functions as f;
@@ -31,11 +31,8 @@ fn qr_tall(gq: &Tensor, gr: &Tensor, q: &Tensor, r: &Tensor) -> Result<Tensor> {
     let m = sub(&matmul(r, &adjoint(gr)?)?, &matmul(&adjoint(gq)?, q)?)?;
     let strict = tril(&m, -1)?;
     let diagonal = shape::diagonal(&m, 0, -2, -1)?;
-    let diagonal = if m.is_complex() {
-        shape::to_dtype(&convert::real(&diagonal)?, m.dtype())?
-    } else {
-        diagonal
-    };
+    let diagonal =
+        if m.is_complex() { shape::to_dtype(&convert::real(&diagonal)?, m.dtype())? } else { diagonal };
     let even = add(&add(&strict, &adjoint(&strict)?)?, &shape::diag_embed(&diagonal, 0, -2, -1)?)?;
     let right = add(gq, &matmul(q, &even)?)?;
     // X @ R.mH = right
@@ -68,7 +65,9 @@ pub fn linalg_qr(A: &Tensor, mode: &str) -> Result<(Tensor, Tensor)> {
     });
     record(&[&q, &r], "LinalgQrBackward0", &[A], &[Save::Output(0), Save::Output(1)], move |ctx| {
         if absent {
-            bail!("The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use linalg.qr(A, mode='reduced') if you are going to require gradients.");
+            bail!(
+                "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use linalg.qr(A, mode='reduced') if you are going to require gradients."
+            );
         }
         if inner > k {
             bail!("The QR decomposition is not differentiable when mode='complete' and nrows > ncols");
@@ -172,7 +171,11 @@ pub fn linalg_householder_product(input: &Tensor, tau: &Tensor) -> Result<Tensor
         );
     }
     if input.dtype() != tau.dtype() {
-        bail!("{name}: tau dtype {} does not match input dtype {}", tau.dtype().cpp_name(), input.dtype().cpp_name());
+        bail!(
+            "{name}: tau dtype {} does not match input dtype {}",
+            tau.dtype().cpp_name(),
+            input.dtype().cpp_name()
+        );
     }
     let batch = batch_sizes(input);
     if needs_grad(&[input, tau]) {

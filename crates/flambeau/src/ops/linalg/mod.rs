@@ -16,14 +16,15 @@ mod triangular;
 pub use cholesky::{cholesky_inverse, cholesky_removed, cholesky_solve, linalg_cholesky, linalg_cholesky_ex};
 pub use det::{det, linalg_det, linalg_slogdet, logdet, slogdet};
 pub use eigen::{linalg_eig, linalg_eigh, linalg_eigvals, linalg_eigvalsh};
-pub use pseudo::{
-    cross, linalg_cond, linalg_cond_str, linalg_cross, linalg_matrix_rank, linalg_matrix_rank_tol, linalg_pinv,
-    linalg_pinv_rcond, pinverse,
-};
 pub use factors::{
-    geqrf, linalg_householder_product, linalg_matrix_exp, linalg_matrix_power, linalg_qr, matrix_exp, matrix_power, orgqr, qr,
+    geqrf, linalg_householder_product, linalg_matrix_exp, linalg_matrix_power, linalg_qr, matrix_exp,
+    matrix_power, orgqr, qr,
 };
 pub use norms::{linalg_matrix_norm, linalg_matrix_norm_str, linalg_norm, linalg_norm_str};
+pub use pseudo::{
+    cross, linalg_cond, linalg_cond_str, linalg_cross, linalg_matrix_rank, linalg_matrix_rank_tol,
+    linalg_pinv, linalg_pinv_rcond, pinverse,
+};
 pub use solve::{inverse, linalg_inv, linalg_inv_ex, linalg_solve, linalg_solve_ex};
 pub use spectral::{linalg_svd, linalg_svdvals, svd};
 pub use triangular::{linalg_solve_triangular, triangular_solve};

@@ -2,8 +2,8 @@
 
 use super::batch::Buffer;
 use super::{
-    add, adjoint, check_float, check_matrix, check_square, columns, eye, in_dtype_of, linalg_eigh, linalg_inv_ex,
-    linalg_matrix_norm, linalg_matrix_norm_str, linalg_svd, linalg_svdvals, sub,
+    add, adjoint, check_float, check_matrix, check_square, columns, eye, in_dtype_of, linalg_eigh,
+    linalg_inv_ex, linalg_matrix_norm, linalg_matrix_norm_str, linalg_svd, linalg_svdvals, sub,
 };
 use crate::Tensor;
 use crate::autograd::{GradMode, Save, record};

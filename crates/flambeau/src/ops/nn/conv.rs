@@ -59,7 +59,16 @@ impl Steps {
         if self.transposed {
             let Some(outs) = w[1].checked_mul(groups) else { bail!("convolution: sizes overflow") };
             ConvShape::transposed(
-                x[0], x[1], outs, groups, &x[2..], &w[2..], &stride, &padding, &extra, &dilation,
+                x[0],
+                x[1],
+                outs,
+                groups,
+                &x[2..],
+                &w[2..],
+                &stride,
+                &padding,
+                &extra,
+                &dilation,
             )
         } else {
             ConvShape::new(x[0], x[1], w[0], groups, &x[2..], &w[2..], &stride, &padding, &dilation)
@@ -169,7 +178,8 @@ fn check_output_padding(steps: &Steps) -> Result<()> {
     if !(0..steps.stride.len()).any(bad) {
         return Ok(());
     }
-    let names: &[&str] = if steps.stride.len() == 3 { &["depth", "height", "width"] } else { &["height", "width"] };
+    let names: &[&str] =
+        if steps.stride.len() == 3 { &["depth", "height", "width"] } else { &["height", "width"] };
     let list = |what: &str, values: &[i64], fill: i64| -> String {
         // One dimension is reported as the width of an image of height 1.
         let values = std::iter::repeat_n(&fill, names.len() - values.len()).chain(values);
@@ -198,11 +208,7 @@ fn check_dtypes(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, dims: us
     if let Some(bias) = bias
         && bias.dtype() != dtype
     {
-        bail!(
-            "Input type ({}) and bias type ({}) should be the same",
-            c_name(dtype),
-            c_name(bias.dtype())
-        );
+        bail!("Input type ({}) and bias type ({}) should be the same", c_name(dtype), c_name(bias.dtype()));
     }
     if weight.dtype() != dtype {
         bail!("expected scalar type {} but found {}", dtype.cpp_name(), weight.dtype().cpp_name());
@@ -334,7 +340,12 @@ fn weight_gradient(grad: &Tensor, input: &Tensor, sizes: &[i64], steps: &Steps) 
 }
 
 /// Checks the rank of `input`, gives it a batch dimension if it has none, and runs `compute` on it.
-fn batched(input: &Tensor, dims: usize, name: &str, compute: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+fn batched(
+    input: &Tensor,
+    dims: usize,
+    name: &str,
+    compute: impl FnOnce(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
     match input.dim() {
         n if n == dims + 2 => compute(input),
         n if n == dims + 1 => shape::squeeze_dim(&compute(&shape::unsqueeze(input, 0)?)?, 0),

@@ -321,7 +321,9 @@ fn max_line(
         bail!("max_pool1d() padding must be non-negative, but got {p}");
     }
     if p > k / 2 {
-        bail!("max_pool1d() padding should be at most half of kernel size, but got padding={p} and kernel_size={k}");
+        bail!(
+            "max_pool1d() padding should be at most half of kernel size, but got padding={p} and kernel_size={k}"
+        );
     }
     if d <= 0 {
         bail!("max_pool1d() dilation must be greater than zero, but got {d}");
@@ -432,16 +434,17 @@ impl Average {
                     show(&sizes)
                 );
             }
-            bail!("{name}(): Expected input's non-batch dimensions to have positive length, but input has a shape of {} and non-batch dimension has length zero!", show(&sizes));
+            bail!(
+                "{name}(): Expected input's non-batch dimensions to have positive length, but input has a shape of {} and non-batch dimension has length zero!",
+                show(&sizes)
+            );
         }
         let s = self.windows.shape(&sizes);
         if dims == 3 {
             let (k, p) = (&self.windows.kernel, &self.windows.padding);
             let spatial = &sizes[sizes.len() - 3..];
             if k.iter().all(|&k| k > 0) && (0..3).any(|d| spatial[d] + 2 * p[d].max(0) < k[d]) {
-                bail!("input image ({}) smaller than kernel size ({})", axes("", spatial), {
-                    axes("k", k)
-                });
+                bail!("input image ({}) smaller than kernel size ({})", axes("", spatial), { axes("k", k) });
             }
         }
         s?;
@@ -562,12 +565,7 @@ fn check_adaptive(name: &str, dims: usize, input: &Tensor, output: &[i64]) -> Re
     let sizes = input.sizes();
     let colon = if name.contains("max") { ":" } else { "" };
     if sizes.len() != dims + 1 && sizes.len() != dims + 2 {
-        bail!(
-            "{name}(): Expected {}D or {}D tensor, but got{colon} {}",
-            dims + 1,
-            dims + 2,
-            show(&sizes)
-        );
+        bail!("{name}(): Expected {}D or {}D tensor, but got{colon} {}", dims + 1, dims + 2, show(&sizes));
     }
     let output: Dims = match output.len() {
         1 => smallvec![output[0]; dims],
@@ -605,7 +603,8 @@ fn adaptive_average(input: &Tensor, to: &[i64], dims: usize) -> Result<Tensor> {
     } else {
         let _guard = GradMode::no_grad();
         let first = sizes.len() - dims;
-        let (planes, from, onto) = (planes(&sizes, dims), unsigned(&sizes[first..])?, unsigned(&to[first..])?);
+        let (planes, from, onto) =
+            (planes(&sizes, dims), unsigned(&sizes[first..])?, unsigned(&to[first..])?);
         pooled!(dtype, T => {
             let values = input.to_vec::<T>()?;
             computed::<T>(to, dtype, |out| pool::adaptive_avg_pool(planes, &from, &onto, &values, out))?
@@ -655,7 +654,8 @@ fn adaptive_maxima(name: &str, dims: usize, input: &Tensor, output: &[i64]) -> R
     } else {
         let _guard = GradMode::no_grad();
         let first = sizes.len() - dims;
-        let (planes, from, onto) = (planes(&sizes, dims), unsigned(&sizes[first..])?, unsigned(&to[first..])?);
+        let (planes, from, onto) =
+            (planes(&sizes, dims), unsigned(&sizes[first..])?, unsigned(&to[first..])?);
         let mut places = vec![0i64; product(&to)?];
         let values = pooled!(dtype, T => {
             let x = input.to_vec::<T>()?;
@@ -709,7 +709,8 @@ adaptive_pools! {
 fn unpool(self_: &Tensor, indices: &Tensor, output_size: &[i64], dims: usize) -> Result<Tensor> {
     let (sizes, dtype) = (self_.sizes(), self_.dtype());
     if output_size.len() != dims {
-        let names = if dims == 2 { "two elements (height, width)" } else { "three elements (depth, height, width)" };
+        let names =
+            if dims == 2 { "two elements (height, width)" } else { "three elements (depth, height, width)" };
         bail!("There should be exactly {names} in output_size, but got {} elements.", output_size.len());
     }
     if indices.dtype() != DType::Int64 {
@@ -772,10 +773,16 @@ pub fn max_unpool3d(
     padding: &[i64],
 ) -> Result<Tensor> {
     if stride.len() != 3 {
-        bail!("There should be exactly three elements (depth, height, width) in stride, but got: {} elements.", stride.len());
+        bail!(
+            "There should be exactly three elements (depth, height, width) in stride, but got: {} elements.",
+            stride.len()
+        );
     }
     if padding.len() != 3 {
-        bail!("There should be exactly three elements (depth, height, width) in padding, but got: {} elements.", padding.len());
+        bail!(
+            "There should be exactly three elements (depth, height, width) in padding, but got: {} elements.",
+            padding.len()
+        );
     }
     if stride.iter().any(|&s| s <= 0) {
         bail!("strides should be greater than zero, but got stride: {}", show(stride));
