@@ -152,7 +152,7 @@ fn dtypes() {
     assert_eq!(reduce::max(&ints).unwrap().dtype(), DType::UInt8);
     let message = reduce::mean(&ints, None).unwrap_err().to_string();
     assert!(message.ends_with("Got: Byte"), "{message}");
-    let half = Tensor::from_slice(&[0.5f32, 0.25], &[2]).unwrap().to_dtype(DType::Bool, false, false, None);
+    let half = Tensor::from_slice(&[0.5f32, 0.25], &[2]).unwrap().to_dtype(DType::Bool, false, false);
     assert_eq!(reduce::sum(&half.unwrap(), None).unwrap().item().unwrap(), Scalar::Int(2));
 }
 
