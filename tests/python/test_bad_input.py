@@ -8,7 +8,7 @@ import pytest
 import flambeau as torch
 from flambeau import _C
 
-CALLS = int(os.environ.get("FLAMBEAU_FUZZ_CALLS", "3000"))
+CALLS = int(os.environ.get("FLAMBEAU_FUZZ_CALLS", "2000"))
 # Operators whose results are meant to be large, or that wait for nothing.
 SKIPPED = {"manual_seed", "seed"}
 DTYPES = [torch.float32, torch.float64, torch.int64, torch.bool, torch.complex64, torch.bfloat16, torch.uint8]

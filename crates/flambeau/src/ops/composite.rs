@@ -129,6 +129,10 @@ pub fn mvlgamma(self_: &Tensor, p: i64) -> Result<Tensor> {
     if p < 1 {
         bail!("p has to be greater than or equal to 1");
     }
+    // The sum has p terms; beyond this the call would not come back.
+    if p > 1 << 16 {
+        bail!("mvlgamma: p must be at most 65536, got {p}");
+    }
     let constant = (p * (p - 1)) as f64 / 4.0 * std::f64::consts::PI.ln();
     let mut sum = f::lgamma(self_)?;
     for j in 1..p {
