@@ -19,6 +19,9 @@ pub struct Entry {
     /// Places in which `name_` is a function.
     pub inplace_places: Vec<String>,
     pub out: bool,
+    /// Whether `out=` must have the dtype of the result, and must not overlap an operand.
+    pub out_exact: bool,
+    pub out_disjoint: bool,
     /// Whether the Rust method is left out.
     pub no_method: bool,
     pub function: String,
@@ -171,6 +174,8 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
         inplace: false,
         inplace_places: Vec::new(),
         out: false,
+        out_exact: false,
+        out_disjoint: false,
         no_method: false,
         function: default_function(&signature),
         internal: false,
@@ -219,7 +224,16 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
                 entry.inplace = true;
                 entry.inplace_places = if value.text.is_empty() { Vec::new() } else { list(&value)? };
             }
-            ["out"] => entry.out = true,
+            ["out"] => {
+                entry.out = true;
+                for word in value.text.split(',').map(str::trim).filter(|w| !w.is_empty()) {
+                    match word {
+                        "exact" => entry.out_exact = true,
+                        "disjoint" => entry.out_disjoint = true,
+                        _ => return value.error(format!("unknown kind of out `{word}`")),
+                    }
+                }
+            }
             ["nomethod"] => entry.no_method = true,
             ["nograd"] => pointwise.differentiable = false,
             ["fn"] => entry.function = one_word(&value)?,

@@ -87,6 +87,9 @@ fn adaptor_body(entry: &Entry) -> String {
     if let (Some(i), true) = (options, entry.out) {
         // The dtype and device of a factory's result are those of `out`.
         let _ = write!(text, "    crate::ops::deliver_factory(c, {i}, |c| {inner})");
+    } else if entry.out_exact || entry.out_disjoint {
+        let (exact, disjoint) = (entry.out_exact, entry.out_disjoint);
+        let _ = write!(text, "    crate::ops::deliver_strictly(c, {exact}, {disjoint}, |c| {inner})");
     } else if entry.inplace || entry.out {
         let _ = write!(text, "    crate::ops::deliver(c, |c| {inner})");
     } else {

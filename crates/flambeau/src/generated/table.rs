@@ -2126,13 +2126,6 @@ pub static OPS: &[OpDef] = &[
         doc: "Singular values in descending order.",
     },
     OpDef {
-        name: "linalg_vector_norm",
-        places: &["torch"],
-        aliases: &["linalg.vector_norm"],
-        overloads: &[reduce::LINALG_VECTOR_NORM],
-        doc: "Norm of order `ord` over dimensions: `sum(|x|^ord)^(1/ord)`; the largest magnitude for infinity, the smallest\nfor minus infinity, the number of nonzero elements for 0. Accumulated in double precision.",
-    },
-    OpDef {
         name: "linear",
         places: &["nn.functional"],
         aliases: &[],
@@ -2195,11 +2188,11 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "log_softmax",
-        places: &["masked", "torch", "Tensor", "nn.functional"],
-        aliases: &["special.log_softmax"],
+        places: &["masked", "torch", "Tensor", "special", "nn.functional"],
+        aliases: &[],
         overloads: &[
             Overload { only: &["masked"], ..masked::LOG_SOFTMAX },
-            Overload { only: &["torch", "Tensor"], ..softmax::LOG_SOFTMAX },
+            Overload { only: &["torch", "Tensor", "special"], ..softmax::LOG_SOFTMAX },
             Overload { only: &["nn.functional"], ..softmax::LOG_SOFTMAX_FUNCTIONAL },
         ],
         doc: "Logarithm of the softmax, computed as `x - logsumexp(x)`.",
@@ -2291,11 +2284,11 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "logsumexp",
-        places: &["masked", "torch", "Tensor"],
-        aliases: &["special.logsumexp"],
+        places: &["masked", "torch", "Tensor", "special"],
+        aliases: &[],
         overloads: &[
             Overload { only: &["masked"], ..masked::LOGSUMEXP },
-            Overload { only: &["torch", "Tensor"], ..softmax::LOGSUMEXP },
+            Overload { only: &["torch", "Tensor", "special"], ..softmax::LOGSUMEXP },
         ],
         doc: "`log(sum(exp(x)))` over dimensions, without overflow in between.",
     },
@@ -3451,11 +3444,11 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "softmax",
-        places: &["masked", "torch", "Tensor", "nn.functional"],
-        aliases: &["special.softmax"],
+        places: &["masked", "torch", "Tensor", "special", "nn.functional"],
+        aliases: &[],
         overloads: &[
             Overload { only: &["masked"], ..masked::SOFTMAX },
-            Overload { only: &["torch", "Tensor"], ..softmax::SOFTMAX },
+            Overload { only: &["torch", "Tensor", "special"], ..softmax::SOFTMAX },
             Overload { only: &["nn.functional"], ..softmax::SOFTMAX_FUNCTIONAL },
         ],
         doc: "`exp(x) / sum(exp(x))` along a dimension, without overflow in between; `dtype` converts the input first.",
@@ -3983,6 +3976,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[matmul::VECDOT],
         doc: "Sum of `conj(x) * y` along a dimension.",
+    },
+    OpDef {
+        name: "vector_norm",
+        places: &["linalg"],
+        aliases: &[],
+        overloads: &[reduce::LINALG_VECTOR_NORM],
+        doc: "Norm of order `ord` over dimensions: `sum(|x|^ord)^(1/ord)`; the largest magnitude for infinity, the smallest\nfor minus infinity, the number of nonzero elements for 0. Accumulated in double precision.",
     },
     OpDef {
         name: "view",

@@ -137,6 +137,10 @@ pub fn diff(
         bail!("order must be non-negative but got {n}");
     }
     let d = wrap_dim(dim, self_.dim())?;
+    if n == 0 {
+        // Nothing is put before or behind then.
+        return shape::clone(self_, None);
+    }
     let sizes = self_.sizes();
     for other in [prepend, append].into_iter().flatten() {
         if other.dim() != self_.dim() {
@@ -152,9 +156,6 @@ pub fn diff(
     }
     let parts: Vec<Tensor> = [prepend, Some(self_), append].into_iter().flatten().cloned().collect();
     let mut out = if parts.len() > 1 { cat(&parts, d as i64)? } else { self_.clone() };
-    if n == 0 {
-        return if parts.len() > 1 { Ok(out) } else { shape::clone(self_, None) };
-    }
     for _ in 0..n.min(out.sizes()[d]) {
         let (later, earlier) = neighbours(&out, d)?;
         out = if out.dtype() == DType::Bool {

@@ -28,5 +28,5 @@ pub mod unique;
 pub use crate::generated::functions::*;
 pub use support::{
     any_nan, any_zero, check_castable, check_writable, common_device, convert_grad, copy_data, deliver,
-    deliver_factory, grad_add, grad_add_, operand, prepare_out, scale, sum_to_size,
+    deliver_factory, deliver_strictly, grad_add, grad_add_, operand, prepare_out, scale, sum_to_size,
 };

@@ -17,7 +17,9 @@ fn normalise(self_: &Tensor, dim: i64, dtype: Option<DType>, log: bool) -> Resul
     let a = x.array();
     let d = wrap_dim(dim, a.dim())?;
     if !a.dtype.is_floating_point() {
-        let kernel = if log { "log_softmax_kernel_impl" } else { "softmax_kernel_impl" };
+        // The kernels of the last dimension have names of their own.
+        let last = if d > 0 && d + 1 == a.dim() { "lastdim_" } else { "" };
+        let kernel = format!("{}softmax_{last}kernel_impl", if log { "log_" } else { "" });
         bail!(NotImplemented, "\"{kernel}\" not implemented for '{}'", a.dtype.cpp_name());
     }
     let out = Tensor::empty_raw(&a.sizes, a.dtype, a.device())?;

@@ -104,6 +104,38 @@ pub fn prepare_out(out: &Tensor, sizes: &[i64], inputs: &[Array]) -> Result<()> 
 
 /// Runs `compute` and delivers its result as the call asks: fresh, written to the first argument, or to `out=`.
 pub fn deliver(call: &Call, compute: impl Fn(&Call) -> Result<Ret>) -> Result<Ret> {
+    deliver_strictly(call, false, false, compute)
+}
+
+/// The name of an element type in C++.
+fn cpp_type(dtype: DType) -> &'static str {
+    match dtype {
+        DType::UInt8 => "unsigned char",
+        DType::Int8 => "signed char",
+        DType::Int16 => "short int",
+        DType::Int32 => "int",
+        DType::Int64 => "long int",
+        DType::Float16 => "c10::Half",
+        DType::Float32 => "float",
+        DType::Float64 => "double",
+        DType::Complex64 => "c10::complex<float>",
+        DType::Complex128 => "c10::complex<double>",
+        DType::Bool => "bool",
+        DType::BFloat16 => "c10::BFloat16",
+        DType::UInt16 => "short unsigned int",
+        DType::UInt32 => "unsigned int",
+        DType::UInt64 => "long unsigned int",
+    }
+}
+
+/// `deliver` where `out=` must have the dtype of the result (`exact`), or must not overlap the operands other than as
+/// the same view (`disjoint`).
+pub fn deliver_strictly(
+    call: &Call,
+    exact: bool,
+    disjoint: bool,
+    compute: impl Fn(&Call) -> Result<Ret>,
+) -> Result<Ret> {
     match &call.target {
         Target::Fresh => compute(call),
         Target::InPlace => {
@@ -136,7 +168,23 @@ pub fn deliver(call: &Call, compute: impl Fn(&Call) -> Result<Ret>) -> Result<Re
             if results.len() != outs.len() {
                 bail!("expected {} out tensors, got {}", results.len(), outs.len());
             }
+            let operands: SmallVec<[Array; 4]> = call
+                .args
+                .iter()
+                .filter(|_| disjoint)
+                .filter_map(|arg| match arg {
+                    Arg::Tensor(t) => Some(t.array()),
+                    _ => None,
+                })
+                .collect();
             for (result, out) in results.iter().zip(outs.iter()) {
+                if exact && result.dtype() != out.dtype() {
+                    bail!(
+                        "Expected out tensor to have dtype {}, but got {} instead",
+                        cpp_type(result.dtype()),
+                        cpp_type(out.dtype())
+                    );
+                }
                 check_castable(result.dtype(), out.dtype())?;
                 if result.device() != out.device() {
                     bail!(
@@ -148,7 +196,9 @@ pub fn deliver(call: &Call, compute: impl Fn(&Call) -> Result<Ret>) -> Result<Re
             }
             for (result, out) in results.iter().zip(outs.iter()) {
                 prepare_out(out, &result.sizes(), &[])?;
-                check_writable(&out.array(), &[])?;
+                check_writable(&out.array(), &operands)?;
+            }
+            for (result, out) in results.iter().zip(outs.iter()) {
                 copy_data(out, result)?;
                 out.bump_version();
             }

@@ -170,6 +170,6 @@ impl Tensor {
 
     /// Sums the dimensions along which a tensor of the given size would be broadcast to this one's.
     pub fn sum_to_size(&self, size: &[i64]) -> Result<Tensor> {
-        crate::ops::reduce::sum_to_size(self, size)
+        crate::ops::shape::sum_to_size(self, size)
     }
 }

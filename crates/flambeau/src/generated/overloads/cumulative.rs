@@ -45,7 +45,9 @@ pub const CUMPROD: Overload = Overload {
 };
 
 pub fn cummax(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::cumulative::cummax(c.tensor(0)?, c.int(1)?)?)))
+    crate::ops::deliver_strictly(c, true, false, |c| {
+        Ok(Ret::from(crate::ops::cumulative::cummax(c.tensor(0)?, c.int(1)?)?))
+    })
 }
 pub const CUMMAX: Overload = Overload {
     name: "",
@@ -59,7 +61,9 @@ pub const CUMMAX: Overload = Overload {
 };
 
 pub fn cummin(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::cumulative::cummin(c.tensor(0)?, c.int(1)?)?)))
+    crate::ops::deliver_strictly(c, true, false, |c| {
+        Ok(Ret::from(crate::ops::cumulative::cummin(c.tensor(0)?, c.int(1)?)?))
+    })
 }
 pub const CUMMIN: Overload = Overload {
     name: "",
@@ -73,7 +77,9 @@ pub const CUMMIN: Overload = Overload {
 };
 
 pub fn logcumsumexp(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::cumulative::logcumsumexp(c.tensor(0)?, c.int(1)?)?)))
+    crate::ops::deliver_strictly(c, true, false, |c| {
+        Ok(Ret::from(crate::ops::cumulative::logcumsumexp(c.tensor(0)?, c.int(1)?)?))
+    })
 }
 pub const LOGCUMSUMEXP: Overload = Overload {
     name: "",

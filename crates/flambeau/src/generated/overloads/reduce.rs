@@ -157,7 +157,9 @@ pub const PROD_DIM_INT: Overload = Overload {
 };
 
 pub fn amax(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::reduce::amax(c.tensor(0)?, c.ints(1)?, c.bool(2)?)?)))
+    crate::ops::deliver_strictly(c, true, false, |c| {
+        Ok(Ret::from(crate::ops::reduce::amax(c.tensor(0)?, c.ints(1)?, c.bool(2)?)?))
+    })
 }
 pub const AMAX: Overload = Overload {
     name: "",
@@ -175,7 +177,9 @@ pub const AMAX: Overload = Overload {
 };
 
 pub fn amin(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::reduce::amin(c.tensor(0)?, c.ints(1)?, c.bool(2)?)?)))
+    crate::ops::deliver_strictly(c, true, false, |c| {
+        Ok(Ret::from(crate::ops::reduce::amin(c.tensor(0)?, c.ints(1)?, c.bool(2)?)?))
+    })
 }
 pub const AMIN: Overload = Overload {
     name: "",
@@ -193,7 +197,7 @@ pub const AMIN: Overload = Overload {
 };
 
 pub fn aminmax(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::reduce::aminmax(c.tensor(0)?, c.opt_int(1)?, c.bool(2)?)?))
     })
 }
@@ -227,7 +231,7 @@ pub const MAX: Overload = Overload {
 };
 
 pub fn max_dim(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, true, |c| {
         Ok(Ret::from(crate::ops::reduce::max_dim(c.tensor(0)?, c.int(1)?, c.bool(2)?)?))
     })
 }
@@ -261,7 +265,7 @@ pub const MIN: Overload = Overload {
 };
 
 pub fn min_dim(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, true, |c| {
         Ok(Ret::from(crate::ops::reduce::min_dim(c.tensor(0)?, c.int(1)?, c.bool(2)?)?))
     })
 }
@@ -281,7 +285,7 @@ pub const MIN_DIM: Overload = Overload {
 };
 
 pub fn argmax(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::reduce::argmax(c.tensor(0)?, c.opt_int(1)?, c.bool(2)?)?))
     })
 }
@@ -301,7 +305,7 @@ pub const ARGMAX: Overload = Overload {
 };
 
 pub fn argmin(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::reduce::argmin(c.tensor(0)?, c.opt_int(1)?, c.bool(2)?)?))
     })
 }
@@ -693,7 +697,7 @@ pub const STD_MEAN_CORRECTION: Overload = Overload {
 };
 
 pub fn linalg_vector_norm(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::reduce::linalg_vector_norm(
             c.tensor(0)?,
             c.scalar(1)?,
@@ -721,7 +725,7 @@ pub const LINALG_VECTOR_NORM: Overload = Overload {
 };
 
 pub fn norm(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::reduce::norm(
             c.tensor(0)?,
             c.str(1)?,
@@ -749,7 +753,7 @@ pub const NORM: Overload = Overload {
 };
 
 pub fn norm_scalar(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::reduce::norm_scalar(
             c.tensor(0)?,
             c.opt_scalar(1)?,
@@ -812,7 +816,7 @@ pub const RENORM: Overload = Overload {
 };
 
 pub fn sum_to_size(c: &Call) -> Result<Ret> {
-    Ok(Ret::from(crate::ops::reduce::sum_to_size(c.tensor(0)?, c.ints(1)?)?))
+    Ok(Ret::from(crate::ops::shape::sum_to_size(c.tensor(0)?, c.ints(1)?)?))
 }
 pub const SUM_TO_SIZE: Overload = Overload {
     name: "",

@@ -5,7 +5,9 @@ use crate::generated::{kw, kw_opt, opt, req};
 use crate::schema::{Call, Default, Kind, Overload, Ret};
 
 pub fn sort(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::sort::sort(c.tensor(0)?, c.int(1)?, c.bool(2)?)?)))
+    crate::ops::deliver_strictly(c, true, false, |c| {
+        Ok(Ret::from(crate::ops::sort::sort(c.tensor(0)?, c.int(1)?, c.bool(2)?)?))
+    })
 }
 pub const SORT: Overload = Overload {
     name: "",
@@ -23,7 +25,7 @@ pub const SORT: Overload = Overload {
 };
 
 pub fn sort_stable(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::sort::sort_stable(c.tensor(0)?, c.opt_bool(1)?, c.int(2)?, c.bool(3)?)?))
     })
 }
@@ -81,7 +83,7 @@ pub const ARGSORT_STABLE: Overload = Overload {
 };
 
 pub fn msort(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::sort::msort(c.tensor(0)?)?)))
+    crate::ops::deliver_strictly(c, true, false, |c| Ok(Ret::from(crate::ops::sort::msort(c.tensor(0)?)?)))
 }
 pub const MSORT: Overload = Overload {
     name: "",
@@ -95,7 +97,7 @@ pub const MSORT: Overload = Overload {
 };
 
 pub fn topk(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::sort::topk(c.tensor(0)?, c.int(1)?, c.int(2)?, c.bool(3)?, c.bool(4)?)?))
     })
 }
@@ -117,7 +119,7 @@ pub const TOPK: Overload = Overload {
 };
 
 pub fn kthvalue(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, true, |c| {
         Ok(Ret::from(crate::ops::sort::kthvalue(c.tensor(0)?, c.int(1)?, c.int(2)?, c.bool(3)?)?))
     })
 }
@@ -138,7 +140,9 @@ pub const KTHVALUE: Overload = Overload {
 };
 
 pub fn mode(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::sort::mode(c.tensor(0)?, c.int(1)?, c.bool(2)?)?)))
+    crate::ops::deliver_strictly(c, true, true, |c| {
+        Ok(Ret::from(crate::ops::sort::mode(c.tensor(0)?, c.int(1)?, c.bool(2)?)?))
+    })
 }
 pub const MODE: Overload = Overload {
     name: "",
@@ -156,13 +160,13 @@ pub const MODE: Overload = Overload {
 };
 
 pub fn median(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::sort::median(c.tensor(0)?)?)))
+    Ok(Ret::from(crate::ops::sort::median(c.tensor(0)?)?))
 }
 pub const MEDIAN: Overload = Overload {
     name: "",
     params: &[req("self", Kind::Tensor)],
     inplace: false,
-    out: 1,
+    out: 0,
     fields: &[],
     only: &[],
     call: median,
@@ -170,7 +174,7 @@ pub const MEDIAN: Overload = Overload {
 };
 
 pub fn median_dim(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::sort::median_dim(c.tensor(0)?, c.int(1)?, c.bool(2)?)?))
     })
 }
@@ -190,13 +194,13 @@ pub const MEDIAN_DIM: Overload = Overload {
 };
 
 pub fn nanmedian(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::sort::nanmedian(c.tensor(0)?)?)))
+    Ok(Ret::from(crate::ops::sort::nanmedian(c.tensor(0)?)?))
 }
 pub const NANMEDIAN: Overload = Overload {
     name: "",
     params: &[req("self", Kind::Tensor)],
     inplace: false,
-    out: 1,
+    out: 0,
     fields: &[],
     only: &[],
     call: nanmedian,
@@ -204,7 +208,7 @@ pub const NANMEDIAN: Overload = Overload {
 };
 
 pub fn nanmedian_dim(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::sort::nanmedian_dim(c.tensor(0)?, c.int(1)?, c.bool(2)?)?))
     })
 }
@@ -224,7 +228,7 @@ pub const NANMEDIAN_DIM: Overload = Overload {
 };
 
 pub fn quantile(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::quantile::quantile(
             c.tensor(0)?,
             c.tensor(1)?,
@@ -252,7 +256,7 @@ pub const QUANTILE: Overload = Overload {
 };
 
 pub fn quantile_scalar(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::quantile::quantile_scalar(
             c.tensor(0)?,
             c.float(1)?,
@@ -280,7 +284,7 @@ pub const QUANTILE_SCALAR: Overload = Overload {
 };
 
 pub fn nanquantile(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::quantile::nanquantile(
             c.tensor(0)?,
             c.tensor(1)?,
@@ -308,7 +312,7 @@ pub const NANQUANTILE: Overload = Overload {
 };
 
 pub fn nanquantile_scalar(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::quantile::nanquantile_scalar(
             c.tensor(0)?,
             c.float(1)?,
@@ -386,7 +390,7 @@ pub const UNIQUE_CONSECUTIVE: Overload = Overload {
 };
 
 pub fn isin(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::unique::isin(c.tensor(0)?, c.tensor(1)?, c.bool(2)?, c.bool(3)?)?))
     })
 }
@@ -407,7 +411,7 @@ pub const ISIN: Overload = Overload {
 };
 
 pub fn isin_tensor_scalar(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::unique::isin_tensor_scalar(
             c.tensor(0)?,
             c.scalar(1)?,
@@ -433,7 +437,7 @@ pub const ISIN_TENSOR_SCALAR: Overload = Overload {
 };
 
 pub fn isin_scalar_tensor(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::unique::isin_scalar_tensor(
             c.scalar(0)?,
             c.tensor(1)?,
@@ -459,7 +463,7 @@ pub const ISIN_SCALAR_TENSOR: Overload = Overload {
 };
 
 pub fn histc(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::histogram::histc(c.tensor(0)?, c.int(1)?, c.scalar(2)?, c.scalar(3)?)?))
     })
 }
@@ -480,7 +484,7 @@ pub const HISTC: Overload = Overload {
 };
 
 pub fn histogram_bins_tensor(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::histogram::histogram_bins_tensor(
             c.tensor(0)?,
             c.tensor(1)?,
@@ -506,7 +510,7 @@ pub const HISTOGRAM_BINS_TENSOR: Overload = Overload {
 };
 
 pub fn histogram_bin_ct(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, false, |c| {
         Ok(Ret::from(crate::ops::histogram::histogram_bin_ct(
             c.tensor(0)?,
             c.int(1)?,

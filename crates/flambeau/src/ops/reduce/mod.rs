@@ -25,7 +25,7 @@ pub use moments::{
 pub(crate) use norms::norm_backward;
 pub use norms::{dist, linalg_vector_norm, norm, norm_scalar, renorm};
 pub use product::{prod, prod_dim_int};
-pub use sums::{mean, mean_dim, nanmean, nansum, sum, sum_dim, sum_to_size};
+pub use sums::{mean, mean_dim, nanmean, nansum, sum, sum_dim};
 
 use crate::Tensor;
 use crate::ops::{operand, shape};

@@ -5,7 +5,7 @@ use crate::Tensor;
 use crate::autograd::{Save, record};
 use crate::generated::functions as f;
 use crate::ops::shape;
-use flambeau_core::{DType, Dims, Result, bail, show};
+use flambeau_core::{DType, Result, bail};
 use smallvec::smallvec;
 
 /// The dtype of a sum or product: integers add up in `int64`.
@@ -131,17 +131,4 @@ pub fn nanmean(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option
     let numbers = f::logical_not(&f::isnan(&self_.alias())?)?;
     let count = sum_dim(&numbers, dim, keepdim, None)?;
     f::div(&nansum(self_, dim, keepdim, dtype)?, &count)
-}
-
-/// `Tensor.sum_to_size`: sums the dimensions that would be broadcast from `size`.
-pub fn sum_to_size(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
-    let sizes = self_.sizes();
-    let lead = sizes.len() as i64 - size.len() as i64;
-    let fits = lead >= 0
-        && size.iter().zip(&sizes[lead.max(0) as usize..]).all(|(&to, &from)| to == from || to == 1);
-    if !fits {
-        bail!("size {{{}}} is not expandable to size {{{}}}.", show(size), show(&sizes));
-    }
-    let size = Dims::from_slice(size);
-    if size == sizes { Ok(self_.clone()) } else { crate::ops::support::sum_to_size(self_, &size) }
 }
