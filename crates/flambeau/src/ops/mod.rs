@@ -7,6 +7,7 @@ pub mod convert;
 pub mod creation;
 pub mod cumulative;
 pub mod distance;
+pub mod fft;
 pub mod histogram;
 pub mod index;
 pub mod join;

@@ -10,6 +10,7 @@ pub mod convert;
 pub mod creation;
 pub mod cumulative;
 pub mod distance;
+pub mod fft;
 pub mod index;
 pub mod join;
 pub mod linalg;
