@@ -97,7 +97,7 @@ pub fn parse<'py>(
 
 /// Whether Python numbers may stand for tensors: in pointwise functions of several tensors.
 fn takes_numbers(overload: &Overload) -> bool {
-    overload.params.iter().filter(|p| p.kind == Kind::Tensor).count() > 1
+    overload.pointwise.is_some() && overload.params.iter().filter(|p| p.kind == Kind::Tensor).count() > 1
 }
 
 fn attempt<'py>(
@@ -110,6 +110,9 @@ fn attempt<'py>(
     let params = overload.params;
     let positional = given.positional;
     let first = method as usize;
+    // `x.where(condition, other)`: the bound tensor is not always the first parameter.
+    let own = if method { params.iter().position(|p| p.name == "self").unwrap_or(0) } else { 0 };
+    let at = |i: usize| if i == own { 0 } else { i + (i < own) as usize };
     let slots = params.iter().filter(|p| !p.keyword_only).count();
     let mut args: SmallVec<[Arg<'py>; 8]> = SmallVec::new();
     let mut used_keywords = 0;
@@ -144,8 +147,8 @@ fn attempt<'py>(
             }
             args.push(Arg::Ints(list));
             continue;
-        } else if i < positional.len() && !param.keyword_only {
-            Some(positional[i])
+        } else if at(i) < positional.len() && !param.keyword_only {
+            Some(positional[at(i)])
         } else {
             let found = given
                 .keyword(param.name)
@@ -165,8 +168,8 @@ fn attempt<'py>(
                 match convert(&bound, object, param, numbers)? {
                     Some(arg) => args.push(arg),
                     None => {
-                        let position = if i < positional.len() && !param.keyword_only {
-                            format!(" (position {})", i + 1 - first)
+                        let position = if at(i) < positional.len() && !param.keyword_only {
+                            format!(" (position {})", at(i) + 1 - first)
                         } else {
                             String::new()
                         };
@@ -202,7 +205,7 @@ fn attempt<'py>(
             let positional_too = params
                 .iter()
                 .position(|p| p.name == text || (p.name == "self" && text == "input"))
-                .is_some_and(|i| i < positional.len());
+                .is_some_and(|i| at(i) < positional.len());
             if !known || positional_too {
                 return refuse(if positional_too {
                     format!("{name}() got multiple values for argument '{text}'")

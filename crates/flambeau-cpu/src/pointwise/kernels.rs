@@ -46,16 +46,28 @@ macro_rules! convert {
         #[inline(always)] fn into_storage(self) -> $s { $store(self) }
     })* };
 }
+/// A float as a 32-bit integer as processors convert it: the least integer where it does not fit.
+#[inline(always)]
+fn cut32(v: f64) -> i32 {
+    if v > -2147483649.0 && v < 2147483648.0 { v as i32 } else { i32::MIN }
+}
+
+/// A float as a 64-bit integer as processors convert it: the least integer where it does not fit.
+#[inline(always)]
+fn cut64(v: f64) -> i64 {
+    if v < 9223372036854775808.0 { v as i64 } else { i64::MIN }
+}
+
 macro_rules! convert_real {
     ($c:ty) => {
         convert!($c:
-            u8 => |s| s as $c, |v: $c| v as i64 as u8;
-            i8 => |s| s as $c, |v: $c| v as i64 as i8;
-            i16 => |s| s as $c, |v: $c| v as i64 as i16;
-            i32 => |s| s as $c, |v: $c| v as i64 as i32;
-            i64 => |s| s as $c, |v: $c| v as i64;
-            u16 => |s| s as $c, |v: $c| v as i64 as u16;
-            u32 => |s| s as $c, |v: $c| v as i64 as u32;
+            u8 => |s| s as $c, |v: $c| cut32(v as f64) as u8;
+            i8 => |s| s as $c, |v: $c| cut32(v as f64) as i8;
+            i16 => |s| s as $c, |v: $c| cut32(v as f64) as i16;
+            i32 => |s| s as $c, |v: $c| cut32(v as f64);
+            i64 => |s| s as $c, |v: $c| cut64(v as f64);
+            u16 => |s| s as $c, |v: $c| cut32(v as f64) as u16;
+            u32 => |s| s as $c, |v: $c| cut64(v as f64) as u32;
             u64 => |s| s as $c, |v: $c| if v < (0 as $c) { v as i64 as u64 } else { v as u64 };
             f16 => |s: f16| f32::from(s) as $c, |v: $c| f16::from_f32(v as f32);
             bf16 => |s: bf16| f32::from(s) as $c, |v: $c| bf16::from_f32(v as f32);
@@ -87,13 +99,13 @@ convert!(i64:
 macro_rules! convert_complex {
     ($c:ident, $r:ty) => {
         convert!($c:
-            u8 => |s| $c::new(s as $r, 0.0), |v: $c| v.re as i64 as u8;
-            i8 => |s| $c::new(s as $r, 0.0), |v: $c| v.re as i64 as i8;
-            i16 => |s| $c::new(s as $r, 0.0), |v: $c| v.re as i64 as i16;
-            i32 => |s| $c::new(s as $r, 0.0), |v: $c| v.re as i64 as i32;
-            i64 => |s| $c::new(s as $r, 0.0), |v: $c| v.re as i64;
-            u16 => |s| $c::new(s as $r, 0.0), |v: $c| v.re as i64 as u16;
-            u32 => |s| $c::new(s as $r, 0.0), |v: $c| v.re as i64 as u32;
+            u8 => |s| $c::new(s as $r, 0.0), |v: $c| cut32(v.re as f64) as u8;
+            i8 => |s| $c::new(s as $r, 0.0), |v: $c| cut32(v.re as f64) as i8;
+            i16 => |s| $c::new(s as $r, 0.0), |v: $c| cut32(v.re as f64) as i16;
+            i32 => |s| $c::new(s as $r, 0.0), |v: $c| cut32(v.re as f64);
+            i64 => |s| $c::new(s as $r, 0.0), |v: $c| cut64(v.re as f64);
+            u16 => |s| $c::new(s as $r, 0.0), |v: $c| cut32(v.re as f64) as u16;
+            u32 => |s| $c::new(s as $r, 0.0), |v: $c| cut64(v.re as f64) as u32;
             u64 => |s| $c::new(s as $r, 0.0), |v: $c| v.re as i64 as u64;
             f16 => |s: f16| $c::new(f32::from(s) as $r, 0.0), |v: $c| f16::from_f32(v.re as f32);
             bf16 => |s: bf16| $c::new(f32::from(s) as $r, 0.0), |v: $c| bf16::from_f32(v.re as f32);

@@ -15,8 +15,10 @@ pub mod linalg;
 pub mod masked;
 pub mod matmul;
 pub mod nn;
+pub mod pad;
 pub mod quantile;
 pub mod random;
+pub mod rearrange;
 pub mod reduce;
 pub mod shape;
 pub mod softmax;
@@ -28,6 +30,6 @@ pub mod unique;
 
 pub use crate::generated::functions::*;
 pub use support::{
-    any_nan, any_zero, check_castable, check_writable, common_device, convert_grad, copy_data, deliver,
+    any_nan, any_zero, check_castable, check_writable, common_device, convert_grad, copy_data, cpp_type, deliver,
     deliver_factory, deliver_strictly, grad_add, grad_add_, operand, prepare_out, scale, sum_to_size,
 };

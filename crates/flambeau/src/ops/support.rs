@@ -108,7 +108,7 @@ pub fn deliver(call: &Call, compute: impl Fn(&Call) -> Result<Ret>) -> Result<Re
 }
 
 /// The name of an element type in C++.
-fn cpp_type(dtype: DType) -> &'static str {
+pub fn cpp_type(dtype: DType) -> &'static str {
     match dtype {
         DType::UInt8 => "unsigned char",
         DType::Int8 => "signed char",

@@ -3,6 +3,7 @@
 
 use super::ParamValue;
 use crate::Tensor;
+use crate::ops::cpp_type;
 use flambeau_core::{DType, Result, Scalar, bail};
 
 /// The parameter as a number, if it is one.
@@ -102,27 +103,6 @@ pub fn addcdiv(tensors: &[&Tensor], _: &[ParamValue], _: DType) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// The name of a dtype's C++ type.
-fn cpp_type(dtype: DType) -> &'static str {
-    match dtype {
-        DType::Bool => "bool",
-        DType::UInt8 => "unsigned char",
-        DType::Int8 => "signed char",
-        DType::Int16 => "short",
-        DType::Int32 => "int",
-        DType::Int64 => "long",
-        DType::Float16 => "c10::Half",
-        DType::BFloat16 => "c10::BFloat16",
-        DType::Float32 => "float",
-        DType::Float64 => "double",
-        DType::Complex64 => "c10::complex<float>",
-        DType::Complex128 => "c10::complex<double>",
-        DType::UInt16 => "unsigned short",
-        DType::UInt32 => "unsigned int",
-        DType::UInt64 => "unsigned long",
-    }
 }
 
 /// lerp does not promote.

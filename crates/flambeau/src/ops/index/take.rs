@@ -130,18 +130,12 @@ fn search(
     let dtype = if out_int32 { DType::Int32 } else { DType::Int64 };
     let (b, v) = (boundaries.array(), values.array());
     if b.dtype != v.dtype {
-        bail!(
-            "torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got boundary tensor's dtype {} and input value tensor's dtype {}",
-            b.dtype.cpp_name(),
-            v.dtype.cpp_name()
-        );
+        let common = crate::pointwise::result_type(&[boundaries, values]);
+        let (boundaries, values) = (shape::to_dtype(boundaries, common)?, shape::to_dtype(values, common)?);
+        return search(&boundaries, &values, out_int32, right, sorter);
     }
     if b.dim() == 0 {
-        bail!(
-            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got boundaries tensor dim(0) and input value's dim({}) numel({})",
-            v.dim(),
-            v.numel()
-        );
+        bail!("torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 dimension");
     }
     if v.dim() == 0 && b.dim() != 1 {
         bail!(
@@ -236,7 +230,7 @@ pub fn searchsorted_scalar(
 /// `torch.bucketize`: between which boundaries values lie.
 pub fn bucketize(self_: &Tensor, boundaries: &Tensor, out_int32: bool, right: bool) -> Result<Tensor> {
     if boundaries.dim() != 1 {
-        bail!("bucketize(): boundaries tensor must be 1 dimension, but got dim({})", boundaries.dim());
+        bail!("boundaries tensor must be 1 dimension, but got dim({})", boundaries.dim());
     }
     search(boundaries, self_, out_int32, right, None)
 }

@@ -3,6 +3,7 @@
 use super::axes::{check_t, named_dims, squeezed, unsqueezed};
 use crate::Tensor;
 use crate::autograd::{self, record_inplace};
+use crate::ops::cpp_type;
 use crate::ops::shape::{reshape, transpose};
 use flambeau_core::{Array, Dims, MemoryFormat, Result, bail, check_sizes, numel, required_bytes, wrap_dim};
 use smallvec::smallvec;
@@ -182,27 +183,6 @@ fn refer(self_: &Tensor, array: Array) -> Result<Tensor> {
     self_.set_array(array);
     self_.bump_version();
     Ok(self_.clone())
-}
-
-fn cpp_type(dtype: flambeau_core::DType) -> &'static str {
-    use flambeau_core::DType::*;
-    match dtype {
-        UInt8 => "unsigned char",
-        Int8 => "signed char",
-        Int16 => "short",
-        Int32 => "int",
-        Int64 => "long",
-        Float16 => "c10::Half",
-        BFloat16 => "c10::BFloat16",
-        Float32 => "float",
-        Float64 => "double",
-        Complex64 => "c10::complex<float>",
-        Complex128 => "c10::complex<double>",
-        Bool => "bool",
-        UInt16 => "unsigned short",
-        UInt32 => "unsigned int",
-        UInt64 => "unsigned long",
-    }
 }
 
 /// `Tensor.set_()`: an empty tensor over no storage.
