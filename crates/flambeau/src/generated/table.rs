@@ -175,7 +175,7 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "alias",
-        places: &["_C._VariableFunctions"],
+        places: &["_C"],
         aliases: &[],
         overloads: &[shape::ALIAS],
         doc: "A view of everything.",
@@ -671,6 +671,13 @@ pub static OPS: &[OpDef] = &[
         doc: "The tensor in `complex64`.",
     },
     OpDef {
+        name: "channel_shuffle",
+        places: &["torch"],
+        aliases: &["torch.native_channel_shuffle"],
+        overloads: &[pad::CHANNEL_SHUFFLE],
+        doc: "Channels of (N, C, *) regrouped so that each group holds one of every former group. (Zhang et al., 2018)",
+    },
+    OpDef {
         name: "char",
         places: &["Tensor"],
         aliases: &[],
@@ -778,6 +785,13 @@ pub static OPS: &[OpDef] = &[
         doc: "A copy, with the same strides where they are dense unless a memory format is given.",
     },
     OpDef {
+        name: "col2im",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[pad::COL2IM],
+        doc: "Columns of sliding blocks (N, C * kernel, blocks) added up where the blocks overlap, as (N, C, *output_size).",
+    },
+    OpDef {
         name: "column_stack",
         places: &["torch"],
         aliases: &[],
@@ -811,6 +825,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &["torch.conj_physical_"],
         overloads: &[unary::CONJ_PHYSICAL],
         doc: "The complex conjugate, computed at once.",
+    },
+    OpDef {
+        name: "constant_pad_nd",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[pad::CONSTANT_PAD_ND],
+        doc: "The last dimensions with `value` before and after them, by pairs from the last dimension on; negative amounts crop.",
     },
     OpDef {
         name: "contiguous",
@@ -1782,6 +1803,13 @@ pub static OPS: &[OpDef] = &[
         doc: "Regularised upper incomplete gamma function `Q(self, other)`.",
     },
     OpDef {
+        name: "im2col",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[pad::IM2COL],
+        doc: "Sliding blocks of (N, C, H, W) as columns (N, C * kernel, blocks).",
+    },
+    OpDef {
         name: "imag",
         places: &["torch"],
         aliases: &[],
@@ -1790,7 +1818,7 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "index",
-        places: &["_C._VariableFunctions"],
+        places: &["_C"],
         aliases: &[],
         overloads: &[index::INDEX],
         doc: "The elements that broadcast index tensors name: `self[indices]`.",
@@ -2869,7 +2897,7 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "nonzero_numpy",
-        places: &["_C._VariableFunctions"],
+        places: &["_C"],
         aliases: &[],
         overloads: &[index::NONZERO_NUMPY],
         doc: "The coordinates of the elements that are not zero, one tensor for each dimension.",
@@ -2971,6 +2999,13 @@ pub static OPS: &[OpDef] = &[
         doc: "All products of elements of two vectors: `(n), (m) -> (n, m)`.",
     },
     OpDef {
+        name: "pad",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[pad::PAD],
+        doc: "The last dimensions padded by pairs (before, after), the last dimension's pair first. `mode` is `constant` (filled\nwith `value`), `reflect`, `replicate` or `circular`; negative amounts crop.",
+    },
+    OpDef {
         name: "pairwise_distance",
         places: &["torch", "nn.functional"],
         aliases: &[],
@@ -3004,6 +3039,20 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[linalg::PINVERSE],
         doc: "Moore-Penrose inverses; singular values up to `rcond` times the largest count as zero.",
+    },
+    OpDef {
+        name: "pixel_shuffle",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[pad::PIXEL_SHUFFLE],
+        doc: "Channels of (*, C r r, H, W) spread over an image (*, C, H r, W r). (Shi et al., 2016)",
+    },
+    OpDef {
+        name: "pixel_unshuffle",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[pad::PIXEL_UNSHUFFLE],
+        doc: "The inverse of `pixel_shuffle`.",
     },
     OpDef {
         name: "poisson",
@@ -3182,6 +3231,27 @@ pub static OPS: &[OpDef] = &[
         doc: "`1 / self`.",
     },
     OpDef {
+        name: "reflection_pad1d",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[pad::REFLECTION_PAD1D],
+        doc: "The last dimension continued by its mirror image.",
+    },
+    OpDef {
+        name: "reflection_pad2d",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[pad::REFLECTION_PAD2D],
+        doc: "The last two dimensions continued by their mirror images.",
+    },
+    OpDef {
+        name: "reflection_pad3d",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[pad::REFLECTION_PAD3D],
+        doc: "The last three dimensions continued by their mirror images.",
+    },
+    OpDef {
         name: "relu",
         places: &["torch", "Tensor", "nn.functional"],
         aliases: &["torch.relu_", "nn.functional.relu_"],
@@ -3233,6 +3303,27 @@ pub static OPS: &[OpDef] = &[
             views::REPEAT_INTERLEAVE_SELF_INT,
         ],
         doc: "Each element (slice) as often as `repeats` says, next to each other.",
+    },
+    OpDef {
+        name: "replication_pad1d",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[pad::REPLICATION_PAD1D],
+        doc: "The last dimension continued by its border.",
+    },
+    OpDef {
+        name: "replication_pad2d",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[pad::REPLICATION_PAD2D],
+        doc: "The last two dimensions continued by their borders.",
+    },
+    OpDef {
+        name: "replication_pad3d",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[pad::REPLICATION_PAD3D],
+        doc: "The last three dimensions continued by their borders.",
     },
     OpDef {
         name: "reshape",
@@ -3542,7 +3633,7 @@ pub static OPS: &[OpDef] = &[
     },
     OpDef {
         name: "slice",
-        places: &["_C._VariableFunctions"],
+        places: &["_C"],
         aliases: &[],
         overloads: &[shape::SLICE],
         doc: "A view of `start:end:step` of a dimension, with Python's rules for bounds.",

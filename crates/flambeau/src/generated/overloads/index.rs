@@ -58,7 +58,7 @@ pub const INDEX_PUT_INPLACE: Overload = Overload {
 };
 
 pub fn index_select(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, true, |c| {
         Ok(Ret::from(crate::ops::index::index_select(c.tensor(0)?, c.int(1)?, c.tensor(2)?)?))
     })
 }
@@ -205,7 +205,7 @@ pub const INDEX_REDUCE: Overload = Overload {
 };
 
 pub fn gather(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, true, |c| {
         Ok(Ret::from(crate::ops::index::gather(c.tensor(0)?, c.int(1)?, c.tensor(2)?, c.bool(3)?)?))
     })
 }
@@ -375,7 +375,9 @@ pub const SCATTER_REDUCE: Overload = Overload {
 };
 
 pub fn take(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::index::take(c.tensor(0)?, c.tensor(1)?)?)))
+    crate::ops::deliver_strictly(c, true, true, |c| {
+        Ok(Ret::from(crate::ops::index::take(c.tensor(0)?, c.tensor(1)?)?))
+    })
 }
 pub const TAKE: Overload = Overload {
     name: "",
@@ -474,7 +476,9 @@ pub const MASKED_SCATTER: Overload = Overload {
 };
 
 pub fn masked_select(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::index::masked_select(c.tensor(0)?, c.tensor(1)?)?)))
+    crate::ops::deliver_strictly(c, true, true, |c| {
+        Ok(Ret::from(crate::ops::index::masked_select(c.tensor(0)?, c.tensor(1)?)?))
+    })
 }
 pub const MASKED_SELECT: Overload = Overload {
     name: "",

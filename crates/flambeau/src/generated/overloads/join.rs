@@ -5,7 +5,9 @@ use crate::generated::{kw, opt, req};
 use crate::schema::{Call, Default, Kind, Overload, Ret};
 
 pub fn cat(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::join::cat(c.tensors(0)?, c.int(1)?)?)))
+    crate::ops::deliver_strictly(c, false, true, |c| {
+        Ok(Ret::from(crate::ops::join::cat(c.tensors(0)?, c.int(1)?)?))
+    })
 }
 pub const CAT: Overload = Overload {
     name: "",

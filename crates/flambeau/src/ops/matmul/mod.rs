@@ -11,29 +11,8 @@ pub use products::{
 };
 
 use crate::Tensor;
-use crate::ops::shape;
+use crate::ops::{cpp_type, shape};
 use flambeau_core::{Array, DType, Result, bail};
-
-/// The name of a dtype as messages about mixed operands have it.
-fn cpp_type(dtype: DType) -> &'static str {
-    match dtype {
-        DType::UInt8 => "unsigned char",
-        DType::Int8 => "signed char",
-        DType::Int16 => "short",
-        DType::Int32 => "int",
-        DType::Int64 => "long",
-        DType::Float16 => "c10::Half",
-        DType::BFloat16 => "c10::BFloat16",
-        DType::Float32 => "float",
-        DType::Float64 => "double",
-        DType::Complex64 => "c10::complex<float>",
-        DType::Complex128 => "c10::complex<double>",
-        DType::Bool => "bool",
-        DType::UInt16 => "uint16",
-        DType::UInt32 => "uint32",
-        DType::UInt64 => "uint64",
-    }
-}
 
 fn check_same_dtype(a: &Tensor, b: &Tensor) -> Result<()> {
     let (x, y) = (a.dtype(), b.dtype());
