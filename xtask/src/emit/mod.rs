@@ -1,7 +1,9 @@
 //! Printing: Rust tables and functions, Python stubs, the operator reference.
 
+pub mod docs;
 pub mod methods;
 pub mod pointwise;
+pub mod stubs;
 pub mod tables;
 
 use crate::decl::Entry;
