@@ -22,8 +22,6 @@ pub struct Entry {
     /// Whether `out=` must have the dtype of the result, and must not overlap an operand.
     pub out_exact: bool,
     pub out_disjoint: bool,
-    /// Whether no gradient flows, of operators that are not pointwise (for the documentation).
-    pub no_grad: bool,
     /// Whether the Rust method is left out.
     pub no_method: bool,
     pub function: String,
@@ -178,7 +176,6 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
         out: false,
         out_exact: false,
         out_disjoint: false,
-        no_grad: false,
         no_method: false,
         function: default_function(&signature),
         internal: false,
@@ -209,8 +206,8 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
         let Attribute { key, value } = attribute;
         let words: Vec<&str> = key.iter().map(String::as_str).collect();
         match words[0] {
-            "promote" | "dtypes" | "kernel" | "grad" | "condition" | "number" | "backward" | "check"
-            | "refuse" | "detached" | "saturate" => {
+            "promote" | "dtypes" | "kernel" | "grad" | "nograd" | "condition" | "number" | "backward"
+            | "check" | "refuse" | "detached" | "saturate" => {
                 only_pointwise.get_or_insert(value.clone());
             }
             _ => {}
@@ -238,10 +235,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
                 }
             }
             ["nomethod"] => entry.no_method = true,
-            ["nograd"] => {
-                pointwise.differentiable = false;
-                entry.no_grad = true;
-            }
+            ["nograd"] => pointwise.differentiable = false,
             ["fn"] => entry.function = one_word(&value)?,
             ["internal"] => entry.internal = true,
             ["detached"] => pointwise.detached = true,
@@ -527,7 +521,7 @@ mod tests {
             ),
             ("[module m]\nf(Tensor self) -> bool\n  out\n", "f.ops:2: `out` needs tensor results"),
             (
-                "[module m]\nf(Tensor self) -> Tensor\n  detached\n",
+                "[module m]\nf(Tensor self) -> Tensor\n  nograd\n",
                 "f.ops:3: this attribute belongs to pointwise operators, but there is no `expr`",
             ),
         ] {
