@@ -2,7 +2,7 @@
 
 use crate::decl::{Entry, parse_file};
 use crate::diag::Diag;
-use crate::emit::{HEADER, constant, ident, methods, pointwise, tables};
+use crate::emit::{HEADER, constant, docs, ident, methods, pointwise, stubs, tables};
 use crate::lower::Prims;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -134,6 +134,11 @@ pub fn generate(root: &Path) -> Result<Files, Vec<Diag>> {
     }
     let operators = tables::operators(&entries);
     files.insert(Path::new(RUST).join("table.rs"), tables::table(&operators));
+    files.insert("docs/operators.md".into(), docs::page(&operators));
+    files.insert("python/flambeau/_C.pyi".into(), stubs::extension(&operators));
+    for (module, text) in stubs::modules(&operators) {
+        files.insert(format!("python/flambeau/{module}.pyi").into(), text);
+    }
     files.insert(Path::new(RUST).join("mod.rs"), format!("//! Made from `ops/*.ops`.\n{HEADER}{MODULE}"));
     Ok(files)
 }

@@ -110,10 +110,15 @@ fn attempt<'py>(
     let params = overload.params;
     let positional = given.positional;
     let first = method as usize;
-    // `x.where(condition, other)`: the bound tensor is not always the first parameter.
-    let own = if method { params.iter().position(|p| p.name == "self").unwrap_or(0) } else { 0 };
-    let at = |i: usize| if i == own { 0 } else { i + (i < own) as usize };
     let slots = params.iter().filter(|p| !p.keyword_only).count();
+    // Where an argument stands in `positional`: a method's `self` comes first even if the signature has it later,
+    // as in `polygamma(n, self)`.
+    let own = if method { params.iter().position(|p| p.name == "self").unwrap_or(0) } else { 0 };
+    let place = |i: usize| match i {
+        _ if own == 0 || i > own => i,
+        _ if i == own => 0,
+        _ => i + 1,
+    };
     let mut args: SmallVec<[Arg<'py>; 8]> = SmallVec::new();
     let mut used_keywords = 0;
     // `x.view(2, 3)`: the only positional parameter takes all the ints.
@@ -147,8 +152,8 @@ fn attempt<'py>(
             }
             args.push(Arg::Ints(list));
             continue;
-        } else if at(i) < positional.len() && !param.keyword_only {
-            Some(positional[at(i)])
+        } else if place(i) < positional.len() && !param.keyword_only {
+            Some(positional[place(i)])
         } else {
             let found = given
                 .keyword(param.name)
@@ -168,8 +173,8 @@ fn attempt<'py>(
                 match convert(&bound, object, param, numbers)? {
                     Some(arg) => args.push(arg),
                     None => {
-                        let position = if at(i) < positional.len() && !param.keyword_only {
-                            format!(" (position {})", at(i) + 1 - first)
+                        let position = if place(i) < positional.len() && !param.keyword_only {
+                            format!(" (position {})", place(i) + 1 - first)
                         } else {
                             String::new()
                         };
@@ -205,7 +210,7 @@ fn attempt<'py>(
             let positional_too = params
                 .iter()
                 .position(|p| p.name == text || (p.name == "self" && text == "input"))
-                .is_some_and(|i| at(i) < positional.len());
+                .is_some_and(|i| place(i) < positional.len());
             if !known || positional_too {
                 return refuse(if positional_too {
                     format!("{name}() got multiple values for argument '{text}'")

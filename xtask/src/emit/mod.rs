@@ -1,7 +1,9 @@
 //! Printing: Rust tables and functions, Python stubs, the operator reference.
 
+pub mod docs;
 pub mod methods;
 pub mod pointwise;
+pub mod stubs;
 pub mod tables;
 
 use crate::decl::Entry;
@@ -30,7 +32,9 @@ pub fn ident(name: &str) -> String {
         "self", "where", "type", "in", "ref", "match", "move", "loop", "mod", "use", "fn", "let", "as",
         "box", "dyn", "final",
     ];
-    if KEYWORDS.contains(&name) { format!("{name}_") } else { name.to_string() }
+    // Python may say `A`; Rust's variables are lower case.
+    let name = name.to_ascii_lowercase();
+    if KEYWORDS.contains(&name.as_str()) { format!("{name}_") } else { name }
 }
 
 /// The Rust type of a parameter; `loose` takes anything that converts to a number.

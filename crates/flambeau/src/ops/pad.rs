@@ -2,7 +2,6 @@
 
 use crate::Tensor;
 use crate::autograd::record;
-use crate::ops::shape;
 use crate::ops::support::{copy_data, zeros_like_grad};
 use flambeau_core::{Array, DType, Device, Dims, Init, Result, Scalar, bail, numel, show};
 use flambeau_cpu::index::{Fold, Index, Walk, fold, take};
@@ -366,6 +365,6 @@ mod tests {
         ] {
             assert!(pad(&t, &pads, mode, None).is_err(), "{mode} {pads:?}");
         }
-        assert_eq!(shape::clone(&t, None).unwrap().to_vec::<f32>().unwrap(), [1.0, 2.0]);
+        assert_eq!(crate::ops::shape::clone(&t, None).unwrap().to_vec::<f32>().unwrap(), [1.0, 2.0]);
     }
 }

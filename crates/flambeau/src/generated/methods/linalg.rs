@@ -41,12 +41,12 @@ impl Tensor {
     /// The solution of `A @ X = self` for triangular `A`, and a copy of `A`.
     pub fn triangular_solve(
         &self,
-        A: &Tensor,
+        a: &Tensor,
         upper: bool,
         transpose: bool,
         unitriangular: bool,
     ) -> Result<(Tensor, Tensor)> {
-        crate::ops::linalg::triangular_solve(self, A, upper, transpose, unitriangular)
+        crate::ops::linalg::triangular_solve(self, a, upper, transpose, unitriangular)
     }
 
     /// Singular value decomposition `self = U @ diag(S) @ V.mH`.

@@ -64,44 +64,7 @@ pub fn diagonal_scatter(self_: &Tensor, src: &Tensor, offset: i64, dim1: i64, di
     scatter_view(self_, src, "DiagonalScatterBackward0", move |t| diagonal(t, offset, dim1, dim2))
 }
 
-/// A copy of `self`, which is laid out densely from the start of its storage, with a window replaced.
-pub(crate) fn replace_window(
-    self_: &Tensor,
-    src: &Tensor,
-    size: &[i64],
-    stride: &[i64],
-    offset: i64,
-) -> Result<Tensor> {
-    let (sizes, whole) = self_.with_array(|a| (a.sizes.clone(), a.strides.clone()));
-    let (size, stride) = (Dims::from_slice(size), Dims::from_slice(stride));
-    scatter_view(self_, src, "AsStridedScatterBackward0", move |t| {
-        // Gradients may come in another layout.
-        let t = if t.strides() == whole && t.storage_offset() == 0 {
-            t.clone()
-        } else {
-            super::to_geometry(t, &sizes, &whole)?
-        };
-        as_strided(&t, &size, &stride, Some(offset))
-    })
-}
-
-/// A copy of the whole storage, seen through the same geometry; of tensors that show an element twice a copy.
-fn clone_with_storage(t: &Tensor) -> Result<Tensor> {
-    let a = t.array();
-    if a.may_overlap_itself() {
-        return clone(t, None);
-    }
-    let mut whole = a.clone();
-    whole.offset = 0;
-    whole.sizes = Dims::from_slice(&[(a.storage.nbytes() / a.dtype.size()) as i64]);
-    whole.strides = Dims::from_slice(&[1]);
-    let mut out = super::clone_dense(&Tensor::from_array(whole))?.array();
-    (out.sizes, out.strides, out.offset) = (a.sizes, a.strides, a.offset);
-    Ok(Tensor::from_array(out))
-}
-
-/// `torch.as_strided_scatter`: the window is cut from a copy of the storage, but (as in PyTorch) from a
-/// row-major gradient.
+/// `torch.as_strided_scatter`: the window is cut from a row-major copy if `self` is not dense.
 pub fn as_strided_scatter(
     self_: &Tensor,
     src: &Tensor,
