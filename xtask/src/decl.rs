@@ -22,6 +22,8 @@ pub struct Entry {
     /// Whether `out=` must have the dtype of the result, and must not overlap an operand.
     pub out_exact: bool,
     pub out_disjoint: bool,
+    /// Whether Python numbers may stand for its tensors.
+    pub numbers: bool,
     /// Whether the Rust method is left out.
     pub no_method: bool,
     pub function: String,
@@ -176,6 +178,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
         out: false,
         out_exact: false,
         out_disjoint: false,
+        numbers: false,
         no_method: false,
         function: default_function(&signature),
         internal: false,
@@ -234,6 +237,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
                     }
                 }
             }
+            ["numbers"] => entry.numbers = true,
             ["nomethod"] => entry.no_method = true,
             ["nograd"] => pointwise.differentiable = false,
             ["fn"] => entry.function = one_word(&value)?,
@@ -343,7 +347,7 @@ fn attributes(file: &str, lines: &[(usize, &str)]) -> Result<Vec<Attribute>> {
             }
             None => {
                 for flag in text.split(',') {
-                    if !["inplace", "out", "nograd", "detached", "internal", "nomethod", "saturate"]
+                    if !["inplace", "out", "numbers", "nograd", "detached", "internal", "nomethod", "saturate"]
                         .contains(&flag.trim())
                     {
                         return span(text).error(format!("unknown flag `{}`", flag.trim()));

@@ -500,3 +500,28 @@ pub fn _saved_of(py: Python<'_>, node: &Bound<'_, PyNode>, count: usize) -> PyRe
     }
     Ok(PyTuple::new(py, out)?.into_any().unbind())
 }
+
+/// `forward_ad.enter_dual_level`
+#[pyfunction]
+pub fn _enter_dual_level() -> PyResult<()> {
+    core::forward::enter_dual_level().py()
+}
+
+/// `forward_ad.exit_dual_level`
+#[pyfunction]
+pub fn _exit_dual_level() {
+    core::forward::exit_dual_level();
+}
+
+/// `forward_ad.make_dual`
+#[pyfunction]
+pub fn _make_dual(py: Python<'_>, primal: &Bound<'_, PyAny>, tangent: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let dual = core::forward::make_dual(&tensor_arg(primal)?, &tensor_arg(tangent)?).py()?;
+    Ok(object::wrap(py, dual))
+}
+
+/// The tangent that `forward_ad.unpack_dual` shows, or None.
+#[pyfunction]
+pub fn _tangent(py: Python<'_>, tensor: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+    Ok(core::forward::tangent(&tensor_arg(tensor)?).py()?.map(|t| object::wrap(py, t)))
+}

@@ -78,7 +78,7 @@ pub fn parse<'py>(
             if inplace && !overload.inplace {
                 continue;
             }
-            if numbers && !takes_numbers(overload) {
+            if numbers && !overload.numbers {
                 continue;
             }
             match attempt(overload, name, method, given, numbers) {
@@ -93,11 +93,6 @@ pub fn parse<'py>(
         }
     }
     Err(explain(op, name, method, given, &messages))
-}
-
-/// Whether Python numbers may stand for tensors: in pointwise functions of several tensors.
-fn takes_numbers(overload: &Overload) -> bool {
-    overload.pointwise.is_some() && overload.params.iter().filter(|p| p.kind == Kind::Tensor).count() > 1
 }
 
 fn attempt<'py>(

@@ -87,7 +87,7 @@ static PROPERTIES: &[Property] = &[
     },
     Property {
         name: c"requires_grad",
-        get: |py, t| boolean(py, t.requires_grad()),
+        get: |py, t| boolean(py, t.requires_grad() && !forward_only(t)),
         set: Some(|_, t, v| match v {
             Some(v) => {
                 let Ok(on) = v.extract::<bool>() else {
@@ -98,7 +98,7 @@ static PROPERTIES: &[Property] = &[
             None => Err(PyRuntimeError::new_err("requires_grad cannot be deleted")),
         }),
     },
-    Property { name: c"is_leaf", get: |py, t| boolean(py, t.is_leaf()), set: None },
+    Property { name: c"is_leaf", get: |py, t| boolean(py, t.is_leaf() || forward_only(t)), set: None },
     Property {
         name: c"retains_grad",
         get: |py, t| boolean(py, flambeau::autograd::retains_grad(t)),
@@ -123,7 +123,7 @@ static PROPERTIES: &[Property] = &[
     Property { name: c"_grad", get: |py, t| optional(py, t.grad()), set: Some(set_grad) },
     Property {
         name: c"grad_fn",
-        get: |py, t| match t.grad_fn() {
+        get: |py, t| match t.grad_fn().filter(|n| !n.is_forward_only()) {
             Some(node) => autograd::node_object(py, node),
             None => Ok(py.None()),
         },
@@ -316,4 +316,9 @@ pub fn table() -> *mut ffi::PyGetSetDef {
         closure: std::ptr::null_mut(),
     });
     Box::leak(list.into_boxed_slice()).as_mut_ptr()
+}
+
+/// Whether a tensor has history for the sake of forward derivatives only, which Python does not show.
+fn forward_only(t: &Tensor) -> bool {
+    t.grad_fn().is_some_and(|node| node.is_forward_only())
 }

@@ -26,6 +26,8 @@ pub struct Overload {
     pub inplace: bool,
     /// Number of `out=` tensors; 0 where there is no `out=`.
     pub out: u8,
+    /// Whether Python numbers may stand for its tensors, as in `torch.add(1, 2)`.
+    pub numbers: bool,
     /// Field names of a named tuple result; empty for other results.
     pub fields: &'static [&'static str],
     /// Restricts the overload to some of the operator's places; empty means all.

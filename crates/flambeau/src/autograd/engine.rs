@@ -154,7 +154,7 @@ pub fn run_backward(
                         accumulate_leaf(leaf, grad, options.create_graph)?;
                     }
                 }
-                Body::Apply(_) => {
+                Body::Apply(_) | Body::Dual(_) => {
                     let needs: SmallVec<[bool; 4]> = node
                         .next_edges()
                         .iter()
@@ -242,6 +242,7 @@ pub(crate) fn call_node(node: &Arc<Node>, grads: &[Option<Tensor>], needs: &[boo
             let ctx = node.context(grads, needs)?;
             backward(&ctx)
         }
+        Body::Dual(_) => Ok(grads.iter().cloned().collect()),
         Body::Accumulate(_) => bail!("an accumulator has no formula"),
     }
 }

@@ -1,6 +1,7 @@
 //! Reverse-mode differentiation: nodes recorded by operators, and the engine that runs them.
 
 mod engine;
+pub mod forward;
 mod mode;
 mod node;
 mod record;

@@ -56,6 +56,8 @@ pub(crate) enum Body {
     /// Adds to a leaf's `grad`.
     Accumulate(Tensor),
     Apply(Backward),
+    /// Carries the tangent of a dual tensor; its gradient goes on to the primal.
+    Dual(Tensor),
 }
 
 #[derive(Default)]
@@ -73,6 +75,8 @@ pub struct Node {
     edges: SmallVec<[Option<Edge>; 2]>,
     outputs: SmallVec<[OutputMeta; 1]>,
     body: Body,
+    /// Whether a dual tensor is among its sources, and whether nothing else is.
+    tangent: (bool, bool),
     saved: Mutex<SmallVec<[SavedTensor; 2]>>,
     released: AtomicBool,
     hooks: Mutex<Option<Box<Hooks>>>,
@@ -97,12 +101,17 @@ impl Node {
         body: Body,
         sequence: u64,
     ) -> Node {
+        let sources = || edges.iter().flatten();
+        let dual = matches!(body, Body::Dual(_));
+        let has_tangent = dual || sources().any(|e| e.node.tangent.0);
+        let alone = has_tangent && (!super::grad_enabled() || sources().all(|e| e.node.tangent.1));
         Node {
             name,
             sequence,
             edges,
             outputs,
             body,
+            tangent: (has_tangent, alone),
             saved: Mutex::new(SmallVec::new()),
             released: AtomicBool::new(false),
             hooks: Mutex::new(None),
@@ -127,8 +136,17 @@ impl Node {
     pub fn variable(&self) -> Option<&Tensor> {
         match &self.body {
             Body::Accumulate(leaf) => Some(leaf),
-            Body::Apply(_) => None,
+            Body::Apply(_) | Body::Dual(_) => None,
         }
+    }
+    /// Whether its value was computed from a dual tensor.
+    pub(crate) fn has_tangent(&self) -> bool {
+        self.tangent.0
+    }
+    /// Whether it is recorded for the sake of forward derivatives only, so that its outputs do not count as
+    /// requiring a gradient.
+    pub fn is_forward_only(&self) -> bool {
+        self.tangent.1
     }
     pub(crate) fn body(&self) -> &Body {
         &self.body

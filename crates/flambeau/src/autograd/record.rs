@@ -19,7 +19,10 @@ pub enum Save<'a> {
 /// Whether an operation on these inputs is to be recorded.
 #[inline]
 pub fn needs_grad(inputs: &[&Tensor]) -> bool {
-    grad_enabled() && inputs.iter().any(|t| t.requires_grad())
+    if grad_enabled() {
+        return inputs.iter().any(|t| t.requires_grad());
+    }
+    super::forward::active() && inputs.iter().any(|t| t.grad_fn().is_some_and(|n| n.has_tangent()))
 }
 
 /// Records an operation: afterwards the outputs (those of a differentiable dtype) have history.
@@ -50,7 +53,9 @@ pub fn record_node(
     save: &[Save],
     backward: super::Backward,
 ) -> Result<Arc<Node>> {
-    let edges = inputs.iter().map(|t| t.gradient_edge()).collect();
+    // Without grad mode only tangents are followed.
+    let kept = |edge: &Edge| grad_enabled() || edge.node.has_tangent();
+    let edges = inputs.iter().map(|t| t.gradient_edge().filter(kept)).collect();
     node_with_edges(outputs, name, edges, save, backward)
 }
 
