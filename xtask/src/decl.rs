@@ -347,8 +347,10 @@ fn attributes(file: &str, lines: &[(usize, &str)]) -> Result<Vec<Attribute>> {
             }
             None => {
                 for flag in text.split(',') {
-                    if !["inplace", "out", "numbers", "nograd", "detached", "internal", "nomethod", "saturate"]
-                        .contains(&flag.trim())
+                    if ![
+                        "inplace", "out", "numbers", "nograd", "detached", "internal", "nomethod", "saturate",
+                    ]
+                    .contains(&flag.trim())
                     {
                         return span(text).error(format!("unknown flag `{}`", flag.trim()));
                     }

@@ -515,7 +515,11 @@ pub fn _exit_dual_level() {
 
 /// `forward_ad.make_dual`
 #[pyfunction]
-pub fn _make_dual(py: Python<'_>, primal: &Bound<'_, PyAny>, tangent: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+pub fn _make_dual(
+    py: Python<'_>,
+    primal: &Bound<'_, PyAny>,
+    tangent: &Bound<'_, PyAny>,
+) -> PyResult<Py<PyAny>> {
     let dual = core::forward::make_dual(&tensor_arg(primal)?, &tensor_arg(tangent)?).py()?;
     Ok(object::wrap(py, dual))
 }
