@@ -38,6 +38,7 @@ from . import _tensor as _tensor_methods  # noqa: E402
 from .overrides import _disabled_torch_function_impl as _disabled  # noqa: E402
 
 _C._disabled_torch_function_impl = _disabled
+from ._decompositions import *  # noqa: E402, F403
 from ._functional import *  # noqa: E402, F403
 from ._legacy import *  # noqa: E402, F403
 from ._more import *  # noqa: E402, F403

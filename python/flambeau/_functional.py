@@ -3,9 +3,21 @@
 from . import _C
 from ._C import Tensor
 
-_native_broadcast_tensors = _C._functions("torch")["broadcast_tensors"]
+_native = _C._functions("torch")
 
-__all__ = ["broadcast_tensors", "einsum", "tensordot", "chain_matmul", "broadcast_shapes", "is_floating_point", "is_complex", "is_nonzero"]
+__all__ = [
+    "block_diag",
+    "cartesian_prod",
+    "meshgrid",
+    "broadcast_tensors",
+    "einsum",
+    "tensordot",
+    "chain_matmul",
+    "broadcast_shapes",
+    "is_floating_point",
+    "is_complex",
+    "is_nonzero",
+]
 
 
 def einsum(*args):
@@ -51,9 +63,7 @@ def tensordot(a, b, dims=2, out=None):
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
         if dims > min(a.dim(), b.dim()):
-            raise RuntimeError(
-                f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}"
-            )
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
         first, second = list(range(-dims, 0)), list(range(dims))
     else:
         first, second = dims
@@ -66,15 +76,55 @@ def tensordot(a, b, dims=2, out=None):
 
 def broadcast_tensors(*tensors):
     """Views of the tensors, broadcast to one shape."""
+    return _native["broadcast_tensors"](_listed(tensors))
+
+
+def _listed(tensors):
+    """The list of tensors given one by one or as one list."""
     if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
         tensors = tensors[0]
-    return _native_broadcast_tensors(list(tensors))
+    return list(tensors)
+
+
+def block_diag(*tensors):
+    """A matrix with the given ones along its diagonal."""
+    return _native["block_diag"](list(tensors))
+
+
+def cartesian_prod(*tensors):
+    """All tuples of elements of the given vectors, one row each."""
+    return _native["cartesian_prod"](list(tensors))
+
+
+def meshgrid(*tensors, indexing=None):
+    """Grids of coordinates: element `i, j, ...` of the k-th is the element of the k-th vector at that index.
+
+    The first two dimensions are exchanged for `indexing="xy"`.
+    """
+    tensors = _listed(tensors)
+    if indexing is None:
+        return _native["meshgrid"](tensors)
+    return _native["meshgrid"](tensors, indexing=indexing)
 
 
 def chain_matmul(*matrices, out=None):
     """Product of a chain of matrices in the cheapest order."""
+    import warnings
+
     from .linalg import multi_dot
 
+    warnings.warn(
+        "torch.chain_matmul is deprecated and will be removed in a future PyTorch release. Use torch.linalg.multi_dot "
+        "instead, which accepts a list of two or more tensors rather than multiple parameters.",
+        stacklevel=2,
+    )
+    if not matrices:
+        raise RuntimeError("chain_matmul(): Expected one or more matrices")
+    if len(matrices) == 1:
+        matrix = matrices[0]
+        if matrix.dim() != 2:
+            raise RuntimeError(f"Tensor dimension is {matrix.dim()}, expected 2 instead.")
+        return matrix if out is None else out.resize_(matrix.shape).copy_(matrix)
     return multi_dot(matrices) if out is None else multi_dot(matrices, out=out)
 
 
@@ -88,15 +138,12 @@ def broadcast_shapes(*shapes):
     for shape in shapes:
         for i in range(-1, -1 - len(shape), -1):
             if shape[i] < 0:
-                raise RuntimeError(
-                    f"Trying to create tensor with negative dimension ({shape[i]}): ({shape[i]})"
-                )
+                raise RuntimeError(f"Trying to create tensor with negative dimension ({shape[i]}): ({shape[i]})")
             if shape[i] in (1, out[i]):
                 continue
             if out[i] != 1:
                 raise RuntimeError(
-                    "Shape mismatch: objects cannot be broadcast to a single shape: "
-                    f"{tuple(out)} and {shape}"
+                    f"Shape mismatch: objects cannot be broadcast to a single shape: {tuple(out)} and {shape}"
                 )
             out[i] = shape[i]
     return Size(out)

@@ -30,7 +30,9 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 ) from None
             raise
         # The import system writes the names of the spec into the module; they are put back in exec_module.
-        spec._flambeau = {key: getattr(module, key, None) for key in ("__spec__", "__loader__", "__package__", "__name__")}
+        spec._flambeau = {
+            key: getattr(module, key, None) for key in ("__spec__", "__loader__", "__package__", "__name__")
+        }
         return module
 
     def exec_module(self, module):

@@ -41,9 +41,7 @@ def _tensor_nonzero(self, *, as_tuple=False):
     return _index_vectors(self) if as_tuple else _method_nonzero(self)
 
 
-def range(
-    start, end=None, step=1, *, out=None, dtype=None, layout=_C.strided, device=None, requires_grad=False
-):
+def range(start, end=None, step=1, *, out=None, dtype=None, layout=_C.strided, device=None, requires_grad=False):
     """The numbers from `start` to `end`, `end` included; `arange` is the one that leaves it out."""
     import warnings
 

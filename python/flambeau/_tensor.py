@@ -199,9 +199,7 @@ def __reversed__(self):
 def __contains__(self, element):
     if isinstance(element, (Tensor, int, float, complex, bool)):
         return bool((element == self).any().item())
-    raise RuntimeError(
-        f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {element.__class__}."
-    )
+    raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {element.__class__}.")
 
 
 @_method

@@ -103,7 +103,9 @@ def _checked(func, in_dims, dim, leaf):
     if dim is None:
         return None
     if not isinstance(dim, int):
-        raise ValueError(f"{call}: Got in_dim={dim} for an input but in_dim must be either an integer dimension or None.")
+        raise ValueError(
+            f"{call}: Got in_dim={dim} for an input but in_dim must be either an integer dimension or None."
+        )
     if not isinstance(leaf, torch.Tensor):
         raise ValueError(
             f"{call}: Got in_dim={dim} for an input but the input is of type {type(leaf)}. We cannot vmap over "

@@ -216,8 +216,7 @@ def jvp(func, primals, tangents, *, strict=False, has_aux=False):
     """``(output, product of the Jacobian with tangents)``; a derivative of the reverse pass by its direction."""
     if not isinstance(primals, tuple):
         raise RuntimeError(
-            "jvp(f, primals, tangents): Expected primals to be a tuple. "
-            "E.g. it should be valid to call f(*primals)."
+            "jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be valid to call f(*primals)."
         )
     recording = torch.is_grad_enabled()
     variables = _Variables()

@@ -61,7 +61,15 @@ def test_random_calls():
         before = [(a, a._version) for a in args if isinstance(a, torch.Tensor)]
         try:
             function(*args)
-        except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError, OverflowError, AssertionError) as error:
+        except (
+            RuntimeError,
+            TypeError,
+            ValueError,
+            IndexError,
+            NotImplementedError,
+            OverflowError,
+            AssertionError,
+        ) as error:
             text = str(error)
             assert "internal error" not in text, f"{place}.{name}{args}: {text}"
             for tensor, version in before:

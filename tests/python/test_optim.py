@@ -32,9 +32,7 @@ def test_sgd(kind, settings, expected):
     assert p.item() == pytest.approx(expected, abs=2e-4)
 
 
-@pytest.mark.parametrize(
-    "name", "Adam AdamW Adagrad RMSprop Adadelta Adamax NAdam RAdam ASGD Rprop Adafactor".split()
-)
+@pytest.mark.parametrize("name", "Adam AdamW Adagrad RMSprop Adadelta Adamax NAdam RAdam ASGD Rprop Adafactor".split())
 def test_descends_and_keeps_state(name):
     p = parameter(3.0)
     optimizer = getattr(optim, name)([p])

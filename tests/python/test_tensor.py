@@ -52,7 +52,16 @@ def test_views_share_memory_and_versions():
 def test_indexing():
     x = torch.arange(24).reshape(2, 3, 4)
     n = x.numpy()
-    for key in (0, -1, slice(None, None, 2), (slice(None), 1), (..., 2), (0, [0, 2]), ([0, 1], slice(None), [1, 3]), None):
+    for key in (
+        0,
+        -1,
+        slice(None, None, 2),
+        (slice(None), 1),
+        (..., 2),
+        (0, [0, 2]),
+        ([0, 1], slice(None), [1, 3]),
+        None,
+    ):
         assert x[key].tolist() == n[key].tolist()
     assert x[x > 20].tolist() == [21, 22, 23]
     x[:, 1] = -1

@@ -305,6 +305,7 @@ class _UndefinedGrad(Function):
 def _check_undefined(func, inputs):
     """Backward passes cope with undefined gradients of some or all outputs."""
     diff_inputs = tuple(value for value in inputs if _is_differentiable(value))
+
     def check(chosen):
         outputs = _differentiable(func(*inputs))
         undefined = [_UndefinedGrad.apply(outputs[i]) for i in chosen]

@@ -197,9 +197,7 @@ def _apply(cls, args, kwargs):
     ctx._saved = ()
     del metas
     if recorded:
-        ctx._node = _C._record_function(
-            cls.__name__ + "Backward", ctx, inputs, recorded, backward, saved, list(dirty)
-        )
+        ctx._node = _C._record_function(cls.__name__ + "Backward", ctx, inputs, recorded, backward, saved, list(dirty))
     return prepared[0] if single else tuple(prepared)
 
 

@@ -11,9 +11,7 @@ def get_enum(reduction):
     if code is None:
         if reduction != "elementwise_mean":
             raise ValueError(f"{reduction} is not a valid value for reduction")
-        warnings.warn(
-            "reduction='elementwise_mean' is deprecated. Please use reduction='mean' instead.", stacklevel=3
-        )
+        warnings.warn("reduction='elementwise_mean' is deprecated. Please use reduction='mean' instead.", stacklevel=3)
         code = 1
     return code
 

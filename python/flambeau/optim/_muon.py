@@ -46,8 +46,7 @@ class Muon(Optimizer):
             for parameter in group["params"]:
                 if parameter.ndim != 2:
                     raise ValueError(
-                        "Muon only supports 2D parameters whereas we found a parameter with size: "
-                        f"{parameter.size()}"
+                        f"Muon only supports 2D parameters whereas we found a parameter with size: {parameter.size()}"
                     )
 
     def step(self, closure=None):

@@ -117,9 +117,7 @@ class CyclicLR(LRScheduler):
 
     def load_state_dict(self, state_dict):
         custom = state_dict.get("_scale_fn_custom")
-        super().load_state_dict(
-            {key: value for key, value in state_dict.items() if key != "_scale_fn_custom"}
-        )
+        super().load_state_dict({key: value for key, value in state_dict.items() if key != "_scale_fn_custom"})
         if custom is not None:
             self._scale_fn_custom.__dict__.update(custom)
 
@@ -242,9 +240,7 @@ class OneCycleLR(LRScheduler):
         if pct_start < 0 or pct_start > 1 or not isinstance(pct_start, float):
             raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(
-                f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"
-            )
+            raise ValueError(f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}")
         self._anneal_func_type = anneal_strategy
         max_lrs = one_for_each_group("max_lr", optimizer, max_lr)
         if last_epoch == -1:
@@ -273,9 +269,7 @@ class OneCycleLR(LRScheduler):
         warn_unless_stepping(self)
         step = self.last_epoch
         if step > self.total_steps:
-            raise ValueError(
-                f"Tried to step {step} times. The specified number of total steps is {self.total_steps}"
-            )
+            raise ValueError(f"Tried to step {step} times. The specified number of total steps is {self.total_steps}")
         start = 0.0
         for phase in self._schedule_phases:
             if step <= phase["end_step"] or phase is self._schedule_phases[-1]:
@@ -286,9 +280,7 @@ class OneCycleLR(LRScheduler):
         for group in self.optimizer.param_groups:
             rates.append(self._annealed(group[phase["start_lr"]], group[phase["end_lr"]], share))
             if self.cycle_momentum:
-                momentum = self._annealed(
-                    group[phase["start_momentum"]], group[phase["end_momentum"]], share
-                )
+                momentum = self._annealed(group[phase["start_momentum"]], group[phase["end_momentum"]], share)
                 _set_momentum(group, self.use_beta1, momentum)
         return rates
 

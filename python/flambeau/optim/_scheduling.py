@@ -17,9 +17,7 @@ EPOCH_DEPRECATION_WARNING = (
     "is used instead of the new chainable form, where available. Please open an issue if you are unable to replicate "
     "your use case: https://github.com/pytorch/pytorch/issues/new/choose."
 )
-_ORDER_LINK = (
-    "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
-)
+_ORDER_LINK = "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 
 
 def copied(value):
@@ -86,9 +84,7 @@ def _note_steps(optimizer):
 
 def states_of_functions(functions):
     """What can be saved of a list of callables: the attributes of objects, None for plain functions."""
-    return [
-        None if isinstance(function, types.FunctionType) else function.__dict__.copy() for function in functions
-    ]
+    return [None if isinstance(function, types.FunctionType) else function.__dict__.copy() for function in functions]
 
 
 class LRScheduler:
@@ -192,18 +188,14 @@ class LRScheduler:
 
 
 def _state_with_schedulers(scheduler):
-    state = {
-        key: value for key, value in scheduler.__dict__.items() if key not in ("optimizer", "_schedulers")
-    }
+    state = {key: value for key, value in scheduler.__dict__.items() if key not in ("optimizer", "_schedulers")}
     state["_schedulers"] = [part.state_dict() for part in scheduler._schedulers]
     return state
 
 
 def _load_with_schedulers(scheduler, state_dict):
     parts = state_dict["_schedulers"]
-    scheduler.__dict__.update(
-        {key: value for key, value in state_dict.items() if key != "_schedulers"}
-    )
+    scheduler.__dict__.update({key: value for key, value in state_dict.items() if key != "_schedulers"})
     for part, state in zip(scheduler._schedulers, parts):
         part.load_state_dict(state)
 

@@ -125,9 +125,7 @@ def _check_tensor_betas(betas, foreach, capturable):
     for place, beta in enumerate(betas):
         if tensors[place]:
             if not capturable and foreach:
-                raise ValueError(
-                    f"betas[{place}] as a Tensor is not supported for capturable=False and foreach=True"
-                )
+                raise ValueError(f"betas[{place}] as a Tensor is not supported for capturable=False and foreach=True")
             if beta.numel() != 1:
                 raise ValueError(f"Tensor betas[{place}] must be 1-element")
 

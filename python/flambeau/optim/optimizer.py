@@ -180,25 +180,19 @@ class Optimizer:
         names = [item[0] for item in params if isinstance(item, tuple)]
         if names:
             if len(names) != len(params):
-                raise ValueError(
-                    "all optimizer params should be with/without names. Some param names are missing"
-                )
+                raise ValueError("all optimizer params should be with/without names. Some param names are missing")
             params = [item[1] for item in params]
         param_group["params"] = params
         if names:
             param_group["param_names"] = names
         for parameter in params:
             if not isinstance(parameter, torch.Tensor):
-                raise TypeError(
-                    "optimizer can only optimize Tensors, but one of the params is " + _typename(parameter)
-                )
+                raise TypeError("optimizer can only optimize Tensors, but one of the params is " + _typename(parameter))
             if not self.defaults.get("differentiable") and not (parameter.is_leaf or parameter.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
-                raise ValueError(
-                    f"parameter group didn't specify a value of required optimization parameter {name}"
-                )
+                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
             param_group.setdefault(name, default)
         if len(params) != len(set(params)):
             warnings.warn(
@@ -247,10 +241,7 @@ class Optimizer:
             packed = {key: value for key, value in group.items() if key != "params"}
             packed["params"] = [numbers[id(parameter)] for parameter in group["params"]]
             groups.append(packed)
-        state = {
-            numbers[id(key)] if isinstance(key, torch.Tensor) else key: value
-            for key, value in self.state.items()
-        }
+        state = {numbers[id(key)] if isinstance(key, torch.Tensor) else key: value for key, value in self.state.items()}
         result = {"state": state, "param_groups": groups}
         for hook in self._optimizer_state_dict_post_hooks.values():
             replaced = hook(self, result)
@@ -326,9 +317,7 @@ def _step_with_hooks(func, args, kwargs):
         replaced = hook(self, (self, *args), kwargs)
         if replaced is not None:
             if not isinstance(replaced, tuple) or len(replaced) != 2:
-                raise RuntimeError(
-                    f"{func} must return None or a tuple of (new_args, new_kwargs), but got {replaced}."
-                )
+                raise RuntimeError(f"{func} must return None or a tuple of (new_args, new_kwargs), but got {replaced}.")
             args, kwargs = replaced
             self, *args = args
             args = tuple(args)
@@ -389,9 +378,7 @@ def _check_capturable(capturable, params, what="params and state_steps"):
     """Capturing into a graph is for accelerators only."""
     devices = ("cuda", "xpu", "hpu", "privateuseone", "xla")
     if capturable and not all(param.device.type in devices for param in params):
-        raise AssertionError(
-            f"If capturable=True, {what} must be on supported devices: {list(devices)}."
-        )
+        raise AssertionError(f"If capturable=True, {what} must be on supported devices: {list(devices)}.")
 
 
 def _with_gradients(group):

@@ -139,12 +139,7 @@ def radam(
         mean = avg / (1 - beta1**count)
         length = longest - 2 * count * (beta2**count) / correction2
         if length > 5.0:
-            rectified = (
-                (length - 4)
-                * (length - 2)
-                * longest
-                / ((longest - 4) * (longest - 2) * length)
-            ) ** 0.5
+            rectified = ((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)) ** 0.5
             root = avg_sq.sqrt()
             root = root.add(eps) if differentiable else root.add_(eps)
             adaptive = correction2**0.5 / root

@@ -55,9 +55,7 @@ class SGD(Optimizer):
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        _upgrade_groups(
-            self, nesterov=False, maximize=False, foreach=None, differentiable=False, fused=False
-        )
+        _upgrade_groups(self, nesterov=False, maximize=False, foreach=None, differentiable=False, fused=False)
 
     def step(self, closure=None):
         return _run_step(self, closure)

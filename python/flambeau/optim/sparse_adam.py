@@ -27,9 +27,7 @@ class SparseAdam(Optimizer):
         if sparse:
             raise ValueError(f"Sparse params at indices {sparse}: SparseAdam requires dense parameter tensors")
         if complex_:
-            raise ValueError(
-                f"Complex params at indices {complex_}: SparseAdam does not support complex parameters"
-            )
+            raise ValueError(f"Complex params at indices {complex_}: SparseAdam does not support complex parameters")
 
     def step(self, closure=None):
         return _run_step(self, closure)
@@ -60,9 +58,7 @@ class SparseAdam(Optimizer):
         )
 
 
-def sparse_adam(
-    params, grads, exp_avgs, exp_avg_sqs, state_steps, *, eps, beta1, beta2, lr, maximize
-):
+def sparse_adam(params, grads, exp_avgs, exp_avg_sqs, state_steps, *, eps, beta1, beta2, lr, maximize):
     """Updates `params` and their states in place, at the indices of the gradients."""
     lr = _value(lr)
     for param, grad, avg, avg_sq, step in zip(params, grads, exp_avgs, exp_avg_sqs, state_steps):

@@ -93,10 +93,7 @@ class AveragedModel(Module):
     def update_parameters(self, model):
         """Takes a model into the average."""
         averages = [tensor.detach() for tensor in self._tensors_of(self.module)]
-        current = [
-            tensor.detach().to(average.device)
-            for tensor, average in zip(self._tensors_of(model), averages)
-        ]
+        current = [tensor.detach().to(average.device) for tensor, average in zip(self._tensors_of(model), averages)]
         if self.n_averaged == 0:
             for average, tensor in zip(averages, current):
                 average.copy_(tensor)
@@ -144,9 +141,7 @@ class SWALR(LRScheduler):
         for rate, group in zip(one_for_each_group("swa_lr", optimizer, swa_lr), optimizer.param_groups):
             group["swa_lr"] = rate
         if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(
-                f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"
-            )
+            raise ValueError(f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}")
         if not isinstance(anneal_epochs, int) or anneal_epochs < 0:
             raise ValueError(f"anneal_epochs must be equal or greater than 0, got {anneal_epochs}")
         self._anneal_strategy = anneal_strategy

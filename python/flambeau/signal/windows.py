@@ -13,11 +13,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _window(name, M, sym, dtype, device, requires_grad, formula):
+def _window(name, M, sym, dtype, layout, device, requires_grad, formula):
     """`formula(n, last)` over the points n, whose last is at `last`; 1 for a single point."""
     dtype = torch.get_default_dtype() if dtype is None else dtype
     if M < 0:
         raise ValueError(f"{name} requires non-negative window length, got M={M}")
+    if layout != torch.strided:
+        raise ValueError(f"{name} is implemented for strided tensors only, got: {layout}")
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"{name} expects float32 or float64 dtypes, got: {dtype}")
     if M <= 1:
@@ -37,37 +39,39 @@ def general_cosine(M, *, a, sym=True, dtype=None, layout=torch.strided, device=N
     def formula(n, last):
         return sum((-1) ** k * weight * torch.cos(n * (2 * math.pi * k / last)) for k, weight in enumerate(a))
 
-    return _window("general_cosine", M, sym, dtype, device, requires_grad, formula)
+    return _window("general_cosine", M, sym, dtype, layout, device, requires_grad, formula)
 
 
-def general_hamming(
-    M, *, alpha=0.54, sym=True, dtype=None, layout=torch.strided, device=None, requires_grad=False
-):
+def general_hamming(M, *, alpha=0.54, sym=True, dtype=None, layout=torch.strided, device=None, requires_grad=False):
     """``alpha - (1 - alpha) cos``."""
-    return general_cosine(M, a=[alpha, 1.0 - alpha], sym=sym, dtype=dtype, device=device, requires_grad=requires_grad)
+    return general_cosine(
+        M, a=[alpha, 1.0 - alpha], sym=sym, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad
+    )
 
 
 def hamming(M, *, sym=True, dtype=None, layout=torch.strided, device=None, requires_grad=False):
     """Hamming's window."""
-    return general_hamming(M, sym=sym, dtype=dtype, device=device, requires_grad=requires_grad)
+    return general_hamming(M, sym=sym, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad)
 
 
 def hann(M, *, sym=True, dtype=None, layout=torch.strided, device=None, requires_grad=False):
     """Hann's window."""
-    return general_hamming(M, alpha=0.5, sym=sym, dtype=dtype, device=device, requires_grad=requires_grad)
+    return general_hamming(
+        M, alpha=0.5, sym=sym, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad
+    )
 
 
 def blackman(M, *, sym=True, dtype=None, layout=torch.strided, device=None, requires_grad=False):
     """Blackman's window."""
     return general_cosine(
-        M, a=[0.42, 0.5, 0.08], sym=sym, dtype=dtype, device=device, requires_grad=requires_grad
+        M, a=[0.42, 0.5, 0.08], sym=sym, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad
     )
 
 
 def nuttall(M, *, sym=True, dtype=None, layout=torch.strided, device=None, requires_grad=False):
     """Nuttall's window of four terms."""
     weights = [0.3635819, 0.4891775, 0.1365995, 0.0106411]
-    return general_cosine(M, a=weights, sym=sym, dtype=dtype, device=device, requires_grad=requires_grad)
+    return general_cosine(M, a=weights, sym=sym, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad)
 
 
 def bartlett(M, *, sym=True, dtype=None, layout=torch.strided, device=None, requires_grad=False):
@@ -76,7 +80,7 @@ def bartlett(M, *, sym=True, dtype=None, layout=torch.strided, device=None, requ
     def formula(n, last):
         return 1 - (2 * n / last - 1).abs()
 
-    return _window("bartlett", M, sym, dtype, device, requires_grad, formula)
+    return _window("bartlett", M, sym, dtype, layout, device, requires_grad, formula)
 
 
 def cosine(M, *, sym=True, dtype=None, layout=torch.strided, device=None, requires_grad=False):
@@ -85,7 +89,7 @@ def cosine(M, *, sym=True, dtype=None, layout=torch.strided, device=None, requir
     def formula(n, last):
         return torch.sin((n + 0.5) * (math.pi / (last + 1)))
 
-    return _window("cosine", M, sym, dtype, device, requires_grad, formula)
+    return _window("cosine", M, sym, dtype, layout, device, requires_grad, formula)
 
 
 def exponential(
@@ -100,7 +104,7 @@ def exponential(
     def formula(n, last):
         return torch.exp(-(n - (last / 2 if center is None else center)).abs() / tau)
 
-    return _window("exponential", M, sym, dtype, device, requires_grad, formula)
+    return _window("exponential", M, sym, dtype, layout, device, requires_grad, formula)
 
 
 def gaussian(M, *, std=1.0, sym=True, dtype=None, layout=torch.strided, device=None, requires_grad=False):
@@ -111,7 +115,7 @@ def gaussian(M, *, std=1.0, sym=True, dtype=None, layout=torch.strided, device=N
     def formula(n, last):
         return torch.exp(-(((n - last / 2) / std) ** 2) / 2)
 
-    return _window("gaussian", M, sym, dtype, device, requires_grad, formula)
+    return _window("gaussian", M, sym, dtype, layout, device, requires_grad, formula)
 
 
 def kaiser(M, *, beta=12.0, sym=True, dtype=None, layout=torch.strided, device=None, requires_grad=False):
@@ -123,4 +127,4 @@ def kaiser(M, *, beta=12.0, sym=True, dtype=None, layout=torch.strided, device=N
         inside = (1 - (2 * n / last - 1) ** 2).clamp(min=0)
         return torch.special.i0(beta * inside.sqrt()) / torch.special.i0(torch.tensor(beta, dtype=torch.float64))
 
-    return _window("kaiser", M, sym, dtype, device, requires_grad, formula)
+    return _window("kaiser", M, sym, dtype, layout, device, requires_grad, formula)

@@ -46,9 +46,7 @@ class _Comparison:
             return self._sequences(actual, expected, path)
         if all(isinstance(v, Mapping) for v in both):
             return self._mappings(actual, expected, path)
-        related = self.allow_subclasses and (
-            isinstance(actual, type(expected)) or isinstance(expected, type(actual))
-        )
+        related = self.allow_subclasses and (isinstance(actual, type(expected)) or isinstance(expected, type(actual)))
         if actual is None or expected is None:
             if actual is not expected:
                 raise _Mismatch(f"None mismatch: {actual} is not {expected}", path)
@@ -143,9 +141,7 @@ class _Comparison:
         difference = torch.where(matches, torch.zeros_like(difference), difference)
         relative = torch.where(matches, torch.zeros_like(relative), relative)
         if actual.dim() == 0:
-            _raise_scalars(
-                actual.item(), expected.item(), difference.item(), relative.item(), rtol, atol, path
-            )
+            _raise_scalars(actual.item(), expected.item(), difference.item(), relative.item(), rtol, atol, path)
         total = matches.numel()
         wrong = total - int(matches.sum().item())
         exact = rtol == 0 and atol == 0

@@ -162,9 +162,7 @@ def checkpoint(
             raise ValueError("Passing `context_fn` or `debug` is only supported when use_reentrant=False.")
         return CheckpointFunction.apply(function, preserve_rng_state, *args)
     if determinism_check not in ("default", "none"):
-        raise ValueError(
-            f"determinism_check should be one of ['default', 'none'], but got '{determinism_check}'"
-        )
+        raise ValueError(f"determinism_check should be one of ['default', 'none'], but got '{determinism_check}'")
     first, second = context_fn()
     if not torch.is_grad_enabled():
         return function(*args, **kwargs)
@@ -206,8 +204,6 @@ def checkpoint_sequential(functions, segments, input, use_reentrant=None, **kwar
 
     size, start = len(layers) // segments, 0
     for _ in range(segments - 1):
-        input = checkpoint(
-            part(start, start + size), input, use_reentrant=use_reentrant, preserve_rng_state=preserve
-        )
+        input = checkpoint(part(start, start + size), input, use_reentrant=use_reentrant, preserve_rng_state=preserve)
         start += size
     return part(start, len(layers))(input)

@@ -1,13 +1,17 @@
-//! Discrete Fourier transforms. Every one is made of the complex transform along a dimension, whose gradient is
-//! the transform in the other direction; real input counts as complex, and half spectra are completed by symmetry.
+//! Discrete Fourier transforms. Every one is made of three along a dimension: of complex numbers, of real numbers to
+//! the first half of their spectrum, and of such a half to real numbers. Gradients are transforms in the other direction.
 
 use crate::Tensor;
 use crate::autograd::record;
 use crate::generated::functions as f;
-use crate::ops::shape::{clone_dense, narrow};
-use crate::ops::tile::{flip, roll};
-use crate::ops::{convert, join, shape};
-use flambeau_core::{C32, C64, DType, Dims, MemoryFormat, Result, bail, wrap_dim};
+use crate::ops::linalg::batch::{Buffer, Source};
+use crate::ops::shape::narrow;
+use crate::ops::tile::roll;
+use crate::ops::{convert, creation, join, shape};
+use crate::schema::TensorOptions;
+use flambeau_core::{DType, Dims, MemoryFormat, Result, bail, wrap_dim};
+use flambeau_cpu::fft as kernels;
+use num_complex::Complex;
 use smallvec::smallvec;
 
 /// The factor of a transform of `n` points.
@@ -33,26 +37,36 @@ fn factor(norm: Option<&str>, n: i64, forward: bool) -> Result<f64> {
     })
 }
 
+/// Elements before and after a dimension.
+fn around(sizes: &[i64], dim: usize) -> (usize, usize) {
+    let count = |part: &[i64]| part.iter().fold(1i64, |n, &size| n.saturating_mul(size)) as usize;
+    (count(&sizes[..dim]), count(&sizes[dim + 1..]))
+}
+
+/// Runs the body with `$F` as the real element type.
+macro_rules! real {
+    ($dtype:expr, $F:ident => $body:expr) => {
+        if $dtype.to_real() == DType::Float32 {
+            type $F = f32;
+            $body
+        } else {
+            type $F = f64;
+            $body
+        }
+    };
+}
+
 /// The complex transform along a dimension.
 fn c2c(t: &Tensor, dim: usize, forward: bool, scale: f64) -> Result<Tensor> {
     let sizes = t.sizes();
-    let n = sizes[dim] as usize;
-    let outer = sizes[..dim].iter().product::<i64>() as usize;
-    let inner = sizes[dim + 1..].iter().product::<i64>() as usize;
-    let out = clone_dense(&t.alias())?;
-    if !out.is_meta() && out.numel() > 0 {
-        let (to, len) = (out.array(), out.numel());
-        // SAFETY: a fresh row-major array of len elements of the named type.
-        unsafe {
-            if t.dtype() == DType::Complex64 {
-                let data = std::slice::from_raw_parts_mut(to.data_ptr().cast::<C32>(), len);
-                flambeau_cpu::fft::c2c::<f32>(outer, n, inner, data, forward, scale as f32)?;
-            } else {
-                let data = std::slice::from_raw_parts_mut(to.data_ptr().cast::<C64>(), len);
-                flambeau_cpu::fft::c2c::<f64>(outer, n, inner, data, forward, scale)?;
-            }
+    let (n, (outer, inner)) = (sizes[dim] as usize, around(&sizes, dim));
+    let out = real!(t.dtype(), F => {
+        let mut to = Buffer::<Complex<F>>::of(t)?;
+        if !to.slice().is_empty() {
+            kernels::c2c::<F>(outer, n, inner, to.slice_mut(), forward, scale as F)?;
         }
-    }
+        to.tensor()
+    });
     record(&[&out], "FftC2CBackward0", &[t], &[], move |ctx| {
         Ok(smallvec![match ctx.grad(0) {
             Some(grad) => Some(c2c(grad, dim, !forward, scale)?),
@@ -62,16 +76,68 @@ fn c2c(t: &Tensor, dim: usize, forward: bool, scale: f64) -> Result<Tensor> {
     Ok(out)
 }
 
+/// The first half of the transform of real numbers along a dimension.
+fn r2c(t: &Tensor, dim: usize, forward: bool, scale: f64) -> Result<Tensor> {
+    let mut sizes = t.sizes();
+    let (n, (outer, inner)) = (sizes[dim], around(&sizes, dim));
+    sizes[dim] = n / 2 + 1;
+    let out = real!(t.dtype(), F => {
+        let mut to = Buffer::<Complex<F>>::zeros(&sizes, t.dtype().to_complex(), t.device())?;
+        if !to.slice().is_empty() {
+            let from = Source::<F>::of(t)?;
+            kernels::r2c(outer, n as usize, inner, from.slice(), to.slice_mut(), forward, scale as F)?;
+        }
+        to.tensor()
+    });
+    record(&[&out], "FftR2CBackward0", &[t], &[], move |ctx| {
+        let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
+        // The other half does not count: its gradient is zero.
+        let whole = c2c(&resized(grad, dim, n)?, dim, !forward, scale)?;
+        Ok(smallvec![Some(dense(&convert::real(&whole)?)?)])
+    })?;
+    Ok(out)
+}
+
+/// The `n` real numbers along a dimension whose transform has a first half.
+fn c2r(t: &Tensor, dim: usize, n: i64, forward: bool, scale: f64) -> Result<Tensor> {
+    let mut sizes = t.sizes();
+    let (kept, (outer, inner)) = (sizes[dim], around(&sizes, dim));
+    sizes[dim] = n;
+    let out = real!(t.dtype(), F => {
+        let mut to = Buffer::<F>::zeros(&sizes, t.dtype().to_real(), t.device())?;
+        if !to.slice().is_empty() {
+            let from = Source::<Complex<F>>::of(t)?;
+            kernels::c2r(outer, n as usize, inner, from.slice(), to.slice_mut(), forward, scale as F)?;
+        }
+        to.tensor()
+    });
+    let rest = sizes.len() - dim - 1;
+    record(&[&out], "FftC2RBackward0", &[t], &[], move |ctx| {
+        let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
+        // Coefficients that also stand for their mirror images count twice.
+        let twice = |k: i64| if (1..=n - kept).contains(&k) { 2.0 } else { 1.0 };
+        let mut shape_: Dims = smallvec![kept];
+        shape_.extend(std::iter::repeat_n(1, rest));
+        let weights = Tensor::from_slice(&(0..kept).map(twice).collect::<Vec<f64>>(), &shape_)?;
+        let half = r2c(grad, dim, !forward, scale)?;
+        Ok(smallvec![Some(f::mul(&half, &shape::to_dtype(&weights, grad.dtype())?)?)])
+    })?;
+    Ok(out)
+}
+
+/// The real dtype that a transform is computed in.
+fn real_dtype(t: &Tensor) -> Result<DType> {
+    let given = t.dtype();
+    let dtype = if given.is_differentiable() { given.to_real() } else { crate::default_dtype() };
+    if matches!(dtype, DType::Float16 | DType::BFloat16) {
+        bail!(NotImplemented, "Unsupported dtype {}", dtype.cpp_name());
+    }
+    Ok(dtype)
+}
+
 /// The input as complex numbers.
 fn complex(t: &Tensor) -> Result<Tensor> {
-    let dtype = match t.dtype() {
-        d @ (DType::Complex64 | DType::Complex128) => d,
-        DType::Float64 => DType::Complex128,
-        DType::Float32 => DType::Complex64,
-        d @ (DType::Float16 | DType::BFloat16) => bail!(NotImplemented, "Unsupported dtype {}", d.cpp_name()),
-        _ => crate::context::default_dtype().to_complex(),
-    };
-    shape::to_dtype(t, dtype)
+    shape::to_dtype(t, real_dtype(t)?.to_complex())
 }
 
 fn check_points(n: i64) -> Result<()> {
@@ -93,7 +159,13 @@ fn resized(t: &Tensor, dim: usize, n: i64) -> Result<Tensor> {
     join::cat(&[t.clone(), zeros], dim as i64)
 }
 
-fn transform(t: &Tensor, n: Option<i64>, dim: usize, norm: Option<&str>, forward: bool) -> Result<Tensor> {
+pub(super) fn transform(
+    t: &Tensor,
+    n: Option<i64>,
+    dim: usize,
+    norm: Option<&str>,
+    forward: bool,
+) -> Result<Tensor> {
     let n = n.unwrap_or(t.sizes()[dim]);
     check_points(n)?;
     let scale = factor(norm, n, forward)?;
@@ -101,7 +173,7 @@ fn transform(t: &Tensor, n: Option<i64>, dim: usize, norm: Option<&str>, forward
 }
 
 /// The first half of the transform of real numbers.
-fn half(
+pub(super) fn half(
     name: &str,
     t: &Tensor,
     n: Option<i64>,
@@ -112,25 +184,24 @@ fn half(
     if t.is_complex() {
         bail!(Type, "{name} expects a real input tensor, but got {}", t.dtype().cpp_name());
     }
-    let whole = transform(t, n, dim, norm, forward)?;
-    let n = whole.sizes()[dim];
-    dense(&narrow(&whole, dim as i64, 0, n / 2 + 1)?)
+    let n = n.unwrap_or(t.sizes()[dim]);
+    check_points(n)?;
+    let scale = factor(norm, n, forward)?;
+    r2c(&resized(&shape::to_dtype(t, real_dtype(t)?)?, dim, n)?, dim, forward, scale)
 }
 
 /// The real transform whose input is half of a symmetric spectrum.
-fn from_half(t: &Tensor, n: Option<i64>, dim: usize, norm: Option<&str>, forward: bool) -> Result<Tensor> {
+pub(super) fn from_half(
+    t: &Tensor,
+    n: Option<i64>,
+    dim: usize,
+    norm: Option<&str>,
+    forward: bool,
+) -> Result<Tensor> {
     let n = n.unwrap_or(2 * (t.sizes()[dim] - 1));
     check_points(n)?;
     let scale = factor(norm, n, forward)?;
-    let (d, kept) = (dim as i64, n / 2 + 1);
-    let first = resized(&complex(t)?, dim, kept)?;
-    let whole = if n > kept {
-        let mirrored = flip(&narrow(&first, d, 1, n - kept)?, &[d])?;
-        join::cat(&[first, f::conj_physical(&mirrored)?], d)?
-    } else {
-        narrow(&first, d, 0, n)?
-    };
-    dense(&convert::real(&c2c(&whole, dim, forward, scale)?)?)
+    c2r(&resized(&complex(t)?, dim, n / 2 + 1)?, dim, n, forward, scale)
 }
 
 /// A copy without gaps.
@@ -306,7 +377,7 @@ fn shifted(t: &Tensor, dim: Option<&[i64]>, back: bool) -> Result<Tensor> {
     let mut shifts = Dims::new();
     for &d in &dims {
         let n = t.size(d)?;
-        shifts.push(if back { (n + 1) / 2 } else { n / 2 });
+        shifts.push(if back { n - n / 2 } else { n / 2 });
     }
     roll(t, &shifts, &dims)
 }
@@ -319,4 +390,33 @@ pub fn fft_fftshift(self_: &Tensor, dim: Option<&[i64]>) -> Result<Tensor> {
 /// `torch.fft.ifftshift`: the inverse of [`fft_fftshift`].
 pub fn fft_ifftshift(self_: &Tensor, dim: Option<&[i64]>) -> Result<Tensor> {
     shifted(self_, dim, true)
+}
+
+/// `(start, .., end)` times `1 / (n d)`, in the dtype that a table of frequencies has.
+fn frequencies(name: &str, parts: &[(i64, i64)], n: i64, d: f64, options: &TensorOptions) -> Result<Tensor> {
+    let dtype = options.dtype.unwrap_or_else(crate::default_dtype);
+    if !dtype.is_differentiable() {
+        bail!("{name} requires a floating point or complex dtype");
+    }
+    let plain = TensorOptions { dtype: Some(dtype), requires_grad: false, ..options.clone() };
+    let mut list = Vec::new();
+    for &(start, end) in parts {
+        list.push(creation::arange_start(start.into(), end.into(), &plain)?);
+    }
+    let whole = if list.len() == 1 { list.swap_remove(0) } else { join::cat(&list, 0)? };
+    creation::finish(f::mul_scalar(&whole, (1.0 / (n as f64 * d)).into())?, options)
+}
+
+/// `torch.fft.fftfreq`: the frequencies of a transform of `n` points that are `d` apart.
+pub fn fft_fftfreq(n: i64, d: f64, options: &TensorOptions) -> Result<Tensor> {
+    if n < 0 {
+        bail!("Trying to create tensor with negative dimension {n}: [{n}]");
+    }
+    let half = n / 2;
+    frequencies("fftfreq", &[(0, n - half), (-half, 0)], n, d, options)
+}
+
+/// `torch.fft.rfftfreq`: the frequencies of the first half of a transform of `n` points that are `d` apart.
+pub fn fft_rfftfreq(n: i64, d: f64, options: &TensorOptions) -> Result<Tensor> {
+    frequencies("rfftfreq", &[(0, n / 2 + 1)], n, d, options)
 }

@@ -24,6 +24,7 @@ pub mod shape;
 pub mod softmax;
 pub mod sort;
 pub mod statistics;
+pub mod stft;
 mod support;
 pub mod tile;
 pub mod unique;

@@ -13,9 +13,7 @@ def _check_shapes(query, key, value, key_padding_mask, attn_mask, num_heads):
     """Checks the numbers of dimensions; returns whether there is a batch dimension."""
     ndim = query.dim()
     if ndim not in (2, 3):
-        raise AssertionError(
-            f"query should be unbatched 2D or batched 3D tensor but received {ndim}-D query tensor"
-        )
+        raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {ndim}-D query tensor")
     batched = ndim == 3
     said = f"For {'batched (3-D)' if batched else 'unbatched (2-D)'} `query`, expected"
     assert key.dim() == ndim and value.dim() == ndim, (
@@ -31,9 +29,7 @@ def _check_shapes(query, key, value, key_padding_mask, attn_mask, num_heads):
         )
         if not batched and attn_mask.dim() == 3:
             expected = (num_heads, query.shape[0], key.shape[0])
-            assert attn_mask.shape == expected, (
-                f"Expected `attn_mask` shape to be {expected} but got {attn_mask.shape}"
-            )
+            assert attn_mask.shape == expected, f"Expected `attn_mask` shape to be {expected} but got {attn_mask.shape}"
     return batched
 
 
@@ -213,9 +209,7 @@ def multi_head_attention_forward(
         if key_padding_mask is not None:
             is_causal = False
 
-    assert embed == embed_dim_to_check, (
-        f"was expecting embedding dimension of {embed_dim_to_check}, but got {embed}"
-    )
+    assert embed == embed_dim_to_check, f"was expecting embedding dimension of {embed_dim_to_check}, but got {embed}"
     head_dim = embed // num_heads
     assert head_dim * num_heads == embed, f"embed_dim {embed} not divisible by num_heads {num_heads}"
 

@@ -15,9 +15,7 @@ def _check_batch(size):
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {size}")
 
 
-def batch_norm(
-    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
-):
+def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
     """Normalises each channel over the batch (Ioffe and Szegedy 2015).
 
     In training with the batch's own statistics, which also update the running ones in place; otherwise with those.
@@ -26,9 +24,7 @@ def batch_norm(
         _check_batch(input.size())
         if eps <= 0.0:
             raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
-    return torch.batch_norm(
-        input, weight, bias, running_mean, running_var, training, momentum, eps, True
-    )
+    return torch.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, True)
 
 
 def instance_norm(
@@ -49,9 +45,7 @@ def instance_norm(
             spatial *= length
         if spatial == 1:
             raise ValueError(f"Expected more than 1 spatial element when training, got input size {size}")
-    return torch.instance_norm(
-        input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, True
-    )
+    return torch.instance_norm(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, True)
 
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):

@@ -6,27 +6,21 @@ from flambeau._C import _nn
 from ..modules.utils import _list_with_default, _pair, _single, _triple
 
 
-def max_pool1d(
-    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
-):
+def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """The maxima of windows over (N, C, L), optionally with their positions."""
     stride = () if stride is None else stride
     pool = torch.max_pool1d_with_indices if return_indices else torch.max_pool1d
     return pool(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def max_pool2d(
-    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
-):
+def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """The maxima of windows over (N, C, H, W), optionally with their positions in a plane."""
     stride = () if stride is None else stride
     pool = _nn.max_pool2d_with_indices if return_indices else torch.max_pool2d
     return pool(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def max_pool3d(
-    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
-):
+def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """The maxima of windows over (N, C, D, H, W), optionally with their positions in a volume."""
     stride = () if stride is None else stride
     pool = _nn.max_pool3d_with_indices if return_indices else torch.max_pool3d
@@ -153,8 +147,7 @@ def _unpool_output_size(input, kernel_size, stride, padding, output_size):
     size = input.size()
     dims = len(kernel_size)
     default = [
-        (size[place - dims] - 1) * stride[place] + kernel_size[place] - 2 * padding[place]
-        for place in range(dims)
+        (size[place - dims] - 1) * stride[place] + kernel_size[place] - 2 * padding[place] for place in range(dims)
     ]
     if output_size is None:
         return default
@@ -168,9 +161,7 @@ def _unpool_output_size(input, kernel_size, stride, padding, output_size):
     for place in range(dims):
         low, high = default[place] - stride[place], default[place] + stride[place]
         if not low < output_size[place] < high:
-            raise ValueError(
-                f'invalid output_size "{output_size}" (dim {place} must be between {low} and {high})'
-            )
+            raise ValueError(f'invalid output_size "{output_size}" (dim {place} must be between {low} and {high})')
     return output_size
 
 
@@ -225,6 +216,4 @@ def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
 def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     """The p-norms of windows over (N, C, D, H, W)."""
     depth, height, width = _triple(kernel_size)
-    return _lp_pool(
-        _nn.avg_pool3d, depth * height * width, input, norm_type, kernel_size, stride, ceil_mode
-    )
+    return _lp_pool(_nn.avg_pool3d, depth * height * width, input, norm_type, kernel_size, stride, ceil_mode)

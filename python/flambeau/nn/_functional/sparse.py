@@ -12,9 +12,7 @@ def _renormed(weight, input, max_norm, norm_type):
     return weight
 
 
-def embedding(
-    input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False
-):
+def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
     """Rows of `weight` (V, D) by the indices `input`; the row `padding_idx` gets no gradient."""
     if padding_idx is None:
         padding_idx = -1

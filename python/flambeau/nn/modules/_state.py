@@ -96,9 +96,7 @@ def _save_to_state_dict(self, destination, prefix, keep_vars):
         destination[prefix + _EXTRA_STATE_KEY_SUFFIX] = self.get_extra_state()
 
 
-def _load_from_state_dict(
-    self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-):
+def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs):
     """Loads this module's own entries of `state_dict`; the three lists collect what went wrong.
 
     Override it for a module whose saved form changed between versions (`local_metadata["version"]`).

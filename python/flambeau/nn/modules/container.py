@@ -231,9 +231,7 @@ class ModuleList(Module):
         from collections.abc import Iterable
 
         if not isinstance(modules, Iterable):
-            raise TypeError(
-                "ModuleList.extend should be called with an iterable, but got " + type(modules).__name__
-            )
+            raise TypeError("ModuleList.extend should be called with an iterable, but got " + type(modules).__name__)
         offset = len(self)
         for place, module in enumerate(modules):
             self.add_module(str(offset + place), module)
@@ -373,9 +371,7 @@ class ParameterList(Module):
         from collections.abc import Iterable
 
         if not isinstance(values, Iterable) or isinstance(values, torch.Tensor):
-            raise TypeError(
-                "ParameterList.extend should be called with an iterable, but got " + type(values).__name__
-            )
+            raise TypeError("ParameterList.extend should be called with an iterable, but got " + type(values).__name__)
         for value in values:
             self.append(value)
         return self

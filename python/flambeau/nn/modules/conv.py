@@ -295,9 +295,7 @@ class _ConvTransposeNd(_ConvNd):
             dtype=dtype,
         )
 
-    def _output_padding(
-        self, input, output_size, stride, padding, kernel_size, num_spatial_dims, dilation=None
-    ):
+    def _output_padding(self, input, output_size, stride, padding, kernel_size, num_spatial_dims, dilation=None):
         """The output padding that makes the output as large as `output_size`."""
         if output_size is None:
             return _single(self.output_padding)
@@ -336,9 +334,7 @@ class _ConvTransposeNd(_ConvNd):
             input, output_size, self.stride, self.padding, self.kernel_size, dims, self.dilation
         )
         weight, bias = self._weight_and_bias()
-        return operator(
-            input, weight, bias, self.stride, self.padding, output_padding, self.groups, self.dilation
-        )
+        return operator(input, weight, bias, self.stride, self.padding, output_padding, self.groups, self.dilation)
 
 
 class ConvTranspose1d(_ConvTransposeNd):
@@ -564,6 +560,4 @@ def _lazy_class(name, base, init_method):
 
 
 LazyConv1d, LazyConv2d, LazyConv3d = (_lazy_conv(dims) for dims in (1, 2, 3))
-LazyConvTranspose1d, LazyConvTranspose2d, LazyConvTranspose3d = (
-    _lazy_conv_transpose(dims) for dims in (1, 2, 3)
-)
+LazyConvTranspose1d, LazyConvTranspose2d, LazyConvTranspose3d = (_lazy_conv_transpose(dims) for dims in (1, 2, 3))

@@ -73,9 +73,7 @@ class _InstanceNorm(_NormBase):
     ):
         if local_metadata.get("version") is None and not self.track_running_stats:
             # Before version 2 running statistics were saved whether they were used or not.
-            found = [
-                prefix + name for name in ("running_mean", "running_var") if prefix + name in state_dict
-            ]
+            found = [prefix + name for name in ("running_mean", "running_var") if prefix + name in state_dict]
             if found:
                 names = " and ".join(f'"{key}"' for key in found)
                 kind = type(self).__name__

@@ -29,9 +29,7 @@ class LazyModuleMixin:
             if value is not None and name not in self._non_persistent_buffers_set:
                 destination[prefix + name] = value if keep_vars or is_lazy(value) else value.detach()
 
-    def _lazy_load_hook(
-        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-    ):
+    def _lazy_load_hook(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs):
         """Gives uninitialized tensors the shapes of those about to be loaded into them."""
         for name, value in self._own_tensors():
             given = state_dict.get(prefix + name)

@@ -232,9 +232,7 @@ class Module:
     def register_buffer(self, name, tensor, persistent=True):
         """Registers a tensor that is state but no parameter; one not `persistent` stays out of `state_dict`."""
         self._check_name("buffer", name, "_buffers")
-        if tensor is not None and not (
-            isinstance(tensor, torch.Tensor) or hasattr(type(tensor), "__torch_function__")
-        ):
+        if tensor is not None and not (isinstance(tensor, torch.Tensor) or hasattr(type(tensor), "__torch_function__")):
             raise TypeError(
                 f"cannot assign '{_typename(tensor)}' object to buffer '{name}' (torch Tensor or None required)"
             )

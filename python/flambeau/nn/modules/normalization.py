@@ -56,9 +56,7 @@ def _as_shape(normalized_shape):
 class LayerNorm(Module):
     """Normalises each sample over its last dimensions, whose shape is `normalized_shape` (Ba et al. 2016)."""
 
-    def __init__(
-        self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, device=None, dtype=None
-    ):
+    def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, device=None, dtype=None):
         super().__init__()
         self.normalized_shape = _as_shape(normalized_shape)
         self.eps = eps

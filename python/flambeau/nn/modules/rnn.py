@@ -386,9 +386,7 @@ class RNNCellBase(Module):
             input = input.unsqueeze(0)
             states = [None if state is None else state.unsqueeze(0) for state in states]
         if input.size(1) != self.input_size:
-            raise RuntimeError(
-                f"input has inconsistent input_size: got {input.size(1)} expected {self.input_size}"
-            )
+            raise RuntimeError(f"input has inconsistent input_size: got {input.size(1)} expected {self.input_size}")
         if states[0] is None:
             zeros = torch.zeros(input.size(0), self.hidden_size, dtype=input.dtype, device=input.device)
             states = [zeros] * len(states)
@@ -400,9 +398,7 @@ class RNNCellBase(Module):
 
     def _check_state(self, input, state, place):
         if state.dim() != 2:
-            raise RuntimeError(
-                f"Expected 2D hidden{place} (batch x hidden_size), but got {state.dim()}D tensor"
-            )
+            raise RuntimeError(f"Expected 2D hidden{place} (batch x hidden_size), but got {state.dim()}D tensor")
         if input.size(0) != state.size(0):
             raise RuntimeError(
                 f"Input batch size {input.size(0)} doesn't match hidden{place} batch size {state.size(0)}"

@@ -32,9 +32,7 @@ class _EmbeddingBase(Module):
             self.weight = Parameter(weight, requires_grad=trainable)
             self.reset_parameters()
         else:
-            assert list(given.shape) == list(shape), (
-                "Shape of weight does not match num_embeddings and embedding_dim"
-            )
+            assert list(given.shape) == list(shape), "Shape of weight does not match num_embeddings and embedding_dim"
             self.weight = Parameter(given, requires_grad=trainable)
 
     def reset_parameters(self):

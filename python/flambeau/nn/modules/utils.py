@@ -29,9 +29,7 @@ def _list_with_default(out_size, defaults):
         return out_size
     if len(defaults) <= len(out_size):
         raise ValueError(f"Input dimension should be at least {len(out_size) + 1}")
-    return [
-        default if size is None else size for size, default in zip(out_size, defaults[-len(out_size) :])
-    ]
+    return [default if size is None else size for size, default in zip(out_size, defaults[-len(out_size) :])]
 
 
 def consume_prefix_in_state_dict_if_present(state_dict, prefix):

@@ -89,9 +89,7 @@ def replicate(network, devices, detach=False):
 def parallel_apply(modules, inputs, kwargs_tup=None, devices=None):
     """The outputs of modules for their own inputs; devices work at the same time because they work asynchronously."""
     if len(modules) != len(inputs):
-        raise AssertionError(
-            f"The number of modules {len(modules)} is not equal to the number of inputs {len(inputs)}"
-        )
+        raise AssertionError(f"The number of modules {len(modules)} is not equal to the number of inputs {len(inputs)}")
     kwargs_tup = kwargs_tup if kwargs_tup is not None else [{}] * len(modules)
     outputs = []
     for module, args, kwargs in zip(modules, inputs, kwargs_tup):

@@ -62,9 +62,7 @@ class SpectralNorm:
             raise RuntimeError(f"Unexpected key in metadata['spectral_norm']: {key}")
         versions[key] = self._version
 
-    def _on_load(
-        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-    ):
+    def _on_load(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs):
         """Before version 1 the weight was saved too, and v was not: v is the one that gives that weight."""
         version = local_metadata.get("spectral_norm", {}).get(self.name + ".version")
         key = prefix + self.name
@@ -78,9 +76,7 @@ class SpectralNorm:
             weight = state_dict.pop(key)
             sigma = (original / weight).mean()
             matrix = self.reshape_weight_to_matrix(original)
-            v = torch.linalg.multi_dot(
-                [matrix.t().mm(matrix).pinverse(), matrix.t(), u.unsqueeze(1)]
-            ).squeeze(1)
+            v = torch.linalg.multi_dot([matrix.t().mm(matrix).pinverse(), matrix.t(), u.unsqueeze(1)]).squeeze(1)
             state_dict[key + "_v"] = v.mul_(sigma / torch.dot(u, torch.mv(matrix, v)))
 
 

@@ -67,9 +67,7 @@ class _Orthogonal(Module):
             Q = torch.matrix_exp(A)
         else:
             identity = torch.eye(n, dtype=A.dtype, device=A.device)
-            Q = torch.linalg.solve(
-                torch.add(identity, A, alpha=-0.5), torch.add(identity, A, alpha=0.5)
-            )
+            Q = torch.linalg.solve(torch.add(identity, A, alpha=-0.5), torch.add(identity, A, alpha=0.5))
         return Q if n == k else Q[..., :k]
 
     def _by_reflections(self, X):
@@ -122,16 +120,13 @@ def orthogonal(module, name="weight", orthogonal_map=None, *, use_trivialization
     """
     weight = _named_weight(module, name)
     if weight.ndim < 2:
-        raise ValueError(
-            f"Expected a matrix or batch of matrices. Got a tensor of {weight.ndim} dimensions."
-        )
+        raise ValueError(f"Expected a matrix or batch of matrices. Got a tensor of {weight.ndim} dimensions.")
     if orthogonal_map is None:
         square = weight.size(-2) == weight.size(-1)
         orthogonal_map = "matrix_exp" if square or weight.is_complex() else "householder"
     if orthogonal_map not in ("matrix_exp", "cayley", "householder"):
         raise ValueError(
-            'orthogonal_map has to be one of "matrix_exp", "cayley", "householder". '
-            f"Got: {orthogonal_map}"
+            f'orthogonal_map has to be one of "matrix_exp", "cayley", "householder". Got: {orthogonal_map}'
         )
     part = _Orthogonal(weight, orthogonal_map, use_trivialization=use_trivialization)
     parametrize.register_parametrization(module, name, part, unsafe=True)
@@ -167,9 +162,7 @@ def weight_norm(module, name="weight", dim=0):
     """
     parametrize.register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
 
-    def accept_old_names(
-        state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-    ):
+    def accept_old_names(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs):
         # The function of this name in nn.utils called the two parameters weight_g and weight_v.
         old = f"{prefix}{name}_g", f"{prefix}{name}_v"
         if all(key in state_dict for key in old):
@@ -190,9 +183,7 @@ class _SpectralNorm(Module):
         super().__init__()
         ndim = weight.ndim
         if dim >= ndim or dim < -ndim:
-            raise IndexError(
-                f"Dimension out of range (expected to be in range of [-{ndim}, {ndim - 1}] but got {dim})"
-            )
+            raise IndexError(f"Dimension out of range (expected to be in range of [-{ndim}, {ndim - 1}] but got {dim})")
         if n_power_iterations <= 0:
             raise ValueError(
                 f"Expected n_power_iterations to be positive, but got n_power_iterations={n_power_iterations}"

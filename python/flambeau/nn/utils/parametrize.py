@@ -134,9 +134,7 @@ class ParametrizationList(ModuleList):
         with torch.no_grad():
             for module in reversed(self):
                 if not hasattr(module, "right_inverse"):
-                    raise RuntimeError(
-                        f"parametrization {type(module).__name__} does not implement right_inverse."
-                    )
+                    raise RuntimeError(f"parametrization {type(module).__name__} does not implement right_inverse.")
                 value = module.right_inverse(value)
             if self.is_tensor:
                 if not isinstance(value, torch.Tensor):
@@ -149,9 +147,7 @@ class ParametrizationList(ModuleList):
                 _maybe_set(self.original, value)
                 return
             if not _is_sequence(value):
-                raise ValueError(
-                    f"'right_inverse' must return a sequence of tensors. Got {type(value).__name__}."
-                )
+                raise ValueError(f"'right_inverse' must return a sequence of tensors. Got {type(value).__name__}.")
             if len(value) != self.ntensors:
                 raise ValueError(
                     "'right_inverse' must return a sequence of tensors of length "

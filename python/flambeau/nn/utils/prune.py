@@ -184,18 +184,14 @@ def _check_amount(amount):
         raise TypeError(f"Invalid type for amount: {amount}. Must be int or float.")
     whole = isinstance(amount, numbers.Integral)
     if whole and amount < 0 or not whole and not 0.0 <= float(amount) <= 1.0:
-        raise ValueError(
-            f"amount={amount} should either be a float in the range [0, 1] or a non-negative integer"
-        )
+        raise ValueError(f"amount={amount} should either be a float in the range [0, 1] or a non-negative integer")
 
 
 def _count(amount, size):
     """How many of `size` an amount asks for; ValueError if more than there are."""
     if isinstance(amount, numbers.Integral):
         if amount > size:
-            raise ValueError(
-                f"amount={amount} should be smaller than the number of parameters to prune={size}"
-            )
+            raise ValueError(f"amount={amount} should be smaller than the number of parameters to prune={size}")
         return amount
     return round(amount * size)
 

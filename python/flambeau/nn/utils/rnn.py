@@ -16,9 +16,7 @@ __all__ = [
 ]
 
 
-class PackedSequence(
-    namedtuple("PackedSequence", ["data", "batch_sizes", "sorted_indices", "unsorted_indices"])
-):
+class PackedSequence(namedtuple("PackedSequence", ["data", "batch_sizes", "sorted_indices", "unsorted_indices"])):
     """Sequences sorted by decreasing length and laid out step by step.
 
     `data` (total, ...) holds the first steps of all sequences, then the second steps of those long enough, and so on;

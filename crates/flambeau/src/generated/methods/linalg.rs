@@ -88,4 +88,19 @@ impl Tensor {
     pub fn cross(&self, other: &Tensor, dim: Option<i64>) -> Result<Tensor> {
         crate::ops::linalg::cross(self, other, dim)
     }
+
+    /// The solution of `A @ X = self` from the LU factors of `A`; `linalg.lu_solve` takes its place.
+    pub fn lu_solve(&self, lu_data: &Tensor, lu_pivots: &Tensor) -> Result<Tensor> {
+        crate::ops::linalg::lu_solve(self, lu_data, lu_pivots)
+    }
+
+    /// What `torch.lu` gives.
+    pub fn _lu_with_info(&self, pivot: bool, check_errors: bool) -> Result<(Tensor, Tensor, Tensor)> {
+        crate::ops::linalg::_lu_with_info(self, pivot, check_errors)
+    }
+
+    /// Product with the `Q` whose reflections `geqrf` gives, or with its conjugate transpose.
+    pub fn ormqr(&self, input2: &Tensor, input3: &Tensor, left: bool, transpose: bool) -> Result<Tensor> {
+        crate::ops::linalg::ormqr(self, input2, input3, left, transpose)
+    }
 }

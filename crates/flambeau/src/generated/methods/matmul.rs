@@ -133,17 +133,8 @@ impl Tensor {
         crate::ops::matmul::addbmm(self, batch1, batch2, Scalar::Int(1), Scalar::Int(1))
     }
 
-    /// In-place [`Tensor::addbmm`]; returns `self`.
+    /// As `addbmm`, in place.
     pub fn addbmm_(&self, batch1: &Tensor, batch2: &Tensor) -> Result<Tensor> {
-        call_inplace(
-            overloads::matmul::addbmm,
-            &[
-                Arg::Tensor(self),
-                Arg::Tensor(batch1),
-                Arg::Tensor(batch2),
-                Arg::Scalar(Scalar::Int(1)),
-                Arg::Scalar(Scalar::Int(1)),
-            ],
-        )
+        crate::ops::matmul::addbmm_(self, batch1, batch2, Scalar::Int(1), Scalar::Int(1))
     }
 }

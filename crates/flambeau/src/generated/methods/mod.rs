@@ -9,6 +9,7 @@ mod composite;
 mod convert;
 mod creation;
 mod cumulative;
+mod fft;
 mod index;
 mod linalg;
 mod matmul;

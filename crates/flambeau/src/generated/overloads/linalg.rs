@@ -716,6 +716,32 @@ pub const LINALG_PINV: Overload = Overload {
     pointwise: None,
 };
 
+pub fn linalg_pinv_tensors(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_pinv_tensors(
+            c.tensor(0)?,
+            c.opt_tensor(1)?,
+            c.opt_tensor(2)?,
+            c.bool(3)?,
+        )?))
+    })
+}
+pub const LINALG_PINV_TENSORS: Overload = Overload {
+    name: "atol_rtol_tensor",
+    params: &[
+        req("self", Kind::Tensor),
+        kw_opt("atol", Kind::OptTensor, Default::None),
+        kw_opt("rtol", Kind::OptTensor, Default::None),
+        kw_opt("hermitian", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_pinv_tensors,
+    pointwise: None,
+};
+
 pub fn linalg_pinv_rcond(c: &Call) -> Result<Ret> {
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_pinv_rcond(c.tensor(0)?, c.float(1)?, c.bool(2)?)?))
@@ -734,6 +760,26 @@ pub const LINALG_PINV_RCOND: Overload = Overload {
     fields: &[],
     only: &[],
     call: linalg_pinv_rcond,
+    pointwise: None,
+};
+
+pub fn linalg_pinv_rcond_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_pinv_rcond_tensor(c.tensor(0)?, c.tensor(1)?, c.bool(2)?)?))
+    })
+}
+pub const LINALG_PINV_RCOND_TENSOR: Overload = Overload {
+    name: "rcond_tensor",
+    params: &[
+        req("self", Kind::Tensor),
+        req("rcond", Kind::Tensor),
+        opt("hermitian", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_pinv_rcond_tensor,
     pointwise: None,
 };
 
@@ -779,6 +825,32 @@ pub const LINALG_MATRIX_RANK: Overload = Overload {
     pointwise: None,
 };
 
+pub fn linalg_matrix_rank_tensors(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_matrix_rank_tensors(
+            c.tensor(0)?,
+            c.opt_tensor(1)?,
+            c.opt_tensor(2)?,
+            c.bool(3)?,
+        )?))
+    })
+}
+pub const LINALG_MATRIX_RANK_TENSORS: Overload = Overload {
+    name: "atol_rtol_tensor",
+    params: &[
+        req("input", Kind::Tensor),
+        kw_opt("atol", Kind::OptTensor, Default::None),
+        kw_opt("rtol", Kind::OptTensor, Default::None),
+        kw_opt("hermitian", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_matrix_rank_tensors,
+    pointwise: None,
+};
+
 pub fn linalg_matrix_rank_tol(c: &Call) -> Result<Ret> {
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_matrix_rank_tol(c.tensor(0)?, c.float(1)?, c.bool(2)?)?))
@@ -797,6 +869,30 @@ pub const LINALG_MATRIX_RANK_TOL: Overload = Overload {
     fields: &[],
     only: &[],
     call: linalg_matrix_rank_tol,
+    pointwise: None,
+};
+
+pub fn linalg_matrix_rank_tol_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_matrix_rank_tol_tensor(
+            c.tensor(0)?,
+            c.tensor(1)?,
+            c.bool(2)?,
+        )?))
+    })
+}
+pub const LINALG_MATRIX_RANK_TOL_TENSOR: Overload = Overload {
+    name: "tol_tensor",
+    params: &[
+        req("input", Kind::Tensor),
+        req("tol", Kind::Tensor),
+        opt("hermitian", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_matrix_rank_tol_tensor,
     pointwise: None,
 };
 
@@ -867,5 +963,400 @@ pub const CROSS: Overload = Overload {
     fields: &[],
     only: &[],
     call: cross,
+    pointwise: None,
+};
+
+pub fn linalg_lu_factor(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::linalg_lu_factor(c.tensor(0)?, c.bool(1)?)?)))
+}
+pub const LINALG_LU_FACTOR: Overload = Overload {
+    name: "",
+    params: &[req("A", Kind::Tensor), kw_opt("pivot", Kind::Bool, Default::Bool(true))],
+    inplace: false,
+    out: 2,
+    fields: &["LU", "pivots"],
+    only: &[],
+    call: linalg_lu_factor,
+    pointwise: None,
+};
+
+pub fn linalg_lu_factor_ex(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_lu_factor_ex(c.tensor(0)?, c.bool(1)?, c.bool(2)?)?))
+    })
+}
+pub const LINALG_LU_FACTOR_EX: Overload = Overload {
+    name: "",
+    params: &[
+        req("A", Kind::Tensor),
+        kw_opt("pivot", Kind::Bool, Default::Bool(true)),
+        kw_opt("check_errors", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 3,
+    fields: &["LU", "pivots", "info"],
+    only: &[],
+    call: linalg_lu_factor_ex,
+    pointwise: None,
+};
+
+pub fn linalg_lu(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::linalg_lu(c.tensor(0)?, c.bool(1)?)?)))
+}
+pub const LINALG_LU: Overload = Overload {
+    name: "",
+    params: &[req("A", Kind::Tensor), kw_opt("pivot", Kind::Bool, Default::Bool(true))],
+    inplace: false,
+    out: 3,
+    fields: &["P", "L", "U"],
+    only: &[],
+    call: linalg_lu,
+    pointwise: None,
+};
+
+pub fn linalg_lu_solve(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_lu_solve(
+            c.tensor(0)?,
+            c.tensor(1)?,
+            c.tensor(2)?,
+            c.bool(3)?,
+            c.bool(4)?,
+        )?))
+    })
+}
+pub const LINALG_LU_SOLVE: Overload = Overload {
+    name: "",
+    params: &[
+        req("LU", Kind::Tensor),
+        req("pivots", Kind::Tensor),
+        req("B", Kind::Tensor),
+        kw_opt("left", Kind::Bool, Default::Bool(true)),
+        kw_opt("adjoint", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_lu_solve,
+    pointwise: None,
+};
+
+pub fn lu_solve(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::lu_solve(c.tensor(0)?, c.tensor(1)?, c.tensor(2)?)?))
+    })
+}
+pub const LU_SOLVE: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), req("LU_data", Kind::Tensor), req("LU_pivots", Kind::Tensor)],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: lu_solve,
+    pointwise: None,
+};
+
+pub fn lu_unpack(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::lu_unpack(c.tensor(0)?, c.tensor(1)?, c.bool(2)?, c.bool(3)?)?))
+    })
+}
+pub const LU_UNPACK: Overload = Overload {
+    name: "",
+    params: &[
+        req("LU_data", Kind::Tensor),
+        req("LU_pivots", Kind::Tensor),
+        opt("unpack_data", Kind::Bool, Default::Bool(true)),
+        opt("unpack_pivots", Kind::Bool, Default::Bool(true)),
+    ],
+    inplace: false,
+    out: 3,
+    fields: &["P", "L", "U"],
+    only: &[],
+    call: lu_unpack,
+    pointwise: None,
+};
+
+pub fn _lu_with_info(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::linalg::_lu_with_info(c.tensor(0)?, c.bool(1)?, c.bool(2)?)?))
+}
+pub const _LU_WITH_INFO: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        opt("pivot", Kind::Bool, Default::Bool(true)),
+        opt("check_errors", Kind::Bool, Default::Bool(true)),
+    ],
+    inplace: false,
+    out: 0,
+    fields: &["LU", "pivots", "info"],
+    only: &[],
+    call: _lu_with_info,
+    pointwise: None,
+};
+
+pub fn linalg_lstsq(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_lstsq(
+            c.tensor(0)?,
+            c.tensor(1)?,
+            c.opt_float(2)?,
+            c.opt_str(3)?,
+        )?))
+    })
+}
+pub const LINALG_LSTSQ: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        req("b", Kind::Tensor),
+        opt("rcond", Kind::OptFloat, Default::None),
+        kw_opt("driver", Kind::OptStr, Default::None),
+    ],
+    inplace: false,
+    out: 4,
+    fields: &["solution", "residuals", "rank", "singular_values"],
+    only: &[],
+    call: linalg_lstsq,
+    pointwise: None,
+};
+
+pub fn linalg_ldl_factor(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_ldl_factor(c.tensor(0)?, c.bool(1)?)?))
+    })
+}
+pub const LINALG_LDL_FACTOR: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), kw_opt("hermitian", Kind::Bool, Default::Bool(false))],
+    inplace: false,
+    out: 2,
+    fields: &["LD", "pivots"],
+    only: &[],
+    call: linalg_ldl_factor,
+    pointwise: None,
+};
+
+pub fn linalg_ldl_factor_ex(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_ldl_factor_ex(c.tensor(0)?, c.bool(1)?, c.bool(2)?)?))
+    })
+}
+pub const LINALG_LDL_FACTOR_EX: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        kw_opt("hermitian", Kind::Bool, Default::Bool(false)),
+        kw_opt("check_errors", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 3,
+    fields: &["LD", "pivots", "info"],
+    only: &[],
+    call: linalg_ldl_factor_ex,
+    pointwise: None,
+};
+
+pub fn linalg_ldl_solve(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_ldl_solve(
+            c.tensor(0)?,
+            c.tensor(1)?,
+            c.tensor(2)?,
+            c.bool(3)?,
+        )?))
+    })
+}
+pub const LINALG_LDL_SOLVE: Overload = Overload {
+    name: "",
+    params: &[
+        req("LD", Kind::Tensor),
+        req("pivots", Kind::Tensor),
+        req("B", Kind::Tensor),
+        kw_opt("hermitian", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_ldl_solve,
+    pointwise: None,
+};
+
+pub fn linalg_polar(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::linalg_polar(c.tensor(0)?)?)))
+}
+pub const LINALG_POLAR: Overload = Overload {
+    name: "",
+    params: &[req("A", Kind::Tensor)],
+    inplace: false,
+    out: 2,
+    fields: &["U", "H"],
+    only: &[],
+    call: linalg_polar,
+    pointwise: None,
+};
+
+pub fn linalg_matrix_sqrth(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::linalg::linalg_matrix_sqrth(c.tensor(0)?)?))
+}
+pub const LINALG_MATRIX_SQRTH: Overload = Overload {
+    name: "",
+    params: &[req("A", Kind::Tensor)],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: linalg_matrix_sqrth,
+    pointwise: None,
+};
+
+pub fn linalg_tensorinv(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::linalg_tensorinv(c.tensor(0)?, c.int(1)?)?)))
+}
+pub const LINALG_TENSORINV: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("ind", Kind::Int, Default::Int(2))],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_tensorinv,
+    pointwise: None,
+};
+
+pub fn linalg_tensorsolve(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::linalg_tensorsolve(c.tensor(0)?, c.tensor(1)?, c.opt_ints(2)?)?))
+    })
+}
+pub const LINALG_TENSORSOLVE: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        req("other", Kind::Tensor),
+        opt("dims", Kind::OptInts(0), Default::None),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: linalg_tensorsolve,
+    pointwise: None,
+};
+
+pub fn linalg_vander(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::linalg::linalg_vander(c.tensor(0)?, c.opt_int(1)?)?))
+}
+pub const LINALG_VANDER: Overload = Overload {
+    name: "",
+    params: &[req("x", Kind::Tensor), kw_opt("N", Kind::OptInt, Default::None)],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: linalg_vander,
+    pointwise: None,
+};
+
+pub fn ormqr(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::ormqr(
+            c.tensor(0)?,
+            c.tensor(1)?,
+            c.tensor(2)?,
+            c.bool(3)?,
+            c.bool(4)?,
+        )?))
+    })
+}
+pub const ORMQR: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        req("input2", Kind::Tensor),
+        req("input3", Kind::Tensor),
+        opt("left", Kind::Bool, Default::Bool(true)),
+        opt("transpose", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: ormqr,
+    pointwise: None,
+};
+
+pub fn nuclear_norm(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::nuclear_norm(c.tensor(0)?, c.bool(1)?)?)))
+}
+pub const NUCLEAR_NORM: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor), opt("keepdim", Kind::Bool, Default::Bool(false))],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: nuclear_norm,
+    pointwise: None,
+};
+
+pub fn nuclear_norm_dim(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::nuclear_norm_dim(c.tensor(0)?, c.ints(1)?, c.bool(2)?)?))
+    })
+}
+pub const NUCLEAR_NORM_DIM: Overload = Overload {
+    name: "dim",
+    params: &[
+        req("self", Kind::Tensor),
+        req("dim", Kind::Ints(2)),
+        opt("keepdim", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: nuclear_norm_dim,
+    pointwise: None,
+};
+
+pub fn frobenius_norm_dim(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::linalg::frobenius_norm_dim(c.tensor(0)?, c.ints(1)?, c.bool(2)?)?))
+    })
+}
+pub const FROBENIUS_NORM_DIM: Overload = Overload {
+    name: "dim",
+    params: &[
+        req("self", Kind::Tensor),
+        req("dim", Kind::Ints(1)),
+        opt("keepdim", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 1,
+    fields: &[],
+    only: &[],
+    call: frobenius_norm_dim,
+    pointwise: None,
+};
+
+pub fn norm_except_dim(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::linalg::norm_except_dim(c.tensor(0)?, c.int(1)?, c.int(2)?)?))
+}
+pub const NORM_EXCEPT_DIM: Overload = Overload {
+    name: "",
+    params: &[
+        req("v", Kind::Tensor),
+        opt("pow", Kind::Int, Default::Int(2)),
+        opt("dim", Kind::Int, Default::Int(0)),
+    ],
+    inplace: false,
+    out: 0,
+    fields: &[],
+    only: &[],
+    call: norm_except_dim,
     pointwise: None,
 };

@@ -1,21 +1,56 @@
 //! Dense copies of batches of matrices as slices.
 
 use crate::Tensor;
-use crate::ops::shape::clone_dense;
+use crate::ops::shape::{clone_dense, dense};
 use flambeau_core::{DType, Device, Result, bail};
 use std::marker::PhantomData;
 
+/// A row-major tensor to read, with its elements as a slice.
+pub(crate) struct Source<T> {
+    tensor: Tensor,
+    elements: PhantomData<T>,
+}
+
+impl<T: Copy> Source<T> {
+    /// The tensor itself if it is row-major, otherwise a copy.
+    pub fn of(tensor: &Tensor) -> Result<Self> {
+        check_size::<T>(tensor)?;
+        Ok(Source { tensor: dense(tensor)?, elements: PhantomData })
+    }
+    pub fn slice(&self) -> &[T] {
+        elements(&self.tensor)
+    }
+    /// Matrix `i` of `size` elements.
+    pub fn at(&self, i: usize, size: usize) -> &[T] {
+        &self.slice()[i * size..(i + 1) * size]
+    }
+}
+
+fn check_size<T>(tensor: &Tensor) -> Result<()> {
+    if tensor.dtype().size() != size_of::<T>() {
+        bail!("elements of {} do not fit the buffer", tensor.dtype().cpp_name());
+    }
+    Ok(())
+}
+
+fn elements<T>(tensor: &Tensor) -> &[T] {
+    let len = if tensor.is_meta() { 0 } else { tensor.numel() };
+    if len == 0 {
+        return &[];
+    }
+    // SAFETY: a row-major tensor of len elements of the size of T.
+    unsafe { std::slice::from_raw_parts(tensor.array().data_ptr().cast::<T>(), len) }
+}
+
 /// A fresh row-major tensor that nothing else refers to yet, with its elements as a slice.
-pub(super) struct Buffer<T> {
+pub(crate) struct Buffer<T> {
     tensor: Tensor,
     elements: PhantomData<T>,
 }
 
 impl<T: Copy> Buffer<T> {
     fn wrap(tensor: Tensor) -> Result<Self> {
-        if tensor.dtype().size() != size_of::<T>() {
-            bail!("elements of {} do not fit the buffer", tensor.dtype().cpp_name());
-        }
+        check_size::<T>(&tensor)?;
         Ok(Buffer { tensor, elements: PhantomData })
     }
     /// A copy of a tensor's elements.
@@ -37,12 +72,7 @@ impl<T: Copy> Buffer<T> {
         if self.tensor.is_meta() { 0 } else { self.tensor.numel() }
     }
     pub fn slice(&self) -> &[T] {
-        let len = self.len();
-        if len == 0 {
-            return &[];
-        }
-        // SAFETY: a row-major tensor of len elements of the size of T.
-        unsafe { std::slice::from_raw_parts(self.tensor.array().data_ptr().cast::<T>(), len) }
+        elements(&self.tensor)
     }
     pub fn slice_mut(&mut self) -> &mut [T] {
         let len = self.len();
@@ -53,10 +83,6 @@ impl<T: Copy> Buffer<T> {
         unsafe { std::slice::from_raw_parts_mut(self.tensor.array().data_ptr().cast::<T>(), len) }
     }
     /// Matrix `i` of `size` elements.
-    pub fn at(&self, i: usize, size: usize) -> &[T] {
-        &self.slice()[i * size..(i + 1) * size]
-    }
-    /// Matrix `i` of `size` elements.
     pub fn at_mut(&mut self, i: usize, size: usize) -> &mut [T] {
         &mut self.slice_mut()[i * size..(i + 1) * size]
     }
@@ -64,7 +90,8 @@ impl<T: Copy> Buffer<T> {
 
 /// How many matrices there are.
 pub(super) fn count(batch: &[i64]) -> usize {
-    batch.iter().product::<i64>() as usize
+    // A tensor without elements may have sizes whose product is out of range.
+    if batch.contains(&0) { 0 } else { batch.iter().fold(1i64, |n, &size| n.saturating_mul(size)) as usize }
 }
 
 /// The first nonzero info, with its place.

@@ -1,6 +1,6 @@
 //! Cholesky factors.
 
-use super::batch::{Buffer, count, first_info, place};
+use super::batch::{Buffer, Source, count, first_info, place};
 use super::{add, adjoint, batch_sizes, check_float, check_square, elements, with};
 use crate::Tensor;
 use crate::autograd::{Save, record};
@@ -84,7 +84,7 @@ fn solve_matrices(b: &Tensor, factor: &Tensor, upper: bool) -> Result<Tensor> {
     let batch = batch_sizes(b);
     let (n, k) = (b.sizes()[batch.len()] as usize, b.sizes()[batch.len() + 1] as usize);
     let out = elements!(b.dtype(), "cholesky_solve_cpu", T => {
-        let (from, mut to) = (Buffer::<T>::of(factor)?, Buffer::<T>::of(b)?);
+        let (from, mut to) = (Source::<T>::of(factor)?, Buffer::<T>::of(b)?);
         if !to.is_meta() {
             for i in 0..count(&batch) {
                 kernels::cholesky_solve(n, k, from.at(i, n * n), upper, to.at_mut(i, n * k))?;
@@ -148,7 +148,7 @@ pub fn cholesky_inverse(self_: &Tensor, upper: bool) -> Result<Tensor> {
     let n = check_square(self_, "cholesky_inverse")?;
     let batch = batch_sizes(self_);
     let out = elements!(self_.dtype(), "cholesky_inverse_out_cpu", T => {
-        let from = Buffer::<T>::of(self_)?;
+        let from = Source::<T>::of(self_)?;
         let mut to = Buffer::<T>::zeros(&self_.sizes(), self_.dtype(), self_.device())?;
         if !to.is_meta() {
             for i in 0..count(&batch) {

@@ -1,6 +1,6 @@
 //! Determinants.
 
-use super::batch::{Buffer, count};
+use super::batch::{Buffer, Source, count};
 use super::{
     adjoint, batch_sizes, check_float, check_square, columns, conj, elements, eye, in_dtype_of, rows,
 };
@@ -42,7 +42,7 @@ pub fn linalg_det(A: &Tensor) -> Result<Tensor> {
     let n = check_lu(A, "linalg.det")?;
     let batch = batch_sizes(A);
     let out = elements!(A.dtype(), "lu_cpu", T => {
-        let from = Buffer::<T>::of(A)?;
+        let from = Source::<T>::of(A)?;
         let mut to = Buffer::<T>::zeros(&batch, A.dtype(), A.device())?;
         if !to.is_meta() {
             for i in 0..count(&batch) {
@@ -74,7 +74,7 @@ fn slogdet_named(a: &Tensor, name: &str) -> Result<(Tensor, Tensor)> {
     let n = check_lu(a, name)?;
     let batch = batch_sizes(a);
     let (sign, logarithm) = elements!(a.dtype(), "lu_cpu", T => {
-        let from = Buffer::<T>::of(a)?;
+        let from = Source::<T>::of(a)?;
         let mut sign = Buffer::<T>::zeros(&batch, a.dtype(), a.device())?;
         let mut logarithm =
             Buffer::<<T as kernels::LinalgElement>::R>::zeros(&batch, a.dtype().to_real(), a.device())?;

@@ -1,12 +1,12 @@
 //! Eigenvalues.
 
-use super::batch::{Buffer, count, place};
+use super::batch::{Buffer, Source, count, place};
 use super::spectral::gaps;
 use super::{
     add, adjoint, batch_sizes, check_square, columns, conj, elements, in_dtype_of, linalg_solve, sub, with,
 };
 use crate::Tensor;
-use crate::autograd::{Save, record};
+use crate::autograd::{Save, needs_grad, record};
 use crate::generated::functions as f;
 use crate::ops::matmul::matmul;
 use crate::ops::{convert, shape};
@@ -19,8 +19,13 @@ use smallvec::smallvec;
 /// (`L`) or upper (`U`) triangle is read.
 #[allow(non_snake_case)]
 pub fn linalg_eigh(self_: &Tensor, UPLO: &str) -> Result<(Tensor, Tensor)> {
+    hermitian(self_, UPLO, true)
+}
+
+/// Eigenvalues and, where asked for, eigenvectors; otherwise nothing for these, and no history.
+fn hermitian(self_: &Tensor, uplo: &str, wanted: bool) -> Result<(Tensor, Tensor)> {
     let n = check_square(self_, "linalg.eigh")?;
-    let upper = match UPLO {
+    let upper = match uplo {
         "L" | "l" => false,
         "U" | "u" => true,
         other => bail!("Expected UPLO argument to be 'L' or 'U', but got {other}"),
@@ -28,14 +33,16 @@ pub fn linalg_eigh(self_: &Tensor, UPLO: &str) -> Result<(Tensor, Tensor)> {
     let batch = batch_sizes(self_);
     let (dtype, device) = (self_.dtype(), self_.device());
     let (values, vectors) = elements!(dtype, "linalg_eigh_cpu", T => {
-        let from = Buffer::<T>::of(self_)?;
+        let from = Source::<T>::of(self_)?;
         let mut values =
             Buffer::<<T as LinalgElement>::R>::zeros(&with(&batch, &[n]), dtype.to_real(), device)?;
-        let mut vectors = Buffer::<T>::zeros(&self_.sizes(), dtype, device)?;
+        let sizes = if wanted { self_.sizes() } else { with(&[], &[0]) };
+        let mut vectors = Buffer::<T>::zeros(&sizes, dtype, device)?;
         if !values.is_meta() {
             for i in 0..count(&batch) {
                 let a = from.at(i, n * n);
-                let info = kernels::eigh(n, a, upper, values.at_mut(i, n), Some(vectors.at_mut(i, n * n)))?;
+                let to = wanted.then(|| vectors.at_mut(i, n * n));
+                let info = kernels::eigh(n, a, upper, values.at_mut(i, n), to)?;
                 if info != 0 {
                     bail!(
                         LinAlg,
@@ -47,6 +54,9 @@ pub fn linalg_eigh(self_: &Tensor, UPLO: &str) -> Result<(Tensor, Tensor)> {
         }
         (values.tensor(), vectors.tensor())
     });
+    if !wanted {
+        return Ok((values, vectors));
+    }
     let save = [Save::Output(0), Save::Output(1)];
     record(&[&values, &vectors], "LinalgEighBackward0", &[self_], &save, |ctx| {
         let (l, v) = (ctx.saved(0)?, ctx.saved(1)?);
@@ -73,11 +83,16 @@ pub fn linalg_eigh(self_: &Tensor, UPLO: &str) -> Result<(Tensor, Tensor)> {
 /// `torch.linalg.eigvalsh`: eigenvalues of Hermitian matrices, ascending.
 #[allow(non_snake_case)]
 pub fn linalg_eigvalsh(self_: &Tensor, UPLO: &str) -> Result<Tensor> {
-    Ok(linalg_eigh(self_, UPLO)?.0)
+    Ok(hermitian(self_, UPLO, needs_grad(&[self_]))?.0)
 }
 
 /// `torch.linalg.eig`: complex eigenvalues and eigenvectors (columns of norm 1) of square matrices.
 pub fn linalg_eig(self_: &Tensor) -> Result<(Tensor, Tensor)> {
+    general(self_, true)
+}
+
+/// Eigenvalues and, where asked for, eigenvectors; otherwise nothing for these, and no history.
+fn general(self_: &Tensor, wanted: bool) -> Result<(Tensor, Tensor)> {
     let n = check_square(self_, "linalg.eig")?;
     let (dtype, device) = (self_.dtype(), self_.device());
     if !dtype.is_differentiable() {
@@ -87,16 +102,18 @@ pub fn linalg_eig(self_: &Tensor) -> Result<(Tensor, Tensor)> {
     let complex = dtype.to_complex();
     let (values, vectors) = elements!(dtype, "linalg_eig_out_cpu", T => {
         type C = num_complex::Complex<<T as LinalgElement>::R>;
-        let from = Buffer::<T>::of(self_)?;
+        let from = Source::<T>::of(self_)?;
         let mut values = Buffer::<C>::zeros(&with(&batch, &[n]), complex, device)?;
-        let mut vectors = Buffer::<C>::zeros(&self_.sizes(), complex, device)?;
+        let sizes = if wanted { self_.sizes() } else { with(&[], &[0]) };
+        let mut vectors = Buffer::<C>::zeros(&sizes, complex, device)?;
         if !values.is_meta() {
             for i in 0..count(&batch) {
                 let a = from.at(i, n * n);
                 if !a.iter().all(|x| x.finite()) {
                     bail!("torch.linalg.eig: input tensor should not contain infs or NaNs.");
                 }
-                let info = kernels::eig(n, a, values.at_mut(i, n), Some(vectors.at_mut(i, n * n)))?;
+                let to = wanted.then(|| vectors.at_mut(i, n * n));
+                let info = kernels::eig(n, a, values.at_mut(i, n), to)?;
                 if info != 0 {
                     bail!(
                         LinAlg,
@@ -108,6 +125,9 @@ pub fn linalg_eig(self_: &Tensor) -> Result<(Tensor, Tensor)> {
         }
         (values.tensor(), vectors.tensor())
     });
+    if !wanted {
+        return Ok((values, vectors));
+    }
     let save = [Save::Output(0), Save::Output(1)];
     record(&[&values, &vectors], "LinalgEigBackward0", &[self_], &save, move |ctx| {
         let (l, v) = (ctx.saved(0)?, ctx.saved(1)?);
@@ -132,5 +152,5 @@ pub fn linalg_eig(self_: &Tensor) -> Result<(Tensor, Tensor)> {
 
 /// `torch.linalg.eigvals`: complex eigenvalues of square matrices.
 pub fn linalg_eigvals(self_: &Tensor) -> Result<Tensor> {
-    Ok(linalg_eig(self_)?.0)
+    Ok(general(self_, needs_grad(&[self_]))?.0)
 }

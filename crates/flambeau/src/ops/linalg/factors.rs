@@ -1,17 +1,19 @@
 //! LU and QR factors, exponentials and powers.
 
-use super::batch::{Buffer, count};
+use super::batch::{Buffer, Source, count};
 use super::linalg_solve_triangular as triangular;
 use super::{
-    add, adjoint, batch_sizes, check_float, check_matrix, check_square, elements, eye, linalg_inv, sub, with,
+    add, adjoint, batch_sizes, check_float, check_matrix, check_square, conj, elements, eye, linalg_inv, sub,
+    with,
 };
 use crate::Tensor;
 use crate::autograd::{Save, needs_grad, record};
 use crate::generated::functions as f;
 use crate::ops::matmul::matmul;
+use crate::ops::reduce::{sum, unsupported_gradient};
 use crate::ops::tile::tril;
-use crate::ops::{convert, join, matmul as products, shape};
-use flambeau_core::{Result, bail, show};
+use crate::ops::{common_device, convert, join, matmul as products, shape};
+use flambeau_core::{DType, Result, bail, show};
 use flambeau_cpu::linalg as kernels;
 use smallvec::smallvec;
 
@@ -51,7 +53,7 @@ pub fn linalg_qr(A: &Tensor, mode: &str) -> Result<(Tensor, Tensor)> {
     let inner = if kind == kernels::QrMode::Complete { m } else { k };
     let absent = kind == kernels::QrMode::R;
     let (q, r) = elements!(dtype, "linalg_qr_cpu", T => {
-        let from = Buffer::<T>::of(A)?;
+        let from = Source::<T>::of(A)?;
         let q_sizes = if absent { with(&[], &[0]) } else { with(&batch, &[m, inner]) };
         let q_len = if absent { 0 } else { m * inner };
         let mut q = Buffer::<T>::zeros(&q_sizes, dtype, device)?;
@@ -97,12 +99,18 @@ pub fn qr(self_: &Tensor, some: bool) -> Result<(Tensor, Tensor)> {
 /// `torch.linalg.matrix_exp`: the exponentials of square matrices.
 pub fn linalg_matrix_exp(self_: &Tensor) -> Result<Tensor> {
     let name = "linalg.matrix_exp";
-    check_float(self_, name, false)?;
+    check_float(self_, name, true)?;
     let n = check_square(self_, name)?;
+    if n == 1 {
+        return f::exp(self_);
+    }
     let batch = batch_sizes(self_);
-    let out = elements!(self_.dtype(), "matrix_exp", T => {
-        let from = Buffer::<T>::of(self_)?;
-        let mut to = Buffer::<T>::zeros(&self_.sizes(), self_.dtype(), self_.device())?;
+    // Squarings lose digits, so they are done in double precision.
+    let wide = if self_.is_complex() { DType::Complex128 } else { DType::Float64 };
+    let input = shape::to_dtype(&self_.alias(), wide)?;
+    let out = elements!(wide, "matrix_exp", T => {
+        let from = Source::<T>::of(&input)?;
+        let mut to = Buffer::<T>::zeros(&self_.sizes(), wide, self_.device())?;
         if !to.is_meta() {
             for i in 0..count(&batch) {
                 kernels::matrix_exp(n, from.at(i, n * n), to.at_mut(i, n * n))?;
@@ -110,6 +118,7 @@ pub fn linalg_matrix_exp(self_: &Tensor) -> Result<Tensor> {
         }
         to.tensor()
     });
+    let out = shape::to_dtype(&out, self_.dtype())?;
     record(&[&out], "LinalgMatrixExpBackward0", &[self_], &[Save::Input(self_)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
         // The upper right block of exp([[A.mH, G], [0, A.mH]]) (Mathias, "A chain rule for matrix functions", 1996).
@@ -179,11 +188,12 @@ pub fn linalg_householder_product(input: &Tensor, tau: &Tensor) -> Result<Tensor
     }
     let batch = batch_sizes(input);
     if needs_grad(&[input, tau]) {
-        return reflect(input, tau, &batch, (m, n, k));
+        let unit = eye(m as usize, n as usize, input.dtype(), input)?;
+        return reflect(input, tau, &shape::expand(&unit, &with(&batch, &[m as usize, n as usize]))?, false);
     }
     let (m, n, k) = (m as usize, n as usize, k as usize);
     Ok(elements!(input.dtype(), "orgqr_cpu", T => {
-        let (from, scales) = (Buffer::<T>::of(input)?, Buffer::<T>::of(tau)?);
+        let (from, scales) = (Source::<T>::of(input)?, Source::<T>::of(tau)?);
         let mut to = Buffer::<T>::zeros(&x, input.dtype(), input.device())?;
         if !to.is_meta() {
             for i in 0..count(&batch) {
@@ -194,16 +204,25 @@ pub fn linalg_householder_product(input: &Tensor, tau: &Tensor) -> Result<Tensor
     }))
 }
 
-/// The product one reflection at a time, in differentiable operators.
-fn reflect(input: &Tensor, tau: &Tensor, batch: &[i64], (m, n, k): (i64, i64, i64)) -> Result<Tensor> {
-    let unit = eye(m as usize, n as usize, input.dtype(), input)?;
-    let vectors = add(&tril(input, -1)?, &unit)?;
-    let mut out = shape::expand(&unit, &with(batch, &[m as usize, n as usize]))?;
-    for i in (0..k).rev() {
+/// The product `Q` (or its conjugate transpose) of the reflections times `other`, one at a time in differentiable
+/// operators.
+fn reflect(input: &Tensor, tau: &Tensor, other: &Tensor, adjointed: bool) -> Result<Tensor> {
+    let (m, k) = (input.size(-2)?, tau.size(-1)?);
+    let input = shape::narrow(input, -1, 0, k)?;
+    let vectors = add(&tril(&input, -1)?, &eye(m as usize, k as usize, input.dtype(), &input)?)?;
+    let scales = if adjointed { conj(tau)? } else { tau.clone() };
+    let mut out = other.clone();
+    for step in 0..k {
+        let i = if adjointed { step } else { k - 1 - step };
         let v = shape::narrow(&vectors, -1, i, 1)?;
-        let scale = shape::unsqueeze(&shape::narrow(tau, -1, i, 1)?, -1)?;
+        let scale = shape::unsqueeze(&shape::narrow(&scales, -1, i, 1)?, -1)?;
         let part = matmul(&v, &matmul(&adjoint(&v)?, &out)?)?;
         out = sub(&out, &f::mul(&part, &scale)?)?;
+    }
+    if k == 0 {
+        // Nothing depends on the vectors, but history asks for a node.
+        let nothing = f::mul(&sum(&input, None)?, &sum(tau, None)?)?;
+        out = add(&out, &nothing)?;
     }
     Ok(out)
 }
@@ -218,10 +237,7 @@ pub fn geqrf(self_: &Tensor) -> Result<(Tensor, Tensor)> {
     let (m, n) = check_matrix(self_, "torch.geqrf", "input")?;
     let batch = batch_sizes(self_);
     let k = m.min(n);
-    if needs_grad(&[self_]) {
-        bail!(NotImplemented, "the derivative for 'geqrf' is not implemented.");
-    }
-    Ok(elements!(self_.dtype(), "geqrf_cpu", T => {
+    let (a, tau) = elements!(self_.dtype(), "geqrf_cpu", T => {
         let mut a = Buffer::<T>::of(self_)?;
         let mut tau = Buffer::<T>::zeros(&with(&batch, &[k]), self_.dtype(), self_.device())?;
         if !a.is_meta() {
@@ -230,5 +246,99 @@ pub fn geqrf(self_: &Tensor) -> Result<(Tensor, Tensor)> {
             }
         }
         (a.tensor(), tau.tensor())
+    });
+    unsupported_gradient(&[&a, &tau], "GeqrfBackward0", &[self_], "geqrf")?;
+    Ok((a, tau))
+}
+
+fn check_reflections(input: &Tensor, tau: &Tensor, other: &Tensor, left: bool) -> Result<()> {
+    let name = "torch.ormqr";
+    let (x, t, c) = (input.sizes(), tau.sizes(), other.sizes());
+    if x.len() < 2 {
+        bail!("{name}: input must have at least 2 dimensions.");
+    }
+    if c.len() < 2 {
+        bail!("{name}: other must have at least 2 dimensions.");
+    }
+    let dim = if left { 2 } else { 1 };
+    let (size, last) = (c[c.len() - dim], t.last().copied().unwrap_or(-1));
+    if last > size {
+        bail!("{name}: other.shape[-{dim}] must be greater than or equal to tau.shape[-1]");
+    }
+    if size != x[x.len() - 2] {
+        bail!("{name}: other.shape[-{dim}] must be equal to input.shape[-2]");
+    }
+    if last > x[x.len() - 1] {
+        bail!("{name}: input.shape[-1] must be greater than or equal to tau.shape[-1]");
+    }
+    if t.len() + 1 == x.len() && last != size.min(x[x.len() - 1]) {
+        bail!("{name}: tau.shape[-1] must be equal to min(other.shape[-{dim}], input.shape[-1])");
+    }
+    if t.len() + 1 != x.len() {
+        bail!(
+            "{name}: Expected tau to have one dimension less than input, but got tau.ndim equal to {} and input.ndim is equal to {}",
+            t.len(),
+            x.len()
+        );
+    }
+    if c.len() != x.len() {
+        bail!(
+            "{name}: Expected other to have the same number of dimensions as input, but got other.ndim equal to {} and input.ndim is equal to {}",
+            c.len(),
+            x.len()
+        );
+    }
+    let batch = &x[..x.len() - 2];
+    for (argument, sizes) in [("tau", &t[..t.len() - 1]), ("other", &c[..c.len() - 2])] {
+        if sizes != batch {
+            bail!(
+                "{name}: Expected batch dimensions of {argument} to be equal to input.shape[:-2], but got {}",
+                show(sizes)
+            );
+        }
+    }
+    for (argument, t) in [("tau", tau), ("other", other)] {
+        if t.dtype() != input.dtype() {
+            bail!(
+                "{name}: Expected input and {argument} to have the same dtype, but input has dtype{} and {argument} has dtype {}",
+                input.dtype().cpp_name(),
+                t.dtype().cpp_name()
+            );
+        }
+    }
+    common_device(&[input, tau, other]).map(|_| ())
+}
+
+/// `torch.ormqr`: `Q @ C`, or `C @ Q` unless `left`, with the product `Q` of the reflections that `geqrf` gives in
+/// `self` and `input2`, or with its conjugate transpose if `transpose`.
+pub fn ormqr(
+    self_: &Tensor,
+    input2: &Tensor,
+    input3: &Tensor,
+    left: bool,
+    transpose: bool,
+) -> Result<Tensor> {
+    check_reflections(self_, input2, input3, left)?;
+    if needs_grad(&[self_, input2, input3]) {
+        if left {
+            return reflect(self_, input2, input3, transpose);
+        }
+        // C @ Q is (Q.mH @ C.mH).mH.
+        return adjoint(&reflect(self_, input2, &adjoint(input3)?, !transpose)?);
+    }
+    let batch = batch_sizes(self_);
+    let (m, k) = (self_.size(-2)? as usize, input2.size(-1)? as usize);
+    let (p, q) = (input3.size(-2)? as usize, input3.size(-1)? as usize);
+    let vectors = shape::narrow(&self_.alias(), -1, 0, k as i64)?;
+    Ok(elements!(self_.dtype(), "ormqr_cpu", T => {
+        let (from, scales) = (Source::<T>::of(&vectors)?, Source::<T>::of(input2)?);
+        let mut to = Buffer::<T>::of(input3)?;
+        if !to.is_meta() {
+            for i in 0..count(&batch) {
+                let (a, tau) = (from.at(i, m * k), scales.at(i, k));
+                kernels::ormqr(m, k, a, tau, p, q, to.at_mut(i, p * q), left, transpose)?;
+            }
+        }
+        to.tensor()
     }))
 }

@@ -2,15 +2,20 @@
 //! (Giles, "An extended collection of matrix derivative results", 2008; Walter and Lehmann, "Algorithmic
 //! differentiation of linear algebra functions", 2010).
 
-mod batch;
+pub(crate) mod batch;
 mod cholesky;
 mod det;
 mod eigen;
 mod factors;
+mod ldl;
+mod lstsq;
+mod lu;
 mod norms;
+mod polar;
 mod pseudo;
 mod solve;
 mod spectral;
+mod tensors;
 mod triangular;
 
 pub use cholesky::{cholesky_inverse, cholesky_removed, cholesky_solve, linalg_cholesky, linalg_cholesky_ex};
@@ -18,15 +23,26 @@ pub use det::{det, linalg_det, linalg_slogdet, logdet, slogdet};
 pub use eigen::{linalg_eig, linalg_eigh, linalg_eigvals, linalg_eigvalsh};
 pub use factors::{
     geqrf, linalg_householder_product, linalg_matrix_exp, linalg_matrix_power, linalg_qr, matrix_exp,
-    matrix_power, orgqr, qr,
+    matrix_power, orgqr, ormqr, qr,
 };
-pub use norms::{linalg_matrix_norm, linalg_matrix_norm_str, linalg_norm, linalg_norm_str};
+pub use ldl::{linalg_ldl_factor, linalg_ldl_factor_ex, linalg_ldl_solve};
+pub use lstsq::linalg_lstsq;
+pub use lu::{
+    _lu_with_info, linalg_lu, linalg_lu_factor, linalg_lu_factor_ex, linalg_lu_solve, lu_solve, lu_unpack,
+};
+pub use norms::{
+    frobenius_norm_dim, linalg_matrix_norm, linalg_matrix_norm_str, linalg_norm, linalg_norm_str,
+    norm_except_dim, nuclear_norm, nuclear_norm_dim,
+};
+pub use polar::{linalg_matrix_sqrth, linalg_polar};
 pub use pseudo::{
-    cross, linalg_cond, linalg_cond_str, linalg_cross, linalg_matrix_rank, linalg_matrix_rank_tol,
-    linalg_pinv, linalg_pinv_rcond, pinverse,
+    cross, linalg_cond, linalg_cond_str, linalg_cross, linalg_matrix_rank, linalg_matrix_rank_tensors,
+    linalg_matrix_rank_tol, linalg_matrix_rank_tol_tensor, linalg_pinv, linalg_pinv_rcond,
+    linalg_pinv_rcond_tensor, linalg_pinv_tensors, pinverse,
 };
 pub use solve::{inverse, linalg_inv, linalg_inv_ex, linalg_solve, linalg_solve_ex};
 pub use spectral::{linalg_svd, linalg_svdvals, svd};
+pub use tensors::{linalg_tensorinv, linalg_tensorsolve, linalg_vander};
 pub use triangular::{linalg_solve_triangular, triangular_solve};
 
 use crate::Tensor;

@@ -163,3 +163,34 @@ pub fn linalg_norm_str(
     check_dims(self_, dim, true)?;
     linalg_matrix_norm_str(self_, ord, dim.unwrap_or(&[-2, -1]), keepdim, dtype)
 }
+
+/// `torch.nuclear_norm`: the sum of the singular values.
+pub fn nuclear_norm(self_: &Tensor, keepdim: bool) -> Result<Tensor> {
+    nuclear_norm_dim(self_, &[-2, -1], keepdim)
+}
+
+/// `torch.nuclear_norm` over two dimensions.
+pub fn nuclear_norm_dim(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
+    linalg_matrix_norm_str(self_, "nuc", dim, keepdim, None)
+}
+
+/// `torch.frobenius_norm`: the 2-norm over at most two dimensions, or over all where none are given.
+pub fn frobenius_norm_dim(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
+    if dim.len() > 2 {
+        bail!("Expected at most 2 dimensions, but got {} dimensions instead.", dim.len());
+    }
+    linalg_vector_norm(self_, 2i64.into(), Some(dim), keepdim, None)
+}
+
+/// `torch.norm_except_dim`: the norms of the slices along a dimension; of everything for -1.
+pub fn norm_except_dim(v: &Tensor, pow: i64, dim: i64) -> Result<Tensor> {
+    if dim == -1 {
+        return linalg_vector_norm(v, pow.into(), None, false, None);
+    }
+    let kept = wrap_dim(dim, v.dim())?;
+    let others: Dims = (0..v.dim()).filter(|&d| d != kept).map(|d| d as i64).collect();
+    if others.is_empty() {
+        return crate::generated::functions::abs(v);
+    }
+    linalg_vector_norm(v, pow.into(), Some(&others), true, None)
+}

@@ -3,36 +3,90 @@
 use super::batch::Buffer;
 use super::{
     add, adjoint, check_float, check_matrix, check_square, columns, eye, in_dtype_of, linalg_eigh,
-    linalg_inv_ex, linalg_matrix_norm, linalg_matrix_norm_str, linalg_svd, linalg_svdvals, sub,
+    linalg_inv_ex, linalg_matrix_norm, linalg_matrix_norm_str, linalg_svd, linalg_svdvals, rows, sub,
 };
 use crate::Tensor;
 use crate::autograd::{GradMode, Save, record};
 use crate::generated::functions as f;
+use crate::ops::creation::scalar_tensor;
 use crate::ops::matmul::matmul;
 use crate::ops::reduce::{amax, sum_dim};
 use crate::ops::tile::roll;
-use crate::ops::{common_device, shape};
+use crate::ops::{common_device, shape, sum_to_size};
 use flambeau_core::{DType, Result, Scalar, bail, broadcast_shapes, show, wrap_dim};
 use smallvec::smallvec;
 
-/// Whether singular values count: above the larger of `atol` and `rtol` times the largest.
-fn counted(t: &Tensor, s: &Tensor, atol: Option<f64>, rtol: Option<f64>) -> Result<Tensor> {
-    let (m, n) = check_matrix(t, "linalg.pinv", "A")?;
-    let epsilon = if s.dtype() == DType::Float64 { f64::EPSILON } else { f32::EPSILON as f64 };
-    let rtol = rtol.unwrap_or(if atol.is_some_and(|a| a > 0.0) { 0.0 } else { epsilon * m.max(n) as f64 });
-    if s.size(-1)? == 0 {
-        return f::gt_scalar(s, 0i64.into());
-    }
-    let bound = f::mul_scalar(&amax(s, &[-1], true)?, rtol.into())?;
-    f::gt(s, &f::clamp_min(&bound, atol.unwrap_or(0.0).into())?)
+/// Bounds below which singular values count as zero, one for each matrix.
+#[derive(Clone, Default)]
+struct Bounds {
+    atol: Option<Tensor>,
+    rtol: Option<Tensor>,
 }
 
-fn pseudo(a: &Tensor, atol: Option<f64>, rtol: Option<f64>, hermitian: bool) -> Result<Tensor> {
+impl Bounds {
+    fn numbers(atol: Option<f64>, rtol: Option<f64>) -> Result<Self> {
+        let tensor = |v: Option<f64>| v.map(|v| scalar_tensor(v.into(), DType::Float64)).transpose();
+        Ok(Bounds { atol: tensor(atol)?, rtol: tensor(rtol)? })
+    }
+
+    fn tensors(name: &str, atol: (Option<&Tensor>, &str), rtol: (Option<&Tensor>, &str)) -> Result<Self> {
+        for (t, argument) in [atol, rtol] {
+            if let Some(t) = t
+                && t.is_complex()
+            {
+                bail!(
+                    "torch.linalg.{name}: {argument} tensor of complex type is not supported. Got {}",
+                    t.dtype().cpp_name()
+                );
+            }
+        }
+        Ok(Bounds { atol: atol.0.map(Tensor::alias), rtol: rtol.0.map(Tensor::alias) })
+    }
+
+    /// Which of the singular values `s` of `t` are above the larger of `atol` and `rtol` times the largest.
+    fn counted(&self, t: &Tensor, s: &Tensor) -> Result<Tensor> {
+        let (m, n) = check_matrix(t, "linalg.pinv", "A")?;
+        let epsilon = if s.dtype() == DType::Float64 { f64::EPSILON } else { f32::EPSILON as f64 };
+        let usual = epsilon * m.max(n) as f64;
+        let atol = match &self.atol {
+            Some(atol) => atol.clone(),
+            None => scalar_tensor(0.0.into(), DType::Float64)?,
+        };
+        let rtol = match &self.rtol {
+            Some(rtol) => rtol.clone(),
+            None => {
+                let usual = scalar_tensor(usual.into(), DType::Float64)?;
+                f::where_scalar_self(&f::gt_scalar(&atol, 0i64.into())?, 0.0.into(), &usual)?
+            }
+        };
+        let (atol, rtol) = (rows(&atol)?, rows(&rtol)?);
+        let largest = match s.size(-1)? {
+            0 => sum_dim(s, Some(&[-1]), true, None)?,
+            _ => amax(s, &[-1], true)?,
+        };
+        f::gt(s, &f::maximum(&atol, &f::mul(&rtol, &largest)?)?)
+    }
+}
+
+/// The gradient of the pseudo-inverse `p` of `a` (Golub and Pereyra, "The differentiation of pseudo-inverses", 1973).
+pub(super) fn pinv_grad(grad: &Tensor, a: &Tensor, p: &Tensor) -> Result<Tensor> {
+    let (ph, gh) = (adjoint(p)?, adjoint(grad)?);
+    let (m, n) = (a.size(-2)? as usize, a.size(-1)? as usize);
+    let left = sub(&eye(m, m, a.dtype(), a)?, &matmul(a, p)?)?;
+    let right = sub(&eye(n, n, a.dtype(), a)?, &matmul(p, a)?)?;
+    let first = matmul(&matmul(&ph, grad)?, &ph)?;
+    let second = matmul(&matmul(&left, &gh)?, &matmul(p, &ph)?)?;
+    let third = matmul(&matmul(&ph, p)?, &matmul(&gh, &right)?)?;
+    sub(&add(&second, &third)?, &first)
+}
+
+fn pseudo(a: &Tensor, bounds: &Bounds, hermitian: bool) -> Result<Tensor> {
+    check_pinv(a)?;
     let out = {
         let _guard = GradMode::no_grad();
         let a = a.alias();
         let (u, s, vh, size) = if hermitian {
-            check_square(&a, "linalg.pinv")?;
+            check_square(&a, "linalg.eigh")?;
             let (l, v) = linalg_eigh(&a, "L")?;
             let size = f::abs(&l)?;
             let vh = adjoint(&v)?;
@@ -41,23 +95,15 @@ fn pseudo(a: &Tensor, atol: Option<f64>, rtol: Option<f64>, hermitian: bool) -> 
             let (u, s, vh) = linalg_svd(&a, false, None)?;
             (u, s.clone(), vh, s)
         };
-        let keep = counted(&a, &size, atol, rtol)?;
+        let keep = bounds.counted(&a, &size)?;
         let inverse = f::where_scalar_other(&keep, &f::reciprocal(&s)?, 0.0.into())?;
         let scaled = f::mul(&adjoint(&vh)?, &columns(&in_dtype_of(&inverse, &a)?)?)?;
         Tensor::from_array(matmul(&scaled, &adjoint(&u)?)?.array())
     };
     record(&[&out], "LinalgPinvBackward0", &[a], &[Save::Input(a), Save::Output(0)], |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
-        // Golub and Pereyra, "The differentiation of pseudo-inverses", 1973.
         let (a, p) = (ctx.saved(0)?, ctx.saved(1)?);
-        let (ph, gh) = (adjoint(&p)?, adjoint(grad)?);
-        let (m, n) = (a.size(-2)? as usize, a.size(-1)? as usize);
-        let left = sub(&eye(m, m, a.dtype(), &a)?, &matmul(&a, &p)?)?;
-        let right = sub(&eye(n, n, a.dtype(), &a)?, &matmul(&p, &a)?)?;
-        let first = matmul(&matmul(&ph, grad)?, &ph)?;
-        let second = matmul(&matmul(&left, &gh)?, &matmul(&p, &ph)?)?;
-        let third = matmul(&matmul(&ph, &p)?, &matmul(&gh, &right)?)?;
-        Ok(smallvec![Some(sub(&add(&second, &third)?, &first)?)])
+        Ok(smallvec![Some(sum_to_size(&pinv_grad(grad, &a, &p)?, &a.sizes())?)])
     })?;
     Ok(out)
 }
@@ -75,8 +121,17 @@ fn check_pinv(t: &Tensor) -> Result<()> {
 
 /// `torch.linalg.pinv`: the Moore-Penrose inverse; singular values up to `max(atol, rtol * largest)` count as zero.
 pub fn linalg_pinv(self_: &Tensor, atol: Option<f64>, rtol: Option<f64>, hermitian: bool) -> Result<Tensor> {
-    check_pinv(self_)?;
-    pseudo(self_, atol, rtol, hermitian)
+    pseudo(self_, &Bounds::numbers(atol, rtol)?, hermitian)
+}
+
+/// `torch.linalg.pinv` with bounds for each matrix.
+pub fn linalg_pinv_tensors(
+    self_: &Tensor,
+    atol: Option<&Tensor>,
+    rtol: Option<&Tensor>,
+    hermitian: bool,
+) -> Result<Tensor> {
+    pseudo(self_, &Bounds::tensors("pinv", (atol, "atol"), (rtol, "rtol"))?, hermitian)
 }
 
 /// `torch.linalg.pinv` with a relative bound.
@@ -84,9 +139,25 @@ pub fn linalg_pinv_rcond(self_: &Tensor, rcond: f64, hermitian: bool) -> Result<
     linalg_pinv(self_, Some(0.0), Some(rcond), hermitian)
 }
 
+/// `torch.linalg.pinv` with a relative bound for each matrix.
+pub fn linalg_pinv_rcond_tensor(self_: &Tensor, rcond: &Tensor, hermitian: bool) -> Result<Tensor> {
+    pseudo(self_, &Bounds::tensors("pinv", (None, "atol"), (Some(rcond), "rcond"))?, hermitian)
+}
+
 /// `torch.pinverse`
 pub fn pinverse(self_: &Tensor, rcond: f64) -> Result<Tensor> {
     linalg_pinv_rcond(self_, rcond, false)
+}
+
+fn rank(a: &Tensor, bounds: &Bounds, hermitian: bool) -> Result<Tensor> {
+    check_matrix(a, "torch.linalg.matrix_rank", "input")?;
+    if !a.dtype().is_differentiable() {
+        bail!("This function doesn't handle types other than float and double");
+    }
+    let a = a.alias();
+    let _guard = GradMode::no_grad();
+    let s = if hermitian { f::abs(&linalg_eigh(&a, "L")?.0)? } else { linalg_svdvals(&a, None)? };
+    sum_dim(&bounds.counted(&a, &s)?, Some(&[-1]), false, None)
 }
 
 /// `torch.linalg.matrix_rank`: how many singular values are above `max(atol, rtol * largest)`.
@@ -96,17 +167,29 @@ pub fn linalg_matrix_rank(
     rtol: Option<f64>,
     hermitian: bool,
 ) -> Result<Tensor> {
-    check_matrix(self_, "torch.linalg.matrix_rank", "input")?;
-    check_float(self_, "linalg.matrix_rank", false)?;
-    let a = self_.alias();
-    let _guard = GradMode::no_grad();
-    let s = if hermitian { f::abs(&linalg_eigh(&a, "L")?.0)? } else { linalg_svdvals(&a, None)? };
-    sum_dim(&counted(&a, &s, atol, rtol)?, Some(&[-1]), false, None)
+    rank(self_, &Bounds::numbers(atol, rtol)?, hermitian)
+}
+
+/// `torch.linalg.matrix_rank` with bounds for each matrix.
+pub fn linalg_matrix_rank_tensors(
+    input: &Tensor,
+    atol: Option<&Tensor>,
+    rtol: Option<&Tensor>,
+    hermitian: bool,
+) -> Result<Tensor> {
+    rank(input, &Bounds::tensors("matrix_rank", (atol, "atol"), (rtol, "rtol"))?, hermitian)
 }
 
 /// `torch.linalg.matrix_rank` with an absolute bound.
 pub fn linalg_matrix_rank_tol(self_: &Tensor, tol: f64, hermitian: bool) -> Result<Tensor> {
     linalg_matrix_rank(self_, Some(tol), Some(0.0), hermitian)
+}
+
+/// `torch.linalg.matrix_rank` with an absolute bound for each matrix.
+pub fn linalg_matrix_rank_tol_tensor(input: &Tensor, tol: &Tensor, hermitian: bool) -> Result<Tensor> {
+    let mut bounds = Bounds::tensors("matrix_rank", (Some(tol), "atol"), (None, "rtol"))?;
+    bounds.rtol = Some(scalar_tensor(0.0.into(), DType::Float64)?);
+    rank(input, &bounds, hermitian)
 }
 
 fn check_cond(t: &Tensor) -> Result<()> {

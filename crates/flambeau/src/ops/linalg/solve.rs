@@ -1,6 +1,6 @@
 //! Inverses and solutions of linear systems.
 
-use super::batch::{Buffer, count, first_info, place};
+use super::batch::{Buffer, Source, count, first_info, place};
 use super::{adjoint, batch_sizes, check_float, check_square, elements, transpose, with};
 use crate::Tensor;
 use crate::autograd::{Save, record};
@@ -28,7 +28,7 @@ fn inv_named(a: &Tensor, name: &str) -> Result<(Tensor, Tensor)> {
     let batch = batch_sizes(a);
     let mut info = Buffer::<i32>::zeros(&batch, DType::Int32, a.device())?;
     let out = elements!(a.dtype(), "linalg_inv_cpu", T => {
-        let from = Buffer::<T>::of(a)?;
+        let from = Source::<T>::of(a)?;
         let mut to = Buffer::<T>::zeros(&a.sizes(), a.dtype(), a.device())?;
         if !to.is_meta() {
             for i in 0..count(&batch) {
@@ -75,7 +75,7 @@ fn solve_matrices(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
     let k = b.sizes()[batch.len() + 1] as usize;
     let mut info = Buffer::<i32>::zeros(&batch, DType::Int32, a.device())?;
     let out = elements!(a.dtype(), "linalg_solve_cpu", T => {
-        let (from, mut to) = (Buffer::<T>::of(a)?, Buffer::<T>::of(b)?);
+        let (from, mut to) = (Source::<T>::of(a)?, Buffer::<T>::of(b)?);
         if !to.is_meta() {
             for i in 0..count(&batch) {
                 info.slice_mut()[i] = kernels::solve(n, k, from.at(i, n * n), to.at_mut(i, n * k))?;

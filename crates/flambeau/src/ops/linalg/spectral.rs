@@ -1,6 +1,6 @@
 //! Singular values and eigenvalues.
 
-use super::batch::{Buffer, count};
+use super::batch::{Buffer, Source, count};
 use super::{
     add, adjoint, batch_sizes, check_float, check_matrix, columns, elements, eye, in_dtype_of, rows, sub,
     with,
@@ -143,7 +143,7 @@ pub fn linalg_svd(A: &Tensor, full_matrices: bool, driver: Option<&str>) -> Resu
     let (size, dtype, device) = (m.min(n), A.dtype(), A.device());
     let (left, right) = if full_matrices { (m, n) } else { (size, size) };
     let (u, s, vh) = elements!(dtype, "linalg_svd_cpu", T => {
-        let from = Buffer::<T>::of(A)?;
+        let from = Source::<T>::of(A)?;
         let mut u = Buffer::<T>::zeros(&with(&batch, &[m, left]), dtype, device)?;
         let mut s = Buffer::<<T as LinalgElement>::R>::zeros(&with(&batch, &[size]), dtype.to_real(), device)?;
         let mut vh = Buffer::<T>::zeros(&with(&batch, &[right, n]), dtype, device)?;
@@ -175,7 +175,7 @@ pub fn linalg_svdvals(A: &Tensor, driver: Option<&str>) -> Result<Tensor> {
     let batch = batch_sizes(A);
     let (size, dtype) = (m.min(n), A.dtype());
     Ok(elements!(dtype, "linalg_svd_cpu", T => {
-        let from = Buffer::<T>::of(A)?;
+        let from = Source::<T>::of(A)?;
         let sizes = with(&batch, &[size]);
         let mut s = Buffer::<<T as LinalgElement>::R>::zeros(&sizes, dtype.to_real(), A.device())?;
         if !s.is_meta() {

@@ -1,6 +1,6 @@
 //! Triangular systems.
 
-use super::batch::{Buffer, count};
+use super::batch::{Buffer, Source, count};
 use super::solve::{check_same, expand_system};
 use super::{adjoint, batch_sizes, check_float, check_square, elements, transpose};
 use crate::Tensor;
@@ -18,7 +18,7 @@ fn solve_matrices(a: &Tensor, b: &Tensor, upper: bool, unit: bool) -> Result<Ten
     let n = a.sizes()[batch.len()] as usize;
     let k = b.sizes()[batch.len() + 1] as usize;
     let out = elements!(a.dtype(), "triangular_solve_cpu", T => {
-        let (from, mut to) = (Buffer::<T>::of(a)?, Buffer::<T>::of(b)?);
+        let (from, mut to) = (Source::<T>::of(a)?, Buffer::<T>::of(b)?);
         if !to.is_meta() {
             for i in 0..count(&batch) {
                 let (a, b) = (from.at(i, n * n), to.at_mut(i, n * k));

@@ -2,21 +2,38 @@
 
 use super::{bmm, mm, mv, outer};
 use crate::Tensor;
-use crate::autograd::{Save, record};
+use crate::autograd::{Save, needs_grad, record};
 use crate::generated::functions as f;
 use crate::ops::shape;
-use crate::ops::support::scale;
-use flambeau_core::{Result, Scalar, bail, show};
+use crate::ops::support::{copy_data, deliver, scale};
+use crate::schema::{Arg, Call, Ret, Target};
+use flambeau_core::{DType, Result, Scalar, bail, show};
 use smallvec::smallvec;
+
+/// A factor in the dtype that is computed in: integers drop fractions.
+fn factor(s: Scalar, dtype: DType) -> Result<Scalar> {
+    match s {
+        Scalar::Complex(c) if !dtype.is_complex() => {
+            if c.im != 0.0 {
+                bail!("value cannot be converted to type {} without overflow", crate::ops::cpp_type(dtype));
+            }
+            factor(Scalar::Float(c.re), dtype)
+        }
+        Scalar::Float(v) if dtype.is_integral_or_bool() => {
+            let whole = v.trunc();
+            if !(-9.3e18..9.3e18).contains(&whole) {
+                bail!("value cannot be converted to type int64_t without overflow");
+            }
+            Ok(Scalar::Int(whole as i64))
+        }
+        other => Ok(other),
+    }
+}
 
 /// `beta * input + alpha * product`, where a zero beta ignores the input, NaN and all.
 fn combine(input: &Tensor, product: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
     let dtype = product.dtype();
-    for (name, s) in [("beta", beta), ("alpha", alpha)] {
-        if dtype.is_integral_or_bool() && (s.is_float() || s.is_complex()) {
-            bail!("For integral input tensors, argument {name} must not be a floating point number.");
-        }
-    }
+    let (beta, alpha) = (factor(beta, dtype)?, factor(alpha, dtype)?);
     let scaled = if alpha.is(1) { product.clone() } else { scale(product, alpha)? };
     if beta.is(0) {
         return Ok(scaled);
@@ -25,12 +42,35 @@ fn combine(input: &Tensor, product: &Tensor, beta: Scalar, alpha: Scalar) -> Res
     f::add(&input, &scaled, 1i64.into())
 }
 
-fn check_input(input: &Tensor, product: &Tensor, name: &str) -> Result<()> {
-    if input.dtype() != product.dtype() {
+/// The dtype of sums of products: halves are only rounded at the end.
+fn computed_in(dtype: DType) -> DType {
+    if matches!(dtype, DType::Float16 | DType::BFloat16) { DType::Float32 } else { dtype }
+}
+
+/// `beta * input + alpha * product(a, b)` for operands of one dtype.
+fn added(
+    name: &str,
+    input: &Tensor,
+    (a, b): (&Tensor, &Tensor),
+    (beta, alpha): (Scalar, Scalar),
+    product: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let dtype = a.dtype();
+    let wide = computed_in(dtype);
+    let product = match b.dtype() == dtype {
+        true => product(&shape::to_dtype(a, wide)?, &shape::to_dtype(b, wide)?)?,
+        false => product(a, b)?,
+    };
+    check_input(input, &product, dtype, name)?;
+    shape::to_dtype(&combine(&shape::to_dtype(input, wide)?, &product, beta, alpha)?, dtype)
+}
+
+fn check_input(input: &Tensor, product: &Tensor, dtype: DType, name: &str) -> Result<()> {
+    if input.dtype() != dtype {
         bail!(
             "self and mat2 must have the same dtype, but got {} and {}",
             input.dtype().cpp_name(),
-            product.dtype().cpp_name()
+            dtype.cpp_name()
         );
     }
     let (from, to) = (input.sizes(), product.sizes());
@@ -79,14 +119,13 @@ pub fn addmm(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: 
             mat2.dtype().cpp_name()
         );
     }
-    let product = {
-        let _guard = crate::autograd::GradMode::no_grad();
-        mm(mat1, mat2)?
-    };
-    check_input(self_, &product, "addmm")?;
     let out = {
         let _guard = crate::autograd::GradMode::no_grad();
-        combine(self_, &product, beta, alpha)?
+        let dtype = mat1.dtype();
+        let wide = |t: &Tensor| shape::to_dtype(t, computed_in(dtype));
+        let product = mm(&wide(mat1)?, &wide(mat2)?)?;
+        check_input(self_, &product, dtype, "addmm")?;
+        shape::to_dtype(&combine(&wide(self_)?, &product, beta, alpha)?, dtype)?
     };
     let from = self_.sizes();
     record(
@@ -124,9 +163,7 @@ fn conj_scalar(s: Scalar) -> Scalar {
 
 /// `torch.addmv`
 pub fn addmv(self_: &Tensor, mat: &Tensor, vec: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
-    let product = mv(mat, vec)?;
-    check_input(self_, &product, "addmv")?;
-    combine(self_, &product, beta, alpha)
+    added("addmv", self_, (mat, vec), (beta, alpha), mv)
 }
 
 /// `torch.addr`
@@ -137,7 +174,12 @@ pub fn addr(self_: &Tensor, vec1: &Tensor, vec2: &Tensor, beta: Scalar, alpha: S
     }
     let product = outer(vec1, vec2)?;
     let dtype = crate::pointwise::result_type(&[self_, &product]);
-    if dtype == flambeau_core::DType::Bool {
+    for (name, s) in [("beta", beta), ("alpha", alpha)] {
+        if dtype.is_integral_or_bool() && (s.is_float() || s.is_complex()) {
+            bail!("For integral input tensors, argument {name} must not be a floating point number.");
+        }
+    }
+    if dtype == DType::Bool {
         // Logical or of logical ands.
         let b = if beta.to_bool() { self_.clone() } else { scale(self_, false.into())? };
         let p = if alpha.to_bool() { product } else { scale(&product, false.into())? };
@@ -145,7 +187,7 @@ pub fn addr(self_: &Tensor, vec1: &Tensor, vec2: &Tensor, beta: Scalar, alpha: S
     }
     if !flambeau_core::broadcast_shapes(&self_.sizes(), &product.sizes()).is_ok_and(|s| s == product.sizes())
     {
-        check_input(&shape::to_dtype(&self_.alias(), product.dtype())?, &product, "addr")?;
+        check_input(&shape::to_dtype(&self_.alias(), product.dtype())?, &product, product.dtype(), "addr")?;
     }
     combine(self_, &shape::to_dtype(&product, dtype)?, beta, alpha)
 }
@@ -158,9 +200,7 @@ pub fn baddbmm(
     beta: Scalar,
     alpha: Scalar,
 ) -> Result<Tensor> {
-    let product = bmm(batch1, batch2)?;
-    check_input(self_, &product, "baddbmm")?;
-    combine(self_, &product, beta, alpha)
+    added("baddbmm", self_, (batch1, batch2), (beta, alpha), bmm)
 }
 
 /// `torch.addbmm`: the sum of a batch of products, added.
@@ -171,8 +211,41 @@ pub fn addbmm(
     beta: Scalar,
     alpha: Scalar,
 ) -> Result<Tensor> {
-    let product =
-        crate::ops::reduce::sum_dim(&bmm(batch1, batch2)?, Some(&[0]), false, Some(batch1.dtype()))?;
-    check_input(self_, &product, "addbmm")?;
-    combine(self_, &product, beta, alpha)
+    added("addbmm", self_, (batch1, batch2), (beta, alpha), |a, b| {
+        let product = bmm(a, b)?;
+        crate::ops::reduce::sum_dim(&product, Some(&[0]), false, Some(product.dtype()))
+    })
+}
+
+/// `Tensor.addbmm_`; as in PyTorch, a tensor that broadcasts to the result takes its shape.
+pub fn addbmm_(
+    self_: &Tensor,
+    batch1: &Tensor,
+    batch2: &Tensor,
+    beta: Scalar,
+    alpha: Scalar,
+) -> Result<Tensor> {
+    let whole = match (&batch1.sizes()[..], &batch2.sizes()[..]) {
+        ([_, n, _], [_, _, m]) => Some([*n, *m]),
+        _ => None,
+    };
+    if let Some(sizes) = whole
+        && self_.sizes()[..] != sizes
+        && !needs_grad(&[self_, batch1, batch2])
+    {
+        let out = addbmm(self_, batch1, batch2, beta, alpha)?;
+        shape::resize_raw(self_, &sizes)?;
+        copy_data(self_, &out)?;
+        self_.bump_version();
+        return Ok(self_.clone());
+    }
+    let args =
+        [Arg::Tensor(self_), Arg::Tensor(batch1), Arg::Tensor(batch2), Arg::Scalar(beta), Arg::Scalar(alpha)];
+    let done = deliver(&Call { args: &args, target: Target::InPlace }, |c| {
+        Ok(Ret::Tensor(addbmm(c.tensor(0)?, batch1, batch2, beta, alpha)?))
+    })?;
+    match done {
+        Ret::Tensor(out) => Ok(out),
+        _ => bail!("addbmm_: no result"),
+    }
 }

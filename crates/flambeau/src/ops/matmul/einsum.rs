@@ -18,7 +18,8 @@ pub fn tensordot(self_: &Tensor, other: &Tensor, dims_self: &[i64], dims_other: 
             other.dtype().cpp_name()
         );
     }
-    let (a, b) = (self_.sizes(), other.sizes());
+    let (mut a, mut b) = (self_.sizes(), other.sizes());
+    let (mut left, mut right) = (self_.clone(), other.clone());
     let wrap = |dims: &[i64], rank: usize| -> Result<Vec<usize>> {
         dims.iter().map(|&d| wrap_dim(d, rank)).collect()
     };
@@ -28,7 +29,7 @@ pub fn tensordot(self_: &Tensor, other: &Tensor, dims_self: &[i64], dims_other: 
         if da[..i].contains(&x) || db[..i].contains(&y) {
             bail!("tensordot: dims appear more than once");
         }
-        if a[x] != b[y] {
+        if a[x] != b[y] && a[x] != 1 && b[y] != 1 {
             bail!(
                 "contracted dimensions need to match, but first has size {} in dim {} and second has size {} in dim {}",
                 a[x],
@@ -36,6 +37,15 @@ pub fn tensordot(self_: &Tensor, other: &Tensor, dims_self: &[i64], dims_other: 
                 b[y],
                 dims_other[i]
             );
+        }
+        if a[x] != b[y] {
+            // One side is the same all along the other: that other is summed.
+            let sum = |t: &Tensor, d: usize, size: i64| match size {
+                1 => Ok(t.clone()),
+                _ => reduce::sum_dim(t, Some(&[d as i64]), true, Some(t.dtype())),
+            };
+            (left, right) = (sum(&left, x, a[x])?, sum(&right, y, b[y])?);
+            (a[x], b[y]) = (1, 1);
         }
         k *= a[x];
     }
@@ -45,8 +55,8 @@ pub fn tensordot(self_: &Tensor, other: &Tensor, dims_self: &[i64], dims_other: 
     let order = |x: &[usize], y: &[usize]| -> Dims { x.iter().chain(y).map(|&d| d as i64).collect() };
     let rows: i64 = fa.iter().map(|&d| a[d]).product();
     let cols: i64 = fb.iter().map(|&d| b[d]).product();
-    let left = shape::reshape(&shape::permute(self_, &order(&fa, &da))?, &[rows, k])?;
-    let right = shape::reshape(&shape::permute(other, &order(&db, &fb))?, &[k, cols])?;
+    let left = shape::reshape(&shape::permute(&left, &order(&fa, &da))?, &[rows, k])?;
+    let right = shape::reshape(&shape::permute(&right, &order(&db, &fb))?, &[k, cols])?;
     let sizes: Dims = fa.iter().map(|&d| a[d]).chain(fb.iter().map(|&d| b[d])).collect();
     shape::reshape(&super::mm(&left, &right)?, &sizes)
 }

@@ -4,7 +4,7 @@ mod added;
 mod einsum;
 mod products;
 
-pub use added::{addbmm, addmm, addmv, addr, baddbmm};
+pub use added::{addbmm, addbmm_, addmm, addmv, addr, baddbmm};
 pub use einsum::{einsum, tensordot};
 pub use products::{
     bilinear, bmm, dot, inner, kron, linear, matmul, matrix_power, mm, multi_dot, mv, outer, vdot, vecdot,

@@ -360,8 +360,12 @@ pub fn matrix_power(self_: &Tensor, n: i64) -> Result<Tensor> {
         );
     }
     if n == 0 {
-        let eye = identity(size, self_)?;
-        return shape::clone(&shape::expand(&eye, &sizes)?, Some(flambeau_core::MemoryFormat::Contiguous));
+        let eye = shape::expand(&identity(size, self_)?, &sizes)?;
+        let out = shape::clone(&eye, Some(flambeau_core::MemoryFormat::Contiguous))?;
+        record(&[&out], "CopyBackwards", &[self_], &[], |ctx| {
+            Ok(smallvec![ctx.grad(0).map(shape::zeros_of).transpose()?])
+        })?;
+        return Ok(out);
     }
     if n < 0 {
         bail!(NotImplemented, "matrix_power: negative powers go through linalg.inv");

@@ -143,7 +143,7 @@ pub fn norm_scalar(
     linalg_vector_norm(self_, p.unwrap_or(Scalar::Int(2)), dim, keepdim, dtype)
 }
 
-/// `torch.norm` of a named order: the Frobenius norm `fro`.
+/// `torch.norm` of a named order: the Frobenius norm `fro`, or the nuclear norm `nuc` of matrices.
 pub fn norm(
     self_: &Tensor,
     p: &str,
@@ -151,10 +151,11 @@ pub fn norm(
     keepdim: bool,
     dtype: Option<DType>,
 ) -> Result<Tensor> {
-    match p {
-        "fro" => linalg_vector_norm(self_, Scalar::Int(2), dim, keepdim, dtype),
-        other => bail!("linalg.matrix_norm: Order {other} not supported."),
+    if p == "fro" && dim.is_none_or(|d| d.len() == 1) {
+        return linalg_vector_norm(self_, Scalar::Int(2), dim, keepdim, dtype);
     }
+    let all: flambeau_core::Dims = (0..self_.dim() as i64).collect();
+    ops::linalg::linalg_matrix_norm_str(self_, p, dim.unwrap_or(&all), keepdim, dtype)
 }
 
 /// `torch.dist`: the norm of a difference.
