@@ -22,6 +22,8 @@ pub struct Entry {
     /// Whether `out=` must have the dtype of the result, and must not overlap an operand.
     pub out_exact: bool,
     pub out_disjoint: bool,
+    /// Whether `out=` must not even be an operand.
+    pub out_apart: bool,
     /// Whether Python numbers may stand for its tensors.
     pub numbers: bool,
     /// Whether the Rust method is left out.
@@ -178,6 +180,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
         out: false,
         out_exact: false,
         out_disjoint: false,
+        out_apart: false,
         numbers: false,
         no_method: false,
         function: default_function(&signature),
@@ -233,6 +236,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
                     match word {
                         "exact" => entry.out_exact = true,
                         "disjoint" => entry.out_disjoint = true,
+                        "apart" => entry.out_apart = true,
                         _ => return value.error(format!("unknown kind of out `{word}`")),
                     }
                 }
@@ -309,7 +313,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
     } else if entry.module.is_none() {
         return entry.span.error("neither an `expr` nor a `[module …]` for it");
     }
-    if entry.out && entry.signature.returns.tensors() == 0 {
+    if entry.out && entry.signature.returns.outs() == 0 {
         return entry.span.error("`out` needs tensor results");
     }
     if entry.inplace && !entry.signature.params.iter().any(|p| p.name == "self" && p.kind == Kind::Tensor) {

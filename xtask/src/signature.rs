@@ -75,6 +75,10 @@ pub enum Returns {
 }
 
 impl Returns {
+    /// Number of tensors that `out=` takes; 255 stands for a list of any length.
+    pub fn outs(&self) -> u8 {
+        if *self == Returns::TensorList { u8::MAX } else { self.tensors() }
+    }
     pub fn tensors(&self) -> u8 {
         if let Returns::Tensors { count, .. } = self { *count } else { 0 }
     }

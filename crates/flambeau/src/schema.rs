@@ -24,7 +24,7 @@ pub struct Overload {
     pub params: &'static [Param],
     /// Whether `x.name_()` exists.
     pub inplace: bool,
-    /// Number of `out=` tensors; 0 where there is no `out=`.
+    /// Number of `out=` tensors; 0 where there is no `out=`, 255 for a list of any length.
     pub out: u8,
     /// Whether Python numbers may stand for its tensors, as in `torch.add(1, 2)`.
     pub numbers: bool,

@@ -223,6 +223,7 @@ fn stub(entry: &Entry, name: &str, method: bool, inplace: bool, spread: Option<u
             list.push("*".into());
         }
         let kind = match entry.signature.returns.tensors() {
+            0 => "Sequence[Tensor] | None".to_string(),
             1 => "Tensor | None".to_string(),
             n => format!("tuple[{}] | None", vec!["Tensor"; n as usize].join(", ")),
         };

@@ -26,7 +26,7 @@ pub fn overloads(entries: &[&Entry]) -> String {
             entry.signature.overload,
             params.join(", "),
             entry.inplace,
-            if entry.out { entry.signature.returns.tensors() } else { 0 },
+            if entry.out { entry.signature.returns.outs() } else { 0 },
             entry.numbers,
             definition(entry).map_or("None".into(), |def| format!("Some(&defs::{def})")),
         );
@@ -88,9 +88,15 @@ fn adaptor_body(entry: &Entry) -> String {
     if let (Some(i), true) = (options, entry.out) {
         // The dtype and device of a factory's result are those of `out`.
         let _ = write!(text, "    crate::ops::deliver_factory(c, {i}, |c| {inner})");
-    } else if entry.out_exact || entry.out_disjoint {
-        let (exact, disjoint) = (entry.out_exact, entry.out_disjoint);
-        let _ = write!(text, "    crate::ops::deliver_strictly(c, {exact}, {disjoint}, |c| {inner})");
+    } else if entry.out_exact || entry.out_disjoint || entry.out_apart {
+        let exact = entry.out_exact;
+        let overlap = match (entry.out_disjoint, entry.out_apart) {
+            (_, true) => "None",
+            (true, false) => "Same",
+            (false, false) => "Any",
+        };
+        let overlap = format!("crate::ops::Overlap::{overlap}");
+        let _ = write!(text, "    crate::ops::deliver_strictly(c, {exact}, {overlap}, |c| {inner})");
     } else if entry.inplace || entry.out {
         let _ = write!(text, "    crate::ops::deliver(c, |c| {inner})");
     } else {

@@ -499,11 +499,49 @@ norm_reducer!(NormP(p), 0.0, |x| x.magnitude().powf(p), |a, b| a + b, |t| t.powf
 norm_reducer!(NormMax(p), 0.0, |x| x.magnitude(), |a, b| a.larger(b), |t| t);
 norm_reducer!(NormMin(p), f64::INFINITY, |x| x.magnitude(), |a, b| a.smaller(b), |t| t);
 
-/// The norm of real or complex numbers, accumulated in double precision.
+/// The Euclidean norm of contiguous numbers, in the order of PyTorch's vectors: `W` sums of squares, added up one by
+/// one, then the rest, whose last products are not rounded.
+fn euclidean<T: num_traits::Float, const W: usize>(x: &[T]) -> T {
+    let mut sums = [T::zero(); W];
+    let mut lines = x.chunks_exact(W);
+    for line in &mut lines {
+        for (sum, &v) in sums.iter_mut().zip(line) {
+            *sum = v * v + *sum;
+        }
+    }
+    let mut total = sums[1..].iter().fold(sums[0], |total, &sum| total + sum);
+    let mut rest = lines.remainder();
+    if let (true, Some((four, last))) = (W == 8, rest.split_at_checked(4)) {
+        total = four.iter().fold(total, |total, &v| total + v * v);
+        rest = last;
+    }
+    rest.iter().fold(total, |total, &v| v.mul_add(v, total)).sqrt()
+}
+
+/// The norm of real or complex numbers, accumulated in double precision (the Euclidean one of a whole contiguous
+/// tensor in its own).
 ///
 /// # Safety
 /// As for [`reduce`].
 pub unsafe fn norm(src: &Operand, out: &Operand, sizes: &[i64], mask: &[bool], order: Norm) {
+    let contiguous = sizes.iter().zip(&src.strides).rev().try_fold(1i64, |step, (&size, &stride)| {
+        (size == 1 || stride == step).then_some(step * size).filter(|&n| n > 0)
+    });
+    if let (Norm::Two, Some(n), true) = (order, contiguous, mask.iter().all(|&m| m) && src.dtype == out.dtype)
+    {
+        macro_rules! whole {
+            ($T:ty, $W:literal) => {{
+                // SAFETY: `n` elements in a row, and one result.
+                let x = unsafe { std::slice::from_raw_parts(src.pointer.cast::<$T>(), n as usize) };
+                return unsafe { *out.pointer.cast::<$T>() = euclidean::<$T, $W>(x) };
+            }};
+        }
+        match src.dtype {
+            DType::Float32 => whole!(f32, 8),
+            DType::Float64 => whole!(f64, 4),
+            _ => {}
+        }
+    }
     macro_rules! run {
         ($T:ty) => {
             // SAFETY: passed on from the caller.

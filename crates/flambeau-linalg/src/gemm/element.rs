@@ -13,6 +13,8 @@ pub trait GemmElement: Element {
     const ONE: Self;
     /// Whether the arithmetic is exact (and wraps).
     const INTEGER: bool;
+    /// Whether short rows of a matrix are summed in the order of the common BLAS.
+    const SHORT_ROWS: bool = false;
     fn add(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
     fn conj(self) -> Self;
@@ -65,6 +67,7 @@ macro_rules! real {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             const INTEGER: bool = false;
+            const SHORT_ROWS: bool = size_of::<$t>() == 4;
             #[inline(always)]
             fn add(self, other: Self) -> Self {
                 self + other

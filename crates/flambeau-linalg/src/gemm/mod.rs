@@ -183,9 +183,6 @@ impl Shape {
             }
             // Sizes are bounded by the element counts of slices, so a saturated product is just "large".
             let work = m.saturating_mul(n).saturating_mul(k);
-            if work <= small::DIRECT {
-                return small::direct(&self, alpha, a, b, beta, c);
-            }
             if n == 1 {
                 return vector::gemv_raw(
                     m, k, alpha, a, self.a_rs, self.a_cs, b, self.b_rs, beta, c, self.c_rs,
@@ -195,6 +192,9 @@ impl Shape {
                 return vector::gemv_raw(
                     n, k, alpha, b, self.b_cs, self.b_rs, a, self.a_cs, beta, c, self.c_cs,
                 );
+            }
+            if work <= small::DIRECT {
+                return small::direct(&self, alpha, a, b, beta, c);
             }
             if work <= small::PACKED {
                 // Columns of the result are the lanes: prefer them contiguous.

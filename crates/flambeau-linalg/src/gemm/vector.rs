@@ -5,6 +5,8 @@ use flambeau_core::{Result, ensure};
 
 /// Partial sums of a dot product, enough to keep the vector units busy.
 const LANES: usize = 32;
+/// The longest row that one vector takes beside its first element.
+const SHORT: usize = 17;
 /// Rows of a column-major matrix accumulated together.
 const ROWS: usize = 512;
 
@@ -105,6 +107,41 @@ pub fn axpy<T: GemmElement>(
     Ok(())
 }
 
+/// The dot product of at most `SHORT` elements: all but the first in one vector, summed by halves. The first is added to
+/// the second's lane (`fused`) or to the sum of the others.
+///
+/// # Safety
+/// `n` elements at either stride are valid.
+#[inline(always)]
+unsafe fn short_row<T: GemmElement>(
+    n: usize,
+    x: *const T,
+    incx: usize,
+    y: *const T,
+    incy: usize,
+    fused: bool,
+) -> T {
+    let mut lanes = [T::ZERO; SHORT - 1];
+    // SAFETY: i < n.
+    unsafe {
+        let first = (*x).mul(*y);
+        for i in 1..n {
+            lanes[i - 1] = (*x.add(i * incx)).mul(*y.add(i * incy));
+        }
+        if fused {
+            lanes[0] = (*x.add(incx)).mul_add::<true>(*y.add(incy), first);
+        }
+        let mut half = (SHORT - 1) / 2;
+        while half > 0 {
+            for l in 0..half {
+                lanes[l] = lanes[l].add(lanes[l + half]);
+            }
+            half /= 2;
+        }
+        if fused { lanes[0] } else { first.add(lanes[0]) }
+    }
+}
+
 /// `y = alpha * a @ x + beta * y` for `a` of m x n. `y` is not read when `beta` is zero.
 pub fn gemv<T: GemmElement>(
     m: usize,
@@ -195,6 +232,15 @@ unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
     } else {
         (x, incx)
     };
+    // Rows in groups of four, so that short ones round as in PyTorch's build with MKL.
+    let grouped = m / 4 * 4;
+    if FMA && T::SHORT_ROWS && (2..=SHORT).contains(&n) {
+        for i in 0..m {
+            // SAFETY: row i has n elements at stride a_cs.
+            store(i, unsafe { short_row::<T>(n, a.add(i * a_rs), a_cs, x, incx, i < grouped) });
+        }
+        return;
+    }
     for i in 0..m {
         // SAFETY: row i has n elements at stride a_cs.
         store(i, unsafe { dot_body::<T, FMA>(n, a.add(i * a_rs), a_cs, x, incx) });

@@ -268,20 +268,38 @@ pub fn normal_tensor_tensor(mean: &Tensor, std: &Tensor, generator: Option<&Gene
     check_std(std)?;
     let sizes = flambeau_core::broadcast_shapes(&mean.sizes(), &std.sizes())?;
     let noise = normal_(&Tensor::zeros_raw(&sizes, mean.dtype(), mean.device())?, 0.0, 1.0, generator)?;
-    let _guard = GradMode::no_grad();
-    f::add(&f::mul(&noise, std)?, mean, 1i64.into())
+    constant(
+        {
+            let _guard = GradMode::no_grad();
+            f::add(&f::mul(&noise, std)?, mean, 1i64.into())?
+        },
+        "NormalBackward3",
+        &[mean, std],
+    )
 }
 pub fn normal_tensor_float(mean: &Tensor, std: f64, generator: Option<&Generator>) -> Result<Tensor> {
     let noise =
         normal_(&Tensor::zeros_raw(&mean.sizes(), mean.dtype(), mean.device())?, 0.0, std, generator)?;
-    let _guard = GradMode::no_grad();
-    f::add(&noise, mean, 1i64.into())
+    constant(
+        {
+            let _guard = GradMode::no_grad();
+            f::add(&noise, mean, 1i64.into())?
+        },
+        "NormalBackward1",
+        &[mean],
+    )
 }
 pub fn normal_float_tensor(mean: f64, std: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
     check_std(std)?;
     let noise = normal_(&Tensor::zeros_raw(&std.sizes(), std.dtype(), std.device())?, 0.0, 1.0, generator)?;
-    let _guard = GradMode::no_grad();
-    f::add_scalar(&f::mul(&noise, std)?, mean.into(), 1i64.into())
+    constant(
+        {
+            let _guard = GradMode::no_grad();
+            f::add_scalar(&f::mul(&noise, std)?, mean.into(), 1i64.into())?
+        },
+        "NormalBackward2",
+        &[std],
+    )
 }
 pub fn normal_float_float(
     mean: f64,
@@ -291,6 +309,15 @@ pub fn normal_float_float(
     options: &TensorOptions,
 ) -> Result<Tensor> {
     finish(normal_(&fresh(size, None, options)?, mean, std, generator)?, options)
+}
+
+/// Numbers that count as functions of the parameters they were drawn with, with gradients of zero.
+fn constant(out: Tensor, name: &'static str, parameters: &[&Tensor]) -> Result<Tensor> {
+    let sizes: Vec<_> = parameters.iter().map(|p| (p.sizes(), p.dtype(), p.device())).collect();
+    autograd::record(&[&out], name, parameters, &[], move |_| {
+        sizes.iter().map(|(s, dtype, device)| Tensor::zeros_raw(s, *dtype, *device).map(Some)).collect()
+    })?;
+    Ok(out)
 }
 
 fn check_std(std: &Tensor) -> Result<()> {
@@ -446,10 +473,11 @@ fn noise(input: &Tensor, p: f64, feature: bool) -> Result<Tensor> {
         }
         sizes.iter_mut().skip(2).for_each(|s| *s = 1);
     }
+    let dtype = if input.is_complex() { input.dtype().to_real() } else { input.dtype() };
     let out = if feature {
-        Tensor::zeros_raw(&sizes, input.dtype(), input.device())?
+        Tensor::zeros_raw(&sizes, dtype, input.device())?
     } else {
-        like(input, &TensorOptions::default(), None)?
+        like(input, &TensorOptions { dtype: Some(dtype), ..TensorOptions::default() }, None)?
     };
     bernoulli_(&out, 1.0 - p, None)
 }

@@ -104,7 +104,7 @@ pub fn prepare_out(out: &Tensor, sizes: &[i64], inputs: &[Array]) -> Result<()> 
 
 /// Runs `compute` and delivers its result as the call asks: fresh, written to the first argument, or to `out=`.
 pub fn deliver(call: &Call, compute: impl Fn(&Call) -> Result<Ret>) -> Result<Ret> {
-    deliver_strictly(call, false, false, compute)
+    deliver_strictly(call, false, Overlap::Any, compute)
 }
 
 /// The name of an element type in C++.
@@ -128,19 +128,28 @@ pub fn cpp_type(dtype: DType) -> &'static str {
     }
 }
 
-/// `deliver` where `out=` must have the dtype of the result (`exact`), or must not overlap the operands other than as
-/// the same view (`disjoint`).
+/// How `out=` may share memory with an operand of the same call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    Any,
+    /// Only as the very same view.
+    Same,
+    None,
+}
+
+/// `deliver` where the tensor written to must have the dtype of the result (`exact`), or `out=` may share no memory
+/// with the operands beyond `overlap`.
 pub fn deliver_strictly(
     call: &Call,
     exact: bool,
-    disjoint: bool,
+    overlap: Overlap,
     compute: impl Fn(&Call) -> Result<Ret>,
 ) -> Result<Ret> {
     match &call.target {
         Target::Fresh => compute(call),
         Target::InPlace => {
             let target = call.tensor(0)?;
-            inplace(target, call.args, |args| compute(&Call { args, target: Target::Fresh }))
+            inplace(target, call.args, exact, |args| compute(&Call { args, target: Target::Fresh }))
         }
         Target::Out(outs) => {
             for out in outs.iter() {
@@ -162,7 +171,7 @@ pub fn deliver_strictly(
             let results: SmallVec<[Tensor; 4]> = match result {
                 Ret::Tensor(t) => smallvec::smallvec![t],
                 Ret::Tuple(list) => list,
-                Ret::Tensors(list) => list.into(),
+                Ret::Tensors(list) => list.into_iter().collect(),
                 _ => bail!("the result is no tensor"),
             };
             if results.len() != outs.len() {
@@ -171,12 +180,19 @@ pub fn deliver_strictly(
             let operands: SmallVec<[Array; 4]> = call
                 .args
                 .iter()
-                .filter(|_| disjoint)
+                .filter(|_| overlap != Overlap::Any)
                 .filter_map(|arg| match arg {
-                    Arg::Tensor(t) => Some(t.array()),
+                    Arg::Tensor(t) => Some(vec![t.array()]),
+                    Arg::Tensors(list) => Some(list.iter().map(|t| t.array()).collect()),
                     _ => None,
                 })
+                .flatten()
                 .collect();
+            for (i, out) in outs.iter().enumerate() {
+                if outs[..i].iter().any(|o| o.is_same(out) || o.array().overlaps(&out.array())) {
+                    return Err(flambeau_core::Error::value("the out= tensors must not overlap."));
+                }
+            }
             for (result, out) in results.iter().zip(outs.iter()) {
                 if exact && result.dtype() != out.dtype() {
                     bail!(
@@ -193,6 +209,12 @@ pub fn deliver_strictly(
                         result.device()
                     );
                 }
+            }
+            let shared = |out: &Array| operands.iter().any(|a| a.overlaps(out));
+            if overlap == Overlap::None && outs.iter().any(|out| shared(&out.array())) {
+                bail!(
+                    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
+                );
             }
             for (result, out) in results.iter().zip(outs.iter()) {
                 prepare_out(out, &result.sizes(), &[])?;
@@ -243,7 +265,12 @@ fn arg_requires_grad(arg: &Arg) -> bool {
 }
 
 /// The in-place form of any operator: computed on the old value, then written over it, taking over the history.
-fn inplace(target: &Tensor, args: &[Arg], compute: impl Fn(&[Arg]) -> Result<Ret>) -> Result<Ret> {
+fn inplace(
+    target: &Tensor,
+    args: &[Arg],
+    exact: bool,
+    compute: impl Fn(&[Arg]) -> Result<Ret>,
+) -> Result<Ret> {
     let record = grad_enabled() && args.iter().any(arg_requires_grad);
     autograd::check_inplace(target, record)?;
     let array = target.array();
@@ -267,6 +294,13 @@ fn inplace(target: &Tensor, args: &[Arg], compute: impl Fn(&[Arg]) -> Result<Ret
     let sizes = result.sizes();
     if sizes != array.sizes {
         bail!("output with shape {} doesn't match the broadcast shape {}", show(&array.sizes), show(&sizes));
+    }
+    if exact && result.dtype() != array.dtype {
+        bail!(
+            "the tensor to change has dtype {} but the operation's result requires dtype {}",
+            array.dtype.cpp_name(),
+            result.dtype().cpp_name()
+        );
     }
     check_castable(result.dtype(), array.dtype)?;
     copy_data(target, &result)?;

@@ -171,8 +171,13 @@ pub fn roll(self_: &Tensor, shifts: &[i64], dims: &[i64]) -> Result<Tensor> {
     let rank = a.dim();
     let mut by: Dims = SmallVec::from_elem(0, rank);
     for (&shift, &dim) in shifts.iter().zip(dims) {
+        if rank == 0 {
+            return Err(flambeau_core::Error::index(format!(
+                "Dimension specified as {dim} but tensor has no dimensions"
+            )));
+        }
         let d = wrap_dim(dim, rank)?;
-        if rank > 0 && a.sizes[d] > 0 {
+        if a.sizes[d] > 0 {
             by[d] = (by[d] + shift.rem_euclid(a.sizes[d])) % a.sizes[d];
         }
     }

@@ -835,6 +835,7 @@ pub static _CLAMP_UPPER: PointwiseDef = PointwiseDef {
     ..PointwiseDef::PLAIN
 };
 
+/// `self || min`
 /// `max(self, min)`
 #[rustfmt::skip]
 pub static CLAMP_MIN: PointwiseDef = PointwiseDef {
@@ -844,7 +845,7 @@ pub static CLAMP_MIN: PointwiseDef = PointwiseDef {
     tensors: &[0],
     params: &[1],
     promote: Promote::Common,
-    dtypes: 0x78ff,
+    dtypes: 0x7cff,
     promoting: &[0],
     saturate: true,
     refusals: &[
@@ -852,13 +853,16 @@ pub static CLAMP_MIN: PointwiseDef = PointwiseDef {
     ],
     check: Some(checks::clamp_min),
     cases: &[
+        Case { when: &[], categories: 1, nodes: &[
+            Input(0), Param(0), Binary(P::Or, 0, 1),
+        ] },
         Case { when: &[], categories: 6, nodes: &[
             Input(0), Param(0), Binary(P::Max, 0, 1),
         ] },
     ],
     overrides: &[
         Override { input: 0, zero: false, refused: "", cases: &[
-        Case { when: &[], categories: 6, nodes: &[
+        Case { when: &[], categories: 7, nodes: &[
             Input(0), Param(0), Binary(P::Gt, 0, 1), Input(1), Const(0.0), Select(2, 3, 4),
         ] },
     ] },
@@ -888,6 +892,7 @@ pub static CLAMP_MIN_TENSOR: PointwiseDef = PointwiseDef {
     ..PointwiseDef::PLAIN
 };
 
+/// `self && max`
 /// `min(self, max)`
 #[rustfmt::skip]
 pub static CLAMP_MAX: PointwiseDef = PointwiseDef {
@@ -897,7 +902,7 @@ pub static CLAMP_MAX: PointwiseDef = PointwiseDef {
     tensors: &[0],
     params: &[1],
     promote: Promote::Common,
-    dtypes: 0x78ff,
+    dtypes: 0x7cff,
     promoting: &[0],
     saturate: true,
     refusals: &[
@@ -905,13 +910,16 @@ pub static CLAMP_MAX: PointwiseDef = PointwiseDef {
     ],
     check: Some(checks::clamp_max),
     cases: &[
+        Case { when: &[], categories: 1, nodes: &[
+            Input(0), Param(0), Binary(P::And, 0, 1),
+        ] },
         Case { when: &[], categories: 6, nodes: &[
             Input(0), Param(0), Binary(P::Min, 0, 1),
         ] },
     ],
     overrides: &[
         Override { input: 0, zero: false, refused: "", cases: &[
-        Case { when: &[], categories: 6, nodes: &[
+        Case { when: &[], categories: 7, nodes: &[
             Input(0), Param(0), Binary(P::Lt, 0, 1), Input(1), Const(0.0), Select(2, 3, 4),
         ] },
     ] },

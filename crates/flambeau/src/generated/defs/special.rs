@@ -59,6 +59,7 @@ pub static LOGIT: PointwiseDef = PointwiseDef {
     ..PointwiseDef::PLAIN
 };
 
+/// `self == 0 ? 1 : sin(3.141592653589793*self) / (3.141592653589793*self)`
 /// `sinc(self)`
 #[rustfmt::skip]
 pub static SINC: PointwiseDef = PointwiseDef {
@@ -70,7 +71,11 @@ pub static SINC: PointwiseDef = PointwiseDef {
     promote: Promote::Float,
     dtypes: 0xbe0,
     cases: &[
-        Case { when: &[], categories: 12, nodes: &[
+        Case { when: &[], categories: 8, nodes: &[
+            Input(0), Const(0.0), Binary(P::Eq, 0, 1), Const(1.0), Const(std::f64::consts::PI),
+            Binary(P::Mul, 4, 0), Unary(P::Sin, 5), Binary(P::Div, 6, 5), Select(2, 3, 7),
+        ] },
+        Case { when: &[], categories: 4, nodes: &[
             Input(0), Unary(P::Sinc, 0),
         ] },
     ],

@@ -102,7 +102,9 @@ pub const NAN_TO_NUM: Overload = Overload {
 };
 
 pub fn float_power(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::composite::float_power(c.tensor(0)?, c.tensor(1)?)?)))
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
+        Ok(Ret::from(crate::ops::composite::float_power(c.tensor(0)?, c.tensor(1)?)?))
+    })
 }
 pub const FLOAT_POWER: Overload = Overload {
     name: "Tensor_Tensor",
@@ -117,7 +119,7 @@ pub const FLOAT_POWER: Overload = Overload {
 };
 
 pub fn float_power_scalar(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::composite::float_power_scalar(c.tensor(0)?, c.scalar(1)?)?))
     })
 }
@@ -134,7 +136,7 @@ pub const FLOAT_POWER_SCALAR: Overload = Overload {
 };
 
 pub fn scalar_float_power(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::composite::scalar_float_power(c.scalar(0)?, c.tensor(1)?)?))
     })
 }
@@ -280,7 +282,9 @@ pub const PRELU: Overload = Overload {
 };
 
 pub fn complex(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::composite::complex(c.tensor(0)?, c.tensor(1)?)?)))
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
+        Ok(Ret::from(crate::ops::composite::complex(c.tensor(0)?, c.tensor(1)?)?))
+    })
 }
 pub const COMPLEX: Overload = Overload {
     name: "",

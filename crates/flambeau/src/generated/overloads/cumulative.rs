@@ -47,7 +47,7 @@ pub const CUMPROD: Overload = Overload {
 };
 
 pub fn cummax(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::cumulative::cummax(c.tensor(0)?, c.int(1)?)?))
     })
 }
@@ -64,7 +64,7 @@ pub const CUMMAX: Overload = Overload {
 };
 
 pub fn cummin(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::cumulative::cummin(c.tensor(0)?, c.int(1)?)?))
     })
 }
@@ -81,7 +81,7 @@ pub const CUMMIN: Overload = Overload {
 };
 
 pub fn logcumsumexp(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::cumulative::logcumsumexp(c.tensor(0)?, c.int(1)?)?))
     })
 }

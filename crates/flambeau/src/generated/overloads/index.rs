@@ -61,7 +61,7 @@ pub const INDEX_PUT_INPLACE: Overload = Overload {
 };
 
 pub fn index_select(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, true, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::None, |c| {
         Ok(Ret::from(crate::ops::index::index_select(c.tensor(0)?, c.int(1)?, c.tensor(2)?)?))
     })
 }
@@ -214,7 +214,7 @@ pub const INDEX_REDUCE: Overload = Overload {
 };
 
 pub fn gather(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, true, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::None, |c| {
         Ok(Ret::from(crate::ops::index::gather(c.tensor(0)?, c.int(1)?, c.tensor(2)?, c.bool(3)?)?))
     })
 }
@@ -391,7 +391,7 @@ pub const SCATTER_REDUCE: Overload = Overload {
 };
 
 pub fn take(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, true, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::None, |c| {
         Ok(Ret::from(crate::ops::index::take(c.tensor(0)?, c.tensor(1)?)?))
     })
 }
@@ -498,7 +498,7 @@ pub const MASKED_SCATTER: Overload = Overload {
 };
 
 pub fn masked_select(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, true, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::None, |c| {
         Ok(Ret::from(crate::ops::index::masked_select(c.tensor(0)?, c.tensor(1)?)?))
     })
 }

@@ -5,7 +5,7 @@ use crate::generated::{kw, opt, req};
 use crate::schema::{Call, Default, Kind, Overload, Ret};
 
 pub fn cat(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, false, true, |c| {
+    crate::ops::deliver_strictly(c, false, crate::ops::Overlap::None, |c| {
         Ok(Ret::from(crate::ops::join::cat(c.tensors(0)?, c.int(1)?)?))
     })
 }

@@ -664,7 +664,7 @@ pub const BINOMIAL: Overload = Overload {
 };
 
 pub fn multinomial(c: &Call) -> Result<Ret> {
-    crate::ops::deliver(c, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::random::multinomial(
             c.tensor(0)?,
             c.int(1)?,

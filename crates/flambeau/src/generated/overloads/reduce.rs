@@ -165,7 +165,7 @@ pub const PROD_DIM_INT: Overload = Overload {
 };
 
 pub fn amax(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::reduce::amax(c.tensor(0)?, c.ints(1)?, c.bool(2)?)?))
     })
 }
@@ -186,7 +186,7 @@ pub const AMAX: Overload = Overload {
 };
 
 pub fn amin(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::reduce::amin(c.tensor(0)?, c.ints(1)?, c.bool(2)?)?))
     })
 }
@@ -207,7 +207,7 @@ pub const AMIN: Overload = Overload {
 };
 
 pub fn aminmax(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::reduce::aminmax(c.tensor(0)?, c.opt_int(1)?, c.bool(2)?)?))
     })
 }
@@ -243,7 +243,7 @@ pub const MAX: Overload = Overload {
 };
 
 pub fn max_dim(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, true, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Same, |c| {
         Ok(Ret::from(crate::ops::reduce::max_dim(c.tensor(0)?, c.int(1)?, c.bool(2)?)?))
     })
 }
@@ -279,7 +279,7 @@ pub const MIN: Overload = Overload {
 };
 
 pub fn min_dim(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, true, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Same, |c| {
         Ok(Ret::from(crate::ops::reduce::min_dim(c.tensor(0)?, c.int(1)?, c.bool(2)?)?))
     })
 }
@@ -300,7 +300,7 @@ pub const MIN_DIM: Overload = Overload {
 };
 
 pub fn argmax(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::reduce::argmax(c.tensor(0)?, c.opt_int(1)?, c.bool(2)?)?))
     })
 }
@@ -321,7 +321,7 @@ pub const ARGMAX: Overload = Overload {
 };
 
 pub fn argmin(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::reduce::argmin(c.tensor(0)?, c.opt_int(1)?, c.bool(2)?)?))
     })
 }
@@ -734,7 +734,7 @@ pub const STD_MEAN_CORRECTION: Overload = Overload {
 };
 
 pub fn linalg_vector_norm(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::reduce::linalg_vector_norm(
             c.tensor(0)?,
             c.scalar(1)?,
@@ -763,7 +763,7 @@ pub const LINALG_VECTOR_NORM: Overload = Overload {
 };
 
 pub fn norm(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::reduce::norm(
             c.tensor(0)?,
             c.str(1)?,
@@ -792,7 +792,7 @@ pub const NORM: Overload = Overload {
 };
 
 pub fn norm_scalar(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::reduce::norm_scalar(
             c.tensor(0)?,
             c.opt_scalar(1)?,

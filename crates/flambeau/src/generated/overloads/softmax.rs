@@ -5,7 +5,7 @@ use crate::generated::{opt, req};
 use crate::schema::{Call, Default, Kind, Overload, Ret};
 
 pub fn softmax(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::softmax::softmax(c.tensor(0)?, c.int(1)?, c.opt_dtype(2)?)?))
     })
 }
@@ -47,7 +47,7 @@ pub const SOFTMAX_FUNCTIONAL: Overload = Overload {
 };
 
 pub fn log_softmax(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::softmax::log_softmax(c.tensor(0)?, c.int(1)?, c.opt_dtype(2)?)?))
     })
 }

@@ -5,7 +5,7 @@ use crate::generated::{kw, kw_opt, opt, req};
 use crate::schema::{Call, Default, Kind, Overload, Ret};
 
 pub fn sort(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::sort::sort(c.tensor(0)?, c.int(1)?, c.bool(2)?)?))
     })
 }
@@ -26,7 +26,7 @@ pub const SORT: Overload = Overload {
 };
 
 pub fn sort_stable(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::sort::sort_stable(c.tensor(0)?, c.opt_bool(1)?, c.int(2)?, c.bool(3)?)?))
     })
 }
@@ -87,7 +87,9 @@ pub const ARGSORT_STABLE: Overload = Overload {
 };
 
 pub fn msort(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| Ok(Ret::from(crate::ops::sort::msort(c.tensor(0)?)?)))
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
+        Ok(Ret::from(crate::ops::sort::msort(c.tensor(0)?)?))
+    })
 }
 pub const MSORT: Overload = Overload {
     name: "",
@@ -102,7 +104,7 @@ pub const MSORT: Overload = Overload {
 };
 
 pub fn topk(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::sort::topk(c.tensor(0)?, c.int(1)?, c.int(2)?, c.bool(3)?, c.bool(4)?)?))
     })
 }
@@ -125,7 +127,7 @@ pub const TOPK: Overload = Overload {
 };
 
 pub fn kthvalue(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, true, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Same, |c| {
         Ok(Ret::from(crate::ops::sort::kthvalue(c.tensor(0)?, c.int(1)?, c.int(2)?, c.bool(3)?)?))
     })
 }
@@ -147,7 +149,7 @@ pub const KTHVALUE: Overload = Overload {
 };
 
 pub fn mode(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, true, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Same, |c| {
         Ok(Ret::from(crate::ops::sort::mode(c.tensor(0)?, c.int(1)?, c.bool(2)?)?))
     })
 }
@@ -183,7 +185,7 @@ pub const MEDIAN: Overload = Overload {
 };
 
 pub fn median_dim(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::sort::median_dim(c.tensor(0)?, c.int(1)?, c.bool(2)?)?))
     })
 }
@@ -219,7 +221,7 @@ pub const NANMEDIAN: Overload = Overload {
 };
 
 pub fn nanmedian_dim(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::sort::nanmedian_dim(c.tensor(0)?, c.int(1)?, c.bool(2)?)?))
     })
 }
@@ -240,7 +242,7 @@ pub const NANMEDIAN_DIM: Overload = Overload {
 };
 
 pub fn quantile(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::quantile::quantile(
             c.tensor(0)?,
             c.tensor(1)?,
@@ -269,7 +271,7 @@ pub const QUANTILE: Overload = Overload {
 };
 
 pub fn quantile_scalar(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::quantile::quantile_scalar(
             c.tensor(0)?,
             c.float(1)?,
@@ -298,7 +300,7 @@ pub const QUANTILE_SCALAR: Overload = Overload {
 };
 
 pub fn nanquantile(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::quantile::nanquantile(
             c.tensor(0)?,
             c.tensor(1)?,
@@ -327,7 +329,7 @@ pub const NANQUANTILE: Overload = Overload {
 };
 
 pub fn nanquantile_scalar(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::quantile::nanquantile_scalar(
             c.tensor(0)?,
             c.float(1)?,
@@ -408,7 +410,7 @@ pub const UNIQUE_CONSECUTIVE: Overload = Overload {
 };
 
 pub fn isin(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::unique::isin(c.tensor(0)?, c.tensor(1)?, c.bool(2)?, c.bool(3)?)?))
     })
 }
@@ -430,7 +432,7 @@ pub const ISIN: Overload = Overload {
 };
 
 pub fn isin_tensor_scalar(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::unique::isin_tensor_scalar(
             c.tensor(0)?,
             c.scalar(1)?,
@@ -457,7 +459,7 @@ pub const ISIN_TENSOR_SCALAR: Overload = Overload {
 };
 
 pub fn isin_scalar_tensor(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::unique::isin_scalar_tensor(
             c.scalar(0)?,
             c.tensor(1)?,
@@ -484,7 +486,7 @@ pub const ISIN_SCALAR_TENSOR: Overload = Overload {
 };
 
 pub fn histc(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::histogram::histc(c.tensor(0)?, c.int(1)?, c.scalar(2)?, c.scalar(3)?)?))
     })
 }
@@ -506,7 +508,7 @@ pub const HISTC: Overload = Overload {
 };
 
 pub fn histogram_bins_tensor(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::histogram::histogram_bins_tensor(
             c.tensor(0)?,
             c.tensor(1)?,
@@ -533,7 +535,7 @@ pub const HISTOGRAM_BINS_TENSOR: Overload = Overload {
 };
 
 pub fn histogram_bin_ct(c: &Call) -> Result<Ret> {
-    crate::ops::deliver_strictly(c, true, false, |c| {
+    crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::histogram::histogram_bin_ct(
             c.tensor(0)?,
             c.int(1)?,

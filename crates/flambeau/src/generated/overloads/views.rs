@@ -490,13 +490,13 @@ pub const DETACH_COPY: Overload = Overload {
 };
 
 pub fn unbind_copy(c: &Call) -> Result<Ret> {
-    Ok(Ret::from(crate::ops::shape::unbind_copy(c.tensor(0)?, c.int(1)?)?))
+    crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::shape::unbind_copy(c.tensor(0)?, c.int(1)?)?)))
 }
 pub const UNBIND_COPY: Overload = Overload {
     name: "int",
     params: &[req("self", Kind::Tensor), opt("dim", Kind::Int, Default::Int(0))],
     inplace: false,
-    out: 0,
+    out: 255,
     numbers: false,
     fields: &[],
     only: &[],
@@ -505,7 +505,9 @@ pub const UNBIND_COPY: Overload = Overload {
 };
 
 pub fn split_copy(c: &Call) -> Result<Ret> {
-    Ok(Ret::from(crate::ops::shape::split_copy(c.tensor(0)?, c.int(1)?, c.int(2)?)?))
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::shape::split_copy(c.tensor(0)?, c.int(1)?, c.int(2)?)?))
+    })
 }
 pub const SPLIT_COPY: Overload = Overload {
     name: "Tensor",
@@ -515,7 +517,7 @@ pub const SPLIT_COPY: Overload = Overload {
         opt("dim", Kind::Int, Default::Int(0)),
     ],
     inplace: false,
-    out: 0,
+    out: 255,
     numbers: false,
     fields: &[],
     only: &[],
@@ -524,7 +526,9 @@ pub const SPLIT_COPY: Overload = Overload {
 };
 
 pub fn split_with_sizes_copy(c: &Call) -> Result<Ret> {
-    Ok(Ret::from(crate::ops::shape::split_with_sizes_copy(c.tensor(0)?, c.ints(1)?, c.int(2)?)?))
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::shape::split_with_sizes_copy(c.tensor(0)?, c.ints(1)?, c.int(2)?)?))
+    })
 }
 pub const SPLIT_WITH_SIZES_COPY: Overload = Overload {
     name: "",
@@ -534,7 +538,7 @@ pub const SPLIT_WITH_SIZES_COPY: Overload = Overload {
         opt("dim", Kind::Int, Default::Int(0)),
     ],
     inplace: false,
-    out: 0,
+    out: 255,
     numbers: false,
     fields: &[],
     only: &[],

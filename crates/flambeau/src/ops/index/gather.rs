@@ -17,7 +17,7 @@ fn at_least_1d(mut a: Array) -> Array {
 }
 
 fn check_index(index: &Tensor, name: &str) -> Result<()> {
-    if !matches!(index.dtype(), DType::Int64 | DType::Int32) {
+    if index.numel() > 0 && !matches!(index.dtype(), DType::Int64 | DType::Int32) {
         bail!("{name}(): Expected dtype int32/int64 for index");
     }
     Ok(())
