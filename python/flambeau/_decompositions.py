@@ -3,7 +3,7 @@
 from . import _C
 from ._C import Tensor
 
-__all__ = ["lu", "pca_lowrank", "svd_lowrank"]
+__all__ = ["lobpcg", "lu", "pca_lowrank", "svd_lowrank"]
 
 _native = _C._functions("torch")
 
@@ -70,3 +70,40 @@ def pca_lowrank(A, q=None, center=True, niter=2):
     if not (A.dtype.is_floating_point or A.dtype.is_complex):
         A = A.to(_C.get_default_dtype())
     return svd_lowrank(A - A.mean(dim=-2, keepdim=True) if center else A, q, niter=niter)
+
+
+def lobpcg(
+    A, k=None, B=None, X=None, n=None, iK=None, niter=None, tol=None, largest=None, method=None, tracker=None,
+    ortho_iparams=None, ortho_fparams=None, ortho_bparams=None,
+):  # fmt: skip
+    """The `k` largest (or smallest) eigenvalues of Hermitian matrices and their eigenvectors: `A @ X = B @ X @ diag(E)`.
+
+    Matrices are dense, so all eigenvalues are computed directly; nothing is iterated, and the parameters of the
+    iteration (`iK`, `niter`, `tol`, `method`, `tracker` and the last three) have no effect.
+    """
+    from . import linalg
+
+    if A.dim() < 2 or A.shape[-1] != A.shape[-2]:
+        raise AssertionError(f"A must be square, got shape {A.shape}")
+    m = A.shape[-1]
+    k = (1 if X is None else X.shape[-1]) if k is None else k
+    n = k if n is None else n
+    if k < 1:
+        raise ValueError(f"the number of requested eigenpairs must be positive, got {k}")
+    if m < 3 * max(n, k):
+        raise ValueError(
+            f"LOBPCG algorithm is not applicable when the number of A rows (={m}) is smaller than 3 x the number of "
+            f"requested eigenpairs (={n})"
+        )
+    if method not in (None, "basic", "ortho"):
+        raise ValueError(f"method must be 'basic' or 'ortho', got {method!r}")
+    if B is None:
+        E, V = linalg.eigh(A)
+    else:
+        L = linalg.cholesky(B)
+        half = linalg.solve_triangular(L, A, upper=False)
+        E, V = linalg.eigh(linalg.solve_triangular(L.mH, half, upper=True, left=False))
+        V = linalg.solve_triangular(L.mH, V, upper=True)
+    if largest is None or largest:
+        return E[..., -k:].flip(-1), V[..., -k:].flip(-1)
+    return E[..., :k], V[..., :k]

@@ -80,7 +80,7 @@ def unravel_index(indices, shape):
     shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
     if any(n < 0 for n in shape):
         raise ValueError(f"'shape' cannot have negative values, but got {shape}")
-    coordinates = []
+    coordinates, indices = [], indices.to(_C.int64)
     for size in reversed(shape):
         coordinates.append(indices.remainder(size) if size else indices)
         indices = indices.div(size, rounding_mode="floor") if size else indices

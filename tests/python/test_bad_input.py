@@ -48,7 +48,7 @@ def test_random_calls():
     rng = random.Random(int(os.environ.get("FLAMBEAU_FUZZ_SEED", "0")))
     functions = [
         (place, name, function)
-        for place in ("torch", "nn.functional", "linalg", "special", "Tensor")
+        for place in ("torch", "nn.functional", "linalg", "fft", "special", "Tensor")
         for name, function in sorted(_C._functions(place).items())
         if name not in SKIPPED
     ]

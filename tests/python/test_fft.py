@@ -89,6 +89,10 @@ def test_bad_arguments(name):
     with pytest.raises(RuntimeError, match="same length"):
         many(x, s=(1, 2), dim=(0,))
     assert fft.fft(torch.ones(0, 3)).shape == (0, 3)
+    empty = torch.ones(0, 3, requires_grad=True)
+    if name in ("irfft", "hfft"):
+        function(empty, 2**55).sum().backward()
+        assert empty.grad.shape == (0, 3)
 
 
 @pytest.mark.parametrize("center", [True, False])

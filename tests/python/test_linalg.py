@@ -108,6 +108,9 @@ def test_lstsq_ranks_and_errors():
     x, residuals, rank, _ = linalg.lstsq(a, torch.ones(3), driver="gelsd")
     assert rank.item() == 1 and residuals.numel() == 0
     torch.testing.assert_close(x, torch.tensor([6 / 70, 12 / 70]))
+    empty = linalg.lstsq(torch.ones(3, 0), torch.ones(3, 2), driver="gelsd")
+    assert empty.solution.shape == (0, 2) and empty.residuals.tolist() == [3, 3]
+    assert linalg.lstsq(torch.ones(0, 3), torch.ones(0, 2), driver="gelsd").solution.tolist() == [[0, 0]] * 3
     with pytest.raises(RuntimeError, match="driver"):
         linalg.lstsq(a, torch.ones(3), driver="other")
     with pytest.raises(RuntimeError, match="illegal value"):
@@ -207,6 +210,18 @@ def test_norms():
         torch.norm(a, "nuc", dim=0)
 
 
+@pytest.mark.parametrize("p", [0.5, 1, 1.5, 2, 3.5, math.inf])
+def test_derivatives_of_norms_at_zero(p):
+    from flambeau.autograd import forward_ad
+
+    x = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    (g,) = torch.autograd.grad(linalg.vector_norm(x, p), x, create_graph=True)
+    assert g.tolist() == [0, 0, 0]
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(x.detach(), torch.ones(3, dtype=torch.float64))
+        assert forward_ad.unpack_dual(linalg.vector_norm(dual, p)).tangent.item() == 0
+
+
 def test_exponential():
     a = torch.tensor([[0.0, 1.0], [-1.0, 0.0]]) * 20
     want = torch.tensor([[math.cos(20), math.sin(20)], [-math.sin(20), math.cos(20)]])
@@ -245,6 +260,16 @@ def test_low_rank():
     near(u @ s.diag() @ v.mT, a - a.mean(-2, keepdim=True))
     with pytest.raises(ValueError):
         torch.pca_lowrank(a, q=7)
+
+
+def test_some_eigenpairs():
+    a, b = positive(9, 9), torch.arange(1, 10, dtype=torch.float64).diag()
+    e, x = torch.lobpcg(a, k=2, B=b)
+    near(a @ x, b @ x * e)
+    assert e[0] > e[1]
+    near(torch.lobpcg(a, k=3, largest=False)[0], linalg.eigvalsh(a)[:3])
+    with pytest.raises(ValueError):
+        torch.lobpcg(a, k=4)
 
 
 @pytest.mark.parametrize("name", ["lu_factor", "lu", "ldl_factor", "polar", "matrix_sqrth", "svd", "qr", "eigh", "inv", "matrix_exp"])  # fmt: skip

@@ -18,23 +18,12 @@ pub struct Array {
     pub offset: i64,
 }
 
-/// The product of sizes, or an error where it leaves `i64`.
+/// The product of sizes, or an error where it leaves `i64`, be it only before a size of 0.
 pub fn numel(sizes: &[i64]) -> Result<i64> {
-    let mut n: i64 = 1;
-    let mut overflow = false;
-    for &size in sizes {
-        match n.checked_mul(size) {
-            Some(product) => n = product,
-            None => overflow = true,
-        }
-        if size == 0 {
-            return Ok(0);
-        }
+    match sizes.iter().try_fold(1i64, |n, &size| n.checked_mul(size)) {
+        Some(n) => Ok(n),
+        None => bail!("numel: integer multiplication overflow"),
     }
-    if overflow {
-        bail!("numel: integer multiplication overflow");
-    }
-    Ok(n)
 }
 
 /// Row-major strides; dimensions of size 0 count as 1.

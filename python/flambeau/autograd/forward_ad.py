@@ -1,8 +1,8 @@
 """Forward-mode differentiation: dual tensors carry a tangent through every operation.
 
-    with forward_ad.dual_level():
-        dual = forward_ad.make_dual(x, v)
-        value, jvp = forward_ad.unpack_dual(f(dual))
+with forward_ad.dual_level():
+    dual = forward_ad.make_dual(x, v)
+    value, jvp = forward_ad.unpack_dual(f(dual))
 """
 
 from typing import NamedTuple

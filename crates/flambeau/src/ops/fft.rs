@@ -114,12 +114,15 @@ fn c2r(t: &Tensor, dim: usize, n: i64, forward: bool, scale: f64) -> Result<Tens
     let rest = sizes.len() - dim - 1;
     record(&[&out], "FftC2RBackward0", &[t], &[], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
+        let half = r2c(grad, dim, !forward, scale)?;
+        if half.numel() == 0 {
+            return Ok(smallvec![Some(half)]);
+        }
         // Coefficients that also stand for their mirror images count twice.
         let twice = |k: i64| if (1..=n - kept).contains(&k) { 2.0 } else { 1.0 };
         let mut shape_: Dims = smallvec![kept];
         shape_.extend(std::iter::repeat_n(1, rest));
         let weights = Tensor::from_slice(&(0..kept).map(twice).collect::<Vec<f64>>(), &shape_)?;
-        let half = r2c(grad, dim, !forward, scale)?;
         Ok(smallvec![Some(f::mul(&half, &shape::to_dtype(&weights, grad.dtype())?)?)])
     })?;
     Ok(out)

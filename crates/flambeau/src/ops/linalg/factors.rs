@@ -220,9 +220,9 @@ fn reflect(input: &Tensor, tau: &Tensor, other: &Tensor, adjointed: bool) -> Res
         out = sub(&out, &f::mul(&part, &scale)?)?;
     }
     if k == 0 {
-        // Nothing depends on the vectors, but history asks for a node.
+        // Nothing depends on the vectors, but all inputs belong to the graph, of any order.
         let nothing = f::mul(&sum(&input, None)?, &sum(tau, None)?)?;
-        out = add(&out, &nothing)?;
+        out = f::mul(&out, &f::add_scalar(&nothing, 1i64.into(), 1i64.into())?)?;
     }
     Ok(out)
 }

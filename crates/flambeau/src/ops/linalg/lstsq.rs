@@ -90,6 +90,13 @@ fn solve(a: &Tensor, b: &Tensor, rcond: Option<f64>, driver: Driver) -> Result<S
                 full &= result.rank == n || driver == Driver::Gels;
                 if full && result.residuals.len() == k {
                     residuals.at_mut(i, k).copy_from_slice(&result.residuals);
+                } else if full && n == 0 {
+                    // Nothing explains the right-hand side.
+                    for (j, sum) in residuals.at_mut(i, k).iter_mut().enumerate() {
+                        for x in b[j..].iter().step_by(k) {
+                            *sum = *sum + x.re() * x.re() + x.im() * x.im();
+                        }
+                    }
                 }
                 if valued && result.singular_values.len() == m.min(n) {
                     values.at_mut(i, m.min(n)).copy_from_slice(&result.singular_values);

@@ -7,7 +7,7 @@ use crate::generated::functions as f;
 use crate::ops::shape;
 use crate::ops::support::{copy_data, deliver, scale};
 use crate::schema::{Arg, Call, Ret, Target};
-use flambeau_core::{DType, Result, Scalar, bail, show};
+use flambeau_core::{DType, Result, Scalar, bail, bf16, f16, show};
 use smallvec::smallvec;
 
 /// A factor in the dtype that is computed in: integers drop fractions.
@@ -27,6 +27,15 @@ fn factor(s: Scalar, dtype: DType) -> Result<Scalar> {
             Ok(Scalar::Int(whole as i64))
         }
         other => Ok(other),
+    }
+}
+
+/// A factor as a half of the given dtype, if it is one.
+fn rounded(s: Scalar, dtype: DType) -> Scalar {
+    match s {
+        Scalar::Float(v) if dtype == DType::BFloat16 => Scalar::Float(bf16::from_f64(v).to_f64()),
+        Scalar::Float(v) if dtype == DType::Float16 => Scalar::Float(f16::from_f64(v).to_f64()),
+        other => other,
     }
 }
 
@@ -189,7 +198,11 @@ pub fn addr(self_: &Tensor, vec1: &Tensor, vec2: &Tensor, beta: Scalar, alpha: S
     {
         check_input(&shape::to_dtype(&self_.alias(), product.dtype())?, &product, product.dtype(), "addr")?;
     }
-    combine(self_, &shape::to_dtype(&product, dtype)?, beta, alpha)
+    // In halves every step is rounded, the first being the product with `alpha`.
+    let (beta, alpha) = (rounded(beta, dtype), rounded(factor(alpha, dtype)?, dtype));
+    let left = shape::to_dtype(vec1, dtype)?;
+    let left = if alpha.is(1) { left } else { scale(&left, alpha)? };
+    combine(self_, &outer(&left, &shape::to_dtype(vec2, dtype)?)?, beta, 1i64.into())
 }
 
 /// `torch.baddbmm`
@@ -211,6 +224,19 @@ pub fn addbmm(
     beta: Scalar,
     alpha: Scalar,
 ) -> Result<Tensor> {
+    let dtype = batch1.dtype();
+    if computed_in(dtype) != dtype && batch1.dim() == 3 && batch2.dim() == 3 && self_.dtype() == dtype {
+        // Halves are rounded after every product.
+        let count = batch1.sizes()[0];
+        if count > 0 && batch2.sizes()[0] == count {
+            let one = |t: &Tensor, i: i64| shape::select(t, 0, i);
+            let mut out = addmm(self_, &one(batch1, 0)?, &one(batch2, 0)?, beta, alpha)?;
+            for i in 1..count {
+                out = addmm(&out, &one(batch1, i)?, &one(batch2, i)?, 1i64.into(), alpha)?;
+            }
+            return Ok(out);
+        }
+    }
     added("addbmm", self_, (batch1, batch2), (beta, alpha), |a, b| {
         let product = bmm(a, b)?;
         crate::ops::reduce::sum_dim(&product, Some(&[0]), false, Some(product.dtype()))

@@ -211,7 +211,7 @@ pub fn einsum(equation: &str, tensors: &[Tensor]) -> Result<Tensor> {
     }
     let gone: Dims = (0..labels.len()).filter(|&d| !output.contains(&labels[d])).map(|d| d as i64).collect();
     if !gone.is_empty() {
-        acc = reduce::sum_dim(&acc, Some(&gone), false, Some(acc.dtype()))?;
+        acc = reduce::sum_dim(&acc, Some(&gone), false, None)?;
         labels.retain(|l| output.contains(l));
     }
     let mut order = Dims::new();
@@ -269,10 +269,16 @@ fn contract(
             return Ok((labels.clone(), t.clone()));
         }
         let kept = labels.iter().copied().filter(|l| other.contains(l) || needed(l)).collect();
-        Ok((kept, reduce::sum_dim(t, Some(&dims), false, Some(t.dtype()))?))
+        Ok((kept, reduce::sum_dim(t, Some(&dims), false, None)?))
     };
     let (la, a) = presum(la, a, lb)?;
     let (lb, b) = presum(lb, b, &la)?;
+    // Sums of small integers are int64, products are not.
+    let common = a.dtype().promote(b.dtype());
+    let (a, b) = match a.dtype().is_integral_or_bool() && b.dtype().is_integral_or_bool() {
+        true => (shape::to_dtype(&a, common)?, shape::to_dtype(&b, common)?),
+        false => (a, b),
+    };
     // A size of 1 on one side only stands for a broadcast dimension: treat it as belonging to the other side.
     let both = |l: &u32| match (size(&la, &a, *l), size(&lb, &b, *l)) {
         (Some(x), Some(y)) => x == y,

@@ -101,13 +101,15 @@ pub(crate) fn norm_backward(
 ) -> Result<Tensor> {
     let (grad, norm) = (g.unreduce(grad)?, g.unreduce(norm)?);
     let zero_norm = || f::eq_scalar(&norm.alias(), 0i64.into());
+    // Derivatives of what is masked out must be finite too.
+    let positive = || f::where_scalar_self(&zero_norm()?, 1.0.into(), &norm);
     Ok(match Norm::new(p) {
         Norm::Zero => {
             let (dtype, device) = x.with_array(|a| (a.dtype, a.device()));
             Tensor::zeros_raw(&x.sizes(), dtype, device)?
         }
         Norm::One => f::mul(&f::sgn(x)?, &grad)?,
-        Norm::Two => f::mul(&zero_where(&zero_norm()?, &f::div(x, &norm)?)?, &grad)?,
+        Norm::Two => f::mul(&zero_where(&zero_norm()?, &f::div(x, &positive()?)?)?, &grad)?,
         Norm::Max | Norm::Min => {
             let magnitude = f::abs(&x.alias())?;
             let nan = f::logical_and(&f::isnan(&norm.alias())?, &f::isnan(&magnitude)?)?;
@@ -120,13 +122,13 @@ pub(crate) fn norm_backward(
             let scaled =
                 if p < 1.0 { zero_where(&f::eq_scalar(&x.alias(), 0i64.into())?, &scaled)? } else { scaled };
             let factor =
-                zero_where(&zero_norm()?, &f::mul(&grad, &f::pow_scalar(&norm, (1.0 - p).into())?)?)?;
+                zero_where(&zero_norm()?, &f::mul(&grad, &f::pow_scalar(&positive()?, (1.0 - p).into())?)?)?;
             f::mul(&scaled, &factor)?
         }
         Norm::P(p) => {
             let scaled = f::mul(x, &f::pow_scalar(&f::abs(x)?, (p - 2.0).into())?)?;
             let factor =
-                zero_where(&zero_norm()?, &f::div(&grad, &f::pow_scalar(&norm, (p - 1.0).into())?)?)?;
+                zero_where(&zero_norm()?, &f::div(&grad, &f::pow_scalar(&positive()?, (p - 1.0).into())?)?)?;
             f::mul(&scaled, &factor)?
         }
     })
