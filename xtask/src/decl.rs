@@ -251,7 +251,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
             ["same"] => entry.same = Some(one_word(&value)?),
             ["check"] => pointwise.check = Some(one_word(&value)?),
             ["refuse", ref words @ ..] => {
-                let (kind, categories) = match &words[..] {
+                let (kind, categories) = match words {
                     [categories @ .., kind] if kind.ends_with("Error") => {
                         (kind.trim_end_matches("Error"), categories)
                     }

@@ -17,6 +17,19 @@ pub enum Scalar {
 
 use Scalar::*;
 
+impl std::ops::Neg for Scalar {
+    type Output = Scalar;
+    fn neg(self) -> Scalar {
+        match self {
+            Bool(b) => Int(-(b as i64)),
+            Int(i) => Int(i.wrapping_neg()),
+            UInt(i) => Float(-(i as f64)),
+            Float(f) => Float(-f),
+            Complex(c) => Complex(-c),
+        }
+    }
+}
+
 impl Scalar {
     /// The dtype that a tensor made of it has, given the default dtype.
     pub fn dtype(self, default: DType) -> DType {
@@ -88,15 +101,6 @@ impl Scalar {
             UInt(_) => false,
             Float(f) => f == n as f64,
             Complex(c) => c.re == n as f64 && c.im == 0.0,
-        }
-    }
-    pub fn neg(self) -> Scalar {
-        match self {
-            Bool(b) => Int(-(b as i64)),
-            Int(i) => Int(i.wrapping_neg()),
-            UInt(i) => Float(-(i as f64)),
-            Float(f) => Float(-f),
-            Complex(c) => Complex(-c),
         }
     }
     /// Fails where PyTorch does: "value cannot be converted to type uint8_t without overflow".

@@ -365,7 +365,7 @@ pub fn legacy(args: &Bound<'_, PyTuple>, dtype: DType, name: &str) -> PyResult<T
             return Ok(t.alias());
         }
         if !is_int(&first) {
-            let size = first.get_type().name()?.to_string() == "Size" && first.is_instance_of::<PyTuple>();
+            let size = first.get_type().name()? == "Size" && first.is_instance_of::<PyTuple>();
             if !size {
                 if is_sequence(&first) || is_numpy(&first) {
                     return tensor_of_data(&first, Some(dtype), Some(Device::CPU));

@@ -159,10 +159,10 @@ unsafe fn slot(
             let Some(binary) = cache.get_or_init(|| Binary::new(name)).as_ref() else {
                 return Ok(not_implemented());
             };
-            if !object::is_exact(a) || !object::is_exact(b) {
-                if let Some(result) = overridden(py, dunder, a, b)? {
-                    return Ok(result);
-                }
+            if (!object::is_exact(a) || !object::is_exact(b))
+                && let Some(result) = overridden(py, dunder, a, b)?
+            {
+                return Ok(result);
             }
             // Arrays take part in `==` and as the right operand of arithmetic.
             let array = if matches!(name, "eq" | "add" | "sub" | "mul" | "div") && !object::is_tensor(b) {

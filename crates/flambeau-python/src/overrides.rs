@@ -23,16 +23,16 @@ pub unsafe fn may_override(object: *mut PyObject) -> bool {
     unsafe {
         let class = ffi::Py_TYPE(object);
         // Built-in types that have no such attribute are sorted out by their flags.
-        const PLAIN: u64 = (ffi::Py_TPFLAGS_LONG_SUBCLASS
+        const PLAIN: u64 = ffi::Py_TPFLAGS_LONG_SUBCLASS
             | ffi::Py_TPFLAGS_LIST_SUBCLASS
             | ffi::Py_TPFLAGS_TUPLE_SUBCLASS
             | ffi::Py_TPFLAGS_UNICODE_SUBCLASS
-            | ffi::Py_TPFLAGS_DICT_SUBCLASS) as u64;
+            | ffi::Py_TPFLAGS_DICT_SUBCLASS;
         if (*class).tp_flags as u64 & PLAIN != 0
             || class == &raw mut ffi::PyFloat_Type
             || object == ffi::Py_None()
             || class == object::tensor_type()
-            || (*class).tp_flags as u64 & ffi::Py_TPFLAGS_HEAPTYPE as u64 == 0
+            || (*class).tp_flags as u64 & ffi::Py_TPFLAGS_HEAPTYPE == 0
         {
             return false;
         }

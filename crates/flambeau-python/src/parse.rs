@@ -118,7 +118,7 @@ fn attempt<'py>(
     let mut used_keywords = 0;
     // `x.view(2, 3)`: the only positional parameter takes all the ints.
     let spread = slots == first + 1
-        && positional.len() >= first + 1
+        && positional.len() > first
         && matches!(params.get(first).map(|p| p.kind), Some(Kind::Ints(_) | Kind::OptInts(_)))
         && is_int(&given.bound(positional[first]));
     if positional.len() > slots && !spread {

@@ -38,10 +38,13 @@ impl PyDType {
     fn itemsize(&self) -> usize {
         self.0.size()
     }
+    // Python methods take their object by reference.
+    #[allow(clippy::wrong_self_convention)]
     /// The real dtype of a complex one; other dtypes are their own.
     fn to_real(&self, py: Python<'_>) -> Py<PyAny> {
         dtype_object(py, self.0.to_real())
     }
+    #[allow(clippy::wrong_self_convention)]
     /// The complex dtype whose parts have this dtype.
     fn to_complex(&self, py: Python<'_>) -> Py<PyAny> {
         dtype_object(py, self.0.to_complex())

@@ -157,7 +157,8 @@ fn functions(operators: &[Operator], place: &str, indent: &str, taken: &BTreeSet
                 let here = entry.places.iter().any(|p| p == place) || alias;
                 let as_inplace =
                     entry.inplace_places.iter().any(|p| p == place) || place == "Tensor" || alias;
-                if inplace && !(entry.inplace && as_inplace) || !inplace && !here {
+                let shown = if inplace { entry.inplace && as_inplace } else { here };
+                if !shown {
                     continue;
                 }
                 for line in stubs(entry, &name, place == "Tensor", inplace) {
@@ -185,7 +186,7 @@ fn stubs(entry: &Entry, name: &str, method: bool, inplace: bool) -> Vec<String> 
     let params = &entry.signature.params;
     let mut lines = vec![stub(entry, name, method, inplace, None)];
     let positional: Vec<usize> = (0..params.len())
-        .filter(|&i| !params[i].keyword_only && !(method && params[i].name == "self"))
+        .filter(|&i| !(params[i].keyword_only || method && params[i].name == "self"))
         .collect();
     if let [only] = positional[..]
         && matches!(params[only].kind, Kind::Ints(_) | Kind::OptInts(_))

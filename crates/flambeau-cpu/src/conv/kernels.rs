@@ -45,7 +45,7 @@ impl ConvShape {
 /// Adds `bias[c]` to every element of channel `c`; `out` is (batch, channels, plane).
 pub fn add_bias<T: GemmElement>(bias: &[T], plane: usize, out: &mut [T]) -> Result<()> {
     ensure!(
-        bias.is_empty() || plane == 0 || out.len() % (bias.len() * plane) == 0,
+        bias.is_empty() || plane == 0 || out.len().is_multiple_of(bias.len() * plane),
         "convolution: bias does not match the output"
     );
     if plane == 0 || bias.is_empty() {

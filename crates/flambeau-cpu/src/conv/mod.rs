@@ -150,7 +150,7 @@ impl ConvShape {
         ensure!(groups > 0, "non-positive groups is not supported");
         ensure!(kernel.iter().all(|&x| x > 0), "kernel size should be greater than zero");
         ensure!(
-            c_in % groups == 0 && c_out % groups == 0,
+            c_in.is_multiple_of(groups) && c_out.is_multiple_of(groups),
             "convolution: {c_in} and {c_out} channels are not divisible by {groups} groups"
         );
         Ok(ConvShape {

@@ -15,12 +15,7 @@ use plan::{Plan, plan};
 /// Lines gathered together when the transformed dimension is not the last.
 const LINES: usize = 16;
 
-fn check<F: FftElement>(
-    have_in: usize,
-    want_in: &[usize],
-    have_out: usize,
-    want_out: &[usize],
-) -> Result<()> {
+fn check(have_in: usize, want_in: &[usize], have_out: usize, want_out: &[usize]) -> Result<()> {
     ensure!(
         size_product(want_in)? == have_in && size_product(want_out)? == have_out,
         "fft: buffers don't match the sizes"
@@ -49,7 +44,7 @@ pub fn c2c<F: FftElement>(
     scale: F,
 ) -> Result<()> {
     let sizes = [outer, n, inner];
-    check::<F>(data.len(), &sizes, data.len(), &sizes)?;
+    check(data.len(), &sizes, data.len(), &sizes)?;
     if data.is_empty() {
         return Ok(());
     }
@@ -97,11 +92,11 @@ pub fn r2c<F: FftElement>(
     scale: F,
 ) -> Result<()> {
     let half = n / 2 + 1;
-    check::<F>(input.len(), &[outer, n, inner], output.len(), &[outer, half, inner])?;
+    check(input.len(), &[outer, n, inner], output.len(), &[outer, half, inner])?;
     if input.is_empty() {
         return Ok(());
     }
-    let plan = plan::<F>(n, true, n % 2 == 0);
+    let plan = plan::<F>(n, true, n.is_multiple_of(2));
     let mut scratch = plan.scratch();
     let mut line = vec![F::zero(); n];
     let mut work = vec![Complex::default(); n.max(half)];
@@ -154,7 +149,7 @@ fn forward_real<F: FftElement>(
         work[k] = even + odd;
         work[m - k] = (even - odd).conj();
     }
-    if m % 2 == 0 && m > 0 {
+    if m.is_multiple_of(2) && m > 0 {
         work[m / 2] = work[m / 2].conj();
     }
 }
@@ -171,11 +166,11 @@ pub fn c2r<F: FftElement>(
     scale: F,
 ) -> Result<()> {
     let half = n / 2 + 1;
-    check::<F>(input.len(), &[outer, half, inner], output.len(), &[outer, n, inner])?;
+    check(input.len(), &[outer, half, inner], output.len(), &[outer, n, inner])?;
     if output.is_empty() {
         return Ok(());
     }
-    let plan = plan::<F>(n, false, n % 2 == 0);
+    let plan = plan::<F>(n, false, n.is_multiple_of(2));
     let mut scratch = plan.scratch();
     let mut line = vec![Complex::default(); half];
     let mut work = vec![Complex::default(); n];

@@ -178,6 +178,7 @@ unsafe fn run_tiles<T: Compute>(
 ) {
     let n_in = inputs.len();
     let n_const = program.consts;
+    // SAFETY: the scratch holds a tile for each slot.
     let tile = |slot: usize| unsafe { scratch.add(slot * width) };
     let (const_base, reg_base, out_slot) = (n_in, n_in + n_const, n_in + n_const + program.registers);
     for (i, value) in consts.iter().enumerate().take(n_const) {

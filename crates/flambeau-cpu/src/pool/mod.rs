@@ -113,7 +113,7 @@ impl PoolShape {
             let (kernel, padding, dilation) = (shape.kernel[d], shape.padding[d], shape.dilation[d]);
             let reach = size_product(&[kernel - 1, dilation])?;
             ensure!(
-                padding <= (reach + 1) / 2,
+                padding <= reach.div_ceil(2),
                 "pad should be at most half of effective kernel size, but got pad={padding}, kernel_size={kernel} and dilation={dilation}"
             );
             shape.output[d] =

@@ -533,6 +533,7 @@ pub unsafe fn norm(src: &Operand, out: &Operand, sizes: &[i64], mask: &[bool], o
             ($T:ty, $W:literal) => {{
                 // SAFETY: `n` elements in a row, and one result.
                 let x = unsafe { std::slice::from_raw_parts(src.pointer.cast::<$T>(), n as usize) };
+                // SAFETY: the result is one element of this type.
                 return unsafe { *out.pointer.cast::<$T>() = euclidean::<$T, $W>(x) };
             }};
         }

@@ -10,7 +10,14 @@ use smallvec::SmallVec;
 const WIDTH: usize = 64;
 
 /// Real compute types with their exponential.
-trait Real: Compute + PartialOrd + std::ops::Add<Output = Self> + std::ops::Sub<Output = Self> {
+trait Real:
+    Compute
+    + super::Arith
+    + PartialOrd
+    + std::ops::Add<Output = Self>
+    + std::ops::Sub<Output = Self>
+    + std::ops::SubAssign
+{
     const LOWEST: Self;
     fn times(self, other: Self) -> Self;
     fn inverse(self) -> Self;
@@ -242,7 +249,7 @@ pub unsafe fn softmax(src: &Operand, out: &Operand, sizes: &[i64], dim: usize, l
             let buffer = &mut buffer[..lines.n * width];
             // SAFETY: the lines lie within the operands; the buffer holds them.
             unsafe { read(src, offsets[0], lines.strides[0], lines.n, width, buffer) };
-            fold(buffer, width, T::LOWEST, &mut high, |a, x| if x > a || x != x { x } else { a });
+            fold(buffer, width, T::LOWEST, &mut high, |a, x| if x > a || super::Arith::is_nan(x) { x } else { a });
             update(buffer, width, &high, |x, high| x - high);
             if log {
                 let scratch = &mut scratch[..buffer.len()];
@@ -299,7 +306,7 @@ pub unsafe fn softmax_backward(
                 exp(results, products);
                 update(products, width, &total, |y, total| y.times(total));
                 for (g, &p) in grads.iter_mut().zip(products.iter()) {
-                    *g = *g - p;
+                    *g -= p;
                 }
             } else {
                 for ((p, &g), &y) in products.iter_mut().zip(grads.iter()).zip(results.iter()) {

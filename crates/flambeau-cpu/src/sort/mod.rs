@@ -21,7 +21,7 @@ use radix::{Item, sort_items};
 
 /// Checks that `input` and each output hold the same whole number of rows.
 fn rows(what: &str, len: usize, n: usize, outputs: [(usize, usize); 2]) -> Result<usize> {
-    let rows = if n == 0 { outputs[0].0 / outputs[0].1.max(1) } else { len / n };
+    let rows = len.checked_div(n).unwrap_or(outputs[0].0 / outputs[0].1.max(1));
     ensure!(len == rows.saturating_mul(n), "{what}: {len} elements are no whole number of rows of {n}");
     for (have, per_row) in outputs {
         ensure!(

@@ -24,7 +24,7 @@ pub fn searchsorted<T: SortElement>(
     let shared = sequence.len() == n;
     let fits = shared
         || (per_row > 0
-            && values.len() % per_row == 0
+            && values.len().is_multiple_of(per_row)
             && (values.len() / per_row).checked_mul(n) == Some(sequence.len()));
     ensure!(fits, "searchsorted: sequence and values have different numbers of rows");
     if let Some(sorter) = sorter {

@@ -15,7 +15,7 @@ unsafe fn body<T: GemmElement, const FMA: bool>(
     beta: T,
     c: *mut T,
 ) {
-    let mut block = vec![T::ZERO; DEPTH * WIDTH];
+    let mut block = [T::ZERO; DEPTH * WIDTH];
     for j0 in (0..s.n).step_by(WIDTH) {
         let width = WIDTH.min(s.n - j0);
         for p0 in (0..s.k).step_by(DEPTH) {

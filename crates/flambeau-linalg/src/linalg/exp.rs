@@ -37,15 +37,15 @@ pub fn matrix_exp<T: LinalgElement>(n: usize, a: &[T], out: &mut [T]) -> Result<
     let mut square = vec![T::ZERO; n * n];
     matmul(n, n, n, &scaled, &scaled, &mut square)?;
     let (mut odd, mut even) = (identity::<T>(n), identity::<T>(n));
-    odd.iter_mut().for_each(|x| *x = *x * real(coefficients[1]));
-    even.iter_mut().for_each(|x| *x = *x * real(coefficients[0]));
+    odd.iter_mut().for_each(|x| *x *= real(coefficients[1]));
+    even.iter_mut().for_each(|x| *x *= real(coefficients[0]));
     let mut power = square.clone();
     let mut next = vec![T::ZERO; n * n];
     for i in 1..=degree / 2 {
         let (o, e) = (real(coefficients[2 * i + 1]), real(coefficients[2 * i]));
         for j in 0..n * n {
-            odd[j] = odd[j] + o * power[j];
-            even[j] = even[j] + e * power[j];
+            odd[j] += o * power[j];
+            even[j] += e * power[j];
         }
         if i < degree / 2 {
             matmul(n, n, n, &power, &square, &mut next)?;

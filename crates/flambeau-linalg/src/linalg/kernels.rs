@@ -189,11 +189,11 @@ unsafe fn tiny_body<T: LinalgElement, const FMA: bool>(
             }
             x[1] = (-at(1, 0)).mul_add::<FMA>(x[0], x[1]);
             if n == 3 {
-                x[2] = x[2] - at(2, 0).mul_add::<FMA>(x[0], at(2, 1) * x[1]);
+                x[2] -= at(2, 0).mul_add::<FMA>(x[0], at(2, 1) * x[1]);
                 x[2] = finish(x[2], at(2, 2));
                 x[1] = (-at(1, 2)).mul_add::<FMA>(x[2], x[1]);
                 x[1] = finish(x[1], at(1, 1));
-                x[0] = x[0] - at(0, 2).mul_add::<FMA>(x[2], at(0, 1) * x[1]);
+                x[0] -= at(0, 2).mul_add::<FMA>(x[2], at(0, 1) * x[1]);
             } else {
                 x[1] = finish(x[1], at(1, 1));
                 x[0] = (-at(0, 1)).mul_add::<FMA>(x[1], x[0]);
@@ -229,7 +229,7 @@ unsafe fn dotc_body<T: LinalgElement, const FMA: bool>(x: &[T], y: &[T]) -> T {
         }
     }
     for l in 0..8 {
-        low[l] = low[l] + high[l];
+        low[l] += high[l];
     }
     rest + total(&low)
 }

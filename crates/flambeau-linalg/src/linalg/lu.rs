@@ -138,7 +138,7 @@ pub fn lu_det<T: LinalgElement>(n: usize, lu: &[T], pivots: &[i32]) -> Result<T>
     check("det", lu.len(), n, n)?;
     let mut product = T::ONE;
     for &x in lu.iter().step_by(n + 1) {
-        product = product * x;
+        product *= x;
     }
     let odd = pivots.iter().enumerate().filter(|&(i, &p)| p as usize != i + 1).count() % 2 == 1;
     Ok(if odd { -product } else { product })
@@ -150,8 +150,8 @@ pub fn lu_slogdet<T: LinalgElement>(n: usize, lu: &[T], pivots: &[i32]) -> Resul
     let (mut sign, mut logarithm) = (T::ONE, T::R::ZERO);
     for &x in lu.iter().step_by(n + 1) {
         let size = x.modulus();
-        sign = sign * if size == T::R::ZERO { T::ZERO } else { x.divide(T::from_real(size)) };
-        logarithm = logarithm + size.ln();
+        sign *= if size == T::R::ZERO { T::ZERO } else { x.divide(T::from_real(size)) };
+        logarithm += size.ln();
     }
     let odd = pivots.iter().enumerate().filter(|&(i, &p)| p as usize != i + 1).count() % 2 == 1;
     Ok((if odd { -sign } else { sign }, logarithm))

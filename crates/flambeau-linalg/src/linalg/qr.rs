@@ -60,13 +60,13 @@ fn reflector<T: LinalgElement>(alpha: &mut T, x: &mut [T]) -> T {
         // The norm is so small that 1 / (alpha - beta) may overflow: work on a scaled copy.
         scale = <T::R as Float>::epsilon();
         let up = T::from_real(T::R::ONE / scale);
-        x.iter_mut().for_each(|v| *v = *v * up);
-        *alpha = *alpha * up;
+        x.iter_mut().for_each(|v| *v *= up);
+        *alpha *= up;
         beta = length(*alpha, norm(x));
     }
     let tau = T::from_parts((beta - alpha.re()) / beta, -alpha.im() / beta);
     let factor = T::ONE.divide(*alpha - T::from_real(beta));
-    x.iter_mut().for_each(|v| *v = *v * factor);
+    x.iter_mut().for_each(|v| *v *= factor);
     *alpha = T::from_real(beta * scale);
     tau
 }
@@ -145,7 +145,7 @@ fn factor<T: LinalgElement>(columns: &mut [T], m: usize, n: usize, tau: &mut [T]
                 for other in right.chunks_exact_mut(m).take(panel - j - 1) {
                     let other = &mut other[j..];
                     let product = (other[0] + dotc(rest, &other[1..])) * tau[j].conj();
-                    other[0] = other[0] - product;
+                    other[0] -= product;
                     axpy(-product, rest, &mut other[1..]);
                 }
             }
@@ -221,7 +221,7 @@ fn form_q<T: LinalgElement>(columns: &[T], m: usize, n: usize, tau: &[T], out: &
             for column in q.chunks_exact_mut(m).skip(j) {
                 let column = &mut column[j..];
                 let product = (column[0] + dotc(rest, &column[1..])) * tau;
-                column[0] = column[0] - product;
+                column[0] -= product;
                 axpy(-product, rest, &mut column[1..]);
             }
         }

@@ -34,7 +34,7 @@ fn hermitian<T: LinalgElement>(rng: &mut Rng, n: usize) -> Vec<T> {
 fn positive<T: LinalgElement>(rng: &mut Rng, n: usize) -> Vec<T> {
     let a: Vec<T> = random(rng, n * n);
     let mut c = product(n, n, n, &a, &adjoint(n, n, &a));
-    c.iter_mut().step_by(n + 1).for_each(|x| *x = *x + T::ONE);
+    c.iter_mut().step_by(n + 1).for_each(|x| *x += T::ONE);
     c
 }
 
@@ -73,7 +73,7 @@ fn check_lu<T: LinalgElement>() {
         }
         // Diagonally dominant, so that the tolerance need not follow the condition.
         let mut a: Vec<T> = random(&mut rng, m * m);
-        a.iter_mut().step_by(m + 1).for_each(|x| *x = *x + T::from_c64(C64::new(m as f64, 0.0)));
+        a.iter_mut().step_by(m + 1).for_each(|x| *x += T::from_c64(C64::new(m as f64, 0.0)));
         let x: Vec<T> = random(&mut rng, m * 3);
         let b = product(m, 3, m, &a, &x);
         let mut y = b.clone();
@@ -139,7 +139,7 @@ fn check_triangles<T: LinalgElement>() {
     for n in SIZES {
         let mut a: Vec<T> = random(&mut rng, n * n);
         a.iter_mut().for_each(|x| *x = x.divide(T::from_c64(C64::new(1.0 + n as f64, 0.0))));
-        a.iter_mut().step_by(n + 1).for_each(|x| *x = *x + T::ONE);
+        a.iter_mut().step_by(n + 1).for_each(|x| *x += T::ONE);
         let x: Vec<T> = random(&mut rng, n * 4);
         for upper in [false, true] {
             for unit in [false, true] {
@@ -308,7 +308,7 @@ fn check_spectral<T: Spectral>() {
             assert_eq!(eigh(n, &a, upper, &mut w, Some(&mut v)).unwrap(), 0);
             assert!(w.windows(2).all(|w| w[0] <= w[1]));
             let mut scaled = v.clone();
-            scaled.iter_mut().enumerate().for_each(|(i, x)| *x = *x * T::from_real(w[i % n]));
+            scaled.iter_mut().enumerate().for_each(|(i, x)| *x *= T::from_real(w[i % n]));
             assert!(distance(&product(n, n, n, &a, &v), &scaled) < 100.0 * (n + 1) as f64);
             assert!(distance(&product(n, n, n, &adjoint(n, n, &v), &v), &identity(n)) < 200.0);
             let mut only = w.clone();
@@ -371,7 +371,7 @@ fn check_lstsq<T: Spectral>() {
             let x = lstsq(m, n, 2, &a, &b, rcond, driver).unwrap();
             assert_eq!((x.info, x.rank), (0, m.min(n)), "{m} {n} {driver:?}");
             let mut rest = product(m, 2, n, &a, &x.solution);
-            rest.iter_mut().zip(&b).for_each(|(x, &y)| *x = *x - y);
+            rest.iter_mut().zip(&b).for_each(|(x, &y)| *x -= y);
             // The normal equations hold, and wide systems are solved exactly.
             let normal = product(n, 2, m, &adjoint(m, n, &a), &rest);
             assert!(distance(&normal, &vec![T::ZERO; n * 2]) < 1e4, "{m} {n} {driver:?}");
@@ -402,7 +402,7 @@ fn check_ldl<T: LinalgElement>() {
             for round in 0..10 {
                 let mut a: Vec<T> = random(&mut rng, n * n);
                 let b = if is_hermitian { adjoint(n, n, &a) } else { transpose(n, n, &a, |x| x) };
-                a.iter_mut().zip(&b).for_each(|(x, &y)| *x = *x + y);
+                a.iter_mut().zip(&b).for_each(|(x, &y)| *x += y);
                 if round % 2 == 0 {
                     // A zero diagonal forces 2 x 2 blocks.
                     a.iter_mut().step_by(n + 1).for_each(|x| *x = T::ZERO);

@@ -137,10 +137,10 @@ pub fn run_backward(
         }
         for (slot, result) in captures.iter().copied() {
             let grad = buffer.get(slot as usize).cloned().flatten();
-            if options.accumulate {
-                if let (Some(grad), Some(leaf)) = (&grad, node.variable()) {
-                    accumulate_leaf(leaf, grad, options.create_graph)?;
-                }
+            if options.accumulate
+                && let (Some(grad), Some(leaf)) = (&grad, node.variable())
+            {
+                accumulate_leaf(leaf, grad, options.create_graph)?;
             }
             results[result] = grad;
         }

@@ -401,7 +401,7 @@ fn frequencies(name: &str, parts: &[(i64, i64)], n: i64, d: f64, options: &Tenso
     if !dtype.is_differentiable() {
         bail!("{name} requires a floating point or complex dtype");
     }
-    let plain = TensorOptions { dtype: Some(dtype), requires_grad: false, ..options.clone() };
+    let plain = TensorOptions { dtype: Some(dtype), requires_grad: false, ..*options };
     let mut list = Vec::new();
     for &(start, end) in parts {
         list.push(creation::arange_start(start.into(), end.into(), &plain)?);

@@ -10,7 +10,7 @@ use smallvec::{SmallVec, smallvec};
 /// `torch.constant_pad_nd`: pairs of amounts from the last dimension on; negative ones crop.
 pub fn constant_pad_nd(self_: &Tensor, pad: &[i64], value: Scalar) -> Result<Tensor> {
     let a = self_.array();
-    if pad.len() % 2 != 0 {
+    if !pad.len().is_multiple_of(2) {
         bail!("Length of pad must be even but instead it equals {}", pad.len());
     }
     if pad.len() > 2 * a.dim() {
@@ -281,7 +281,7 @@ fn circular(self_: &Tensor, padding: &[i64]) -> Result<Tensor> {
 /// `torch.nn.functional.pad`
 pub fn pad(self_: &Tensor, pad: &[i64], mode: &str, value: Option<f64>) -> Result<Tensor> {
     let rank = self_.dim();
-    if pad.len() % 2 != 0 {
+    if !pad.len().is_multiple_of(2) {
         bail!("Padding length must be divisible by 2");
     }
     if pad.len() > 2 * rank {

@@ -43,8 +43,8 @@ macro_rules! fill {
             let a = dense.array();
             dispatch!(storage a.dtype, $S => {
                 let mut nothing: [$S; 0] = [];
-                // SAFETY: a fresh dense array of this element type.
                 let $slice: &mut [$S] = if a.numel() == 0 { &mut nothing } else {
+                    // SAFETY: a fresh dense array of this element type.
                     unsafe { std::slice::from_raw_parts_mut(a.data_ptr().cast::<$S>(), a.numel()) }
                 };
                 $body

@@ -30,7 +30,7 @@ pub(crate) use sortable;
 ///
 /// # Safety
 /// The tensor must be dense, its dtype stored as `T`, and nobody else writing to it.
-pub(super) unsafe fn elements<'a, T>(t: &'a Tensor) -> &'a [T] {
+pub(super) unsafe fn elements<T>(t: &Tensor) -> &[T] {
     let (pointer, n) = t.with_array(|a| (a.data_ptr(), a.numel()));
     if n == 0 {
         return &[];
@@ -44,7 +44,7 @@ pub(super) unsafe fn elements<'a, T>(t: &'a Tensor) -> &'a [T] {
 /// # Safety
 /// As for [`elements`]; nobody else may read it either.
 #[allow(clippy::mut_from_ref)]
-pub(super) unsafe fn elements_mut<'a, T>(t: &'a Tensor) -> &'a mut [T] {
+pub(super) unsafe fn elements_mut<T>(t: &Tensor) -> &mut [T] {
     let (pointer, n) = t.with_array(|a| (a.data_ptr(), a.numel()));
     if n == 0 {
         return &mut [];

@@ -66,7 +66,7 @@ fn of_slices(self_: &Tensor, dim: i64, consecutive: bool) -> Result<[Tensor; 3]>
     order.insert(0, d as i64);
     order.remove(d + 1);
     let rows = shape::clone_dense(&shape::permute(&self_.alias(), &order)?)?;
-    let width = if n == 0 { 0 } else { rows.numel() / n };
+    let width = rows.numel().checked_div(n).unwrap_or(0);
     let found = sortable!(a.dtype, T => {
         // SAFETY: a dense tensor that nobody writes to meanwhile.
         let input: &[T] = unsafe { elements(&rows) };

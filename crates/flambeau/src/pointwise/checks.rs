@@ -245,25 +245,6 @@ pub fn huber(_: &[&Tensor], params: &[ParamValue], _: DType) -> Result<()> {
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::six_digits;
-
-    #[test]
-    fn numbers_as_streams_print_them() {
-        let cases = [
-            (-1.0, "-1"),
-            (f32::MAX as f64, "3.40282e+38"),
-            (65504.0, "65504"),
-            (-0.25, "-0.25"),
-            (1e-7, "1e-07"),
-        ];
-        for (v, text) in cases {
-            assert_eq!(six_digits(v), text);
-        }
-    }
-}
-
 /// The mask of masked_fill, its second operand, and the value, which does not promote.
 pub fn masked_fill(tensors: &[&Tensor], params: &[ParamValue], _: DType) -> Result<()> {
     let (dtype, mask) = (tensors[0].dtype(), tensors[1].dtype());
@@ -284,5 +265,24 @@ pub fn masked_fill(tensors: &[&Tensor], params: &[ParamValue], _: DType) -> Resu
     match number(params, 0) {
         Some(value) => value.check_fits(dtype),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::six_digits;
+
+    #[test]
+    fn numbers_as_streams_print_them() {
+        let cases = [
+            (-1.0, "-1"),
+            (f32::MAX as f64, "3.40282e+38"),
+            (65504.0, "65504"),
+            (-0.25, "-0.25"),
+            (1e-7, "1e-07"),
+        ];
+        for (v, text) in cases {
+            assert_eq!(six_digits(v), text);
+        }
     }
 }

@@ -524,15 +524,13 @@ impl Rule<'_> {
                     }
                 }
             }
-            Copysign => {
-                if wa {
-                    let q = self.dag.div(u, a);
-                    let zero = self.c(0.0);
-                    let at_zero = self.dag.binary(Eq, a, zero);
-                    let q = self.dag.select(at_zero, zero, q);
-                    let part = self.dag.mul(adj, q);
-                    self.give(a, part);
-                }
+            Copysign if wa => {
+                let q = self.dag.div(u, a);
+                let zero = self.c(0.0);
+                let at_zero = self.dag.binary(Eq, a, zero);
+                let q = self.dag.select(at_zero, zero, q);
+                let part = self.dag.mul(adj, q);
+                self.give(a, part);
             }
             Polygamma => {
                 if wa {

@@ -77,9 +77,9 @@ impl Tensor {
             // SAFETY: one element in bounds.
             return Ok(Scalar::Bool(unsafe { a.data_ptr().read() } != 0));
         }
-        // SAFETY: one element in bounds; foreign memory may be unaligned.
-        Ok(
-            flambeau_core::dispatch!(storage a.dtype, T => flambeau_core::Number::to_scalar(unsafe { a.data_ptr().cast::<T>().read_unaligned() })),
-        )
+        Ok(flambeau_core::dispatch!(storage a.dtype, T => {
+            // SAFETY: one element in bounds; foreign memory may be unaligned.
+            flambeau_core::Number::to_scalar(unsafe { a.data_ptr().cast::<T>().read_unaligned() })
+        }))
     }
 }

@@ -52,25 +52,22 @@ pub fn arange_start_step(
         bail!("invalid size, possible overflow?");
     }
     let count = count as i64;
-    let out = Array::empty(&[count], dtype, device, Init::Uninit)?;
+    let mut out = Array::empty(&[count], dtype, device, Init::Uninit)?;
     if !device.is_meta() && count > 0 {
         let n = count as usize;
         match dtype {
-            // SAFETY of all arms: a fresh row-major array of n elements of this dtype.
-            DType::Float64 => multiples(unsafe { elements::<f64>(&out, n) }, 4, a, by, |v| v, |v| v),
+            DType::Float64 => multiples(elements::<f64>(&mut out, n), 4, a, by, |v| v, |v| v),
             DType::Float32 => {
-                multiples(unsafe { elements::<f32>(&out, n) }, 8, a, by, |v| v as f32, |v: f32| v as f64)
+                multiples(elements::<f32>(&mut out, n), 8, a, by, |v| v as f32, |v: f32| v as f64)
             }
-            DType::Float16 => {
-                half_multiples(unsafe { elements::<f16>(&out, n) }, a, by, f16::from_f32, f32::from)
-            }
+            DType::Float16 => half_multiples(elements::<f16>(&mut out, n), a, by, f16::from_f32, f32::from),
             DType::BFloat16 => {
-                half_multiples(unsafe { elements::<bf16>(&out, n) }, a, by, bf16::from_f32, f32::from)
+                half_multiples(elements::<bf16>(&mut out, n), a, by, bf16::from_f32, f32::from)
             }
             _ => {
                 let (first, by) = (start.to_i64(), step.to_i64());
                 dispatch!(storage dtype, T => {
-                    let list = unsafe { elements::<T>(&out, n) };
+                    let list = elements::<T>(&mut out, n);
                     for (i, v) in list.iter_mut().enumerate() {
                         *v = <T as Number>::from_scalar(Scalar::Int(first.wrapping_add(by.wrapping_mul(i as i64))));
                     }
@@ -92,10 +89,10 @@ fn plain(v: f64) -> String {
     }
 }
 
-/// # Safety
-/// `a` is row-major with `n` elements of type `T`, which nobody else uses.
-unsafe fn elements<T>(a: &Array, n: usize) -> &mut [T] {
-    // SAFETY: as promised by the caller.
+/// The `n` elements of a fresh row-major array.
+fn elements<T>(a: &mut Array, n: usize) -> &mut [T] {
+    assert!(a.is_contiguous() && a.numel() == n && a.dtype.size() == size_of::<T>());
+    // SAFETY: as many elements of this size in a row, of an array that nobody else has seen.
     unsafe { std::slice::from_raw_parts_mut(a.data_ptr().cast::<T>(), n) }
 }
 
@@ -183,17 +180,16 @@ pub fn linspace(start: Scalar, end: Scalar, steps: i64, options: &TensorOptions)
     if dtype == DType::Bool {
         bail!(NotImplemented, "\"linspace_cpu\" not implemented for 'Bool'");
     }
-    let out = Array::empty(&[steps], dtype, device, Init::Uninit)?;
+    let mut out = Array::empty(&[steps], dtype, device, Init::Uninit)?;
     if steps == 1 {
         super::fill_data(&Tensor::from_array(out.clone()), start)?;
     } else if steps > 0 && !device.is_meta() {
         let n = steps as usize;
-        // SAFETY of all arms: a fresh row-major array of n elements of this dtype.
         macro_rules! fused {
             ($t:ty) => {{
                 let (a, b) = (<$t as Number>::from_scalar(start), <$t as Number>::from_scalar(end));
                 let step = (b - a) / (n - 1) as $t;
-                from_both_ends(unsafe { elements::<$t>(&out, n) }, |i, end| {
+                from_both_ends(elements::<$t>(&mut out, n), |i, end| {
                     if end { (-step).mul_add(i as $t, b) } else { step.mul_add(i as $t, a) }
                 })
             }};
@@ -205,7 +201,7 @@ pub fn linspace(start: Scalar, end: Scalar, steps: i64, options: &TensorOptions)
                     f32::from(<$t as Number>::from_scalar(end)),
                 );
                 let step = (b - a) / (n - 1) as f32;
-                from_both_ends(unsafe { elements::<$t>(&out, n) }, |i, end| {
+                from_both_ends(elements::<$t>(&mut out, n), |i, end| {
                     <$t>::from_f32(if end { b - step * i as f32 } else { a + step * i as f32 })
                 })
             }};
@@ -214,7 +210,7 @@ pub fn linspace(start: Scalar, end: Scalar, steps: i64, options: &TensorOptions)
             ($t:ty, $r:ty) => {{
                 let (a, b) = (<$t as Number>::from_scalar(start), <$t as Number>::from_scalar(end));
                 let step = (b - a) / (n - 1) as $r;
-                from_both_ends(unsafe { elements::<$t>(&out, n) }, |i, end| {
+                from_both_ends(elements::<$t>(&mut out, n), |i, end| {
                     if end { b - step * i as $r } else { a + step * i as $r }
                 })
             }};
@@ -230,7 +226,7 @@ pub fn linspace(start: Scalar, end: Scalar, steps: i64, options: &TensorOptions)
                 let value = |s: Scalar| Number::to_scalar(<T as Number>::from_scalar(s)).to_f64();
                 let (a, b) = (value(start), value(end));
                 let step = (b - a) / (n - 1) as f64;
-                from_both_ends(unsafe { elements::<T>(&out, n) }, |i, end| {
+                from_both_ends(elements::<T>(&mut out, n), |i, end| {
                     let v = if end { b - step * i as f64 } else { a + step * i as f64 };
                     <T as Number>::from_scalar(Scalar::Float(v))
                 })
@@ -254,7 +250,7 @@ pub fn logspace(
     if dtype == DType::Bool {
         bail!(NotImplemented, "\"logspace_cpu\" not implemented for 'Bool'");
     }
-    let out = Array::empty(&[steps], dtype, device, Init::Uninit)?;
+    let mut out = Array::empty(&[steps], dtype, device, Init::Uninit)?;
     if device.is_meta() || steps == 0 {
         return finish(Tensor::from_array(out), options);
     }
@@ -264,7 +260,7 @@ pub fn logspace(
         let value = |s: Scalar| Number::to_scalar(<T as Number>::from_scalar(s));
         let (a, b) = (value(start), value(end));
         // SAFETY: a fresh row-major array of n elements of this dtype.
-        let list = unsafe { elements::<T>(&out, n) };
+        let list = elements::<T>(&mut out, n);
         if dtype.is_complex() {
             let (a, b) = (a.to_complex(), b.to_complex());
             let step = (b - a) / parts;
@@ -371,9 +367,8 @@ pub fn logspace_scalar_tensor(
 
 /// `Array` of positions `0..n` on the CPU.
 pub fn positions(n: i64) -> Result<Tensor> {
-    let a = Array::empty(&[n], DType::Int64, Device::CPU, Init::Uninit)?;
-    // SAFETY: a fresh array of n integers.
-    let list = if n > 0 { unsafe { elements::<i64>(&a, n as usize) } } else { &mut [] };
+    let mut a = Array::empty(&[n], DType::Int64, Device::CPU, Init::Uninit)?;
+    let list = if n > 0 { elements::<i64>(&mut a, n as usize) } else { &mut [] };
     list.iter_mut().enumerate().for_each(|(i, v)| *v = i as i64);
     Ok(Tensor::from_array(a))
 }

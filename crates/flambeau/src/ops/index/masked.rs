@@ -124,14 +124,12 @@ pub fn masked_scatter(self_: &Tensor, mask: &Tensor, source: &Tensor) -> Result<
         }
         let (to, from) = (out.array(), shape::dense(source)?.array());
         let item = to.dtype.size();
-        let mut next = 0;
-        for (i, _) in bytes(&m).iter().enumerate().filter(|(_, b)| **b != 0) {
+        for (next, (i, _)) in bytes(&m).iter().enumerate().filter(|(_, b)| **b != 0).enumerate() {
             // SAFETY: both are row-major; i is below numel of the mask's shape, next below that of the source.
             unsafe {
                 let element = from.data_ptr().add(next * item);
                 std::ptr::copy_nonoverlapping(element, to.data_ptr().add(i * item), item);
             }
-            next += 1;
         }
     }
     let (sizes, source_sizes) = (self_.sizes(), source.sizes());

@@ -58,7 +58,7 @@ pub fn all_dims(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool) -> Result<Te
 }
 /// `torch.count_nonzero` of all elements or along one dimension.
 pub fn count_nonzero(self_: &Tensor, dim: Option<i64>) -> Result<Tensor> {
-    count_nonzero_dim_int_list(self_, dim.as_ref().map_or(&[], std::slice::from_ref))
+    count_nonzero_dim_int_list(self_, dim.as_slice())
 }
 /// `torch.count_nonzero` over dimensions; an empty list means all.
 pub fn count_nonzero_dim_int_list(self_: &Tensor, dim: &[i64]) -> Result<Tensor> {
