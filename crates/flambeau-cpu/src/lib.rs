@@ -1,12 +1,16 @@
 //! How numbers are computed on a CPU. Kernels work on slices and raw strided views; they know nothing of
 //! tensors or gradients.
 
+pub mod bag;
 pub mod conv;
 pub mod copy;
+pub mod ctc;
 pub mod fft;
 pub use flambeau_linalg::{gemm, linalg};
+pub mod grid;
 pub mod index;
 pub mod math;
+pub mod norm;
 pub mod pointwise;
 pub mod pool;
 pub mod random;

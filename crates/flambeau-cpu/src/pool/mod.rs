@@ -4,6 +4,7 @@
 
 mod adaptive;
 mod average;
+mod fractional;
 mod max;
 mod resample;
 
@@ -11,8 +12,11 @@ pub use adaptive::{
     adaptive_avg_pool, adaptive_avg_pool_backward, adaptive_max_pool, adaptive_max_pool_backward,
 };
 pub use average::{avg_pool, avg_pool_backward};
+pub use fractional::fractional_max_pool;
 pub use max::{max_pool, max_pool_backward, max_unpool, max_unpool_backward};
-pub use resample::{Resample, nearest_indices, upsample, upsample_backward, upsample_nearest};
+pub use resample::{
+    Resample, nearest_indices, upsample, upsample_backward, upsample_bytes, upsample_nearest,
+};
 
 use crate::gemm::size_product;
 use flambeau_core::{Element, Result, ensure};

@@ -17,11 +17,15 @@ pub enum Resample {
     LinearAntialias,
     /// Cubic (a = -0.5) with the kernel widened when shrinking.
     CubicAntialias,
+    /// A sinc windowed by a sinc three times as wide, widened when shrinking (Duchon, 1979).
+    LanczosAntialias,
 }
 
 /// For each output position a few input positions and their weights.
 struct Table<F> {
     taps: usize,
+    /// Whether weights of zero fill up rows that have fewer taps than others.
+    filled: bool,
     positions: Vec<usize>,
     weights: Vec<F>,
 }
@@ -97,6 +101,11 @@ fn cubic<F: Float>(t: F, a: f64) -> [F; 4] {
     [far(t + F::one()), near(t), near(rest), far(rest + F::one())]
 }
 
+fn sinc<F: Float>(x: F) -> F {
+    let x = x * to(std::f64::consts::PI);
+    if x == F::zero() { F::one() } else { x.sin() / x }
+}
+
 impl<F: Float> Table<F> {
     fn new(
         dims: usize,
@@ -110,9 +119,9 @@ impl<F: Float> Table<F> {
         let (zero, one, half) = (F::zero(), F::one(), to::<F>(0.5));
         if matches!(mode, Resample::Nearest | Resample::NearestExact) {
             let positions = nearest::<F>(dims, input, output, scale, mode == Resample::NearestExact);
-            return Table { taps: 1, weights: vec![one; output], positions };
+            return Table { taps: 1, filled: false, weights: vec![one; output], positions };
         }
-        if matches!(mode, Resample::LinearAntialias | Resample::CubicAntialias) {
+        if let Resample::LinearAntialias | Resample::CubicAntialias | Resample::LanczosAntialias = mode {
             return Self::antialias(input, output, mode, align_corners, scale);
         }
         let step: F = if align_corners {
@@ -121,7 +130,7 @@ impl<F: Float> Table<F> {
             ratio(input, output, scale)
         };
         let taps = if mode == Resample::Linear { 2 } else { 4 };
-        let mut table = Table { taps, positions: Vec::new(), weights: Vec::new() };
+        let mut table = Table { taps, filled: false, positions: Vec::new(), weights: Vec::new() };
         for i in 0..output {
             let place = to::<F>(i as f64);
             let real = if align_corners { step * place } else { step.mul_add(place + half, -half) };
@@ -161,13 +170,19 @@ impl<F: Float> Table<F> {
         } else {
             ratio(input, output, scale)
         };
-        let reach = to::<F>(if mode == Resample::LinearAntialias { 1.0 } else { 2.0 });
+        let reach = to::<F>(match mode {
+            Resample::LinearAntialias => 1.0,
+            Resample::LanczosAntialias => 3.0,
+            _ => 2.0,
+        });
         let support = if step >= one { reach * step } else { reach };
         let inverse = if step >= one { one / step } else { one };
         let filter = |x: F| {
             let x = x.abs();
             if mode == Resample::LinearAntialias {
                 (one - x).max(zero)
+            } else if mode == Resample::LanczosAntialias {
+                if x < reach { sinc(x) * sinc(x / reach) } else { zero }
             } else if x < one {
                 cubic(x, -0.5)[1]
             } else if x < reach {
@@ -191,7 +206,7 @@ impl<F: Float> Table<F> {
             rows.push((first, weights));
         }
         let taps = rows.iter().map(|row| row.1.len()).max().unwrap_or(0);
-        let mut table = Table { taps, positions: Vec::new(), weights: Vec::new() };
+        let mut table = Table { taps, filled: true, positions: Vec::new(), weights: Vec::new() };
         for (first, weights) in rows {
             for k in 0..taps {
                 table.positions.push((first + k).min(input.saturating_sub(1)));
@@ -204,6 +219,21 @@ impl<F: Float> Table<F> {
     /// Interpolates the middle one of three dimensions.
     fn apply(&self, outer: usize, input: usize, inner: usize, from: &[F], out: &mut [F]) {
         let output = out.len() / (outer * inner).max(1);
+        if inner == 1 {
+            let lines = from.chunks_exact(input.max(1)).zip(out.chunks_exact_mut(output.max(1)));
+            for (from, out) in lines.take(outer) {
+                let taps = self.positions.chunks_exact(self.taps).zip(self.weights.chunks_exact(self.taps));
+                for (y, (positions, weights)) in out.iter_mut().zip(taps) {
+                    *y = from[positions[0]] * weights[0];
+                    for (&p, &w) in positions[1..].iter().zip(&weights[1..]) {
+                        if w != F::zero() || !self.filled {
+                            *y = *y + from[p] * w;
+                        }
+                    }
+                }
+            }
+            return;
+        }
         for o in 0..outer {
             let from = &from[o * input * inner..(o + 1) * input * inner];
             for i in 0..output {
@@ -216,7 +246,7 @@ impl<F: Float> Table<F> {
                         out.copy_from_slice(row);
                     } else if k == 0 {
                         out.iter_mut().zip(row).for_each(|(y, &x)| *y = x * w);
-                    } else if w != F::zero() || self.taps <= 4 {
+                    } else if w != F::zero() || !self.filled {
                         out.iter_mut().zip(row).for_each(|(y, &x)| *y = *y + x * w);
                     }
                 }
@@ -356,5 +386,51 @@ pub fn upsample_nearest<T: Element>(
             }
         }
     }
+    Ok(())
+}
+
+/// [`upsample`] of bytes by the modes that weigh: weights are rounded to 16 bits with as many binary places as fit,
+/// and every dimension's result to a byte, as image libraries do (the scheme of Pillow).
+pub fn upsample_bytes(
+    planes: usize,
+    input: &[usize],
+    output: &[usize],
+    mode: Resample,
+    align_corners: bool,
+    scales: &[Option<f64>],
+    from: &[u8],
+    out: &mut [u8],
+) -> Result<()> {
+    let (ins, outs, scales) = prepare(planes, input, output, scales, from.len(), out.len())?;
+    let mut sizes = ins;
+    let mut current: Vec<u8> = from.to_vec();
+    for d in (3 - input.len()..3).rev() {
+        if ins[d] == outs[d] && mode == Resample::Linear {
+            continue;
+        }
+        let table = Table::<f64>::new(input.len(), ins[d], outs[d], mode, align_corners, scales[d]);
+        let largest = table.weights.iter().copied().fold(0.0, f64::max);
+        let places = (0..22).find(|p| 0.5 + largest * f64::from(1 << (p + 1)) >= f64::from(1 << 15));
+        let places = places.unwrap_or(22);
+        let weights: Vec<i32> =
+            table.weights.iter().map(|w| (w * f64::from(1 << places)).round() as i32).collect();
+        let outer = planes * sizes[..d].iter().product::<usize>();
+        let inner = sizes[d + 1..].iter().product::<usize>();
+        let mut next = vec![0u8; outer * outs[d] * inner];
+        for (line, to) in next.chunks_exact_mut(inner.max(1)).enumerate() {
+            let (o, i) = (line / outs[d], line % outs[d]);
+            let taps = i * table.taps..(i + 1) * table.taps;
+            for (c, y) in to.iter_mut().enumerate() {
+                let mut sum = (1i32 << places) >> 1;
+                for (&p, &w) in table.positions[taps.clone()].iter().zip(&weights[taps.clone()]) {
+                    sum = sum.wrapping_add(w.wrapping_mul(i32::from(current[(o * ins[d] + p) * inner + c])));
+                }
+                *y = (sum >> places).clamp(0, 255) as u8;
+            }
+        }
+        sizes[d] = outs[d];
+        current = next;
+    }
+    out.copy_from_slice(&current);
     Ok(())
 }

@@ -508,6 +508,24 @@ impl Context<'_> {
             _ => self.saved(i).map(Some),
         }
     }
+    /// The same gradients, each with the inputs of this node as parents where it has no history of its own. PyTorch's
+    /// fused backward operators take the inputs of the forward ones, so that under `create_graph` what they return
+    /// requires a gradient even where its derivative is zero.
+    pub fn connected(&self, name: &'static str, mut grads: super::Grads) -> Result<super::Grads> {
+        if !super::grad_enabled() || self.node.edges.iter().all(Option::is_none) {
+            return Ok(grads);
+        }
+        for grad in grads.iter_mut().flatten().filter(|grad| !grad.requires_grad()) {
+            let out = grad.alias();
+            let count = self.node.edges.len();
+            let nothing = Box::new(move |_: &Context| Ok(smallvec::smallvec![None; count]));
+            let edges = self.node.edges.clone();
+            let node = super::record::node_with_edges(&[&out], name.into(), edges, &[], nothing)?;
+            super::record::set_history(&[&out], &node);
+            *grad = out;
+        }
+        Ok(grads)
+    }
     pub fn node(&self) -> &Arc<Node> {
         self.node
     }

@@ -286,7 +286,9 @@ pub fn prelu(self_: &Tensor, weight: &Tensor) -> Result<Tensor> {
     }
     let n = weight.numel() as i64;
     if n == 1 && weight.dim() <= 1 {
-        return f::_prelu_kernel(self_, weight);
+        // One slope makes no dimension of a number.
+        let rank = self_.dim().min(1);
+        return f::_prelu_kernel(self_, &crate::ops::shape::reshape(weight, &[1i64; 1][..rank])?);
     }
     if weight.dim() > 1 {
         bail!("prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {}", weight.dim());

@@ -6,6 +6,7 @@ pub mod composite;
 pub mod convert;
 pub mod creation;
 pub mod cumulative;
+pub(crate) mod dense;
 pub mod distance;
 pub mod fft;
 pub mod histogram;

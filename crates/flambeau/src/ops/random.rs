@@ -548,7 +548,7 @@ pub fn rrelu(
     if !training {
         return crate::generated::functions::leaky_relu(self_, ((low + high) / 2.0).into());
     }
-    // One number for each element that is not positive, in order.
+    // One number for each element that is not positive, in order; halves take them by way of `f32`.
     let values = self_.to_vec::<f64>()?;
     let mut slopes = vec![1.0f64; values.len()];
     with(generator, |g| {
@@ -558,6 +558,11 @@ pub fn rrelu(
             }
         }
     });
-    let slopes = shape::to_dtype(&Tensor::from_slice(&slopes, &self_.sizes())?, self_.dtype())?;
-    f::mul(self_, &slopes)
+    let mut slopes = Tensor::from_slice(&slopes, &self_.sizes())?;
+    if self_.dtype() != DType::Float64 {
+        slopes = shape::to_dtype(&slopes, DType::Float32)?;
+    }
+    let slopes = shape::to_dtype(&slopes, self_.dtype())?;
+    let names = ["RreluWithNoiseBackward0", "RreluWithNoiseBackwardBackward0"];
+    crate::ops::nn::fused(f::mul(self_, &slopes)?, names)
 }

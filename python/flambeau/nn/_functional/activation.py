@@ -29,12 +29,7 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     if not training:
         return _nn.leaky_relu(input, (lower + upper) / 2, inplace)
-    # One draw, in double precision, for each element that is not positive.
-    negative = input.detach() <= 0
-    draws = torch.empty(int(negative.sum()), dtype=torch.float64, device=input.device).uniform_(lower, upper)
-    slope = torch.ones_like(input.detach(), memory_format=torch.contiguous_format)
-    slope[negative] = draws.to(input.dtype)
-    return _into(input, input * slope, inplace)
+    return _into(input, torch.rrelu(input, lower, upper, True), inplace)
 
 
 def _implicit_dim(name, ndim, stacklevel):

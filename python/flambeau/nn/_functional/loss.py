@@ -81,7 +81,9 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     return _nn.huber_loss(input, target, get_enum(reduction), delta)
 
 
-def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
+def nll_loss(
+    input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"
+):
     """The negated log-probability (N, C, ...) of the target classes (N, ...)."""
     reduction = get_enum(resolve(size_average, reduce, reduction))
     return _nn.nll_loss_nd(input, target, weight, reduction, ignore_index)
@@ -102,9 +104,13 @@ def cross_entropy(
     return _nn.cross_entropy_loss(input, target, weight, reduction, ignore_index, label_smoothing)
 
 
-def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean", zero_infinity=False):
+def ctc_loss(
+    log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean", zero_infinity=False
+):
     """Connectionist temporal classification (Graves et al. 2006) of log-probabilities (T, N, C)."""
-    return torch.ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, get_enum(reduction), zero_infinity)
+    return torch.ctc_loss(
+        log_probs, targets, input_lengths, target_lengths, blank, get_enum(reduction), zero_infinity
+    )
 
 
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
@@ -198,24 +204,7 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """The hinge loss of every pair of a target class and another class; targets end at the first -1."""
     reduction = get_enum(resolve(size_average, reduce, reduction))
-    x, y = (input, target) if input.dim() == 2 else (input.unsqueeze(0), target.unsqueeze(0))
-    if input.dim() not in (1, 2) or x.shape != y.shape:
-        raise RuntimeError(f"inconsistent target size: {target.shape} for input of size: {input.shape}")
-    losses = []
-    for row, classes in zip(x, y):
-        labels = []
-        for label in classes.tolist():
-            if label < 0:
-                break
-            if label >= row.size(0):
-                raise RuntimeError(f"target {label} is out of range")
-            labels.append(label)
-        others = torch.ones_like(row, dtype=torch.bool)
-        others[labels] = False
-        gaps = (1 - row[labels].unsqueeze(1) + row[others].unsqueeze(0)).clamp_min(0)
-        losses.append(gaps.sum() / row.size(0))
-    loss = reduced(torch.stack(losses), ("none", "mean", "sum")[reduction])
-    return loss.squeeze(0) if input.dim() == 1 and reduction == 0 else loss
+    return _nn.multilabel_margin_loss(input, target, reduction)
 
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
@@ -224,7 +213,9 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
     return _nn.soft_margin_loss(input, target, reduction)
 
 
-def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
+def multilabel_soft_margin_loss(
+    input, target, weight=None, size_average=None, reduce=None, reduction="mean"
+):
     """The mean over classes of the cross entropy of sigmoid(input) (N, C) with targets in {0, 1}."""
     reduction = resolve(size_average, reduce, reduction)
     log_sigmoid = _nn.logsigmoid
@@ -237,13 +228,17 @@ def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, r
     return reduced(loss, reduction)
 
 
-def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+def cosine_embedding_loss(
+    input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"
+):
     """1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1."""
     reduction = get_enum(resolve(size_average, reduce, reduction))
     return torch.cosine_embedding_loss(input1, input2, target, margin, reduction)
 
 
-def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+def margin_ranking_loss(
+    input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"
+):
     """max(0, -target * (input1 - input2) + margin)."""
     reduction = get_enum(resolve(size_average, reduce, reduction))
     if input1.dim() != input2.dim() or input1.dim() != target.dim():
@@ -254,30 +249,16 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
     return torch.margin_ranking_loss(input1, input2, target, margin, reduction)
 
 
-def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):
+def multi_margin_loss(
+    input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"
+):
     """The mean over other classes of max(0, margin - input[target] + input[other]) ** p."""
     reduction = get_enum(resolve(size_average, reduce, reduction))
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.dim() != 1:
         raise ValueError("weight must be one-dimensional")
-    if input.dim() not in (1, 2):
-        raise RuntimeError(
-            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}"
-        )
-    x, y = (input, target) if input.dim() == 2 else (input.unsqueeze(0), target.reshape(1))
-    if y.shape != x.shape[:1]:
-        raise RuntimeError(f"inconsistent target size, expected {x.size(0)} but got {list(target.shape)}")
-    wanted = y.unsqueeze(1)
-    gaps = (margin - x.gather(1, wanted) + x).clamp_min(0)
-    if p == 2:
-        gaps = gaps * gaps
-    if weight is not None:
-        gaps = gaps * weight[y].unsqueeze(1)
-    others = torch.ones_like(x, dtype=torch.bool).scatter(1, wanted, False)
-    loss = (gaps * others).sum(1) / x.size(1)
-    loss = reduced(loss, ("none", "mean", "sum")[reduction])
-    return loss.squeeze(0) if input.dim() == 1 and reduction == 0 else loss
+    return _nn.multi_margin_loss(input, target, p, margin, weight, reduction)
 
 
 def triplet_margin_loss(
@@ -367,7 +348,9 @@ def linear_cross_entropy(
     logits = _nn.linear(input, linear_weight.reshape(-1, width), bias)
     logits = logits.view(*input.shape[:-1], *shape)
     if target.shape == logits.shape and not target.is_floating_point():
-        raise RuntimeError(f"Expected floating point type for target with class probabilities, got {target.dtype}")
+        raise RuntimeError(
+            f"Expected floating point type for target with class probabilities, got {target.dtype}"
+        )
     if target.is_floating_point() and ignore_index is not None and ignore_index >= 0:
         raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
     return cross_entropy(

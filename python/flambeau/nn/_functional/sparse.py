@@ -90,44 +90,14 @@ def embedding_bag(
         )
     if max_norm is not None:
         _renormed(weight, input, max_norm, norm_type)
-    return _bags(
-        weight, input, offsets, scale_grad_by_freq, mode, sparse, per_sample_weights, include_last_offset, padding_idx
-    )
-
-
-def _bags(weight, input, offsets, scale_grad_by_freq, mode, sparse, factors, include_last_offset, padding_idx):
-    """The reduction of each bag; elements equal to `padding_idx` take no part, and empty bags are zero."""
-    rows, count = weight.size(0), input.numel()
-    if padding_idx is not None:
-        if not -rows <= padding_idx < rows:
-            raise RuntimeError(
-                f"padding_idx must be within the number of embeddings, -{rows} through {rows - 1}, but got {padding_idx}"
-            )
-        padding_idx %= rows
-    starts = offsets.tolist()
-    if include_last_offset:
-        starts = starts[:-1]
-    if starts and starts[0] != 0:
-        raise RuntimeError(
-            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
-            f"However, got {starts[0]}"
-        )
-    if starts and starts[-1] > count:
-        raise RuntimeError(
-            f"offsets[-1] can not be greater than input's length {count} but got offsets[-1] of {starts[-1]}"
-        )
-    vectors = torch.embedding(weight, input, -1 if padding_idx is None else padding_idx, scale_grad_by_freq, sparse)
-    if factors is not None:
-        vectors = vectors * factors.unsqueeze(1)
-    bags = []
-    for start, end in zip(starts, [*starts[1:], count]):
-        bag = vectors[start:end]
-        if padding_idx is not None:
-            bag = bag[input[start:end] != padding_idx]
-        if bag.size(0) == 0:
-            bags.append(weight.new_zeros(weight.size(1)))
-        elif mode == "max":
-            bags.append(bag.max(0)[0])
-        else:
-            bags.append(bag.sum(0) if mode == "sum" else bag.mean(0))
-    return torch.stack(bags) if bags else weight.new_zeros((0, weight.size(1)))
+    return torch.embedding_bag(
+        weight,
+        input,
+        offsets,
+        scale_grad_by_freq,
+        ("sum", "mean", "max").index(mode),
+        sparse,
+        per_sample_weights,
+        include_last_offset,
+        padding_idx,
+    )[0]

@@ -19,6 +19,7 @@ pub mod matmul;
 pub mod nn;
 pub mod nn_conv;
 pub mod nn_pool;
+pub mod nn_resize;
 pub mod pad;
 pub mod polynomial;
 pub mod random;

@@ -337,6 +337,54 @@ pub const CROSS_ENTROPY_LOSS: Overload = Overload {
     pointwise: None,
 };
 
+pub fn multi_margin_loss(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::nn::margin::multi_margin_loss(
+        c.tensor(0)?,
+        c.tensor(1)?,
+        c.scalar(2)?,
+        c.scalar(3)?,
+        c.opt_tensor(4)?,
+        c.int(5)?,
+    )?))
+}
+pub const MULTI_MARGIN_LOSS: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        req("target", Kind::Tensor),
+        opt("p", Kind::Scalar, Default::Int(1)),
+        opt("margin", Kind::Scalar, Default::Int(1)),
+        opt("weight", Kind::OptTensor, Default::None),
+        opt("reduction", Kind::Int, Default::Int(1)),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: multi_margin_loss,
+    pointwise: None,
+};
+
+pub fn multilabel_margin_loss(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::nn::margin::multilabel_margin_loss(c.tensor(0)?, c.tensor(1)?, c.int(2)?)?))
+}
+pub const MULTILABEL_MARGIN_LOSS: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        req("target", Kind::Tensor),
+        opt("reduction", Kind::Int, Default::Int(1)),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: multilabel_margin_loss,
+    pointwise: None,
+};
+
 pub fn batch_norm(c: &Call) -> Result<Ret> {
     Ok(Ret::from(crate::ops::nn::norm::batch_norm(
         c.tensor(0)?,
@@ -369,6 +417,41 @@ pub const BATCH_NORM: Overload = Overload {
     fields: &[],
     only: &[],
     call: batch_norm,
+    pointwise: None,
+};
+
+pub fn native_batch_norm(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::nn::norm::native_batch_norm(
+            c.tensor(0)?,
+            c.opt_tensor(1)?,
+            c.opt_tensor(2)?,
+            c.opt_tensor(3)?,
+            c.opt_tensor(4)?,
+            c.bool(5)?,
+            c.float(6)?,
+            c.float(7)?,
+        )?))
+    })
+}
+pub const NATIVE_BATCH_NORM: Overload = Overload {
+    name: "",
+    params: &[
+        req("input", Kind::Tensor),
+        req("weight", Kind::OptTensor),
+        req("bias", Kind::OptTensor),
+        req("running_mean", Kind::OptTensor),
+        req("running_var", Kind::OptTensor),
+        req("training", Kind::Bool),
+        req("momentum", Kind::Float),
+        req("eps", Kind::Float),
+    ],
+    inplace: false,
+    out: 3,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: native_batch_norm,
     pointwise: None,
 };
 
@@ -436,6 +519,33 @@ pub const LAYER_NORM: Overload = Overload {
     pointwise: None,
 };
 
+pub fn native_layer_norm(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::nn::norm::native_layer_norm(
+        c.tensor(0)?,
+        c.ints(1)?,
+        c.opt_tensor(2)?,
+        c.opt_tensor(3)?,
+        c.float(4)?,
+    )?))
+}
+pub const NATIVE_LAYER_NORM: Overload = Overload {
+    name: "",
+    params: &[
+        req("input", Kind::Tensor),
+        req("normalized_shape", Kind::Ints(0)),
+        req("weight", Kind::OptTensor),
+        req("bias", Kind::OptTensor),
+        req("eps", Kind::Float),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: native_layer_norm,
+    pointwise: None,
+};
+
 pub fn rms_norm(c: &Call) -> Result<Ret> {
     Ok(Ret::from(crate::ops::nn::norm::rms_norm(
         c.tensor(0)?,
@@ -490,6 +600,39 @@ pub const GROUP_NORM: Overload = Overload {
     pointwise: None,
 };
 
+pub fn native_group_norm(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::nn::norm::native_group_norm(
+        c.tensor(0)?,
+        c.opt_tensor(1)?,
+        c.opt_tensor(2)?,
+        c.int(3)?,
+        c.int(4)?,
+        c.int(5)?,
+        c.int(6)?,
+        c.float(7)?,
+    )?))
+}
+pub const NATIVE_GROUP_NORM: Overload = Overload {
+    name: "",
+    params: &[
+        req("input", Kind::Tensor),
+        req("weight", Kind::OptTensor),
+        req("bias", Kind::OptTensor),
+        req("N", Kind::Int),
+        req("C", Kind::Int),
+        req("HxW", Kind::Int),
+        req("group", Kind::Int),
+        req("eps", Kind::Float),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: native_group_norm,
+    pointwise: None,
+};
+
 pub fn embedding(c: &Call) -> Result<Ret> {
     Ok(Ret::from(crate::ops::nn::embedding::embedding(
         c.tensor(0)?,
@@ -539,5 +682,135 @@ pub const EMBEDDING_RENORM_INPLACE: Overload = Overload {
     fields: &[],
     only: &[],
     call: embedding_renorm_,
+    pointwise: None,
+};
+
+pub fn embedding_bag(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::nn::embedding_bag::embedding_bag(
+        c.tensor(0)?,
+        c.tensor(1)?,
+        c.tensor(2)?,
+        c.bool(3)?,
+        c.int(4)?,
+        c.bool(5)?,
+        c.opt_tensor(6)?,
+        c.bool(7)?,
+    )?))
+}
+pub const EMBEDDING_BAG: Overload = Overload {
+    name: "",
+    params: &[
+        req("weight", Kind::Tensor),
+        req("indices", Kind::Tensor),
+        req("offsets", Kind::Tensor),
+        opt("scale_grad_by_freq", Kind::Bool, Default::Bool(false)),
+        opt("mode", Kind::Int, Default::Int(0)),
+        opt("sparse", Kind::Bool, Default::Bool(false)),
+        opt("per_sample_weights", Kind::OptTensor, Default::None),
+        opt("include_last_offset", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: embedding_bag,
+    pointwise: None,
+};
+
+pub fn embedding_bag_padding_idx(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::nn::embedding_bag::embedding_bag_padding_idx(
+        c.tensor(0)?,
+        c.tensor(1)?,
+        c.tensor(2)?,
+        c.bool(3)?,
+        c.int(4)?,
+        c.bool(5)?,
+        c.opt_tensor(6)?,
+        c.bool(7)?,
+        c.opt_int(8)?,
+    )?))
+}
+pub const EMBEDDING_BAG_PADDING_IDX: Overload = Overload {
+    name: "padding_idx",
+    params: &[
+        req("weight", Kind::Tensor),
+        req("indices", Kind::Tensor),
+        req("offsets", Kind::Tensor),
+        req("scale_grad_by_freq", Kind::Bool),
+        req("mode", Kind::Int),
+        req("sparse", Kind::Bool),
+        req("per_sample_weights", Kind::OptTensor),
+        req("include_last_offset", Kind::Bool),
+        req("padding_idx", Kind::OptInt),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: embedding_bag_padding_idx,
+    pointwise: None,
+};
+
+pub fn ctc_loss_int_list(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::nn::ctc::ctc_loss_int_list(
+        c.tensor(0)?,
+        c.tensor(1)?,
+        c.ints(2)?,
+        c.ints(3)?,
+        c.int(4)?,
+        c.int(5)?,
+        c.bool(6)?,
+    )?))
+}
+pub const CTC_LOSS_INT_LIST: Overload = Overload {
+    name: "IntList",
+    params: &[
+        req("log_probs", Kind::Tensor),
+        req("targets", Kind::Tensor),
+        req("input_lengths", Kind::Ints(0)),
+        req("target_lengths", Kind::Ints(0)),
+        opt("blank", Kind::Int, Default::Int(0)),
+        opt("reduction", Kind::Int, Default::Int(1)),
+        opt("zero_infinity", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: ctc_loss_int_list,
+    pointwise: None,
+};
+
+pub fn ctc_loss_tensor(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::nn::ctc::ctc_loss_tensor(
+        c.tensor(0)?,
+        c.tensor(1)?,
+        c.tensor(2)?,
+        c.tensor(3)?,
+        c.int(4)?,
+        c.int(5)?,
+        c.bool(6)?,
+    )?))
+}
+pub const CTC_LOSS_TENSOR: Overload = Overload {
+    name: "Tensor",
+    params: &[
+        req("log_probs", Kind::Tensor),
+        req("targets", Kind::Tensor),
+        req("input_lengths", Kind::Tensor),
+        req("target_lengths", Kind::Tensor),
+        opt("blank", Kind::Int, Default::Int(0)),
+        opt("reduction", Kind::Int, Default::Int(1)),
+        opt("zero_infinity", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: ctc_loss_tensor,
     pointwise: None,
 };

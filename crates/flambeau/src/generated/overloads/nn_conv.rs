@@ -288,3 +288,58 @@ pub const CONV_TRANSPOSE3D: Overload = Overload {
     call: conv_transpose3d,
     pointwise: None,
 };
+
+pub fn convolution(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::nn::conv::convolution(
+        c.tensor(0)?,
+        c.tensor(1)?,
+        c.opt_tensor(2)?,
+        c.ints(3)?,
+        c.ints(4)?,
+        c.ints(5)?,
+        c.bool(6)?,
+        c.ints(7)?,
+        c.int(8)?,
+    )?))
+}
+pub const CONVOLUTION: Overload = Overload {
+    name: "",
+    params: &[
+        req("input", Kind::Tensor),
+        req("weight", Kind::Tensor),
+        req("bias", Kind::OptTensor),
+        req("stride", Kind::Ints(0)),
+        req("padding", Kind::Ints(0)),
+        req("dilation", Kind::Ints(0)),
+        req("transposed", Kind::Bool),
+        req("output_padding", Kind::Ints(0)),
+        req("groups", Kind::Int),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: convolution,
+    pointwise: None,
+};
+
+pub fn conv_tbc(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::nn::conv::conv_tbc(c.tensor(0)?, c.tensor(1)?, c.tensor(2)?, c.int(3)?)?))
+}
+pub const CONV_TBC: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        req("weight", Kind::Tensor),
+        req("bias", Kind::Tensor),
+        opt("pad", Kind::Int, Default::Int(0)),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: conv_tbc,
+    pointwise: None,
+};

@@ -416,3 +416,53 @@ pub const MAX_UNPOOL3D: Overload = Overload {
     call: max_unpool3d,
     pointwise: None,
 };
+
+pub fn fractional_max_pool2d(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::nn::pool::fractional_max_pool2d(
+        c.tensor(0)?,
+        c.ints(1)?,
+        c.ints(2)?,
+        c.tensor(3)?,
+    )?))
+}
+pub const FRACTIONAL_MAX_POOL2D: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        req("kernel_size", Kind::Ints(2)),
+        req("output_size", Kind::Ints(2)),
+        req("random_samples", Kind::Tensor),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: fractional_max_pool2d,
+    pointwise: None,
+};
+
+pub fn fractional_max_pool3d(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::nn::pool::fractional_max_pool3d(
+        c.tensor(0)?,
+        c.ints(1)?,
+        c.ints(2)?,
+        c.tensor(3)?,
+    )?))
+}
+pub const FRACTIONAL_MAX_POOL3D: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        req("kernel_size", Kind::Ints(3)),
+        req("output_size", Kind::Ints(3)),
+        req("random_samples", Kind::Tensor),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: fractional_max_pool3d,
+    pointwise: None,
+};

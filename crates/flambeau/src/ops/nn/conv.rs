@@ -5,11 +5,11 @@
 
 use crate::Tensor;
 use crate::autograd::{GradMode, Save, record};
+use crate::ops::dense::{Dense, computed};
 use crate::ops::reduce::{self, conj};
 use crate::ops::{common_device, join, shape};
 use flambeau_core::{DType, Dims, Result, bail, dispatch, show};
 use flambeau_cpu::conv::{self, ConvShape};
-use flambeau_cpu::gemm::GemmElement;
 use smallvec::smallvec;
 
 /// How a convolution steps; each list has one value for each spatial dimension.
@@ -220,20 +220,8 @@ fn check_dtypes(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, dims: us
     Ok(())
 }
 
-/// The values of a kernel that computes in `T`, as a tensor of dtype `dtype`.
-fn computed<T: GemmElement + flambeau_core::Element>(
-    sizes: &[i64],
-    dtype: DType,
-    length: usize,
-    run: impl FnOnce(&mut [T]) -> Result<()>,
-) -> Result<Tensor> {
-    let mut out = vec![T::ZERO; length];
-    run(&mut out)?;
-    shape::to_dtype(&Tensor::from_slice(&out, sizes)?, dtype)
-}
-
 /// Any convolution of a batched input; the operands were checked.
-fn convolution(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, steps: &Steps) -> Result<Tensor> {
+fn convolve(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, steps: &Steps) -> Result<Tensor> {
     let s = steps.shape(&input.sizes(), &weight.sizes())?;
     let (sizes, dtype) = (steps.output_sizes(&s), input.dtype());
     let transposed = steps.transposed;
@@ -242,16 +230,16 @@ fn convolution(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, steps: &S
     } else {
         let _guard = GradMode::no_grad();
         dispatch!(compute dtype, T => {
-            let (x, w) = (input.to_vec::<T>()?, weight.to_vec::<T>()?);
-            let b = bias.map(|b| b.to_vec::<T>()).transpose()?;
-            if transposed {
-                computed::<T>(&sizes, dtype, s.input_len(), |out| {
+            let (x, w) = (Dense::<T>::of(input)?, Dense::<T>::of(weight)?);
+            let b = bias.map(Dense::<T>::of).transpose()?;
+            computed::<T>(&sizes, dtype, |out| {
+                if transposed {
                     conv::grad_input(&s, &x, &w, out)?;
                     b.as_ref().map_or(Ok(()), |b| conv::add_bias(b, s.input_plane(), out))
-                })?
-            } else {
-                computed::<T>(&sizes, dtype, s.output_len(), |out| conv::forward(&s, &x, &w, b.as_deref(), out))?
-            }
+                } else {
+                    conv::forward(&s, &x, &w, b.as_deref(), out)
+                }
+            })?
         })
     };
     let mut inputs = vec![input, weight];
@@ -275,7 +263,7 @@ fn convolution(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, steps: &S
                 false => None,
             });
         }
-        Ok(grads)
+        ctx.connected("ConvolutionBackwardBackward0", grads)
     })?;
     Ok(out)
 }
@@ -286,7 +274,7 @@ fn input_gradient(grad: &Tensor, weight: &Tensor, sizes: &[i64], steps: &Steps) 
     let mut adjoint = Steps { transposed: !steps.transposed, ..steps.clone() };
     adjoint.output_padding = smallvec![0; dims];
     if steps.transposed {
-        let mut out = convolution(grad, weight, None, &adjoint)?;
+        let mut out = convolve(grad, weight, None, &adjoint)?;
         // With an output padding beyond the stride there are windows that no input element has made.
         for d in 2..sizes.len() {
             if out.sizes()[d] > sizes[d] {
@@ -306,7 +294,7 @@ fn input_gradient(grad: &Tensor, weight: &Tensor, sizes: &[i64], steps: &Steps) 
         // Nothing to add up; the transposed convolution of such sizes is not defined.
         return Tensor::zeros_raw(sizes, grad.dtype(), grad.device());
     }
-    convolution(grad, weight, None, &adjoint)
+    convolve(grad, weight, None, &adjoint)
 }
 
 /// The adjoint of a convolution in its weight, of sizes `sizes`: bilinear in `grad` and `input`.
@@ -318,8 +306,8 @@ fn weight_gradient(grad: &Tensor, input: &Tensor, sizes: &[i64], steps: &Steps) 
         let _guard = GradMode::no_grad();
         let (outer, inner) = if steps.transposed { (input, grad) } else { (grad, input) };
         dispatch!(compute dtype, T => {
-            let (g, x) = (outer.to_vec::<T>()?, inner.to_vec::<T>()?);
-            computed::<T>(sizes, dtype, s.weight_len(), |out| conv::grad_weight(&s, &g, &x, out))?
+            let (g, x) = (Dense::<T>::of(outer)?, Dense::<T>::of(inner)?);
+            computed::<T>(sizes, dtype, |out| conv::grad_weight(&s, &g, &x, out))?
         })
     };
     let steps = steps.clone();
@@ -329,7 +317,7 @@ fn weight_gradient(grad: &Tensor, input: &Tensor, sizes: &[i64], steps: &Steps) 
         let (grad, input) = (ctx.saved(0)?, ctx.saved(1)?);
         let mut grads = smallvec![None, None];
         if ctx.needs(0) {
-            grads[0] = Some(convolution(&conj(&input)?, weight, None, &steps)?);
+            grads[0] = Some(convolve(&conj(&input)?, weight, None, &steps)?);
         }
         if ctx.needs(1) {
             grads[1] = Some(input_gradient(&conj(&grad)?, weight, &input.sizes(), &steps)?);
@@ -390,7 +378,7 @@ fn plain(
         };
         check(input, weight, bias, &steps)?;
         check_dtypes(input, weight, bias, k)?;
-        convolution(input, weight, bias, &steps)
+        convolve(input, weight, bias, &steps)
     })
 }
 
@@ -460,7 +448,7 @@ fn adjoint(
         };
         check(input, weight, bias, &steps)?;
         check_dtypes(input, weight, bias, k)?;
-        convolution(input, weight, bias, &steps)
+        convolve(input, weight, bias, &steps)
     })
 }
 
@@ -510,4 +498,63 @@ convolutions! {
     1 conv1d conv1d_padding conv_transpose1d;
     2 conv2d conv2d_padding conv_transpose2d;
     3 conv3d conv3d_padding conv_transpose3d;
+}
+
+/// `torch.convolution`: any of the convolutions of a batched input.
+pub fn convolution(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    transposed: bool,
+    output_padding: &[i64],
+    groups: i64,
+) -> Result<Tensor> {
+    let dims = spatial_dims(weight)?;
+    if input.dim() != dims + 2 {
+        bail!(
+            "Expected {}-dimensional input for {}-dimensional weight {}, but got {}-dimensional input of size {} instead",
+            dims + 2,
+            dims + 2,
+            show(&weight.sizes()),
+            input.dim(),
+            show(&input.sizes())
+        );
+    }
+    if transposed {
+        return adjoint(
+            "convolution",
+            dims,
+            input,
+            weight,
+            bias,
+            [stride, padding, output_padding, dilation],
+            groups,
+        );
+    }
+    plain("convolution", dims, input, weight, bias, stride, padding, dilation, groups)
+}
+
+/// `torch.conv_tbc`: the cross-correlation of `(time, batch, c_in)` with `(kernel, c_in, c_out)`.
+pub fn conv_tbc(self_: &Tensor, weight: &Tensor, bias: &Tensor, pad: i64) -> Result<Tensor> {
+    let (x, w) = (self_.sizes(), weight.sizes());
+    if x.len() != 3 {
+        bail!("Input must have 3 dims: time, batch, in_channel");
+    }
+    if w.len() != 3 {
+        bail!("Weight tensor must have 3 dims: kernel_width, in_channels, out_channels.");
+    }
+    if bias.dim() != 1 {
+        bail!("Bias must be 1-D");
+    }
+    if x[2] != w[1] {
+        bail!("Input dim 2 (input channels) is not == dim 1 in the weight tensor");
+    }
+    if bias.sizes()[0] != w[2] {
+        bail!("Bias size must equal dim 2 in the weight tensor (output channels).");
+    }
+    let (lines, kernel) = (shape::permute(self_, &[1, 2, 0])?, shape::permute(weight, &[2, 1, 0])?);
+    shape::permute(&conv1d(&lines, &kernel, Some(bias), &[1], &[pad], &[1], 1)?, &[2, 0, 1])
 }

@@ -1,11 +1,31 @@
 //! Rows of a table by index.
 
 use crate::Tensor;
-use crate::autograd::{Save, record};
+use crate::autograd::{GradMode, Save, check_inplace, record};
+use crate::generated::functions as f;
+use crate::ops::dense::Dense;
 use crate::ops::support::copy_data;
-use crate::ops::{index, shape};
+use crate::ops::{index, reduce, shape};
 use flambeau_core::{DType, Result, bail};
 use smallvec::smallvec;
+
+/// Fails unless the indices are whole numbers of 32 or 64 bits.
+pub(super) fn check_indices(indices: &Tensor, function: &str) -> Result<()> {
+    if !matches!(indices.dtype(), DType::Int64 | DType::Int32) {
+        bail!(
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got torch.{}Tensor instead (while checking arguments for {function})",
+            indices.dtype().cpp_name()
+        );
+    }
+    Ok(())
+}
+
+fn check_range(indices: &Tensor, rows: i64) -> Result<()> {
+    if !indices.is_meta() && Dense::<i64>::of(indices)?.iter().any(|&i| i < 0 || i >= rows) {
+        bail!(Index, "index out of range in self");
+    }
+    Ok(())
+}
 
 /// `torch.embedding`: rows `weight[indices]`; the row `padding_idx` receives no gradient.
 pub fn embedding(
@@ -15,26 +35,17 @@ pub fn embedding(
     scale_grad_by_freq: bool,
     sparse: bool,
 ) -> Result<Tensor> {
-    let _ = sparse;
+    let _ = sparse; // gradients are dense
     if weight.dim() != 2 {
         bail!("'weight' must be 2-D");
     }
-    if !matches!(indices.dtype(), DType::Int64 | DType::Int32) {
-        bail!(
-            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got torch.{}Tensor instead (while checking arguments for embedding)",
-            indices.dtype().cpp_name()
-        );
-    }
-    let rows = weight.sizes()[0];
-    let list = if indices.is_meta() { Vec::new() } else { indices.to_vec::<i64>()? };
-    if list.iter().any(|&i| i < 0 || i >= rows) {
-        bail!(Index, "index out of range in self");
-    }
+    check_indices(indices, "embedding")?;
+    check_range(indices, weight.sizes()[0])?;
     let mut sizes = indices.sizes();
     sizes.push(weight.sizes()[1]);
     let flat = shape::reshape(&indices.alias(), &[-1])?;
     let out = {
-        let _guard = crate::autograd::GradMode::no_grad();
+        let _guard = GradMode::no_grad();
         shape::reshape(&index::index_select(weight, 0, &flat)?, &sizes)?
     };
     let out = Tensor::from_array(out.array());
@@ -44,22 +55,24 @@ pub fn embedding(
         let (dtype, device) = grad.with_array(|a| (a.dtype, a.device()));
         let flat = ctx.saved(0)?;
         let mut rows = shape::reshape(grad, &[-1, table[1]])?;
-        let list = flat.to_vec::<i64>()?;
-        if scale_grad_by_freq || list.contains(&padding_idx) {
-            let mut counts = std::collections::HashMap::new();
-            for i in &list {
-                *counts.entry(*i).or_insert(0i64) += 1;
+        if !flat.is_meta() {
+            let list = Dense::<i64>::of(&flat)?;
+            if scale_grad_by_freq || list.contains(&padding_idx) {
+                let mut counts = std::collections::HashMap::new();
+                for i in list.iter() {
+                    *counts.entry(*i).or_insert(0i64) += 1;
+                }
+                let factor: Vec<f64> = list
+                    .iter()
+                    .map(|i| match *i {
+                        i if i == padding_idx => 0.0,
+                        i if scale_grad_by_freq => 1.0 / counts[&i] as f64,
+                        _ => 1.0,
+                    })
+                    .collect();
+                let factor = Tensor::from_slice(&factor, &[factor.len() as i64, 1])?;
+                rows = f::mul(&rows, &shape::to_dtype(&factor, dtype)?)?;
             }
-            let factor: Vec<f64> = list
-                .iter()
-                .map(|i| match *i {
-                    i if i == padding_idx => 0.0,
-                    i if scale_grad_by_freq => 1.0 / counts[&i] as f64,
-                    _ => 1.0,
-                })
-                .collect();
-            let factor = shape::to_dtype(&Tensor::from_slice(&factor, &[factor.len() as i64, 1])?, dtype)?;
-            rows = crate::generated::functions::mul(&rows, &factor)?;
         }
         let zeros = Tensor::zeros_raw(&table, dtype, device)?;
         Ok(smallvec![Some(index::index_add(&zeros, 0, &flat, &rows, 1i64.into())?)])
@@ -72,28 +85,24 @@ pub fn embedding_renorm_(self_: &Tensor, indices: &Tensor, max_norm: f64, norm_t
     if self_.dim() != 2 {
         bail!("'self' must be 2-D");
     }
-    crate::autograd::check_inplace(self_, false)?;
-    let (rows, width) = (self_.sizes()[0], self_.sizes()[1] as usize);
+    check_indices(indices, "embedding_renorm_")?;
+    check_inplace(self_, false)?;
+    check_range(indices, self_.sizes()[0])?;
+    let _guard = GradMode::no_grad();
+    let table = self_.alias();
     let mut list = indices.to_vec::<i64>()?;
-    if list.iter().any(|&i| i < 0 || i >= rows) {
-        bail!(Index, "index out of range in self");
-    }
     list.sort_unstable();
     list.dedup();
-    let mut values = self_.to_vec::<f64>()?;
-    for i in list {
-        let row = &mut values[i as usize * width..(i as usize + 1) * width];
-        let norm = if norm_type.is_infinite() {
-            row.iter().fold(0f64, |m, v| m.max(v.abs()))
-        } else {
-            row.iter().map(|v| v.abs().powf(norm_type)).sum::<f64>().powf(1.0 / norm_type)
-        };
-        if norm > max_norm {
-            let scale = max_norm / (norm + 1e-7);
-            row.iter_mut().for_each(|v| *v *= scale);
-        }
+    let list = Tensor::from_slice(&list, &[list.len() as i64])?;
+    let rows = index::index_select(&table, 0, &list)?;
+    let norms = reduce::linalg_vector_norm(&rows, norm_type.into(), Some(&[1]), true, None)?;
+    let large = f::gt_scalar(&norms, max_norm.into())?;
+    let scale = f::add_scalar(&norms, 1e-7.into(), 1i64.into())?;
+    let scale = f::mul_scalar(&f::reciprocal(&scale)?, max_norm.into())?;
+    let rows = f::mul(&rows, &f::where_scalar_other(&large, &scale, 1i64.into())?)?;
+    for (at, &row) in Dense::<i64>::of(&list)?.iter().enumerate() {
+        copy_data(&shape::select(&table, 0, row)?, &shape::select(&rows, 0, at as i64)?)?;
     }
-    copy_data(self_, &shape::to_dtype(&Tensor::from_slice(&values, &self_.sizes())?, self_.dtype())?)?;
     self_.bump_version();
     Ok(self_.clone())
 }

@@ -1,30 +1,20 @@
 //! Losses. `reduction` is PyTorch's code: 0 none, 1 mean, 2 sum.
 
+use super::{fused, named};
 use crate::Tensor;
-use crate::autograd::record;
 use crate::generated::functions as f;
 use crate::ops::{index, reduce, shape, softmax};
 use flambeau_core::{DType, Dims, Result, Scalar, bail, show};
 use smallvec::smallvec;
 
 /// Reduces an elementwise loss.
-fn reduced(loss: &Tensor, reduction: i64) -> Result<Tensor> {
+pub(super) fn reduced(loss: &Tensor, reduction: i64) -> Result<Tensor> {
     match reduction {
         0 => Ok(loss.clone()),
         1 => reduce::mean(loss, None),
         2 => reduce::sum(loss, None),
         other => bail!(Value, "{other} is not a valid value for reduction"),
     }
-}
-
-/// The same result under the name that PyTorch's fused operator has in the graph.
-fn named(result: Tensor, name: &'static str) -> Result<Tensor> {
-    if !result.requires_grad() {
-        return Ok(result);
-    }
-    let out = result.alias();
-    record(&[&out], name, &[&result], &[], |ctx| Ok(smallvec![ctx.grad(0).cloned()]))?;
-    Ok(out)
 }
 
 /// `(input - target)^2`
@@ -200,12 +190,12 @@ fn class_dim(input: &Tensor) -> i64 {
 
 fn check_targets(input: &Tensor, target: &Tensor, ignore_index: i64) -> Result<Vec<i64>> {
     let (a, t) = (input.sizes(), target.sizes());
-    if !matches!(target.dtype(), DType::Int64 | DType::UInt8) {
-        bail!("expected scalar type Long but found {}", target.dtype().cpp_name());
-    }
     if a.len() == 1 {
-        if t.len() > 1 || (t.len() == 1 && t[0] != 1) {
-            bail!("For 1D input, 1D target must have size 1, but got target size: {}", t[0]);
+        if t.len() > 1 {
+            bail!("0D or 1D target tensor expected, multi-target not supported");
+        }
+        if t.len() == 1 && t[0] != 1 {
+            bail!(Value, "For 1D input, 1D target must have size 1, but got target size: {}", t[0]);
         }
     } else {
         let mut expected = a.clone();
@@ -219,8 +209,14 @@ fn check_targets(input: &Tensor, target: &Tensor, ignore_index: i64) -> Result<V
             );
         }
         if expected != t {
+            if a.len() == 2 {
+                bail!("0D or 1D target tensor expected, multi-target not supported");
+            }
             bail!("Expected target size {}, got {}", show(&expected), show(&t));
         }
+    }
+    if !matches!(target.dtype(), DType::Int64 | DType::UInt8) {
+        bail!("expected target dtype to be Long or Byte, but got {}", target.dtype().cpp_name());
     }
     let classes = a[class_dim(input) as usize];
     let list = if target.is_meta() { Vec::new() } else { target.to_vec::<i64>()? };
@@ -251,6 +247,15 @@ pub fn nll_loss_nd(
             "weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of shape: {}",
             show(&w.sizes())
         );
+    }
+    let dtype = self_.dtype();
+    if !dtype.is_floating_point() {
+        bail!(NotImplemented, "\"nll_loss_out_frame\" not implemented for '{}'", dtype.cpp_name());
+    }
+    if let Some(w) = weight
+        && w.dtype() != dtype
+    {
+        bail!("expected scalar type {} but found {}", dtype.cpp_name(), w.dtype().cpp_name());
     }
     let sizes = target.sizes();
     let safe: Vec<i64> = list.iter().map(|&c| if c == ignore_index { 0 } else { c }).collect();
@@ -289,8 +294,11 @@ pub fn nll_loss_nd(
         (1, Some(factor)) => f::div(&reduce::sum(&loss, None)?, &reduce::sum(factor, None)?)?,
         _ => reduced(&loss, reduction)?,
     };
-    let name = if self_.dim() > 2 { "NllLoss2DBackward0" } else { "NllLossBackward0" };
-    named(out, name)
+    let names = match self_.dim() > 2 {
+        true => ["NllLoss2DBackward0", "NllLoss2DBackwardBackward0"],
+        false => ["NllLossBackward0", "NllLossBackwardBackward0"],
+    };
+    fused(out, names)
 }
 
 /// Cross-entropy of logits against class indices or class probabilities.
@@ -310,14 +318,17 @@ pub fn cross_entropy_loss(
     }
     let dim = class_dim(self_);
     let log = softmax::log_softmax(self_, dim, None)?;
-    if self_.sizes() == target.sizes() && target.dtype().is_differentiable() {
+    if self_.sizes() == target.sizes() {
+        if !target.is_floating_point() {
+            bail!(
+                "Expected floating point type for target with class probabilities, got {}",
+                target.dtype().cpp_name()
+            );
+        }
+        if ignore_index >= 0 {
+            bail!("ignore_index is not supported for floating point target");
+        }
         return probabilities(&log, target, weight, reduction, label_smoothing, dim);
-    }
-    if target.dtype().is_differentiable() && self_.dim() == target.dim() {
-        bail!(
-            "Expected floating point type for target with class probabilities, got {}",
-            target.dtype().cpp_name()
-        );
     }
     let nll = nll_loss_nd(&log, target, weight, reduction, ignore_index)?;
     if label_smoothing == 0.0 {

@@ -1,0 +1,277 @@
+//! Normalisation by moments, and its gradients, on contiguous slices. Sums are accumulated in `f64`.
+
+use crate::gemm::size_product;
+use flambeau_core::{Element, Result, ensure};
+use num_traits::Float;
+
+/// Elements that are normalised; halves as `f32`.
+pub trait Real: Float + Element {}
+impl Real for f32 {}
+impl Real for f64 {}
+
+/// `outer` blocks of `stats` groups of `inner` elements; a group's moments are over all blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Groups {
+    pub outer: usize,
+    pub stats: usize,
+    pub inner: usize,
+}
+
+/// (samples, channels, elements of a plane), and which moments each plane is normalised by.
+#[derive(Clone, Debug)]
+pub struct Planes {
+    pub channels: usize,
+    pub inner: usize,
+    /// The place of each plane's moments; planes are as many as there are places.
+    pub stat: Vec<usize>,
+    /// Elements that share moments; none where the moments were given.
+    pub count: Option<usize>,
+}
+
+fn number<F: Float>(x: f64) -> F {
+    F::from(x).unwrap_or_else(F::nan)
+}
+
+fn double<F: Float>(x: F) -> f64 {
+    x.to_f64().unwrap_or(f64::NAN)
+}
+
+/// The sum of what `term` makes of each element, in eight lanes.
+fn sum<F: Float>(x: &[F], term: impl Fn(f64) -> f64) -> f64 {
+    let mut lanes = [0.0; 8];
+    let chunks = x.chunks_exact(8);
+    let rest: f64 = chunks.remainder().iter().map(|&v| term(double(v))).sum();
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, &v)| *lane += term(double(v)));
+    }
+    lanes.iter().sum::<f64>() + rest
+}
+
+/// The sums of `g` and of `g (x - shift)`.
+fn dots<F: Float>(g: &[F], x: &[F], shift: f64) -> (f64, f64) {
+    let (mut plain, mut moved) = ([0.0; 8], [0.0; 8]);
+    for (g, x) in g.chunks(8).zip(x.chunks(8)) {
+        for (i, (&g, &x)) in g.iter().zip(x).enumerate() {
+            plain[i] += double(g);
+            moved[i] += double(g) * (double(x) - shift);
+        }
+    }
+    (plain.iter().sum(), moved.iter().sum())
+}
+
+/// The mean and the (biased) variance of each group.
+pub fn moments<F: Real>(s: Groups, x: &[F]) -> Result<(Vec<f64>, Vec<f64>)> {
+    ensure!(x.len() == size_product(&[s.outer, s.stats, s.inner])?, "norm: sizes don't match");
+    let count = (s.outer * s.inner) as f64;
+    let mut moments = (vec![0.0; s.stats], vec![0.0; s.stats]);
+    for k in 0..s.stats {
+        let block = |o: usize| &x[(o * s.stats + k) * s.inner..][..s.inner];
+        let mean = (0..s.outer).map(|o| sum(block(o), |v| v)).sum::<f64>() / count;
+        let square = (0..s.outer).map(|o| sum(block(o), |v| (v - mean) * (v - mean))).sum::<f64>();
+        moments.0[k] = mean;
+        moments.1[k] = square / count;
+    }
+    Ok(moments)
+}
+
+impl Planes {
+    fn check(&self, mean: &[f64], scale: &[f64], buffers: &[usize]) -> Result<()> {
+        let total = size_product(&[self.stat.len(), self.inner])?;
+        let fits = buffers.iter().all(|&n| n == total)
+            && mean.len() == scale.len()
+            && self.stat.iter().all(|&k| k < mean.len())
+            && (self.stat.is_empty() || self.channels > 0);
+        ensure!(fits, "norm: sizes don't match");
+        Ok(())
+    }
+    /// For each plane its number, channel and moments.
+    fn each(&self, mut visit: impl FnMut(usize, usize, usize)) {
+        for (p, &k) in self.stat.iter().enumerate() {
+            visit(p, p % self.channels, k);
+        }
+    }
+}
+
+fn at<F: Float>(list: Option<&[F]>, c: usize, default: f64) -> f64 {
+    list.map_or(default, |list| double(list[c]))
+}
+
+/// `(x - mean) * scale * weight + bias` by planes; weight and bias have one element for each channel.
+pub fn normalise_planes<F: Real>(
+    s: &Planes,
+    x: &[F],
+    [mean, scale]: [&[f64]; 2],
+    [weight, bias]: [Option<&[F]>; 2],
+    out: &mut [F],
+) -> Result<()> {
+    s.check(mean, scale, &[x.len(), out.len()])?;
+    let fits = [weight, bias].into_iter().flatten().all(|list| list.len() == s.channels);
+    ensure!(fits, "norm: sizes don't match");
+    s.each(|p, c, k| {
+        let (m, a) = (number::<F>(mean[k]), number::<F>(scale[k] * at(weight, c, 1.0)));
+        let b = number::<F>(at(bias, c, 0.0));
+        let range = p * s.inner..(p + 1) * s.inner;
+        out[range.clone()].iter_mut().zip(&x[range]).for_each(|(y, &x)| *y = (x - m) * a + b);
+    });
+    Ok(())
+}
+
+/// The gradients of [`normalise_planes`], moments included: by `x` (all of `out` is written), by the weight and by the
+/// bias.
+pub fn normalise_planes_backward<F: Real>(
+    s: &Planes,
+    [grad, x]: [&[F]; 2],
+    [mean, scale]: [&[f64]; 2],
+    weight: Option<&[F]>,
+    out: &mut [F],
+) -> Result<[Vec<F>; 2]> {
+    s.check(mean, scale, &[grad.len(), x.len(), out.len()])?;
+    ensure!(weight.is_none_or(|w| w.len() == s.channels), "norm: sizes don't match");
+    let range = |p: usize| p * s.inner..(p + 1) * s.inner;
+    let (mut by_weight, mut by_bias) = (vec![0.0; s.channels], vec![0.0; s.channels]);
+    // Means over each group of the gradient, and of the gradient times the normalised element.
+    let mut means = vec![(0.0, 0.0); mean.len()];
+    s.each(|p, c, k| {
+        let (plain, moved) = dots(&grad[range(p)], &x[range(p)], mean[k]);
+        by_weight[c] += moved * scale[k];
+        by_bias[c] += plain;
+        let w = at(weight, c, 1.0);
+        means[k].0 += w * plain;
+        means[k].1 += w * moved * scale[k];
+    });
+    let count = s.count.map_or(f64::INFINITY, |n| n as f64);
+    s.each(|p, c, k| {
+        let r = scale[k];
+        let (first, second) = (means[k].0 / count, means[k].1 / count);
+        let a = number::<F>(r * at(weight, c, 1.0));
+        let (m, b, d) = (number::<F>(mean[k]), number::<F>(r * r * second), number::<F>(r * first));
+        let pairs = grad[range(p)].iter().zip(&x[range(p)]);
+        out[range(p)].iter_mut().zip(pairs).for_each(|(o, (&g, &x))| *o = g * a - (x - m) * b - d);
+    });
+    let back = |list: Vec<f64>| list.into_iter().map(number).collect();
+    Ok([back(by_weight), back(by_bias)])
+}
+
+/// `(x - mean) * scale * weight + bias` by rows; weight and bias are as long as a row.
+pub fn normalise_rows<F: Real>(
+    width: usize,
+    x: &[F],
+    [mean, scale]: [&[f64]; 2],
+    [weight, bias]: [Option<&[F]>; 2],
+    out: &mut [F],
+) -> Result<()> {
+    let fits = [weight, bias].into_iter().flatten().all(|list| list.len() == width);
+    let total = size_product(&[mean.len(), width])?;
+    ensure!(
+        fits && x.len() == total && out.len() == total && scale.len() == mean.len(),
+        "norm: sizes don't match"
+    );
+    if width == 0 {
+        return Ok(());
+    }
+    let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
+    for ((x, out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
+        let (m, r) = (number::<F>(m), number::<F>(r));
+        out.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - m) * r);
+        if let Some(weight) = weight {
+            out.iter_mut().zip(weight).for_each(|(y, &w)| *y = *y * w);
+        }
+        if let Some(bias) = bias {
+            out.iter_mut().zip(bias).for_each(|(y, &b)| *y = *y + b);
+        }
+    }
+    Ok(())
+}
+
+/// The gradients of [`normalise_rows`], moments included, as of [`normalise_planes_backward`].
+pub fn normalise_rows_backward<F: Real>(
+    width: usize,
+    [grad, x]: [&[F]; 2],
+    [mean, scale]: [&[f64]; 2],
+    weight: Option<&[F]>,
+    out: &mut [F],
+) -> Result<[Vec<F>; 2]> {
+    let total = size_product(&[mean.len(), width])?;
+    let fits = [grad.len(), x.len(), out.len()].iter().all(|&n| n == total);
+    ensure!(
+        fits && scale.len() == mean.len() && weight.is_none_or(|w| w.len() == width),
+        "norm: sizes don't match"
+    );
+    let (mut by_weight, mut by_bias) = (vec![0.0; width], vec![0.0; width]);
+    if width == 0 {
+        return Ok([Vec::new(), Vec::new()]);
+    }
+    let mut weighted = vec![F::zero(); width];
+    let rows = grad.chunks_exact(width).zip(x.chunks_exact(width)).zip(out.chunks_exact_mut(width));
+    for (((g, x), out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
+        for (i, (&g, &x)) in g.iter().zip(x).enumerate() {
+            by_weight[i] += double(g) * (double(x) - m) * r;
+            by_bias[i] += double(g);
+        }
+        let g = match weight {
+            Some(weight) => {
+                weighted.iter_mut().zip(g.iter().zip(weight)).for_each(|(o, (&g, &w))| *o = g * w);
+                &weighted[..]
+            }
+            None => g,
+        };
+        let (plain, moved) = dots(g, x, m);
+        let (first, second) = (plain / width as f64, moved * r / width as f64);
+        let (m, r1) = (number::<F>(m), number::<F>(r));
+        let (b, d) = (number::<F>(r * r * second), number::<F>(r * first));
+        out.iter_mut().zip(g.iter().zip(x)).for_each(|(o, (&g, &x))| *o = g * r1 - (x - m) * b - d);
+    }
+    let back = |list: Vec<f64>| list.into_iter().map(number).collect();
+    Ok([back(by_weight), back(by_bias)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gradients against differences, by planes and by rows.
+    #[test]
+    fn gradients() {
+        let x: Vec<f64> = (0..24).map(|i| ((i * 7919 % 101) as f64) / 50.0).collect();
+        let g: Vec<f64> = (0..24).map(|i| ((i * 37 % 23) as f64) / 9.0 - 1.0).collect();
+        let weight = [0.5, 2.0, -1.0];
+        let planes = Planes { channels: 3, inner: 4, stat: vec![0, 1, 2, 0, 1, 2], count: Some(8) };
+        let scale_of = |var: Vec<f64>| var.into_iter().map(|v| 1.0 / (v + 1e-3).sqrt()).collect::<Vec<_>>();
+        let value = |x: &[f64], rows: bool| {
+            let mut out = [0.0; 24];
+            let s = if rows {
+                Groups { outer: 1, stats: 8, inner: 3 }
+            } else {
+                Groups { outer: 2, stats: 3, inner: 4 }
+            };
+            let (mean, var) = moments(s, x).unwrap();
+            let scale = scale_of(var);
+            if rows {
+                normalise_rows(3, x, [&mean, &scale], [Some(&weight), None], &mut out).unwrap();
+            } else {
+                normalise_planes(&planes, x, [&mean, &scale], [Some(&weight), None], &mut out).unwrap();
+            }
+            (out.iter().zip(&g).map(|(y, g)| y * g).sum::<f64>(), mean, scale)
+        };
+        for rows in [false, true] {
+            let (total, mean, scale) = value(&x, rows);
+            let mut out = [0.0; 24];
+            let [by_weight, _] = if rows {
+                normalise_rows_backward(3, [&g, &x], [&mean, &scale], Some(&weight), &mut out).unwrap()
+            } else {
+                normalise_planes_backward(&planes, [&g, &x], [&mean, &scale], Some(&weight), &mut out)
+                    .unwrap()
+            };
+            for (i, &have) in out.iter().enumerate() {
+                let (mut up, mut down) = (x.clone(), x.clone());
+                up[i] += 1e-6;
+                down[i] -= 1e-6;
+                let want = (value(&up, rows).0 - value(&down, rows).0) / 2e-6;
+                assert!((have - want).abs() < 1e-6, "{rows} {i} {have} {want}");
+            }
+            // The value is linear in the weight.
+            let dot: f64 = by_weight.iter().zip(&weight).map(|(a, b)| a * b).sum();
+            assert!((dot - total).abs() < 1e-9);
+        }
+    }
+}

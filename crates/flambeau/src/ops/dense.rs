@@ -1,0 +1,67 @@
+//! Tensors as slices for kernels: inputs in place where they lie in one stretch, results written where they stay.
+
+use crate::Tensor;
+use crate::ops::support::copy_data;
+use flambeau_core::{Array, DType, Device, Element, Result, bail};
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+/// The elements of a tensor in row-major order as a slice of `T`: the tensor's own memory where it has that form,
+/// else a converted copy.
+pub(crate) struct Dense<T> {
+    array: Array,
+    elements: PhantomData<T>,
+}
+
+impl<T: Element> Dense<T> {
+    pub fn of(t: &Tensor) -> Result<Self> {
+        let a = t.array();
+        if a.device().is_meta() {
+            bail!(NotImplemented, "Cannot copy out of meta tensor; no data!");
+        }
+        let aligned = (a.data_ptr() as usize).is_multiple_of(align_of::<T>());
+        let array = if a.dtype == T::DTYPE && a.is_contiguous() && aligned && a.in_bounds() {
+            a
+        } else {
+            let copy = Tensor::empty_raw(&a.sizes, T::DTYPE, Device::CPU)?;
+            copy_data(&copy, &Tensor::from_array(a))?;
+            copy.array()
+        };
+        Ok(Dense { array, elements: PhantomData })
+    }
+}
+
+impl<T: Element> Deref for Dense<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        let len = self.array.numel();
+        if len == 0 {
+            return &[];
+        }
+        // SAFETY: a row-major array of `len` aligned elements of this type in its storage, which it keeps alive.
+        // Kernels write to fresh memory only, so that nothing changes it while the slice is in use.
+        unsafe { std::slice::from_raw_parts(self.array.data_ptr().cast::<T>(), len) }
+    }
+}
+
+/// A fresh tensor of dtype `dtype` whose elements `run` computes as a slice of `T`; they start as zeros.
+pub(crate) fn computed<T: Element>(
+    sizes: &[i64],
+    dtype: DType,
+    run: impl FnOnce(&mut [T]) -> Result<()>,
+) -> Result<Tensor> {
+    let out = Tensor::zeros_raw(sizes, T::DTYPE, Device::CPU)?;
+    let (a, len) = (out.array(), out.numel());
+    let elements = match len {
+        0 => &mut [][..],
+        // SAFETY: a fresh row-major array of `len` elements of this type, which nothing else refers to.
+        _ => unsafe { std::slice::from_raw_parts_mut(a.data_ptr().cast::<T>(), len) },
+    };
+    run(elements)?;
+    if dtype == T::DTYPE {
+        return Ok(out);
+    }
+    let converted = Tensor::empty_raw(sizes, dtype, Device::CPU)?;
+    copy_data(&converted, &out)?;
+    Ok(converted)
+}

@@ -1,0 +1,219 @@
+//! Batch and instance normalisation.
+
+use super::{Layout, Normal, check_dtypes, moments, per_channel, scales, tensor};
+use crate::Tensor;
+use crate::autograd::record;
+use crate::ops::shape;
+use crate::ops::support::copy_data;
+use flambeau_core::{Dims, Result, bail, wrap_dim};
+use flambeau_cpu::norm::{Groups, Planes};
+use smallvec::smallvec;
+
+fn check_channels(t: Option<&Tensor>, channels: i64, name: &str) -> Result<()> {
+    if let Some(t) = t
+        && t.numel() as i64 != channels
+    {
+        bail!("{name} should contain {channels} elements not {}", t.numel());
+    }
+    Ok(())
+}
+
+/// `running = (1 - momentum) * running + momentum * value`, without history.
+fn update(running: Option<&Tensor>, values: &[f64], momentum: f64) -> Result<()> {
+    let Some(running) = running.filter(|t| !t.is_meta()) else { return Ok(()) };
+    crate::autograd::check_inplace(running, false)?;
+    let mixed: Vec<f64> = running
+        .to_vec::<f64>()?
+        .iter()
+        .zip(values)
+        .map(|(old, new)| momentum * new + (1.0 - momentum) * old)
+        .collect();
+    copy_data(running, &tensor(&mixed, &running.sizes(), running.dtype())?)?;
+    running.bump_version();
+    Ok(())
+}
+
+/// An input without elements, whose parameters get gradients of zero.
+fn empty(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<Tensor> {
+    let out = shape::clone_dense(input)?;
+    let mut inputs = vec![input];
+    inputs.extend(weight);
+    inputs.extend(bias);
+    let like: Vec<_> =
+        inputs.iter().map(|t| t.with_array(|a| (a.sizes.clone(), a.dtype, a.device()))).collect();
+    record(&[&out], "NativeBatchNormBackward0", &inputs, &[], move |_| {
+        like.iter()
+            .map(|(sizes, dtype, device)| Tensor::zeros_raw(sizes, *dtype, *device).map(Some))
+            .collect()
+    })?;
+    Ok(out)
+}
+
+/// Samples, channels and elements of a plane.
+fn three(sizes: &[i64]) -> [usize; 3] {
+    [sizes[0], sizes[1], sizes[2..].iter().product()].map(|n| n as usize)
+}
+
+/// The result with what was saved: means and reciprocal standard deviations of the batch.
+fn batch(
+    input: &Tensor,
+    [weight, bias, running_mean, running_var]: [Option<&Tensor>; 4],
+    training: bool,
+    momentum: f64,
+    eps: f64,
+) -> Result<(Tensor, [Vec<f64>; 2])> {
+    let sizes = input.sizes();
+    let channels = sizes.get(1).copied().unwrap_or(0);
+    if running_mean.is_some() != running_var.is_some() && training {
+        bail!(Value, "running_mean and running_var must either both be None or neither be None");
+    }
+    if !training && running_mean.is_none() {
+        bail!(Value, "running_mean must be defined in evaluation mode");
+    }
+    let names = ["running_mean", "running_var", "weight", "bias"];
+    for (t, name) in [running_mean, running_var, weight, bias].into_iter().zip(names) {
+        check_channels(t, channels, name)?;
+    }
+    if !training && running_var.is_none() {
+        bail!("running_var must be defined in evaluation mode");
+    }
+    if input.numel() == 0 {
+        return Ok((empty(input, weight, bias)?, Default::default()));
+    }
+    wrap_dim(1, sizes.len())?;
+    check_dtypes("batch_norm", input, &[weight, bias, running_mean, running_var])?;
+    let [n, c, inner] = three(&sizes);
+    let count = n * inner;
+    let (mean, scale) = match (training, running_mean, running_var) {
+        (false, Some(mean), Some(var)) if !mean.is_meta() && !var.is_meta() => {
+            (mean.to_vec::<f64>()?, scales(&var.to_vec::<f64>()?, eps))
+        }
+        (false, ..) => (vec![0.0; c], vec![1.0; c]),
+        _ => {
+            let (mean, var) = moments(Groups { outer: n, stats: c, inner }, input)?;
+            update(running_mean, &mean, momentum)?;
+            let unbiased: Vec<f64> = var.iter().map(|v| v * count as f64 / (count as f64 - 1.0)).collect();
+            update(running_var, &unbiased, momentum)?;
+            (mean, scales(&var, eps))
+        }
+    };
+    let dims: Dims = (0..sizes.len() as i64).filter(|&d| d != 1).collect();
+    let saved = if training { [mean.clone(), scale.clone()] } else { Default::default() };
+    let planes = Planes {
+        channels: c,
+        inner,
+        stat: (0..n).flat_map(|_| 0..c).collect(),
+        count: training.then_some(count),
+    };
+    let normal = Normal {
+        layout: Layout::Planes(planes),
+        moments: [mean, scale],
+        view: training.then(|| (sizes.clone(), dims)),
+        affine: per_channel(sizes.len(), channels),
+        eps,
+        names: ["NativeBatchNormBackward0", "NativeBatchNormBackwardBackward0"],
+    };
+    Ok((normal.apply(input, weight, bias, &[])?, saved))
+}
+
+/// `torch.batch_norm`: normalisation of each channel of `(n, c, …)` over the batch (Ioffe and Szegedy, 2015).
+pub fn batch_norm(
+    input: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    running_mean: Option<&Tensor>,
+    running_var: Option<&Tensor>,
+    training: bool,
+    momentum: f64,
+    eps: f64,
+    cudnn_enabled: bool,
+) -> Result<Tensor> {
+    let _ = cudnn_enabled;
+    let parameters = [weight, bias, running_mean, running_var];
+    Ok(batch(input, parameters, training, momentum, eps)?.0)
+}
+
+/// `torch.native_batch_norm`: with the means and reciprocal standard deviations of the batch while training.
+pub fn native_batch_norm(
+    input: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    running_mean: Option<&Tensor>,
+    running_var: Option<&Tensor>,
+    training: bool,
+    momentum: f64,
+    eps: f64,
+) -> Result<(Tensor, Tensor, Tensor)> {
+    let parameters = [weight, bias, running_mean, running_var];
+    let (out, saved) = batch(input, parameters, training, momentum, eps)?;
+    let dtype = parameters.into_iter().flatten().next().map_or(input.dtype(), Tensor::dtype);
+    let [mean, scale] = saved.map(|list| tensor(&list, &[list.len() as i64], dtype));
+    Ok((out, mean?, scale?))
+}
+
+/// `torch.instance_norm`: each channel of each sample by itself (Ulyanov et al., 2016).
+pub fn instance_norm(
+    input: &Tensor,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    running_mean: Option<&Tensor>,
+    running_var: Option<&Tensor>,
+    use_input_stats: bool,
+    momentum: f64,
+    eps: f64,
+    cudnn_enabled: bool,
+) -> Result<Tensor> {
+    let sizes = input.sizes();
+    wrap_dim(1, sizes.len())?;
+    if !use_input_stats {
+        if running_mean.is_none() || running_var.is_none() {
+            bail!("Expected running_mean and running_var to be defined when use_input_stats is false");
+        }
+        return batch_norm(
+            input,
+            weight,
+            bias,
+            running_mean,
+            running_var,
+            false,
+            momentum,
+            eps,
+            cudnn_enabled,
+        );
+    }
+    let channels = sizes[1];
+    let names = ["running_mean", "running_var", "weight", "bias"];
+    for (t, name) in [running_mean, running_var, weight, bias].into_iter().zip(names) {
+        if let Some(t) = t
+            && t.numel() as i64 != channels
+        {
+            let wanted = sizes[0].saturating_mul(channels);
+            bail!(
+                "{name} should contain {wanted} elements not {}",
+                sizes[0].saturating_mul(t.numel() as i64)
+            );
+        }
+    }
+    if input.numel() == 0 {
+        return empty(input, weight, bias);
+    }
+    check_dtypes("batch_norm", input, &[weight, bias, running_mean, running_var])?;
+    let [n, c, inner] = three(&sizes);
+    let (mean, var) = moments(Groups { outer: 1, stats: n * c, inner }, input)?;
+    let over_batch = |values: &[f64], factor: f64| -> Vec<f64> {
+        (0..c).map(|k| values.iter().skip(k).step_by(c).sum::<f64>() * factor / n as f64).collect()
+    };
+    update(running_mean, &over_batch(&mean, 1.0), momentum)?;
+    update(running_var, &over_batch(&var, inner as f64 / (inner as f64 - 1.0)), momentum)?;
+    let scale = scales(&var, eps);
+    let planes = Planes { channels: c, inner, stat: (0..n * c).collect(), count: Some(inner) };
+    let normal = Normal {
+        layout: Layout::Planes(planes),
+        moments: [mean, scale],
+        view: Some((smallvec![(n * c) as i64, inner as i64], smallvec![1])),
+        affine: per_channel(sizes.len(), channels),
+        eps,
+        names: ["NativeBatchNormBackward0", "NativeBatchNormBackwardBackward0"],
+    };
+    normal.apply(input, weight, bias, &[])
+}

@@ -1,0 +1,156 @@
+//! Pooling to a given output size.
+
+use super::positions::record_maxima;
+use super::{as_image, check_dtype, check_line, from_image, one_int, planes, pooled, product, unsigned};
+use crate::Tensor;
+use crate::autograd::{GradMode, record};
+use crate::ops::dense::{Dense, computed};
+use crate::ops::reduce;
+use flambeau_core::{DType, Dims, Result, bail, show};
+use flambeau_cpu::pool;
+use smallvec::smallvec;
+
+fn check_adaptive(name: &str, dims: usize, input: &Tensor, output: &[i64]) -> Result<Dims> {
+    let sizes = input.sizes();
+    let colon = if name.contains("max") { ":" } else { "" };
+    if sizes.len() != dims + 1 && sizes.len() != dims + 2 {
+        bail!("{name}(): Expected {}D or {}D tensor, but got{colon} {}", dims + 1, dims + 2, show(&sizes));
+    }
+    let output: Dims = match output.len() {
+        1 => smallvec![output[0]; dims],
+        n if n == dims => output.into(),
+        _ => bail!("{name}: output_size must be {dims}"),
+    };
+    if name.contains("avg") && output.iter().any(|&n| n < 0) {
+        let last = if dims == 3 { "," } else { ", " };
+        let (head, tail) = output.split_at(dims - 1);
+        let head = head.iter().map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+        bail!(
+            "{name}: elements of output_size must be greater than or equal to 0 but received {{{head}{last}{}}}",
+            tail[0]
+        );
+    }
+    if let Some(empty) = (1..sizes.len()).find(|&d| sizes[d] == 0) {
+        bail!(
+            "{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes {} with dimension {empty} being empty",
+            show(&sizes)
+        );
+    }
+    check_dtype(name, input.dtype(), |d| d.is_floating_point())?;
+    let to: Dims = sizes[..sizes.len() - dims].iter().chain(&output).copied().collect();
+    if output.iter().any(|&n| n < 0) {
+        let bad = output.iter().find(|&&n| n < 0).copied().unwrap_or(-1);
+        bail!("Trying to create tensor with negative dimension {bad}: {}", show(&to));
+    }
+    Ok(to)
+}
+
+fn twice(dims: usize) -> &'static str {
+    if dims == 2 { "AdaptiveAvgPool2DBackwardBackward0" } else { "AdaptiveAvgPool3DBackwardBackward0" }
+}
+
+fn adaptive_average(input: &Tensor, to: &[i64], dims: usize) -> Result<Tensor> {
+    let (sizes, dtype) = (input.sizes(), input.dtype());
+    let out = if input.is_meta() {
+        Tensor::empty_raw(to, dtype, input.device())?
+    } else {
+        let _guard = GradMode::no_grad();
+        let first = sizes.len() - dims;
+        let (planes, from, onto) =
+            (planes(&sizes, dims), unsigned(&sizes[first..])?, unsigned(&to[first..])?);
+        pooled!(dtype, T => {
+            let values = Dense::<T>::of(input)?;
+            computed::<T>(to, dtype, |out| pool::adaptive_avg_pool(planes, &from, &onto, &values, out))?
+        })
+    };
+    let name = if dims == 2 { "AdaptiveAvgPool2DBackward0" } else { "AdaptiveAvgPool3DBackward0" };
+    record(&[&out], name, &[input], &[], move |ctx| {
+        let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
+        ctx.connected(twice(dims), smallvec![Some(adaptive_average_backward(grad, &sizes, dims)?)])
+    })?;
+    Ok(out)
+}
+
+/// The adjoint of the adaptive average of inputs of `sizes`.
+fn adaptive_average_backward(grad: &Tensor, sizes: &[i64], dims: usize) -> Result<Tensor> {
+    let (to, dtype) = (grad.sizes(), grad.dtype());
+    let out = if grad.is_meta() {
+        Tensor::empty_raw(sizes, dtype, grad.device())?
+    } else {
+        let _guard = GradMode::no_grad();
+        let first = sizes.len() - dims;
+        let (planes, from, onto) = (planes(sizes, dims), unsigned(&sizes[first..])?, unsigned(&to[first..])?);
+        pooled!(dtype, T => {
+            let values = Dense::<T>::of(grad)?;
+            computed::<T>(sizes, dtype, |out| {
+                pool::adaptive_avg_pool_backward(planes, &from, &onto, &values, out)
+            })?
+        })
+    };
+    record(&[&out], twice(dims), &[grad], &[], move |ctx| {
+        let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
+        Ok(smallvec![Some(adaptive_average(grad, &to, dims)?)])
+    })?;
+    Ok(out)
+}
+
+fn adaptive_maxima(name: &str, dims: usize, input: &Tensor, output: &[i64]) -> Result<(Tensor, Tensor)> {
+    let to = check_adaptive(name, dims, input, output)?;
+    let (sizes, dtype) = (input.sizes(), input.dtype());
+    let (values, indices) = if input.is_meta() {
+        (
+            Tensor::empty_raw(&to, dtype, input.device())?,
+            Tensor::empty_raw(&to, DType::Int64, input.device())?,
+        )
+    } else {
+        let _guard = GradMode::no_grad();
+        let first = sizes.len() - dims;
+        let (planes, from, onto) =
+            (planes(&sizes, dims), unsigned(&sizes[first..])?, unsigned(&to[first..])?);
+        let mut places = vec![0i64; product(&to)?];
+        let values = pooled!(dtype, T => {
+            let x = Dense::<T>::of(input)?;
+            computed::<T>(&to, dtype, |out| pool::adaptive_max_pool(planes, &from, &onto, &x, out, &mut places))?
+        });
+        (values, Tensor::from_slice(&places, &to)?)
+    };
+    let name = if dims == 2 { "AdaptiveMaxPool2DBackward0" } else { "AdaptiveMaxPool3DBackward0" };
+    record_maxima(&values, &indices, input, dims, name)?;
+    Ok((values, indices))
+}
+
+/// `torch.adaptive_avg_pool1d`
+pub fn adaptive_avg_pool1d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    let n = one_int("adaptive_avg_pool1d", "output_size", output_size)?;
+    check_line("adaptive_avg_pool1d", self_)?;
+    from_image(&as_image(self_, |image| adaptive_avg_pool2d(image, &[1, n]))?)
+}
+/// `torch.adaptive_max_pool1d`: maxima and their positions.
+pub fn adaptive_max_pool1d(self_: &Tensor, output_size: &[i64]) -> Result<(Tensor, Tensor)> {
+    let n = one_int("adaptive_max_pool1d", "output_size", output_size)?;
+    check_line("adaptive_max_pool1d", self_)?;
+    let (values, indices) = as_image(self_, |image| adaptive_max_pool2d(image, &[1, n]))?;
+    Ok((from_image(&values)?, from_image(&indices)?))
+}
+
+macro_rules! adaptive_pools {
+    ($($dims:literal $average:ident $max:ident;)*) => { $(
+        #[doc = concat!("`torch.nn.functional.", stringify!($average), "`")]
+        pub fn $average(self_: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+            let to = check_adaptive(stringify!($average), $dims, self_, output_size)?;
+            if to[to.len() - $dims..].iter().all(|&n| n == 1) {
+                let dims: Dims = (-$dims..0i64).collect();
+                return reduce::mean_dim(self_, Some(&dims), true, None);
+            }
+            adaptive_average(self_, &to, $dims)
+        }
+        #[doc = concat!("`torch.nn.functional.", stringify!($max), "`: maxima and their positions.")]
+        pub fn $max(self_: &Tensor, output_size: &[i64]) -> Result<(Tensor, Tensor)> {
+            adaptive_maxima(stringify!($max), $dims, self_, output_size)
+        }
+    )* };
+}
+adaptive_pools! {
+    2 adaptive_avg_pool2d adaptive_max_pool2d;
+    3 adaptive_avg_pool3d adaptive_max_pool3d;
+}

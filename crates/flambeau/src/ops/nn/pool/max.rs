@@ -1,0 +1,171 @@
+//! Maximum pooling.
+
+use super::positions::record_maxima;
+use super::windows::{Windows, output_sizes};
+use super::{as_image, check_dtype, from_image, pooled, product};
+use crate::Tensor;
+use crate::autograd::GradMode;
+use crate::ops::dense::{Dense, computed};
+use flambeau_core::{DType, Result, bail, show};
+use flambeau_cpu::pool;
+
+/// The largest elements of windows and their positions in the plane.
+fn maxima(name: &str, dims: usize, input: &Tensor, windows: &Windows) -> Result<(Tensor, Tensor)> {
+    let (sizes, dtype) = (input.sizes(), input.dtype());
+    if sizes.len() != dims + 1 && sizes.len() != dims + 2 {
+        bail!("non-empty {}D or {}D (batch mode) tensor expected for input", dims + 1, dims + 2);
+    }
+    let s = windows.shape(&sizes)?;
+    let first = sizes.len() - dims - 1;
+    if let Some(empty) = (first..sizes.len()).find(|&d| sizes[d] == 0) {
+        if dims == 2 {
+            bail!(
+                "Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but got:{}",
+                show(&sizes)
+            );
+        }
+        bail!(
+            "max_pool3d_with_indices_out_cpu_template(): Expected input to have non-zero size for non-batch dimensions, but input has sizes {} with dimension {empty} being empty",
+            show(&sizes)
+        );
+    }
+    check_dtype(name, dtype, |d| !d.is_complex() && !unpoolable(d))?;
+    let to = output_sizes(&s, &sizes, dims);
+    let (values, indices) = if input.is_meta() {
+        (
+            Tensor::empty_raw(&to, dtype, input.device())?,
+            Tensor::empty_raw(&to, DType::Int64, input.device())?,
+        )
+    } else {
+        let _guard = GradMode::no_grad();
+        let mut places = vec![0i64; product(&to)?];
+        let values = pooled!(dtype, T => {
+            let from = Dense::<T>::of(input)?;
+            computed::<T>(&to, dtype, |out| pool::max_pool(&s, &from, out, Some(&mut places)))?
+        });
+        (values, Tensor::from_slice(&places, &to)?)
+    };
+    let name = if dims == 2 { "MaxPool2DWithIndicesBackward0" } else { "MaxPool3DWithIndicesBackward0" };
+    record_maxima(&values, &indices, input, dims, name)?;
+    Ok((values, indices))
+}
+
+fn unpoolable(dtype: DType) -> bool {
+    matches!(dtype, DType::Bool | DType::UInt16 | DType::UInt32 | DType::UInt64)
+}
+
+fn max_line(
+    input: &Tensor,
+    kernel: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<(Tensor, Tensor)> {
+    let sizes = input.sizes();
+    let empty = sizes.len() > 1 && sizes[sizes.len() - 2..].contains(&0);
+    if !(2..=3).contains(&sizes.len()) || empty {
+        bail!(
+            "max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{}",
+            show(&sizes)
+        );
+    }
+    let one = |values: &[i64], name: &str| -> Result<i64> {
+        match values {
+            [value] => Ok(*value),
+            _ => bail!(
+                "max_pool1d() {name} must be an int, list of ints or tuple of ints of size 1 but got size {}",
+                values.len()
+            ),
+        }
+    };
+    let k = one(kernel, "kernel_size")?;
+    let s = if stride.is_empty() { k } else { one(stride, "stride")? };
+    let (p, d) = (one(padding, "padding")?, one(dilation, "dilation")?);
+    for (value, name) in [(k, "kernel_size"), (s, "stride")] {
+        if value <= 0 {
+            bail!("max_pool1d() {name} must be greater than zero, but got {value}");
+        }
+    }
+    if p < 0 {
+        bail!("max_pool1d() padding must be non-negative, but got {p}");
+    }
+    if p > k / 2 {
+        bail!(
+            "max_pool1d() padding should be at most half of kernel size, but got padding={p} and kernel_size={k}"
+        );
+    }
+    if d <= 0 {
+        bail!("max_pool1d() dilation must be greater than zero, but got {d}");
+    }
+    let length = sizes[sizes.len() - 1];
+    let reach = (k - 1).checked_mul(d).and_then(|r| r.checked_add(1));
+    let Some(room) = reach.and_then(|r| p.checked_mul(2)?.checked_add(length)?.checked_sub(r)) else {
+        bail!("max_pool1d() sizes overflow");
+    };
+    if room < 0 && !(ceil_mode && room.saturating_add(s - 1) >= 0) {
+        bail!("max_pool1d() Invalid computed output size: {}", room.div_euclid(s) + 1);
+    }
+    check_dtype("max_pool1d_impl", input.dtype(), |d| d.is_floating_point())?;
+    as_image(input, |image| {
+        let windows = Windows::new("max_pool2d", 2, &[1, k], &[1, s], &[0, p], &[1, d], ceil_mode)?;
+        let (values, indices) = maxima("max_pool2d", 2, image, &windows)?;
+        Ok((from_image(&values)?, from_image(&indices)?))
+    })
+}
+
+/// `torch.max_pool1d`
+pub fn max_pool1d(
+    self_: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<Tensor> {
+    Ok(max_line(self_, kernel_size, stride, padding, dilation, ceil_mode)?.0)
+}
+/// `torch.max_pool1d_with_indices`
+pub fn max_pool1d_with_indices(
+    self_: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<(Tensor, Tensor)> {
+    max_line(self_, kernel_size, stride, padding, dilation, ceil_mode)
+}
+
+macro_rules! max_pools {
+    ($($dims:literal $name:ident $with_indices:ident;)*) => { $(
+        #[doc = concat!("`", stringify!($with_indices), "`: maxima and their positions in the plane.")]
+        pub fn $with_indices(
+            self_: &Tensor,
+            kernel_size: &[i64],
+            stride: &[i64],
+            padding: &[i64],
+            dilation: &[i64],
+            ceil_mode: bool,
+        ) -> Result<(Tensor, Tensor)> {
+            let name = stringify!($name);
+            let windows = Windows::new(name, $dims, kernel_size, stride, padding, dilation, ceil_mode)?;
+            maxima(name, $dims, self_, &windows)
+        }
+        #[doc = concat!("`torch.", stringify!($name), "`")]
+        pub fn $name(
+            self_: &Tensor,
+            kernel_size: &[i64],
+            stride: &[i64],
+            padding: &[i64],
+            dilation: &[i64],
+            ceil_mode: bool,
+        ) -> Result<Tensor> {
+            Ok($with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode)?.0)
+        }
+    )* };
+}
+max_pools! {
+    2 max_pool2d max_pool2d_with_indices;
+    3 max_pool3d max_pool3d_with_indices;
+}

@@ -1,0 +1,106 @@
+//! Pooling over one to three spatial dimensions.
+//!
+//! Every backward is a linear operator that is recorded with its own adjoint: averages and their adjoints, and the
+//! pair that reads and adds at the positions of maxima.
+
+mod adaptive;
+mod average;
+mod fractional;
+mod max;
+mod positions;
+mod unpool;
+mod windows;
+
+pub use adaptive::*;
+pub use average::*;
+pub use fractional::*;
+pub use max::*;
+pub use unpool::*;
+
+use crate::Tensor;
+use crate::ops::shape;
+use flambeau_core::{DType, Dims, Result, bail, show};
+
+/// Runs the body with `T` the type that a real dtype is pooled in.
+macro_rules! pooled {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype.compute() {
+            DType::Float32 => {
+                type $T = f32;
+                $body
+            }
+            DType::Float64 => {
+                type $T = f64;
+                $body
+            }
+            _ => {
+                type $T = i64;
+                $body
+            }
+        }
+    };
+}
+
+const COUNT: [&str; 4] = ["zero", "one", "two", "three"];
+
+use pooled;
+
+fn unsigned(values: &[i64]) -> Result<Vec<usize>> {
+    values
+        .iter()
+        .map(|&x| match usize::try_from(x) {
+            Ok(x) => Ok(x),
+            Err(_) => bail!("pooling: negative size {x}"),
+        })
+        .collect()
+}
+
+fn product(sizes: &[i64]) -> Result<usize> {
+    let total = sizes.iter().try_fold(1usize, |n, &x| n.checked_mul(usize::try_from(x).ok()?));
+    match total.filter(|&n| n <= isize::MAX as usize / 16) {
+        Some(n) => Ok(n),
+        None => bail!("pooling: an output of sizes {} is too large", show(sizes)),
+    }
+}
+
+fn check_dtype(name: &str, dtype: DType, allowed: impl Fn(DType) -> bool) -> Result<()> {
+    if !allowed(dtype) {
+        bail!(NotImplemented, "\"{name}\" not implemented for '{}'", dtype.cpp_name());
+    }
+    Ok(())
+}
+
+/// The sizes before the last `dims`, followed by `spatial`.
+fn with_spatial(sizes: &[i64], dims: usize, spatial: &[usize]) -> Dims {
+    sizes[..sizes.len() - dims].iter().copied().chain(spatial.iter().map(|&x| x as i64)).collect()
+}
+
+fn planes(sizes: &[i64], dims: usize) -> usize {
+    sizes[..sizes.len() - dims].iter().product::<i64>() as usize
+}
+
+/// A pooling of one dimension as one of images of height 1.
+fn as_image<R>(input: &Tensor, pool: impl FnOnce(&Tensor) -> Result<R>) -> Result<R> {
+    pool(&shape::unsqueeze(input, -2)?)
+}
+
+fn from_image(out: &Tensor) -> Result<Tensor> {
+    shape::squeeze_dim(out, -2)
+}
+
+fn one_int(name: &str, argument: &str, values: &[i64]) -> Result<i64> {
+    match values {
+        [value] => Ok(*value),
+        _ => bail!("{name}() argument '{argument}' should contain one int (got {})", values.len()),
+    }
+}
+
+fn check_line(name: &str, input: &Tensor) -> Result<()> {
+    if !(2..=3).contains(&input.dim()) {
+        bail!(
+            "Expected 2 to 3 dimensions, but got {}-dimensional tensor for argument #1 'self' (while checking arguments for {name})",
+            input.dim()
+        );
+    }
+    Ok(())
+}
