@@ -3,6 +3,7 @@
 use super::{fused, named};
 use crate::Tensor;
 use crate::generated::functions as f;
+use crate::ops::dense::Dense;
 use crate::ops::{index, reduce, shape, softmax};
 use flambeau_core::{DType, Dims, Result, Scalar, bail, show};
 use smallvec::smallvec;
@@ -62,8 +63,11 @@ pub fn binary_cross_entropy(
         );
     }
     if !self_.is_meta() && self_.numel() > 0 {
-        let values = self_.alias().to_vec::<f64>()?;
-        if values.iter().any(|v| !(0.0..=1.0).contains(v)) {
+        let outside = match self_.dtype() {
+            DType::Float64 => Dense::<f64>::of(self_)?.iter().any(|v| !(0.0..=1.0).contains(v)),
+            _ => Dense::<f32>::of(self_)?.iter().any(|v| !(0.0..=1.0).contains(v)),
+        };
+        if outside {
             bail!("all elements of input should be between 0 and 1");
         }
     }
