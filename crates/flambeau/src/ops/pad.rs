@@ -1,7 +1,7 @@
 //! Padding: constant, reflecting, replicating, circular.
 
 use crate::Tensor;
-use crate::autograd::{Save, record};
+use crate::autograd::record;
 use crate::ops::support::{copy_data, zeros_like_grad};
 use flambeau_core::{Array, DType, Device, Dims, Init, Result, Scalar, bail, numel, show};
 use flambeau_cpu::index::{Fold, Index, Walk, fold, take};
@@ -111,11 +111,11 @@ fn pad_through(self_: &Tensor, maps: Maps, names: [&'static str; 2]) -> Result<T
         // SAFETY: the maps' values lie within the input; the output is fresh.
         unsafe { take(&walk(&out.array(), &a, &maps)) };
     }
-    record(&[&out], names[0], &[self_], &[Save::Input(self_)], move |ctx| {
-        Ok(smallvec![match ctx.grad(0) {
-            Some(grad) => Some(pad_through_backward(grad, &ctx.saved(0)?, maps.clone(), names)?),
-            None => None,
-        }])
+    let sizes = a.sizes;
+    record(&[&out], names[0], &[self_], &[], move |ctx| {
+        let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
+        let grad = pad_through_backward(grad, &sizes, maps.clone(), names)?;
+        ctx.connected(names[1], smallvec![Some(grad)])
     })?;
     Ok(out)
 }
@@ -123,24 +123,18 @@ fn pad_through(self_: &Tensor, maps: Maps, names: [&'static str; 2]) -> Result<T
 /// The gradient of `pad_through`: what was read several times is added up.
 fn pad_through_backward(
     grad: &Tensor,
-    input: &Tensor,
+    sizes: &[i64],
     maps: Maps,
     names: [&'static str; 2],
 ) -> Result<Tensor> {
-    let out = zeros_like_grad(grad, &input.sizes())?;
+    let out = zeros_like_grad(grad, sizes)?;
     if !grad.is_meta() {
         // SAFETY: as above, with the roles exchanged.
         unsafe { fold(&walk(&grad.array(), &out.array(), &maps), Fold::Add) };
     }
-    // As in PyTorch the input belongs to the graph, though nothing depends on its values.
-    record(&[&out], names[1], &[grad, input], &[], move |ctx| {
-        Ok(smallvec![
-            match ctx.grad(0) {
-                Some(grad) => Some(pad_through(grad, maps.clone(), names)?),
-                None => None,
-            },
-            None
-        ])
+    record(&[&out], names[1], &[grad], &[], move |ctx| {
+        let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
+        Ok(smallvec![Some(pad_through(grad, maps.clone(), names)?)])
     })?;
     Ok(out)
 }

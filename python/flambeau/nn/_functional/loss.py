@@ -81,9 +81,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     return _nn.huber_loss(input, target, get_enum(reduction), delta)
 
 
-def nll_loss(
-    input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"
-):
+def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
     """The negated log-probability (N, C, ...) of the target classes (N, ...)."""
     reduction = get_enum(resolve(size_average, reduce, reduction))
     return _nn.nll_loss_nd(input, target, weight, reduction, ignore_index)
@@ -104,13 +102,9 @@ def cross_entropy(
     return _nn.cross_entropy_loss(input, target, weight, reduction, ignore_index, label_smoothing)
 
 
-def ctc_loss(
-    log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean", zero_infinity=False
-):
+def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean", zero_infinity=False):
     """Connectionist temporal classification (Graves et al. 2006) of log-probabilities (T, N, C)."""
-    return torch.ctc_loss(
-        log_probs, targets, input_lengths, target_lengths, blank, get_enum(reduction), zero_infinity
-    )
+    return torch.ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, get_enum(reduction), zero_infinity)
 
 
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
@@ -213,9 +207,7 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
     return _nn.soft_margin_loss(input, target, reduction)
 
 
-def multilabel_soft_margin_loss(
-    input, target, weight=None, size_average=None, reduce=None, reduction="mean"
-):
+def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """The mean over classes of the cross entropy of sigmoid(input) (N, C) with targets in {0, 1}."""
     reduction = resolve(size_average, reduce, reduction)
     log_sigmoid = _nn.logsigmoid
@@ -228,17 +220,13 @@ def multilabel_soft_margin_loss(
     return reduced(loss, reduction)
 
 
-def cosine_embedding_loss(
-    input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"
-):
+def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
     """1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1."""
     reduction = get_enum(resolve(size_average, reduce, reduction))
     return torch.cosine_embedding_loss(input1, input2, target, margin, reduction)
 
 
-def margin_ranking_loss(
-    input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"
-):
+def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
     """max(0, -target * (input1 - input2) + margin)."""
     reduction = get_enum(resolve(size_average, reduce, reduction))
     if input1.dim() != input2.dim() or input1.dim() != target.dim():
@@ -249,9 +237,7 @@ def margin_ranking_loss(
     return torch.margin_ranking_loss(input1, input2, target, margin, reduction)
 
 
-def multi_margin_loss(
-    input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"
-):
+def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):
     """The mean over other classes of max(0, margin - input[target] + input[other]) ** p."""
     reduction = get_enum(resolve(size_average, reduce, reduction))
     if p not in (1, 2):
@@ -348,9 +334,7 @@ def linear_cross_entropy(
     logits = _nn.linear(input, linear_weight.reshape(-1, width), bias)
     logits = logits.view(*input.shape[:-1], *shape)
     if target.shape == logits.shape and not target.is_floating_point():
-        raise RuntimeError(
-            f"Expected floating point type for target with class probabilities, got {target.dtype}"
-        )
+        raise RuntimeError(f"Expected floating point type for target with class probabilities, got {target.dtype}")
     if target.is_floating_point() and ignore_index is not None and ignore_index >= 0:
         raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
     return cross_entropy(
