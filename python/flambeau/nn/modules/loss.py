@@ -159,6 +159,8 @@ class LinearCrossEntropyLoss(_WeightedLoss):
         from .linear import Linear
 
         super().__init__(weight, None, None, reduction)
+        if weight is not None and weight.shape != (num_classes,):
+            raise RuntimeError(f"expected weight shape to be {(num_classes,)}, got {tuple(weight.shape)}")
         width = num_classes
         for size in out_features:
             width *= size

@@ -5,7 +5,7 @@ use crate::Tensor;
 use crate::autograd::record;
 use crate::ops::shape;
 use crate::ops::support::copy_data;
-use flambeau_core::{Dims, Result, bail, wrap_dim};
+use flambeau_core::{DType, Dims, Result, bail, wrap_dim};
 use flambeau_cpu::norm::{Groups, Planes};
 use smallvec::smallvec;
 
@@ -18,19 +18,34 @@ fn check_channels(t: Option<&Tensor>, channels: i64, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// `running = (1 - momentum) * running + momentum * value`, without history.
-fn update(running: Option<&Tensor>, values: &[f64], momentum: f64) -> Result<()> {
+/// `running = (1 - momentum) * running + momentum * value`, without history, in the precision that PyTorch has there;
+/// of several samples (instances) the mean of what each would make of it.
+fn update(running: Option<&Tensor>, values: &[f64], momentum: f64, fused: bool) -> Result<()> {
     let Some(running) = running.filter(|t| !t.is_meta()) else { return Ok(()) };
     crate::autograd::check_inplace(running, false)?;
-    let mixed: Vec<f64> = running
-        .to_vec::<f64>()?
-        .iter()
-        .zip(values)
-        .map(|(old, new)| momentum * new + (1.0 - momentum) * old)
-        .collect();
+    let old = running.to_vec::<f64>()?;
+    let (m, keep) = (momentum as f32, (1.0 - momentum) as f32);
+    let mixed: Vec<f64> = if running.dtype() == DType::Float64 {
+        let step = |k: usize, new: f64| momentum * new + (1.0 - momentum) * old[k];
+        average(old.len(), values, step)
+    } else {
+        let step = |k: usize, new: f64| {
+            let (new, kept) = (new as f32, keep * old[k] as f32);
+            f64::from(if fused { m.mul_add(new, kept) } else { m * new + kept })
+        };
+        average(old.len(), values, step)
+    };
     copy_data(running, &tensor(&mixed, &running.sizes(), running.dtype())?)?;
     running.bump_version();
     Ok(())
+}
+
+/// For each channel the mean over the samples of `step`.
+fn average(channels: usize, values: &[f64], step: impl Fn(usize, f64) -> f64) -> Vec<f64> {
+    let samples = values.len().checked_div(channels).unwrap_or(0) as f64;
+    (0..channels)
+        .map(|k| values.iter().skip(k).step_by(channels).map(|&v| step(k, v)).sum::<f64>() / samples)
+        .collect()
 }
 
 /// An input without elements, whose parameters get gradients of zero.
@@ -91,9 +106,9 @@ fn batch(
         (false, ..) => (vec![0.0; c], vec![1.0; c]),
         _ => {
             let (mean, var) = moments(Groups { outer: n, stats: c, inner }, input)?;
-            update(running_mean, &mean, momentum)?;
+            update(running_mean, &mean, momentum, false)?;
             let unbiased: Vec<f64> = var.iter().map(|v| v * count as f64 / (count as f64 - 1.0)).collect();
-            update(running_var, &unbiased, momentum)?;
+            update(running_var, &unbiased, momentum, true)?;
             (mean, scales(&var, eps))
         }
     };
@@ -200,11 +215,9 @@ pub fn instance_norm(
     check_dtypes("batch_norm", input, &[weight, bias, running_mean, running_var])?;
     let [n, c, inner] = three(&sizes);
     let (mean, var) = moments(Groups { outer: 1, stats: n * c, inner }, input)?;
-    let over_batch = |values: &[f64], factor: f64| -> Vec<f64> {
-        (0..c).map(|k| values.iter().skip(k).step_by(c).sum::<f64>() * factor / n as f64).collect()
-    };
-    update(running_mean, &over_batch(&mean, 1.0), momentum)?;
-    update(running_var, &over_batch(&var, inner as f64 / (inner as f64 - 1.0)), momentum)?;
+    update(running_mean, &mean, momentum, false)?;
+    let unbiased: Vec<f64> = var.iter().map(|v| v * inner as f64 / (inner as f64 - 1.0)).collect();
+    update(running_var, &unbiased, momentum, true)?;
     let scale = scales(&var, eps);
     let planes = Planes { channels: c, inner, stat: (0..n * c).collect(), count: Some(inner) };
     let normal = Normal {
