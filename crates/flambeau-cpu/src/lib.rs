@@ -1,6 +1,7 @@
 //! How numbers are computed on a CPU. Kernels work on slices and raw strided views; they know nothing of
 //! tensors or gradients.
 
+pub mod attention;
 pub mod bag;
 pub mod conv;
 pub mod copy;
@@ -16,6 +17,7 @@ pub mod pool;
 pub mod random;
 pub mod reduce;
 pub mod sort;
+mod wide;
 
 #[cfg(test)]
 mod test_rng;

@@ -1,6 +1,7 @@
 //! Normalisation by moments, and its gradients, on contiguous slices. Sums are accumulated in `f64`.
 
 use crate::gemm::size_product;
+use crate::wide::wide;
 use flambeau_core::{Element, Result, ensure};
 use num_traits::Float;
 
@@ -28,15 +29,18 @@ pub struct Planes {
     pub count: Option<usize>,
 }
 
+#[inline(always)]
 fn number<F: Float>(x: f64) -> F {
     F::from(x).unwrap_or_else(F::nan)
 }
 
+#[inline(always)]
 fn double<F: Float>(x: F) -> f64 {
     x.to_f64().unwrap_or(f64::NAN)
 }
 
 /// The sum of what `term` makes of each element, in eight lanes.
+#[inline(always)]
 fn sum<F: Float>(x: &[F], term: impl Fn(f64) -> f64) -> f64 {
     let mut lanes = [0.0; 8];
     let chunks = x.chunks_exact(8);
@@ -48,12 +52,18 @@ fn sum<F: Float>(x: &[F], term: impl Fn(f64) -> f64) -> f64 {
 }
 
 /// The sums of `g` and of `g (x - shift)`.
+#[inline(always)]
 fn dots<F: Float>(g: &[F], x: &[F], shift: f64) -> (f64, f64) {
     let (mut plain, mut moved) = ([0.0; 8], [0.0; 8]);
-    for (g, x) in g.chunks(8).zip(x.chunks(8)) {
-        for (i, (&g, &x)) in g.iter().zip(x).enumerate() {
-            plain[i] += double(g);
-            moved[i] += double(g) * (double(x) - shift);
+    let (left, right) = (g.chunks_exact(8), x.chunks_exact(8));
+    for (&g, &x) in left.remainder().iter().zip(right.remainder()) {
+        plain[0] += double(g);
+        moved[0] += double(g) * (double(x) - shift);
+    }
+    for (g, x) in left.zip(right) {
+        for i in 0..8 {
+            plain[i] += double(g[i]);
+            moved[i] += double(g[i]) * (double(x[i]) - shift);
         }
     }
     (plain.iter().sum(), moved.iter().sum())
@@ -66,8 +76,8 @@ pub fn moments<F: Real>(s: Groups, x: &[F]) -> Result<(Vec<f64>, Vec<f64>)> {
     let mut moments = (vec![0.0; s.stats], vec![0.0; s.stats]);
     for k in 0..s.stats {
         let block = |o: usize| &x[(o * s.stats + k) * s.inner..][..s.inner];
-        let mean = (0..s.outer).map(|o| sum(block(o), |v| v)).sum::<f64>() / count;
-        let square = (0..s.outer).map(|o| sum(block(o), |v| (v - mean) * (v - mean))).sum::<f64>();
+        let mean = wide(|| (0..s.outer).map(|o| sum(block(o), |v| v)).sum::<f64>()) / count;
+        let square = wide(|| (0..s.outer).map(|o| sum(block(o), |v| (v - mean) * (v - mean))).sum::<f64>());
         moments.0[k] = mean;
         moments.1[k] = square / count;
     }
@@ -111,7 +121,8 @@ pub fn normalise_planes<F: Real>(
         let (m, a) = (number::<F>(mean[k]), number::<F>(scale[k] * at(weight, c, 1.0)));
         let b = number::<F>(at(bias, c, 0.0));
         let range = p * s.inner..(p + 1) * s.inner;
-        out[range.clone()].iter_mut().zip(&x[range]).for_each(|(y, &x)| *y = (x - m) * a + b);
+        let pairs = out[range.clone()].iter_mut().zip(&x[range]);
+        wide(|| pairs.for_each(|(y, &x)| *y = (x - m) * a + b));
     });
     Ok(())
 }
@@ -132,7 +143,7 @@ pub fn normalise_planes_backward<F: Real>(
     // Means over each group of the gradient, and of the gradient times the normalised element.
     let mut means = vec![(0.0, 0.0); mean.len()];
     s.each(|p, c, k| {
-        let (plain, moved) = dots(&grad[range(p)], &x[range(p)], mean[k]);
+        let (plain, moved) = wide(|| dots(&grad[range(p)], &x[range(p)], mean[k]));
         by_weight[c] += moved * scale[k];
         by_bias[c] += plain;
         let w = at(weight, c, 1.0);
@@ -146,7 +157,8 @@ pub fn normalise_planes_backward<F: Real>(
         let a = number::<F>(r * at(weight, c, 1.0));
         let (m, b, d) = (number::<F>(mean[k]), number::<F>(r * r * second), number::<F>(r * first));
         let pairs = grad[range(p)].iter().zip(&x[range(p)]);
-        out[range(p)].iter_mut().zip(pairs).for_each(|(o, (&g, &x))| *o = g * a - (x - m) * b - d);
+        let three = out[range(p)].iter_mut().zip(pairs);
+        wide(|| three.for_each(|(o, (&g, &x))| *o = g * a - (x - m) * b - d));
     });
     let back = |list: Vec<f64>| list.into_iter().map(number).collect();
     Ok([back(by_weight), back(by_bias)])
@@ -170,16 +182,18 @@ pub fn normalise_rows<F: Real>(
         return Ok(());
     }
     let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
-    for ((x, out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
-        let (m, r) = (number::<F>(m), number::<F>(r));
-        out.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - m) * r);
-        if let Some(weight) = weight {
-            out.iter_mut().zip(weight).for_each(|(y, &w)| *y = *y * w);
+    wide(|| {
+        for ((x, out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
+            let (m, r) = (number::<F>(m), number::<F>(r));
+            out.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - m) * r);
+            if let Some(weight) = weight {
+                out.iter_mut().zip(weight).for_each(|(y, &w)| *y = *y * w);
+            }
+            if let Some(bias) = bias {
+                out.iter_mut().zip(bias).for_each(|(y, &b)| *y = *y + b);
+            }
         }
-        if let Some(bias) = bias {
-            out.iter_mut().zip(bias).for_each(|(y, &b)| *y = *y + b);
-        }
-    }
+    });
     Ok(())
 }
 
@@ -203,24 +217,26 @@ pub fn normalise_rows_backward<F: Real>(
     }
     let mut weighted = vec![F::zero(); width];
     let rows = grad.chunks_exact(width).zip(x.chunks_exact(width)).zip(out.chunks_exact_mut(width));
-    for (((g, x), out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
-        for (i, (&g, &x)) in g.iter().zip(x).enumerate() {
-            by_weight[i] += double(g) * (double(x) - m) * r;
-            by_bias[i] += double(g);
-        }
-        let g = match weight {
-            Some(weight) => {
-                weighted.iter_mut().zip(g.iter().zip(weight)).for_each(|(o, (&g, &w))| *o = g * w);
-                &weighted[..]
+    wide(|| {
+        for (((g, x), out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
+            for (i, (&g, &x)) in g.iter().zip(x).enumerate() {
+                by_weight[i] += double(g) * (double(x) - m) * r;
+                by_bias[i] += double(g);
             }
-            None => g,
-        };
-        let (plain, moved) = dots(g, x, m);
-        let (first, second) = (plain / width as f64, moved * r / width as f64);
-        let (m, r1) = (number::<F>(m), number::<F>(r));
-        let (b, d) = (number::<F>(r * r * second), number::<F>(r * first));
-        out.iter_mut().zip(g.iter().zip(x)).for_each(|(o, (&g, &x))| *o = g * r1 - (x - m) * b - d);
-    }
+            let g = match weight {
+                Some(weight) => {
+                    weighted.iter_mut().zip(g.iter().zip(weight)).for_each(|(o, (&g, &w))| *o = g * w);
+                    &weighted[..]
+                }
+                None => g,
+            };
+            let (plain, moved) = dots(g, x, m);
+            let (first, second) = (plain / width as f64, moved * r / width as f64);
+            let (m, r1) = (number::<F>(m), number::<F>(r));
+            let (b, d) = (number::<F>(r * r * second), number::<F>(r * first));
+            out.iter_mut().zip(g.iter().zip(x)).for_each(|(o, (&g, &x))| *o = g * r1 - (x - m) * b - d);
+        }
+    });
     let back = |list: Vec<f64>| list.into_iter().map(number).collect();
     Ok([back(by_weight), back(by_bias)])
 }

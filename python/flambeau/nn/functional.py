@@ -12,13 +12,13 @@ _FROM_TORCH = """adaptive_avg_pool1d avg_pool1d bilinear celu_ channel_shuffle c
     conv_transpose1d conv_transpose2d conv_transpose3d cosine_similarity hardshrink native_channel_shuffle
     pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu relu_ rrelu_ selu_ threshold_"""
 _FROM_NN = """avg_pool2d avg_pool3d celu elu elu_ gelu hardsigmoid hardswish hardtanh_ leaky_relu leaky_relu_ linear
-    logsigmoid mish one_hot relu relu6 selu sigmoid silu softplus softshrink softsign tanh
+    logsigmoid mish one_hot relu relu6 scaled_dot_product_attention selu sigmoid silu softplus softshrink softsign tanh
     tanhshrink threshold"""
 
 _CONTENTS = {
     "activation": """alpha_dropout dropout dropout1d dropout2d dropout3d feature_alpha_dropout glu gumbel_softmax
         hardtanh log_softmax rrelu softmax softmin""",
-    "attention": "multi_head_attention_forward scaled_dot_product_attention",
+    "attention": "multi_head_attention_forward",
     "loss": """binary_cross_entropy binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy ctc_loss
         gaussian_nll_loss hinge_embedding_loss huber_loss kl_div l1_loss linear_cross_entropy margin_ranking_loss
         mse_loss multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss nll_loss poisson_nll_loss

@@ -15,6 +15,7 @@ pub use distance::distances;
 pub use engine::{Reducer, reduce};
 pub use reducers::{Extremum, Norm, Truth, minmax, moments, norm, prod, sum, truth};
 pub use scan::{Scan, scan};
+pub(crate) use softmax::{exp_in_place, exp_kernel};
 pub use softmax::{softmax, softmax_backward};
 
 use crate::pointwise::Compute;

@@ -214,7 +214,8 @@ fn update<T: Copy>(buffer: &mut [T], width: usize, by: &[T], f: impl Fn(T, T) ->
     }
 }
 
-fn exp_kernel<T: Compute>() -> Result<fn(&[T], &mut [T])> {
+/// The exponential function of a compute type over slices.
+pub(crate) fn exp_kernel<T: Compute>() -> Result<fn(&[T], &mut [T])> {
     match T::kernel(Operation::Prim(Prim::Exp)) {
         Some(Kernel::Unary(f)) => Ok(f),
         _ => bail!("no exponential function for {}", T::DTYPE.name()),
@@ -222,7 +223,7 @@ fn exp_kernel<T: Compute>() -> Result<fn(&[T], &mut [T])> {
 }
 
 /// Exponentials in place, through a small tile.
-fn exp_in_place<T: Compute>(exp: fn(&[T], &mut [T]), buffer: &mut [T]) {
+pub(crate) fn exp_in_place<T: Compute>(exp: fn(&[T], &mut [T]), buffer: &mut [T]) {
     let mut tile = [T::default(); 256];
     for part in buffer.chunks_mut(256) {
         let tile = &mut tile[..part.len()];

@@ -3761,6 +3761,13 @@ pub static OPS: &[OpDef] = &[
         doc: "A zero-dim tensor of a number, in the default dtype unless one is given.",
     },
     OpDef {
+        name: "scaled_dot_product_attention",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[nn::SCALED_DOT_PRODUCT_ATTENTION],
+        doc: "`softmax(scale * query @ key.mT + mask) @ value` over the last two dimensions, without the matrix of all weights\nwhere there is no dropout. (Vaswani et al., 2017)",
+    },
+    OpDef {
         name: "scaled_modified_bessel_k0",
         places: &["special"],
         aliases: &[],

@@ -114,48 +114,6 @@ def _static(given, name, batch, num_heads, head_dim):
     return given
 
 
-def scaled_dot_product_attention(
-    query,
-    key,
-    value,
-    attn_mask=None,
-    dropout_p=0.0,
-    is_causal=False,
-    scale=None,
-    enable_gqa=False,
-):
-    """softmax(query @ key.mT * scale + mask) @ value over the last two dimensions; scale is 1 / sqrt(E) by default.
-
-    A boolean mask says what takes part. `is_causal` masks later keys; `enable_gqa` repeats key and value heads.
-    """
-    if query.dim() < 2 or key.dim() < 2 or value.dim() < 2:
-        raise RuntimeError(
-            "scaled_dot_product_attention: Expected query, key, and value to all be  at least 2 dimensional, but got "
-            f"Query dim: {query.dim()}, Key dim: {key.dim()} and value dim: {value.dim()} instead."
-        )
-    if is_causal and attn_mask is not None:
-        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
-    if enable_gqa:
-        key = key.repeat_interleave(query.size(-3) // key.size(-3), -3)
-        value = value.repeat_interleave(query.size(-3) // value.size(-3), -3)
-    if is_causal:
-        ones = torch.ones(query.size(-2), key.size(-2), dtype=torch.bool, device=query.device)
-        attn_mask = ones.tril()
-    # The root goes to both factors, which keeps the product in range.
-    root = math.sqrt(1.0 / math.sqrt(query.size(-1)) if scale is None else scale)
-    scores = (query * root) @ (key.transpose(-2, -1) * root)
-    if attn_mask is not None:
-        if attn_mask.dtype == torch.bool:
-            attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill(~attn_mask, -math.inf)
-        scores = scores + attn_mask
-    # A row without any key that takes part has weights of zero.
-    empty = (scores == -math.inf).all(-1, keepdim=True)
-    weights = scores.softmax(-1).masked_fill(empty, 0.0)
-    if dropout_p > 0.0:
-        weights = torch.dropout(weights, dropout_p, True)
-    return weights @ value
-
-
 def multi_head_attention_forward(
     query,
     key,
@@ -286,7 +244,7 @@ def multi_head_attention_forward(
         if mask is not None:
             alike = mask.size(0) == 1 and mask.dim() == 3
             mask = mask.unsqueeze(0) if alike else mask.view(batch, num_heads, -1, source)
-        output = scaled_dot_product_attention(
+        output = _nn.scaled_dot_product_attention(
             query.view(batch, num_heads, target, head_dim),
             key.view(batch, num_heads, source, head_dim),
             value.view(batch, num_heads, source, head_dim),

@@ -17,8 +17,7 @@ def _warn_sizes(input, target):
 
 
 def _broadcast(input, target):
-    shape = torch.broadcast_shapes(input.size(), target.size())
-    return input.expand(shape), target.expand(shape)
+    return torch.broadcast_tensors(input, target)
 
 
 def _weighted(loss, weight, input, reduction, total=None):
@@ -247,6 +246,15 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
     return _nn.multi_margin_loss(input, target, p, margin, weight, reduction)
 
 
+def _check_dims(anchor, positive, negative):
+    dims = anchor.ndim, positive.ndim, negative.ndim
+    if len(set(dims)) > 1:
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            f"anchor {dims[0]}D, positive {dims[1]}D, and negative {dims[2]}D inputs"
+        )
+
+
 def triplet_margin_loss(
     anchor,
     positive,
@@ -263,6 +271,7 @@ def triplet_margin_loss(
     reduction = get_enum(resolve(size_average, reduce, reduction))
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
+    _check_dims(anchor, positive, negative)
     near = torch.pairwise_distance(anchor, positive, p, eps)
     far = torch.pairwise_distance(anchor, negative, p, eps)
     if swap:
@@ -278,12 +287,7 @@ def triplet_margin_with_distance_loss(
         raise ValueError(f"{reduction} is not a valid value for reduction")
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
-    dims = anchor.ndim, positive.ndim, negative.ndim
-    if len(set(dims)) > 1:
-        raise RuntimeError(
-            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
-            f"anchor {dims[0]}D, positive {dims[1]}D, and negative {dims[2]}D inputs"
-        )
+    _check_dims(anchor, positive, negative)
     distance = torch.pairwise_distance if distance_function is None else distance_function
     near = distance(anchor, positive)
     far = distance(anchor, negative)
@@ -311,6 +315,8 @@ def linear_cross_entropy(
     """
     if input.dim() not in (1, 2):
         raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.dim()}")
+    if linear_weight.dim() < 2:
+        raise RuntimeError(f"expected linear_weight with dimensionality at least 2, got {linear_weight.dim()}")
     shape = linear_weight.shape[:-1]
     width = linear_weight.shape[-1]
     if input.shape[-1] != width:

@@ -814,3 +814,36 @@ pub const CTC_LOSS_TENSOR: Overload = Overload {
     call: ctc_loss_tensor,
     pointwise: None,
 };
+
+pub fn scaled_dot_product_attention(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::nn::attention::scaled_dot_product_attention(
+        c.tensor(0)?,
+        c.tensor(1)?,
+        c.tensor(2)?,
+        c.opt_tensor(3)?,
+        c.float(4)?,
+        c.bool(5)?,
+        c.opt_float(6)?,
+        c.bool(7)?,
+    )?))
+}
+pub const SCALED_DOT_PRODUCT_ATTENTION: Overload = Overload {
+    name: "",
+    params: &[
+        req("query", Kind::Tensor),
+        req("key", Kind::Tensor),
+        req("value", Kind::Tensor),
+        opt("attn_mask", Kind::OptTensor, Default::None),
+        opt("dropout_p", Kind::Float, Default::Float(0.0)),
+        opt("is_causal", Kind::Bool, Default::Bool(false)),
+        kw_opt("scale", Kind::OptFloat, Default::None),
+        kw_opt("enable_gqa", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: scaled_dot_product_attention,
+    pointwise: None,
+};

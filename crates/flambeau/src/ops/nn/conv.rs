@@ -108,19 +108,24 @@ fn check_steps(steps: &Steps) -> Result<()> {
     Ok(())
 }
 
+/// Fails unless a batched input has as many dimensions as the weight.
+fn check_ranks(input: &Tensor, weight: &Tensor) -> Result<()> {
+    if input.dim() != weight.dim() {
+        bail!(
+            "Expected {0}-dimensional input for {0}-dimensional weight{1}, but got {2}-dimensional input of size {3} instead",
+            weight.dim(),
+            show(&weight.sizes()),
+            input.dim(),
+            show(&input.sizes())
+        );
+    }
+    Ok(())
+}
+
 /// Fails, with PyTorch's texts, where the operands don't fit each other. The input is batched.
 fn check(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, steps: &Steps) -> Result<()> {
     check_steps(steps)?;
     let (x, w, groups) = (input.sizes(), weight.sizes(), steps.groups);
-    if x.len() != w.len() {
-        bail!(
-            "Expected {0}-dimensional input for {0}-dimensional weight {1}, but got {2}-dimensional input of size {3} instead",
-            w.len(),
-            show(&w),
-            x.len(),
-            show(&x)
-        );
-    }
     if w[0] < groups {
         bail!(
             "Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size {} instead",
@@ -368,6 +373,7 @@ fn plain(
 ) -> Result<Tensor> {
     batched(input, dims, name, |input| {
         let k = spatial_dims(weight)?;
+        check_ranks(input, weight)?;
         let steps = Steps {
             stride: per_dimension(stride, k, "stride")?,
             padding: per_dimension(padding, k, "padding")?,
@@ -438,6 +444,7 @@ fn adjoint(
 ) -> Result<Tensor> {
     batched(input, dims, name, |input| {
         let k = spatial_dims(weight)?;
+        check_ranks(input, weight)?;
         let steps = Steps {
             stride: per_dimension(stride, k, "stride")?,
             padding: per_dimension(padding, k, "padding")?,
@@ -513,16 +520,7 @@ pub fn convolution(
     groups: i64,
 ) -> Result<Tensor> {
     let dims = spatial_dims(weight)?;
-    if input.dim() != dims + 2 {
-        bail!(
-            "Expected {}-dimensional input for {}-dimensional weight {}, but got {}-dimensional input of size {} instead",
-            dims + 2,
-            dims + 2,
-            show(&weight.sizes()),
-            input.dim(),
-            show(&input.sizes())
-        );
-    }
+    check_ranks(input, weight)?;
     if transposed {
         return adjoint(
             "convolution",

@@ -1,5 +1,6 @@
 //! Layers as operators: convolutions, pooling, resizing, losses, normalisation, embedding.
 
+pub mod attention;
 pub mod conv;
 pub mod ctc;
 pub mod embedding;

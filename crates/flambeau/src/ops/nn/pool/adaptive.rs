@@ -19,6 +19,9 @@ fn check_adaptive(name: &str, dims: usize, input: &Tensor, output: &[i64]) -> Re
     let output: Dims = match output.len() {
         1 => smallvec![output[0]; dims],
         n if n == dims => output.into(),
+        _ if name.contains("max") => {
+            bail!("{name}(): internal error: output_size.size() must be {dims}")
+        }
         _ => bail!("{name}: output_size must be {dims}"),
     };
     if name.contains("avg") && output.iter().any(|&n| n < 0) {

@@ -36,6 +36,7 @@ impl Average {
         if sizes.len() != dims + 1 && sizes.len() != dims + 2 {
             bail!("non-empty {}D or {}D (batch mode) tensor expected for input", dims + 1, dims + 2);
         }
+        self.windows.check()?;
         if sizes[sizes.len() - dims - 1..].contains(&0) {
             if dims == 2 {
                 bail!(

@@ -15,7 +15,7 @@ fn maxima(name: &str, dims: usize, input: &Tensor, windows: &Windows) -> Result<
     if sizes.len() != dims + 1 && sizes.len() != dims + 2 {
         bail!("non-empty {}D or {}D (batch mode) tensor expected for input", dims + 1, dims + 2);
     }
-    let s = windows.shape(&sizes)?;
+    windows.check()?;
     let first = sizes.len() - dims - 1;
     if let Some(empty) = (first..sizes.len()).find(|&d| sizes[d] == 0) {
         if dims == 2 {
@@ -29,6 +29,7 @@ fn maxima(name: &str, dims: usize, input: &Tensor, windows: &Windows) -> Result<
             show(&sizes)
         );
     }
+    let s = windows.shape(&sizes)?;
     check_dtype(name, dtype, |d| !d.is_complex() && !unpoolable(d))?;
     let to = output_sizes(&s, &sizes, dims);
     let (values, indices) = if input.is_meta() {
@@ -87,17 +88,11 @@ fn max_line(
             bail!("max_pool1d() {name} must be greater than zero, but got {value}");
         }
     }
-    if p < 0 {
-        bail!("max_pool1d() padding must be non-negative, but got {p}");
-    }
-    if p > k / 2 {
-        bail!(
-            "max_pool1d() padding should be at most half of kernel size, but got padding={p} and kernel_size={k}"
-        );
-    }
     if d <= 0 {
         bail!("max_pool1d() dilation must be greater than zero, but got {d}");
     }
+    let windows = Windows::new("max_pool2d", 2, &[1, k], &[1, s], &[0, p], &[1, d], ceil_mode)?;
+    windows.check()?;
     let length = sizes[sizes.len() - 1];
     let reach = (k - 1).checked_mul(d).and_then(|r| r.checked_add(1));
     let Some(room) = reach.and_then(|r| p.checked_mul(2)?.checked_add(length)?.checked_sub(r)) else {
@@ -108,7 +103,6 @@ fn max_line(
     }
     check_dtype("max_pool1d_impl", input.dtype(), |d| d.is_floating_point())?;
     as_image(input, |image| {
-        let windows = Windows::new("max_pool2d", 2, &[1, k], &[1, s], &[0, p], &[1, d], ceil_mode)?;
         let (values, indices) = maxima("max_pool2d", 2, image, &windows)?;
         Ok((from_image(&values)?, from_image(&indices)?))
     })

@@ -51,9 +51,8 @@ impl Windows {
         Ok(Windows { kernel, stride, padding, dilation, ceil_mode })
     }
 
-    /// The kernel's shape for an input of these sizes; errors name the channels, not the planes.
-    pub(super) fn shape(&self, sizes: &[i64]) -> Result<PoolShape> {
-        let dims = self.kernel.len();
+    /// Fails where the windows make no sense for any input.
+    pub(super) fn check(&self) -> Result<()> {
         if self.stride.contains(&0) {
             bail!("stride should not be zero");
         }
@@ -69,6 +68,23 @@ impl Windows {
         if let Some(bad) = self.padding.iter().find(|&&p| p < 0) {
             bail!("pad must be non-negative, but got pad: {bad}");
         }
+        for ((&k, &p), &d) in self.kernel.iter().zip(&self.padding).zip(&self.dilation) {
+            let Some(reach) = (k - 1).checked_mul(d).and_then(|r| r.checked_add(1)) else {
+                bail!("effective kernel size overflows, but got kernel_size={k} and dilation={d}");
+            };
+            if p > reach / 2 {
+                bail!(
+                    "pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The kernel's shape for an input of these sizes; errors name the channels, not the planes.
+    pub(super) fn shape(&self, sizes: &[i64]) -> Result<PoolShape> {
+        self.check()?;
+        let dims = self.kernel.len();
         let spatial = unsigned(&sizes[sizes.len() - dims..])?;
         let [kernel, stride, padding, dilation] =
             [&self.kernel, &self.stride, &self.padding, &self.dilation].map(|v| unsigned(v));
