@@ -117,6 +117,18 @@ def test_norms_differentiate_twice():
         assert torch.autograd.gradgradcheck(f, (x, w))
 
 
+def test_attention_differentiates_twice():
+    q, k, v = (torch.randn(2, n, 3, dtype=torch.float64, requires_grad=True) for n in (4, 3, 3))
+    mask = torch.tensor([[True, False, True]] * 4)
+    for keywords in ({}, {"is_causal": True}, {"attn_mask": mask}, {"scale": -0.5}):
+
+        def attention(*given):
+            return F.scaled_dot_product_attention(*given, **keywords)
+
+        assert torch.autograd.gradcheck(attention, (q, k, v))
+        assert torch.autograd.gradgradcheck(attention, (q, k, v))
+
+
 def test_bytes_are_resized():
     x = torch.tensor([[[[0, 255], [128, 7]]]], dtype=torch.uint8)
     assert F.interpolate(x, scale_factor=2).dtype == torch.uint8
