@@ -5,6 +5,10 @@ from ._C import Tensor
 
 __all__ = ["lobpcg", "lu", "pca_lowrank", "svd_lowrank"]
 
+# Functions that PyTorch has removed, whose names raise, and what takes their place.
+_REMOVED = {"eig": "eig", "lstsq": "lstsq", "matrix_rank": "matrix_rank", "solve": "solve", "symeig": "eigh"}
+__all__ += _REMOVED
+
 _native = _C._functions("torch")
 
 
@@ -107,3 +111,21 @@ def lobpcg(
     if largest is None or largest:
         return E[..., -k:].flip(-1), V[..., -k:].flip(-1)
     return E[..., :k], V[..., :k]
+
+
+def _removed(name):
+    def function(*args, **kwargs):
+        raise RuntimeError(
+            "This function was deprecated since version 1.9 and is now removed. "
+            f"`torch.{name}` is deprecated in favor of `torch.linalg.{_REMOVED[name]}`."
+        )
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Removed; `linalg.{_REMOVED[name]}` takes its place."
+    return function
+
+
+for _name in _REMOVED:
+    globals()[_name] = _removed(_name)
+    if _name != "matrix_rank":
+        setattr(Tensor, _name, globals()[_name])

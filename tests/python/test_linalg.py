@@ -243,12 +243,34 @@ def test_products_of_integers():
     assert t.addbmm_(a[None].float(), a[None].float()).shape == (2, 2) and t.shape == (2, 2)
 
 
+def test_sizes_out_of_range():
+    wide = torch.empty(2**40, 0, 2**40)
+    for call in (
+        lambda: torch.tensordot(wide, torch.empty(0, 2), ([1], [0])),
+        lambda: torch.einsum("abc,bd->acd", wide, torch.empty(0, 2)),
+        lambda: torch.matmul(wide, torch.empty(2**40, 2)),
+        lambda: torch.empty(2**40, 2**40, 0),
+        lambda: torch.kron(torch.empty(2**40, 0), torch.empty(2**40, 0)),
+    ):
+        try:
+            assert call().numel() == 0
+        except RuntimeError as error:
+            assert "internal" not in str(error)
+    assert torch.vander(torch.ones(0), 2**40).shape == (0, 2**40)
+
+
 def test_argument_lists():
     x, y = torch.tensor([1, 2]), torch.tensor([3, 4])
     assert torch.cartesian_prod(x, y).tolist() == [[1, 3], [1, 4], [2, 3], [2, 4]]
     assert torch.block_diag(x, y).tolist() == [[1, 2, 0, 0], [0, 0, 3, 4]]
     assert torch.meshgrid(x, y, indexing="ij")[0].tolist() == [[1, 1], [2, 2]]
     assert torch.meshgrid([x, y], indexing="xy")[0].tolist() == [[1, 2], [1, 2]]
+
+
+def test_removed_functions():
+    for name in ("eig", "lstsq", "matrix_rank", "solve", "symeig", "cholesky"):
+        with pytest.raises(RuntimeError, match="removed"):
+            getattr(torch, name)(torch.eye(2))
 
 
 def test_low_rank():

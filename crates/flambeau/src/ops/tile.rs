@@ -310,6 +310,10 @@ pub fn triu(self_: &Tensor, diagonal: i64) -> Result<Tensor> {
     triangle(self_, diagonal, true)
 }
 
+fn vander_dtype(x: &Tensor) -> DType {
+    if x.dtype().is_integral_or_bool() { DType::Int64 } else { x.dtype() }
+}
+
 /// `torch.vander`: powers of a vector as columns, in falling order unless `increasing`.
 #[allow(non_snake_case)]
 pub fn vander(x: &Tensor, N: Option<i64>, increasing: bool) -> Result<Tensor> {
@@ -319,8 +323,10 @@ pub fn vander(x: &Tensor, N: Option<i64>, increasing: bool) -> Result<Tensor> {
     if columns < 0 {
         bail!("N must be non-negative.");
     }
-    numel(&[n, columns])?;
-    let dtype = if x.dtype().is_integral_or_bool() { DType::Int64 } else { x.dtype() };
+    if numel(&[n, columns])? == 0 {
+        return Tensor::zeros_raw(&[n, columns], vander_dtype(x), x.device());
+    }
+    let dtype = vander_dtype(x);
     let ones = Tensor::from_array(crate::ops::creation::scalar_array(1i64.into(), dtype)?);
     let ones = shape::expand(&ones, &[n])?;
     let x = shape::to_dtype(x, dtype)?;
@@ -331,9 +337,6 @@ pub fn vander(x: &Tensor, N: Option<i64>, increasing: bool) -> Result<Tensor> {
             Some(_) if i == 1 => x.clone(),
             Some(last) => crate::generated::functions::mul(last, &x)?,
         });
-    }
-    if powers.is_empty() {
-        return Tensor::zeros_raw(&[n, 0], dtype, x.device());
     }
     let out = super::join::stack(&powers, 1)?;
     if increasing { Ok(out) } else { flip(&out, &[1]) }

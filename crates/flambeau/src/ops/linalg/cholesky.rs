@@ -160,9 +160,14 @@ pub fn cholesky_inverse(self_: &Tensor, upper: bool) -> Result<Tensor> {
     let save = [Save::Input(self_), Save::Output(0)];
     record(&[&out], "CholeskyInverseBackward0", &[self_], &save, move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
-        let (factor, x) = (ctx.saved(0)?, adjoint(&ctx.saved(1)?)?);
-        let whole = f::neg(&matmul(&x, &matmul(grad, &x)?)?)?;
-        Ok(smallvec![Some(factor_grad(&whole, &factor, upper)?)])
+        let (factor, x) = (adjoint(&ctx.saved(0)?)?, ctx.saved(1)?);
+        let even = f::neg(&add(grad, &adjoint(grad)?)?)?;
+        // The product of the inverse and its factor is the inverse of the factor's adjoint.
+        Ok(smallvec![Some(if upper {
+            linalg::linalg_solve_triangular(&factor, &matmul(&even, &x)?, false, true, false)?
+        } else {
+            linalg::linalg_solve_triangular(&factor, &matmul(&x, &even)?, true, false, false)?
+        })])
     })?;
     Ok(out)
 }

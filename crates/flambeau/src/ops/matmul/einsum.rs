@@ -4,7 +4,7 @@ use super::bmm;
 use crate::Tensor;
 use crate::generated::functions as f;
 use crate::ops::{reduce, shape, shape::unsqueeze};
-use flambeau_core::{Dims, Result, bail, show, wrap_dim};
+use flambeau_core::{Dims, Result, bail, numel, show, wrap_dim};
 
 /// `torch.tensordot` over the given dimensions of each operand.
 pub fn tensordot(self_: &Tensor, other: &Tensor, dims_self: &[i64], dims_other: &[i64]) -> Result<Tensor> {
@@ -47,14 +47,14 @@ pub fn tensordot(self_: &Tensor, other: &Tensor, dims_self: &[i64], dims_other: 
             (left, right) = (sum(&left, x, a[x])?, sum(&right, y, b[y])?);
             (a[x], b[y]) = (1, 1);
         }
-        k *= a[x];
+        k = numel(&[k, a[x]])?;
     }
     let free =
         |rank: usize, used: &[usize]| -> Vec<usize> { (0..rank).filter(|d| !used.contains(d)).collect() };
     let (fa, fb) = (free(a.len(), &da), free(b.len(), &db));
     let order = |x: &[usize], y: &[usize]| -> Dims { x.iter().chain(y).map(|&d| d as i64).collect() };
-    let rows: i64 = fa.iter().map(|&d| a[d]).product();
-    let cols: i64 = fb.iter().map(|&d| b[d]).product();
+    let count = |free: &[usize], sizes: &[i64]| numel(&free.iter().map(|&d| sizes[d]).collect::<Dims>());
+    let (rows, cols) = (count(&fa, &a)?, count(&fb, &b)?);
     let left = shape::reshape(&shape::permute(&left, &order(&fa, &da))?, &[rows, k])?;
     let right = shape::reshape(&shape::permute(&right, &order(&db, &fb))?, &[k, cols])?;
     let sizes: Dims = fa.iter().map(|&d| a[d]).chain(fb.iter().map(|&d| b[d])).collect();
@@ -323,7 +323,7 @@ fn contract(
             for l in group.iter() {
                 let d = labels.iter().position(|x| x == l).unwrap_or(0);
                 order.push(d as i64);
-                sizes[i] *= shape_of[d];
+                sizes[i] = numel(&[sizes[i], shape_of[d]])?;
             }
         }
         Ok((shape::reshape(&shape::permute(t, &order)?, &sizes)?, sizes))

@@ -179,7 +179,7 @@ pub fn matmul(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
             // All leading dimensions are rows of one matrix.
             let a = self_.sizes();
             let k = a[ra - 1];
-            let rows: i64 = a[..ra - 1].iter().product();
+            let rows = flambeau_core::numel(&a[..ra - 1])?;
             let folded = shape::reshape(self_, &[rows, k])?;
             let out = if rb == 1 { mv(&folded, other)? } else { mm(&folded, other)? };
             let mut sizes = Dims::from_slice(&a[..ra - 1]);

@@ -101,7 +101,7 @@ pub(crate) fn norm_backward(
 ) -> Result<Tensor> {
     let (grad, norm) = (g.unreduce(grad)?, g.unreduce(norm)?);
     let zero_norm = || f::eq_scalar(&norm.alias(), 0i64.into());
-    // Derivatives of what is masked out must be finite too.
+    // Powers of a norm that is masked out must be finite, or zeros times infinities follow in second derivatives.
     let positive = || f::where_scalar_self(&zero_norm()?, 1.0.into(), &norm);
     Ok(match Norm::new(p) {
         Norm::Zero => {
@@ -109,7 +109,7 @@ pub(crate) fn norm_backward(
             Tensor::zeros_raw(&x.sizes(), dtype, device)?
         }
         Norm::One => f::mul(&f::sgn(x)?, &grad)?,
-        Norm::Two => f::mul(&zero_where(&zero_norm()?, &f::div(x, &positive()?)?)?, &grad)?,
+        Norm::Two => f::mul(&zero_where(&zero_norm()?, &f::div(x, &norm)?)?, &grad)?,
         Norm::Max | Norm::Min => {
             let magnitude = f::abs(&x.alias())?;
             let nan = f::logical_and(&f::isnan(&norm.alias())?, &f::isnan(&magnitude)?)?;
