@@ -59,8 +59,7 @@ from .random import (  # noqa: E402
 )
 from . import autograd  # noqa: E402
 
-_C._register(Size, importlib_linalg_error := _importlib.import_module("flambeau.linalg").LinAlgError)
-del importlib_linalg_error
+_C._register(_importlib.import_module("flambeau.linalg").LinAlgError)
 
 # Submodules that are loaded when first used.
 _LAZY = {

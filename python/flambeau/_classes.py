@@ -1,59 +1,9 @@
-"""Small classes that Python's object model asks for: sizes and numeric limits."""
+"""Small classes that Python's object model asks for: numeric limits."""
 
 from . import _C
 
 
-class Size(tuple):
-    """The shape of a tensor: a tuple of ints."""
-
-    __slots__ = ()
-    __module__ = "flambeau"
-
-    def __new__(cls, iterable=()):
-        items = tuple(iterable)
-        for i, item in enumerate(items):
-            if not isinstance(item, int):
-                try:
-                    item = item.__index__()
-                except AttributeError:
-                    raise TypeError(
-                        f"torch.Size() takes an iterable of 'int' (item {i} is '{type(item).__name__}')"
-                    ) from None
-        return tuple.__new__(cls, (i if type(i) is int else i.__index__() for i in items))
-
-    def numel(self):
-        """The number of elements of a tensor of this size."""
-        n = 1
-        for size in self:
-            n *= size
-        return n
-
-    def __repr__(self):
-        return f"torch.Size([{', '.join(map(str, self))}])"
-
-    __str__ = __repr__
-
-    def __getitem__(self, key):
-        item = tuple.__getitem__(self, key)
-        return tuple.__new__(Size, item) if isinstance(key, slice) else item
-
-    def __add__(self, other):
-        if not isinstance(other, tuple):
-            return NotImplemented
-        return tuple.__new__(Size, tuple.__add__(self, other))
-
-    def __radd__(self, other):
-        if not isinstance(other, tuple):
-            return NotImplemented
-        return tuple.__new__(Size, tuple.__add__(other, self))
-
-    def __mul__(self, n):
-        return tuple.__new__(Size, tuple.__mul__(self, n))
-
-    __rmul__ = __mul__
-
-    def __reduce__(self):
-        return Size, (tuple(self),)
+Size = _C.Size
 
 
 class finfo:

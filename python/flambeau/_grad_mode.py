@@ -10,6 +10,8 @@ __all__ = ["no_grad", "enable_grad", "set_grad_enabled", "inference_mode"]
 class _Mode:
     """A mode that is set on entry and restored on exit; decorates functions and generators."""
 
+    __slots__ = ()
+
     def __call__(self, function):
         if isinstance(function, type):
             function.__init__ = self(function.__init__)
@@ -52,36 +54,16 @@ class _Mode:
         return type(self)()
 
 
-class no_grad(_Mode):
+class no_grad(_C._NoGrad, _Mode):
     """Switches recording off: results never require a gradient."""
 
-    def __new__(cls, function=None):
-        return object.__new__(cls) if function is None else object.__new__(cls)(function)
-
-    def __init__(self, function=None):
-        pass
-
-    def __enter__(self):
-        self._previous = _C._set_grad_enabled(False)
-
-    def __exit__(self, *_):
-        _C._set_grad_enabled(self._previous)
+    __slots__ = ()
 
 
-class enable_grad(_Mode):
+class enable_grad(_C._EnableGrad, _Mode):
     """Switches recording on."""
 
-    def __new__(cls, function=None):
-        return object.__new__(cls) if function is None else object.__new__(cls)(function)
-
-    def __init__(self, function=None):
-        pass
-
-    def __enter__(self):
-        self._previous = _C._set_grad_enabled(True)
-
-    def __exit__(self, *_):
-        _C._set_grad_enabled(self._previous)
+    __slots__ = ()
 
 
 class set_grad_enabled(_Mode):

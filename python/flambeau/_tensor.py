@@ -59,26 +59,6 @@ def retain_grad(self):
 
 
 @_method
-def requires_grad_(self, requires_grad=True):
-    """Sets ``requires_grad`` and returns the tensor."""
-    self.requires_grad = requires_grad
-    return self
-
-
-for _name in ("item", "tolist", "data_ptr"):
-
-    def _make(function):
-        def method(self):
-            return function(self)
-
-        return method
-
-    _m = _make(getattr(_C, "_" + _name))
-    _m.__name__ = _name
-    _method(_m)
-
-
-@_method
 def stride(self, dim=None):
     """The strides in elements, or that of one dimension."""
     strides = _C._strides(self)
@@ -92,20 +72,6 @@ def stride(self, dim=None):
     if n == 0:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     return strides[dim]
-
-
-for _name in ("dim", "ndimension", "storage_offset", "is_inference", "numel", "nelement", "element_size"):
-
-    def _fact(function):
-        def method(self):
-            return function(self)
-
-        return method
-
-    _m = _fact(getattr(_C, "_" + {"ndimension": "dim", "nelement": "numel"}.get(_name, _name)))
-    _m.__name__ = _name
-    _m.__doc__ = f"``{_name}`` of the tensor."
-    _method(_m)
 
 
 @_method
@@ -157,14 +123,6 @@ def new(self, *args):
 
 
 @_method
-def numpy(self, *, force=False):
-    """A NumPy array over the same memory."""
-    if force:
-        return _C._to_numpy(self.detach().resolve_conj().resolve_neg(), True)
-    return _C._to_numpy(self)
-
-
-@_method
 def __array__(self, dtype=None, copy=None):
     array = _C._to_numpy(self)
     if dtype is not None:
@@ -212,24 +170,6 @@ def __format__(self, spec):
 @_method
 def __complex__(self):
     return complex(self.item())
-
-
-@_method
-def size(self, dim=None):
-    """The sizes, or the size of one dimension."""
-    return self.shape if dim is None else _size_of(self, dim)
-
-
-def _size_of(self, dim):
-    shape = self.shape
-    n = len(shape)
-    if not -max(n, 1) <= dim < max(n, 1):
-        raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-max(n, 1)}, {max(n, 1) - 1}], but got {dim})"
-        )
-    if n == 0:
-        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
-    return shape[dim]
 
 
 @_method

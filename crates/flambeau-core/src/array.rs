@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub type Dims = SmallVec<[i64; 5]>;
 
 /// What a tensor refers to. Cloning shares the storage.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Array {
     pub storage: Arc<Storage>,
     pub dtype: DType,
@@ -16,6 +16,20 @@ pub struct Array {
     pub strides: Dims,
     /// First element, counted from the storage's start.
     pub offset: i64,
+}
+
+impl Clone for Array {
+    #[inline]
+    fn clone(&self) -> Array {
+        Array {
+            storage: self.storage.clone(),
+            dtype: self.dtype,
+            // Copied as a block, where `Dims::clone` goes element by element.
+            sizes: Dims::from_slice(&self.sizes),
+            strides: Dims::from_slice(&self.strides),
+            offset: self.offset,
+        }
+    }
 }
 
 /// The product of sizes, or an error where it leaves `i64`, be it only before a size of 0.
@@ -80,6 +94,23 @@ pub fn required_bytes(sizes: &[i64], strides: &[i64], offset: i64, itemsize: usi
 impl Array {
     /// A fresh row-major array.
     pub fn empty(sizes: &[i64], dtype: DType, device: Device, init: Init) -> Result<Array> {
+        // Sizes in one pass; what is empty or does not fit is left to the checks below.
+        let mut strides: Dims = SmallVec::from_elem(1, sizes.len());
+        let (mut n, mut plain) = (1i64, true);
+        for (&size, stride) in sizes.iter().zip(strides.iter_mut()).rev() {
+            *stride = n;
+            match n.checked_mul(size) {
+                Some(product) if size > 0 => n = product,
+                _ => {
+                    plain = false;
+                    break;
+                }
+            }
+        }
+        if let Some(bytes) = n.checked_mul(dtype.size() as i64).filter(|_| plain) {
+            let storage = Storage::new(bytes as usize, device, init)?;
+            return Ok(Array { storage, dtype, sizes: Dims::from_slice(sizes), strides, offset: 0 });
+        }
         check_sizes(sizes)?;
         let bytes = numel(sizes).ok().and_then(|n| n.checked_mul(dtype.size() as i64));
         if bytes.is_none() {
@@ -120,6 +151,7 @@ impl Array {
         self.storage.as_ptr().wrapping_offset(self.offset as isize * self.dtype.size() as isize)
     }
     /// Whether elements follow each other in row-major order without gaps.
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
         if self.sizes.contains(&0) {
             return true;

@@ -3,12 +3,20 @@
 use crate::{Device, Result, bail};
 use parking_lot::Mutex;
 use std::any::Any;
+use std::cell::UnsafeCell;
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 const ALIGNMENT: usize = 64;
+
+/// Blocks up to this size live in the storage itself, which saves an allocation.
+const SMALL: usize = 64;
+
+#[repr(align(16))]
+struct Small(UnsafeCell<[MaybeUninit<u8>; SMALL]>);
 
 /// A block of bytes: allocated here, borrowed from another owner (a NumPy array), or absent (`meta`).
 ///
@@ -21,7 +29,13 @@ pub struct Storage {
     owner: Owner,
     /// Serialises `resize`.
     lock: Mutex<()>,
+    /// The memory of small blocks: `pointer` points here. A storage never moves, it is only made within an `Arc`.
+    small: Small,
 }
+
+// SAFETY: `small` is reached through `pointer` alone, under the same rules as memory of the allocator: those who
+// write see to it that nobody else reads.
+unsafe impl Sync for Storage {}
 
 enum Owner {
     Allocator,
@@ -41,18 +55,20 @@ pub enum Init {
 impl Storage {
     /// Allocates `nbytes` on the device. Zero-size storages own no memory.
     pub fn new(nbytes: usize, device: Device, init: Init) -> Result<Arc<Storage>> {
-        let (pointer, owner) = if device.is_meta() {
-            (std::ptr::null_mut(), Owner::Meta)
-        } else {
-            (allocate(nbytes, init)?, Owner::Allocator)
-        };
-        Ok(Arc::new(Storage {
-            pointer: AtomicPtr::new(pointer),
-            nbytes: AtomicUsize::new(nbytes),
-            device,
-            owner,
-            lock: Mutex::new(()),
-        }))
+        if device.is_meta() {
+            return Ok(Self::place(std::ptr::null_mut(), nbytes, device, Owner::Meta));
+        }
+        if nbytes == 0 || nbytes > SMALL {
+            return Ok(Self::place(allocate(nbytes, init)?, nbytes, device, Owner::Allocator));
+        }
+        let storage = Self::place(std::ptr::null_mut(), nbytes, device, Owner::Allocator);
+        let inside = storage.small.0.get().cast::<u8>();
+        if init == Init::Zero {
+            // SAFETY: the block has room for `nbytes`, and nobody else knows of it yet.
+            unsafe { std::ptr::write_bytes(inside, 0, nbytes) };
+        }
+        storage.pointer.store(inside, Ordering::Relaxed);
+        Ok(storage)
     }
 
     /// Wraps memory that `owner` keeps alive.
@@ -64,13 +80,29 @@ impl Storage {
         nbytes: usize,
         owner: Box<dyn Any + Send + Sync>,
     ) -> Arc<Storage> {
-        Arc::new(Storage {
-            pointer: AtomicPtr::new(pointer),
-            nbytes: AtomicUsize::new(nbytes),
-            device: Device::CPU,
-            owner: Owner::Foreign(owner),
-            lock: Mutex::new(()),
-        })
+        Self::place(pointer, nbytes, Device::CPU, Owner::Foreign(owner))
+    }
+
+    /// A storage with its small block left uninitialised.
+    fn place(pointer: *mut u8, nbytes: usize, device: Device, owner: Owner) -> Arc<Storage> {
+        let memory = Arc::<Storage>::new_uninit();
+        // SAFETY: the allocation is ours alone; every field but `small`, which may be uninitialised, is written.
+        unsafe {
+            let storage = Arc::as_ptr(&memory).cast_mut().cast::<Storage>();
+            (&raw mut (*storage).pointer).write(AtomicPtr::new(pointer));
+            (&raw mut (*storage).nbytes).write(AtomicUsize::new(nbytes));
+            (&raw mut (*storage).device).write(device);
+            (&raw mut (*storage).owner).write(owner);
+            (&raw mut (*storage).lock).write(Mutex::new(()));
+            memory.assume_init()
+        }
+    }
+
+    /// Frees a block that `pointer` held.
+    fn release(&self, pointer: *mut u8, nbytes: usize) {
+        if pointer != self.small.0.get().cast() {
+            release(pointer, nbytes);
+        }
     }
 
     /// The first byte; null for empty and for `meta` storages.
@@ -110,7 +142,7 @@ impl Storage {
                 }
                 self.pointer.store(fresh, Ordering::Relaxed);
                 self.nbytes.store(nbytes, Ordering::Relaxed);
-                release(stale, old);
+                self.release(stale, old);
             }
         }
         Ok(())
@@ -120,7 +152,8 @@ impl Storage {
 impl Drop for Storage {
     fn drop(&mut self) {
         if let Owner::Allocator = self.owner {
-            release(*self.pointer.get_mut(), *self.nbytes.get_mut());
+            let (pointer, nbytes) = (*self.pointer.get_mut(), *self.nbytes.get_mut());
+            self.release(pointer, nbytes);
         }
     }
 }

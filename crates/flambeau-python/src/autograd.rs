@@ -186,31 +186,6 @@ pub fn _is_anomaly_check_nan_enabled() -> bool {
     core::anomaly_check_nan()
 }
 
-/// A context manager and decorator that sets the grad mode: `no_grad`, `enable_grad`.
-#[pyclass(name = "_GradModeContext", module = "flambeau", subclass)]
-pub struct GradModeContext {
-    on: bool,
-    previous: Vec<bool>,
-}
-
-#[pymethods]
-impl GradModeContext {
-    #[new]
-    #[pyo3(signature = (on))]
-    fn new(on: bool) -> Self {
-        GradModeContext { on, previous: Vec::new() }
-    }
-    fn __enter__(&mut self) {
-        self.previous.push(core::set_grad_enabled(self.on));
-    }
-    #[pyo3(signature = (*_args))]
-    fn __exit__(&mut self, _args: &Bound<'_, PyTuple>) {
-        if let Some(previous) = self.previous.pop() {
-            core::set_grad_enabled(previous);
-        }
-    }
-}
-
 /// The edge that a tensor or a `GradientEdge` stands for: None for anything else, an empty one for a tensor without
 /// gradient.
 fn edge_of(object: &Bound<'_, PyAny>) -> Option<Option<Edge>> {

@@ -11,7 +11,8 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple,
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFloatMethods, PyInt, PyList, PyString,
+    PyTuple,
 };
 use smallvec::SmallVec;
 
@@ -205,6 +206,9 @@ pub fn tensor_of_data(
         let out = shape::to_dtype(&t, dtype.unwrap_or(t.dtype())).py()?;
         return to_device(if out.is_same(&t) { shape::clone_dense(&t).py()? } else { out }, device);
     }
+    if let Some(t) = plain_list(data, dtype)? {
+        return to_device(t, device);
+    }
     if let Some(t) = crate::numpy::from_array_like(data)? {
         let out = shape::clone_dense(&t).py()?;
         return to_device(shape::to_dtype(&out, dtype.unwrap_or(out.dtype())).py()?, device);
@@ -225,6 +229,29 @@ pub fn tensor_of_data(
         return Err(PyValueError::new_err("data changed while it was read"));
     }
     to_device(from_scalars(&values, &sizes, dtype)?, device)
+}
+
+/// A tensor of a float, or of a list of floats, the commonest data; none for anything else.
+fn plain_list(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Option<Tensor>> {
+    let dtype = dtype.unwrap_or_else(flambeau::default_dtype);
+    if !matches!(dtype, DType::Float32 | DType::Float64) {
+        return Ok(None);
+    }
+    if let Ok(f) = data.cast_exact::<PyFloat>() {
+        return flambeau::ops::creation::scalar_tensor(Scalar::Float(f.value()), dtype).py().map(Some);
+    }
+    let Ok(list) = data.cast_exact::<PyList>() else { return Ok(None) };
+    let mut values: SmallVec<[Scalar; 16]> = SmallVec::new();
+    for item in list.iter() {
+        match item.cast_exact::<PyFloat>() {
+            Ok(f) => values.push(Scalar::Float(f.value())),
+            Err(_) => return Ok(None),
+        }
+    }
+    if values.is_empty() {
+        return Ok(None);
+    }
+    from_scalars(&values, &[values.len() as i64], dtype).map(Some)
 }
 
 fn to_device(t: Tensor, device: Device) -> PyResult<Tensor> {
@@ -464,57 +491,81 @@ pub fn _make_subclass(
     }
 }
 
-/// `Tensor.tolist`
-#[pyfunction]
-pub fn _tolist(t: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    let py = t.py();
-    let Some(t) = object::extract(t) else { return Err(PyTypeError::new_err("expected a Tensor")) };
-    let sizes = t.sizes();
-    if sizes.is_empty() {
+/// `Tensor.tolist`: nested lists of numbers, or a number.
+pub fn list_of(py: Python<'_>, t: &Tensor) -> PyResult<Py<PyAny>> {
+    if t.is_meta() {
+        return Err(pyo3::exceptions::PyNotImplementedError::new_err(
+            "Cannot copy out of meta tensor; no data!",
+        ));
+    }
+    if t.dim() == 0 {
         return crate::dispatch::scalar_to_py(py, t.item().py()?);
     }
-    let n = t.numel();
-    let mut values: Vec<Py<PyAny>> = Vec::with_capacity(n);
-    match t.dtype() {
-        DType::Bool => {
-            for v in t.to_vec::<bool>().py()? {
-                values.push(v.into_pyobject(py)?.to_owned().into_any().unbind());
+    if t.dim() > 1 {
+        // A copy: making lists may run the garbage collector, hence anything.
+        let a = shape::clone_dense(&t.alias()).py()?.array();
+        return level(py, &a, a.data_ptr(), 0);
+    }
+    let list = empty_list(py, t.sizes()[0])?;
+    // No object that is made from here on is tracked by the collector.
+    let a = t.array();
+    if a.dim() != 1 || a.sizes[0] != list.len()? as i64 {
+        return Err(PyRuntimeError::new_err("the tensor was resized while it was read"));
+    }
+    // SAFETY: elements lie within the storage, which nothing changes meanwhile.
+    unsafe { fill_list(&list, &a, a.data_ptr(), 0)? };
+    Ok(list.unbind())
+}
+
+/// A list that is about to be filled.
+fn empty_list(py: Python<'_>, n: i64) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: a new reference; slots that are not filled are null, which dropping the list allows for.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyList_New(n as ffi::Py_ssize_t)) }
+}
+
+/// The list of a dimension's elements, from `start` on, of an array that nobody else knows of.
+fn level(py: Python<'_>, a: &Array, start: *const u8, dim: usize) -> PyResult<Py<PyAny>> {
+    let list = empty_list(py, a.sizes[dim])?;
+    if dim + 1 == a.dim() {
+        // SAFETY: elements lie within the array.
+        unsafe { fill_list(&list, a, start, dim)? };
+        return Ok(list.unbind());
+    }
+    let step = a.strides[dim] as usize * a.dtype.size();
+    for i in 0..a.sizes[dim] as usize {
+        let item = level(py, a, start.wrapping_add(i * step), dim + 1)?.into_ptr();
+        // SAFETY: the slot is within the list and takes over the reference.
+        unsafe { ffi::PyList_SET_ITEM(list.as_ptr(), i as ffi::Py_ssize_t, item) };
+    }
+    Ok(list.unbind())
+}
+
+/// Fills a list with the numbers of a dimension.
+///
+/// # Safety
+/// The list must be a fresh one of the dimension's size; elements from `start` on must be valid.
+unsafe fn fill_list(list: &Bound<'_, PyAny>, a: &Array, start: *const u8, dim: usize) -> PyResult<()> {
+    let step = a.strides[dim] as usize * a.dtype.size();
+    for i in 0..a.sizes[dim] as usize {
+        let place = start.wrapping_add(i * step);
+        // SAFETY: as promised by the caller; foreign memory may be unaligned.
+        unsafe {
+            let item = match a.dtype {
+                DType::Float32 => ffi::PyFloat_FromDouble(place.cast::<f32>().read_unaligned() as f64),
+                DType::Float64 => ffi::PyFloat_FromDouble(place.cast::<f64>().read_unaligned()),
+                DType::Int64 => ffi::PyLong_FromLongLong(place.cast::<i64>().read_unaligned()),
+                dtype => {
+                    let value = flambeau::ops::creation::read_element(place, dtype);
+                    crate::dispatch::scalar_to_py(list.py(), value)?.into_ptr()
+                }
+            };
+            if item.is_null() {
+                return Err(PyErr::fetch(list.py()));
             }
-        }
-        DType::UInt64 => {
-            for v in t.to_vec::<u64>().py()? {
-                values.push(v.into_pyobject(py)?.into_any().unbind());
-            }
-        }
-        d if d.is_integral() => {
-            for v in t.to_vec::<i64>().py()? {
-                values.push(v.into_pyobject(py)?.into_any().unbind());
-            }
-        }
-        d if d.is_complex() => {
-            for v in t.to_vec::<flambeau::C64>().py()? {
-                values.push(PyComplex::from_doubles(py, v.re, v.im).into_any().unbind());
-            }
-        }
-        _ => {
-            for v in t.to_vec::<f64>().py()? {
-                values.push(v.into_pyobject(py)?.into_any().unbind());
-            }
+            ffi::PyList_SET_ITEM(list.as_ptr(), i as ffi::Py_ssize_t, item);
         }
     }
-    // Innermost lists first, then lists of lists.
-    let mut level = values;
-    for (d, &size) in sizes.iter().enumerate().rev() {
-        let outer: usize = sizes[..d].iter().product::<i64>() as usize;
-        let mut next = Vec::with_capacity(outer);
-        let mut items = level.into_iter();
-        for _ in 0..outer {
-            let row: Vec<Py<PyAny>> = items.by_ref().take(size as usize).collect();
-            next.push(PyList::new(py, row)?.into_any().unbind());
-        }
-        level = next;
-    }
-    level.pop().ok_or_else(|| PyRuntimeError::new_err("tolist of nothing"))
+    Ok(())
 }
 
 /// The bytes of a row-major tensor's elements, for pickling.

@@ -5,9 +5,9 @@
 use crate::errors::owned_ptr;
 use crate::errors::{IntoPy, guard};
 use crate::object;
-use crate::parse::{self, Given};
+use crate::parse::{self, Given, Parsed};
 use crate::types;
-use flambeau::schema::{Call, OpDef, Ret, Target};
+use flambeau::schema::{Call, OpDef, Overload, Ret, Target};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -25,6 +25,9 @@ pub struct OpFunction {
     name: &'static str,
     place: &'static str,
     inplace: bool,
+    method: bool,
+    /// The overloads that it may mean: those of its place, and for an in-place form those that have one.
+    candidates: &'static [&'static Overload],
 }
 
 static TYPE: OnceLock<usize> = OnceLock::new();
@@ -103,6 +106,12 @@ pub fn function(
     place: &'static str,
 ) -> PyResult<Py<PyAny>> {
     let class = TYPE.get().copied().unwrap_or(0) as *mut PyTypeObject;
+    let inplace = name.ends_with('_') && op.name != name;
+    let candidates: Vec<&'static Overload> = op
+        .overloads
+        .iter()
+        .filter(|o| (o.only.is_empty() || o.only.contains(&place)) && (o.inplace || !inplace))
+        .collect();
     // SAFETY: a generic allocation of our type is filled before anyone sees it. The objects are never freed:
     // modules and classes keep them.
     unsafe {
@@ -114,7 +123,9 @@ pub fn function(
         (*object).op = op;
         (*object).name = name;
         (*object).place = place;
-        (*object).inplace = name.ends_with('_') && !op.name.ends_with('_');
+        (*object).inplace = inplace && !op.name.ends_with('_');
+        (*object).method = place == "Tensor";
+        (*object).candidates = Vec::leak(candidates);
         Ok(owned_ptr(py, object.cast()))
     }
 }
@@ -138,8 +149,7 @@ unsafe extern "C" fn vectorcall(
                 std::slice::from_raw_parts(args, n + keyword_count)
             };
             let (positional, values) = all.split_at(n);
-            let method = me.place == "Tensor";
-            if method && (n == 0 || !object::is_tensor(positional[0])) {
+            if me.method && (n == 0 || !object::is_tensor(positional[0])) {
                 return Err(pyo3::exceptions::PyTypeError::new_err(format!(
                     "descriptor '{}' for 'torch._C.TensorBase' objects doesn't apply to a '{}' object",
                     me.name,
@@ -155,15 +165,15 @@ unsafe extern "C" fn vectorcall(
                     return Ok(result.into_ptr());
                 }
             }
-            let given = Given { py, positional, keywords: parse::keywords(py, kwnames, values) };
-            call(py, me, method, &given)
+            call(py, me, &Given::new(py, positional, kwnames, values))
         }
     })
 }
 
 /// Parses, runs and returns a new reference.
-fn call(py: Python<'_>, me: &OpFunction, method: bool, given: &Given<'_>) -> PyResult<*mut PyObject> {
-    let parsed = parse::parse(me.op, me.name, me.place, method, given)?;
+fn call(py: Python<'_>, me: &OpFunction, given: &Given<'_>) -> PyResult<*mut PyObject> {
+    let mut parsed = Parsed::default();
+    let overload = parse::parse(me.op, me.candidates, me.name, me.method, given, &mut parsed)?;
     let target = if me.inplace {
         Target::InPlace
     } else if parsed.out.is_empty() {
@@ -171,19 +181,22 @@ fn call(py: Python<'_>, me: &OpFunction, method: bool, given: &Given<'_>) -> PyR
     } else {
         Target::Out(&parsed.out)
     };
-    let call = Call { args: &parsed.args, target };
-    let result = (parsed.overload.call)(&call).py()?;
+    let result = (overload.call)(&Call { args: &parsed.args, target }).py()?;
     if let Some(error) = crate::warnings::pending(py) {
         return Err(error);
     }
     if let Some(out) = parsed.out_object
-        && parsed.overload.out == 1
+        && overload.out == 1
     {
         // SAFETY: the argument is alive; a new reference to it is returned.
         unsafe { ffi::Py_INCREF(out) };
         return Ok(out);
     }
-    Ok(ret_to_py(py, result, me.op, parsed.overload.fields)?.into_ptr())
+    if let Ret::Tensor(t) = result {
+        // SAFETY: the GIL is held.
+        return Ok(unsafe { object::wrap_raw(t) });
+    }
+    Ok(ret_to_py(py, result, me.op, overload.fields)?.into_ptr())
 }
 
 /// The Python value of a result.

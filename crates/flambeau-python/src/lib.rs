@@ -1,11 +1,16 @@
 //! The extension module `flambeau._C`.
 
+// `_C` is the name of PyTorch's extension module.
+#![allow(non_snake_case)]
+
 mod autograd;
 mod construct;
 mod dispatch;
 mod errors;
 mod gc;
+mod grad_mode;
 mod indexing;
+mod methods;
 mod native;
 mod number;
 mod numpy;
@@ -14,13 +19,14 @@ mod overrides;
 mod parse;
 mod properties;
 mod random;
+mod size;
 mod text;
 mod types;
 mod warnings;
 
 use errors::IntoPy;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::PyDict;
 
 #[pyfunction]
 fn get_default_dtype(py: Python<'_>) -> Py<PyAny> {
@@ -39,8 +45,7 @@ fn _set_default_device(device: types::PyDevice) {
     flambeau::set_default_device(device.0);
 }
 #[pyfunction]
-fn _register(py: Python<'_>, size: Py<PyType>, linalg_error: Py<PyAny>) {
-    types::set_size_type(py, size);
+fn _register(py: Python<'_>, linalg_error: Py<PyAny>) {
     errors::set_linalg_error(py, linalg_error);
 }
 /// The operators of a place (`torch`, `nn.functional`, `linalg`, …) by name.
@@ -113,16 +118,6 @@ fn can_cast(from_: types::PyDType, to: types::PyDType) -> bool {
     from_.0.can_cast(to.0)
 }
 
-/// The address of the first element.
-#[pyfunction]
-fn _data_ptr(t: &Bound<'_, PyAny>) -> PyResult<usize> {
-    match object::extract(t) {
-        Some(t) if t.numel() == 0 => Ok(0),
-        Some(t) => Ok(t.array().data_ptr() as usize),
-        None => Err(pyo3::exceptions::PyTypeError::new_err("expected a Tensor")),
-    }
-}
-
 /// Notes an in-place change that was made behind the tensor's back.
 #[pyfunction]
 fn _increment_version(t: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -144,26 +139,6 @@ fn _strides(t: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     Ok(pyo3::types::PyTuple::new(t.py(), tensor_of(t)?.strides())?.into_any().unbind())
 }
 #[pyfunction]
-fn _dim(t: &Bound<'_, PyAny>) -> PyResult<usize> {
-    Ok(tensor_of(t)?.dim())
-}
-#[pyfunction]
-fn _numel(t: &Bound<'_, PyAny>) -> PyResult<usize> {
-    Ok(tensor_of(t)?.numel())
-}
-#[pyfunction]
-fn _storage_offset(t: &Bound<'_, PyAny>) -> PyResult<i64> {
-    Ok(tensor_of(t)?.storage_offset())
-}
-#[pyfunction]
-fn _is_inference(t: &Bound<'_, PyAny>) -> PyResult<bool> {
-    Ok(tensor_of(t)?.is_inference())
-}
-#[pyfunction]
-fn _element_size(t: &Bound<'_, PyAny>) -> PyResult<usize> {
-    Ok(tensor_of(t)?.dtype().size())
-}
-#[pyfunction]
 fn _is_contiguous(t: &Bound<'_, PyAny>, format: types::PyMemoryFormat) -> PyResult<bool> {
     if format.0 == flambeau::MemoryFormat::Preserve {
         return Err(pyo3::exceptions::PyRuntimeError::new_err(
@@ -171,15 +146,6 @@ fn _is_contiguous(t: &Bound<'_, PyAny>, format: types::PyMemoryFormat) -> PyResu
         ));
     }
     Ok(tensor_of(t)?.with_array(|a| a.is_contiguous_as(format.0)))
-}
-
-/// `Tensor.item`
-#[pyfunction]
-fn _item(t: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    match object::extract(t) {
-        Some(x) => dispatch::scalar_to_py(t.py(), x.item().py()?),
-        None => Err(pyo3::exceptions::PyTypeError::new_err("expected a Tensor")),
-    }
 }
 
 #[pymodule]
@@ -191,12 +157,13 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let methods = dispatch::functions_of(py, "Tensor")?;
     for (name, function) in methods.bind(py).iter() {
         // Attributes such as `mT` and `real` are functions in the operator table, properties of tensors.
-        if properties::names().any(|p| name.to_string() == p) {
+        if properties::names().chain(methods::names()).any(|p| name.to_string() == p) {
             continue;
         }
         tensor.bind(py).setattr(name.cast::<pyo3::types::PyString>()?, function)?;
     }
     m.add("Tensor", tensor)?;
+    m.add("Size", size::create_type(py)?)?;
     for d in flambeau::DType::ALL {
         m.add(d.name(), types::dtype_object(py, d))?;
     }
@@ -210,7 +177,8 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<random::PyGenerator>()?;
     m.add_class::<autograd::PyNode>()?;
     m.add_class::<autograd::PyWeakNode>()?;
-    m.add_class::<autograd::GradModeContext>()?;
+    m.add("_NoGrad", grad_mode::create_type::<false>(py, c"flambeau._C._NoGrad")?)?;
+    m.add("_EnableGrad", grad_mode::create_type::<true>(py, c"flambeau._C._EnableGrad")?)?;
     macro_rules! functions { ($($f:path),* $(,)?) => { $(m.add_function(wrap_pyfunction!($f, m)?)?;)* } }
     functions!(
         get_default_dtype,
@@ -225,8 +193,6 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         result_type,
         promote_types,
         can_cast,
-        _data_ptr,
-        _item,
         _increment_version,
         types::_finfo,
         random::_default_generator,
@@ -235,14 +201,10 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         construct::_legacy_new,
         construct::_make_subclass,
         _strides,
-        _dim,
-        _numel,
-        _storage_offset,
-        _is_inference,
-        _element_size,
         _is_contiguous,
         construct::_as_subclass,
-        construct::_tolist,
+        methods::_mark_hooked,
+        methods::_module_call,
         construct::_to_bytes,
         construct::_from_bytes,
         numpy::from_numpy,

@@ -3,8 +3,10 @@
 use crate::errors::{IntoPy, guard};
 use crate::object;
 use crate::parse::{scalar_of, wrapped_number};
-use flambeau::schema::{Arg, Call, Kind, OpDef, Overload, Ret, Target};
-use flambeau::{Scalar, Tensor};
+use flambeau::pointwise;
+use flambeau::schema::{Arg, Call, Default, Kind, OpDef, Overload, Ret, Target};
+use flambeau::{ParamValue, Scalar, Tensor};
+use pyo3::Borrowed;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
@@ -14,7 +16,6 @@ use std::sync::OnceLock;
 
 /// The overloads of an operator by what its operands are.
 pub struct Binary {
-    op: &'static OpDef,
     /// tensor, tensor
     tensors: Option<&'static Overload>,
     /// tensor, number
@@ -39,11 +40,10 @@ impl Binary {
                 o.params.len() >= 2
                     && o.params[0].kind == a
                     && o.params[1].kind == b
-                    && o.params[2..].iter().all(|p| p.default != flambeau::schema::Default::Required)
+                    && o.params[2..].iter().all(|p| p.default != Default::Required)
             })
         };
         Some(Binary {
-            op,
             tensors: pick(Kind::Tensor, Kind::Tensor),
             right: pick(Kind::Tensor, Kind::Scalar),
             left: pick(Kind::Scalar, Kind::Tensor),
@@ -63,23 +63,51 @@ unsafe fn side<'a>(py: Python<'_>, object: *mut PyObject) -> PyResult<Option<Sid
         if let Some(t) = object::borrow(object) {
             return Ok(Some(Side::Tensor(t)));
         }
-        Ok(scalar_of(&Bound::from_borrowed_ptr(py, object))?.map(Side::Number))
+        Ok(scalar_of(&Borrowed::from_ptr(py, object))?.map(Side::Number))
     }
 }
 
-fn run(overload: &'static Overload, a: Arg, b: Arg, target: Target) -> PyResult<Tensor> {
-    let mut args: SmallVec<[Arg; 4]> = SmallVec::new();
-    args.push(a);
-    args.push(b);
-    for p in &overload.params[2..] {
-        args.push(match p.default {
-            flambeau::schema::Default::Int(v) => Arg::Int(v),
-            flambeau::schema::Default::Bool(v) => Arg::Bool(v),
-            flambeau::schema::Default::Float(v) => Arg::Float(v),
-            flambeau::schema::Default::Str(s) => Arg::Str(s.into()),
-            _ => Arg::None,
-        });
+/// The value of a parameter that is not given.
+fn default_value(default: Default) -> ParamValue<'static> {
+    match default {
+        Default::Int(v) => ParamValue::Scalar(Scalar::Int(v)),
+        Default::Bool(v) => ParamValue::Scalar(Scalar::Bool(v)),
+        Default::Float(v) => ParamValue::Scalar(Scalar::Float(v)),
+        Default::Str(s) => ParamValue::Str(s),
+        _ => ParamValue::None,
     }
+}
+
+fn run(overload: &'static Overload, a: Arg, b: Arg, inplace: bool) -> PyResult<Tensor> {
+    let operands = [a, b];
+    if let Some(def) = overload.pointwise {
+        let mut tensors: SmallVec<[&Tensor; 2]> = SmallVec::new();
+        for &i in def.tensors {
+            match operands.get(i as usize) {
+                Some(Arg::Tensor(t)) => tensors.push(t),
+                Some(Arg::Owned(t)) => tensors.push(t),
+                _ => {}
+            }
+        }
+        let mut params: SmallVec<[ParamValue; 2]> = SmallVec::new();
+        for &i in def.params {
+            params.push(match operands.get(i as usize) {
+                Some(Arg::Scalar(s)) => ParamValue::Scalar(*s),
+                _ => default_value(overload.params[i as usize].default),
+            });
+        }
+        let run = if inplace { pointwise::run_ } else { pointwise::run };
+        return run(def, &tensors, &params).py();
+    }
+    let mut args: SmallVec<[Arg; 4]> = operands.into_iter().collect();
+    args.extend(overload.params[2..].iter().map(|p| match p.default {
+        Default::Int(v) => Arg::Int(v),
+        Default::Bool(v) => Arg::Bool(v),
+        Default::Float(v) => Arg::Float(v),
+        Default::Str(s) => Arg::Str(s.into()),
+        _ => Arg::None,
+    }));
+    let target = if inplace { Target::InPlace } else { Target::Fresh };
     match (overload.call)(&Call { args: &args, target }).py()? {
         Ret::Tensor(t) => Ok(t),
         _ => Err(PyRuntimeError::new_err("an operator did not return a tensor")),
@@ -88,20 +116,19 @@ fn run(overload: &'static Overload, a: Arg, b: Arg, target: Target) -> PyResult<
 
 /// Applies an operator with two operands, of which at least one is a tensor.
 fn apply(binary: &Binary, a: Side, b: Side, inplace: bool) -> PyResult<Option<Tensor>> {
-    let target = if inplace { Target::InPlace } else { Target::Fresh };
     Ok(Some(match (a, b) {
         (Side::Tensor(a), Side::Tensor(b)) => match binary.tensors {
-            Some(o) => run(o, Arg::Tensor(a), Arg::Tensor(b), target)?,
+            Some(o) => run(o, Arg::Tensor(a), Arg::Tensor(b), inplace)?,
             None => return Ok(None),
         },
         (Side::Tensor(a), Side::Number(s)) => match (binary.right, binary.tensors) {
-            (Some(o), _) => run(o, Arg::Tensor(a), Arg::Scalar(s), target)?,
-            (None, Some(o)) => run(o, Arg::Tensor(a), Arg::Owned(wrapped_number(s)?), target)?,
+            (Some(o), _) => run(o, Arg::Tensor(a), Arg::Scalar(s), inplace)?,
+            (None, Some(o)) => run(o, Arg::Tensor(a), Arg::Owned(wrapped_number(s)?), inplace)?,
             _ => return Ok(None),
         },
         (Side::Number(s), Side::Tensor(b)) => match (binary.left, binary.tensors) {
-            (Some(o), _) => run(o, Arg::Scalar(s), Arg::Tensor(b), target)?,
-            (None, Some(o)) => run(o, Arg::Owned(wrapped_number(s)?), Arg::Tensor(b), target)?,
+            (Some(o), _) => run(o, Arg::Scalar(s), Arg::Tensor(b), inplace)?,
+            (None, Some(o)) => run(o, Arg::Owned(wrapped_number(s)?), Arg::Tensor(b), inplace)?,
             _ => return Ok(None),
         },
         _ => return Ok(None),
@@ -165,7 +192,10 @@ unsafe fn slot(
                 return Ok(result);
             }
             // Arrays take part in `==` and as the right operand of arithmetic.
-            let array = if matches!(name, "eq" | "add" | "sub" | "mul" | "div") && !object::is_tensor(b) {
+            let array = if !object::is_tensor(b)
+                && ffi::PyFloat_CheckExact(b) == 0
+                && matches!(name, "eq" | "add" | "sub" | "mul" | "div")
+            {
                 let right = Bound::from_borrowed_ptr(py, b);
                 if crate::parse::is_numpy(&right) && right.hasattr("__len__")? {
                     crate::numpy::from_array_like(&right)?
@@ -180,7 +210,6 @@ unsafe fn slot(
                 None => side(py, b)?,
             };
             let (Some(x), Some(y)) = (side(py, a)?, right) else { return Ok(not_implemented()) };
-            let _ = binary.op;
             let result = match (form, &x, &y) {
                 (Form::Rsub, Side::Number(_), Side::Tensor(t)) => {
                     static RSUB: OnceLock<Option<Binary>> = OnceLock::new();

@@ -12,6 +12,7 @@ use numpy::{Element as _, PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyU
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use smallvec::SmallVec;
 
 /// Keeps a Python object alive from Rust; released with the GIL held.
 struct Keep(Option<Py<PyAny>>);
@@ -57,7 +58,7 @@ pub fn from_array_like(data: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
 #[pyfunction]
 pub fn from_numpy(ndarray: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = ndarray.py();
-    if !is_numpy(ndarray) || ndarray.cast::<PyUntypedArray>().is_err() {
+    if ndarray.cast::<PyUntypedArray>().is_err() || !is_numpy(ndarray) {
         return Err(PyTypeError::new_err(format!("expected np.ndarray (got {})", type_name(ndarray))));
     }
     let t = from_ndarray(ndarray)?;
@@ -69,9 +70,17 @@ pub fn from_numpy(ndarray: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 
 fn from_ndarray(data: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     let array = data.cast::<PyUntypedArray>().map_err(PyErr::from)?;
-    let descr = array.dtype();
-    let dtype = crate::construct::numpy_dtype(descr.as_any())?;
-    if descr.is_native_byteorder() == Some(false) {
+    let raw = array.as_array_ptr();
+    // SAFETY: a live array object with a dtype.
+    let (number, order) = unsafe {
+        let descr = &(*(*raw).fields.descr).fields;
+        (descr.type_num, descr.byteorder as u8)
+    };
+    let dtype = match native_dtype(number) {
+        Some(dtype) => dtype,
+        None => crate::construct::numpy_dtype(array.dtype().as_any())?,
+    };
+    if order == if cfg!(target_endian = "little") { b'>' } else { b'<' } {
         return Err(PyValueError::new_err(
             "given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported.",
         ));
@@ -92,7 +101,6 @@ fn from_ndarray(data: &Bound<'_, PyAny>) -> PyResult<Tensor> {
         }
         strides.push((s / item) as i64);
     }
-    let raw = array.as_array_ptr();
     // SAFETY: a live array object.
     let (pointer, flags) = unsafe { ((*raw).fields.data.cast::<u8>(), (*raw).fields.flags) };
     if flags & npyffi::NPY_ARRAY_WRITEABLE == 0 {
@@ -108,6 +116,27 @@ fn from_ndarray(data: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     // SAFETY: the array owns (or keeps alive) memory that covers all of its elements.
     let storage = unsafe { Storage::foreign(pointer, nbytes, Box::new(keep)) };
     Ok(Tensor::from_array(Array { storage, dtype, sizes, strides, offset: 0 }))
+}
+
+/// The dtype of one of NumPy's type numbers, as far as those are the same everywhere.
+fn native_dtype(number: i32) -> Option<DType> {
+    use npyffi::NPY_TYPES as N;
+    const TABLE: &[(N, DType)] = &[
+        (N::NPY_FLOAT, DType::Float32),
+        (N::NPY_DOUBLE, DType::Float64),
+        (N::NPY_BOOL, DType::Bool),
+        (N::NPY_BYTE, DType::Int8),
+        (N::NPY_UBYTE, DType::UInt8),
+        (N::NPY_SHORT, DType::Int16),
+        (N::NPY_INT, DType::Int32),
+        (N::NPY_LONGLONG, DType::Int64),
+        (N::NPY_CFLOAT, DType::Complex64),
+        (N::NPY_CDOUBLE, DType::Complex128),
+    ];
+    if number == N::NPY_LONG as i32 && size_of::<std::ffi::c_long>() == 8 {
+        return Some(DType::Int64);
+    }
+    TABLE.iter().find(|(n, _)| *n as i32 == number).map(|t| t.1)
 }
 
 fn descr<'py>(py: Python<'py>, dtype: DType) -> PyResult<Bound<'py, PyArrayDescr>> {
@@ -151,8 +180,8 @@ pub fn _to_numpy(t: &Bound<'_, PyAny>, force: bool) -> PyResult<Py<PyAny>> {
     let a = tensor.array();
     let descr = descr(py, a.dtype)?;
     let item = a.dtype.size() as isize;
-    let mut dims: Vec<npyffi::npy_intp> = a.sizes.iter().map(|&n| n as npyffi::npy_intp).collect();
-    let mut strides: Vec<npyffi::npy_intp> = a.strides.iter().map(|&s| s as isize * item).collect();
+    let mut dims: SmallVec<[npyffi::npy_intp; 5]> = a.sizes.iter().map(|&n| n as npyffi::npy_intp).collect();
+    let mut strides: SmallVec<[npyffi::npy_intp; 5]> = a.strides.iter().map(|&s| s as isize * item).collect();
     // The array keeps an object of its own alive: the tensor may be resized or freed.
     let base = object::wrap(py, tensor.alias());
     let pointer = if a.numel() == 0 { std::ptr::null_mut() } else { a.data_ptr() };

@@ -19,6 +19,9 @@ pub struct PyTensor {
     weaklist: *mut PyObject,
     tensor: ManuallyDrop<Tensor>,
     owner: Owner,
+    /// The `Size` that `shape` gave last, or null, and the array that it was of.
+    shape: *mut PyObject,
+    shape_stamp: u32,
 }
 
 #[repr(u8)]
@@ -97,6 +100,7 @@ pub fn create_type(py: Python<'_>) -> PyResult<Py<PyAny>> {
         slot(ffi::Py_tp_richcompare, crate::number::richcompare as *mut c_void),
         slot(ffi::Py_tp_hash, hash as *mut c_void),
         slot(ffi::Py_tp_getset, crate::properties::table().cast()),
+        slot(ffi::Py_tp_methods, crate::methods::table().cast()),
         slot(ffi::Py_tp_doc, c"A multi-dimensional array of one dtype.".as_ptr() as *mut c_void),
         slot(0, std::ptr::null_mut()),
     ]));
@@ -233,23 +237,30 @@ unsafe fn fill(object: *mut PyTensor, tensor: Tensor) {
         (*object).weaklist = std::ptr::null_mut();
         std::ptr::write(&mut (*object).tensor, ManuallyDrop::new(tensor));
         (*object).owner = Owner::Object;
+        (*object).shape = std::ptr::null_mut();
     }
 }
 
-/// Makes the object refer to another tensor (`__setstate__` of a fresh object).
-///
-/// # Safety
-/// `object` must be a live tensor object that owns its handle.
-pub unsafe fn replace(object: *mut PyObject, tensor: Tensor) {
-    // SAFETY: as promised.
-    unsafe {
-        let slot = &mut *object.cast::<PyTensor>();
-        let old = ManuallyDrop::take(&mut slot.tensor);
-        old.set_host(std::ptr::null_mut(), false);
-        tensor.set_host(object.cast(), false);
-        slot.tensor = ManuallyDrop::new(tensor);
-        drop(old);
-    }
+/// The shape of a tensor object, made once for each array that it refers to.
+pub unsafe extern "C" fn shape(object: *mut PyObject, _: *mut c_void) -> *mut PyObject {
+    crate::errors::guard(std::ptr::null_mut(), || {
+        // SAFETY: called by the interpreter on a tensor, with the GIL.
+        unsafe {
+            let Some(t) = borrow(object) else {
+                return Err(pyo3::exceptions::PyTypeError::new_err("expected a Tensor"));
+            };
+            let slot = object.cast::<PyTensor>();
+            let stamp = t.array_stamp();
+            if (*slot).shape.is_null() || (*slot).shape_stamp != stamp {
+                let fresh = crate::size::object(Python::assume_attached(), &t.sizes())?.into_ptr();
+                let old = std::mem::replace(&mut (*slot).shape, fresh);
+                (*slot).shape_stamp = stamp;
+                ffi::Py_XDECREF(old);
+            }
+            ffi::Py_INCREF((*slot).shape);
+            Ok((*slot).shape)
+        }
+    })
 }
 
 /// Hands an object that carries state over to its tensor, if that lives on.
@@ -307,6 +318,7 @@ unsafe extern "C" fn dealloc(object: *mut PyObject) {
         if exact {
             ffi::Py_XDECREF(dict);
         }
+        ffi::Py_XDECREF(std::mem::replace(&mut (*slot).shape, std::ptr::null_mut()));
         if (*slot).owner == Owner::Object {
             (*slot).owner = Owner::Nobody;
             drop(ManuallyDrop::take(&mut (*slot).tensor));

@@ -49,7 +49,6 @@ fn matrix_transposed(t: &Tensor, name: &str) -> PyResult<Tensor> {
 }
 
 static PROPERTIES: &[Property] = &[
-    Property { name: c"shape", get: |py, t| types::size_object(py, &t.sizes()), set: None },
     Property { name: c"dtype", get: |py, t| Ok(types::dtype_object(py, t.dtype())), set: None },
     Property {
         name: c"device",
@@ -286,7 +285,7 @@ unsafe extern "C" fn dictionary(object: *mut PyObject, closure: *mut c_void) -> 
 
 /// The names of all properties.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    PROPERTIES.iter().map(|p| p.name.to_str().unwrap_or_default())
+    PROPERTIES.iter().map(|p| p.name.to_str().unwrap_or_default()).chain(["shape"])
 }
 
 /// The table for the type object.
@@ -301,6 +300,13 @@ pub fn table() -> *mut ffi::PyGetSetDef {
             closure: p as *const Property as *mut c_void,
         })
         .collect();
+    list.push(ffi::PyGetSetDef {
+        name: c"shape".as_ptr(),
+        get: Some(object::shape),
+        set: None,
+        doc: std::ptr::null(),
+        closure: std::ptr::null_mut(),
+    });
     list.push(ffi::PyGetSetDef {
         name: c"__dict__".as_ptr(),
         get: Some(dictionary),

@@ -1,10 +1,8 @@
-//! Python objects for dtypes, devices, layouts, memory formats and sizes.
+//! Python objects for dtypes, devices, layouts and memory formats.
 
 use crate::errors::IntoPy;
-use crate::errors::owned_ptr;
 use flambeau::{DType, Device, Layout, MemoryFormat};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -246,33 +244,6 @@ enum_object!(PyLayout, "layout", Layout, LAYOUTS, layout_of, layout_object, [
 enum_object!(PyMemoryFormat, "memory_format", MemoryFormat, FORMATS, format_of, format_object, [
     Contiguous => "contiguous_format", Preserve => "preserve_format", ChannelsLast => "channels_last",
     ChannelsLast3d => "channels_last_3d"]);
-
-static SIZE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-
-/// Registers `flambeau.Size`, a tuple subclass that the package defines.
-pub fn set_size_type(py: Python<'_>, class: Py<PyType>) {
-    let _ = SIZE.set(py, class);
-}
-
-/// A `flambeau.Size` of the given sizes.
-pub fn size_object(py: Python<'_>, sizes: &[i64]) -> PyResult<Py<PyAny>> {
-    let Some(class) = SIZE.get(py) else {
-        return Ok(PyTuple::new(py, sizes)?.into_any().unbind());
-    };
-    // SAFETY: `Size` is a subclass of tuple; a fresh tuple of n slots is filled before anyone sees it.
-    unsafe {
-        let class = class.as_ptr().cast::<ffi::PyTypeObject>();
-        let alloc = (*class).tp_alloc.unwrap_or(ffi::PyType_GenericAlloc);
-        let object = alloc(class, sizes.len() as ffi::Py_ssize_t);
-        if object.is_null() {
-            return Err(PyErr::fetch(py));
-        }
-        for (i, &s) in sizes.iter().enumerate() {
-            ffi::PyTuple_SET_ITEM(object, i as ffi::Py_ssize_t, ffi::PyLong_FromLongLong(s));
-        }
-        Ok(owned_ptr(py, object))
-    }
-}
 
 /// `finfo` and `iinfo` facts: (bits, eps, max, min, tiny, resolution) of a float dtype.
 #[pyfunction]

@@ -2,12 +2,14 @@
 
 use pyo3::exceptions::PyUserWarning;
 use pyo3::prelude::*;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::CString;
 
 thread_local! {
     /// A warning that the user's filters turned into an error, raised when the call returns.
     static PENDING: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+    /// Whether there is one: asked after every call.
+    static ANY: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Gives a `UserWarning` at the caller's line.
@@ -16,11 +18,16 @@ pub fn warn(message: &str) {
         let text = CString::new(message.replace('\0', " ")).unwrap_or_default();
         if let Err(error) = PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 1) {
             PENDING.with(|p| *p.borrow_mut() = Some(error));
+            ANY.set(true);
         }
     });
 }
 
 /// Takes an error that came of a warning.
+#[inline]
 pub fn pending(_py: Python<'_>) -> Option<PyErr> {
+    if !ANY.replace(false) {
+        return None;
+    }
     PENDING.with(|p| p.borrow_mut().take())
 }

@@ -2,9 +2,9 @@
 
 use crate::autograd::{AutogradMeta, Edge, Node, ViewMeta};
 use flambeau_core::{Array, DType, Device, Dims, Init, Result, Storage, bail, required_bytes};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::fmt;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// A multi-dimensional array that can take part in a graph. Cloning a handle names the same tensor.
@@ -20,6 +20,8 @@ pub(crate) struct TensorImpl {
     /// Shared by a base, its views and detached aliases once one of them exists.
     version: OnceLock<Arc<AtomicU64>>,
     flags: AtomicU8,
+    /// Counts the arrays that it has referred to, for those who keep what they read of one.
+    arrays: AtomicU32,
     meta: Mutex<Option<Box<AutogradMeta>>>,
     host: AtomicPtr<()>,
 }
@@ -53,10 +55,16 @@ impl Tensor {
     #[inline]
     pub fn from_array(array: Array) -> Tensor {
         let flags = if crate::autograd::inference_enabled() { INFERENCE } else { 0 };
+        Self::with_parts(array, flags, OnceLock::new())
+    }
+
+    #[inline]
+    fn with_parts(array: Array, flags: u8, version: OnceLock<Arc<AtomicU64>>) -> Tensor {
         Tensor(Arc::new(TensorImpl {
             array: RwLock::new(array),
-            version: OnceLock::new(),
+            version,
             flags: AtomicU8::new(flags),
+            arrays: AtomicU32::new(0),
             meta: Mutex::new(None),
             host: AtomicPtr::new(std::ptr::null_mut()),
         }))
@@ -75,32 +83,44 @@ impl Tensor {
     /// A copy of what the tensor refers to (shares the storage).
     #[inline]
     pub fn array(&self) -> Array {
-        self.0.array.read().clone()
+        self.0.array.read_recursive().clone()
     }
     /// Looks at the array without copying its description.
     #[inline]
     pub fn with_array<R>(&self, f: impl FnOnce(&Array) -> R) -> R {
-        f(&self.0.array.read())
+        f(&self.0.array.read_recursive())
+    }
+    /// Holds the array in place for the duration of an operation, which may look at it several times.
+    #[inline]
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Array> {
+        self.0.array.read_recursive()
     }
     /// Makes the tensor refer to another array (`set_`, `.data = `, `resize_`, `t_`).
     pub fn set_array(&self, array: Array) {
-        *self.0.array.write() = array;
+        let mut slot = self.0.array.write();
+        self.0.arrays.fetch_add(1, Ordering::Release);
+        *slot = array;
+    }
+    /// Changes whenever the tensor comes to refer to another array: as long as it is the same, so are the sizes.
+    #[inline]
+    pub fn array_stamp(&self) -> u32 {
+        self.0.arrays.load(Ordering::Acquire)
     }
     #[inline]
     pub fn dtype(&self) -> DType {
-        self.0.array.read().dtype
+        self.0.array.read_recursive().dtype
     }
     #[inline]
     pub fn device(&self) -> Device {
-        self.0.array.read().device()
+        self.0.array.read_recursive().device()
     }
     #[inline]
     pub fn sizes(&self) -> Dims {
-        self.0.array.read().sizes.clone()
+        Dims::from_slice(&self.0.array.read_recursive().sizes)
     }
     #[inline]
     pub fn strides(&self) -> Dims {
-        self.0.array.read().strides.clone()
+        Dims::from_slice(&self.0.array.read_recursive().strides)
     }
     /// The size of a dimension, negative ones counted from the end.
     pub fn size(&self, dim: i64) -> Result<i64> {
@@ -115,20 +135,20 @@ impl Tensor {
     }
     #[inline]
     pub fn dim(&self) -> usize {
-        self.0.array.read().dim()
+        self.0.array.read_recursive().dim()
     }
     #[inline]
     pub fn numel(&self) -> usize {
-        self.0.array.read().numel()
+        self.0.array.read_recursive().numel()
     }
     pub fn storage_offset(&self) -> i64 {
-        self.0.array.read().offset
+        self.0.array.read_recursive().offset
     }
     pub fn storage(&self) -> Arc<Storage> {
-        self.0.array.read().storage.clone()
+        self.0.array.read_recursive().storage.clone()
     }
     pub fn is_contiguous(&self) -> bool {
-        self.0.array.read().is_contiguous()
+        self.0.array.read_recursive().is_contiguous()
     }
     pub fn is_complex(&self) -> bool {
         self.dtype().is_complex()
@@ -176,12 +196,10 @@ impl Tensor {
     }
     /// A tensor over a part or a reinterpretation of this tensor's storage, sharing the version.
     pub fn alias_as(&self, array: Array) -> Tensor {
-        let out = Tensor::from_array(array);
-        if !self.is_inference() {
-            let _ = out.0.version.set(self.shared_version().clone());
+        if self.is_inference() {
+            return Self::with_parts(array, INFERENCE, OnceLock::new());
         }
-        out.set_flag(INFERENCE, self.is_inference());
-        out
+        Self::with_parts(array, 0, OnceLock::from(self.shared_version().clone()))
     }
     /// An alias with a version of its own (`.data`).
     pub fn data(&self) -> Tensor {
@@ -195,6 +213,9 @@ impl Tensor {
         self.0.flags.load(Ordering::Relaxed) & bit != 0
     }
     fn set_flag(&self, bit: u8, on: bool) {
+        if self.flag(bit) == on {
+            return;
+        }
         if on {
             self.0.flags.fetch_or(bit, Ordering::Relaxed);
         } else {
@@ -202,6 +223,7 @@ impl Tensor {
         }
     }
     /// Whether it was made in inference mode.
+    #[inline]
     pub fn is_inference(&self) -> bool {
         self.flag(INFERENCE)
     }
@@ -234,6 +256,7 @@ impl Tensor {
         self.0.meta.lock().as_deref().map(f)
     }
     /// Changes the autograd metadata, making it first if need be.
+    #[inline]
     pub(crate) fn meta_mut<R>(&self, f: impl FnOnce(&mut AutogradMeta) -> R) -> R {
         let mut guard = self.0.meta.lock();
         let meta = guard.get_or_insert_with(|| {
@@ -251,15 +274,18 @@ impl Tensor {
         self.set_flag(REQUIRES_GRAD, on);
     }
     /// Whether gradients flow to it: as a leaf or through its history.
+    #[inline]
     pub fn requires_grad(&self) -> bool {
-        if self.flag(REQUIRES_GRAD) {
-            return true;
-        }
-        if !self.has_meta() {
-            return false;
-        }
-        let (has_fn, view) = self.meta(|m| (m.grad_fn.is_some(), m.view.clone())).unwrap_or((false, None));
-        has_fn || view.is_some_and(|v| v.tracks && v.base.requires_grad() && self.dtype().is_differentiable())
+        self.flag(REQUIRES_GRAD) || (self.has_meta() && self.has_history())
+    }
+    fn has_history(&self) -> bool {
+        self.meta(|m| {
+            m.grad_fn.is_some()
+                || m.view
+                    .as_ref()
+                    .is_some_and(|v| v.tracks && v.base.requires_grad() && self.dtype().is_differentiable())
+        })
+        .unwrap_or(false)
     }
     /// Sets `requires_grad` of a leaf.
     pub fn set_requires_grad(&self, on: bool) -> Result<()> {
@@ -281,6 +307,7 @@ impl Tensor {
         Ok(())
     }
     /// The node that computed it; none for leaves.
+    #[inline]
     pub fn grad_fn(&self) -> Option<Arc<Node>> {
         if !self.has_meta() {
             return None;
@@ -293,9 +320,21 @@ impl Tensor {
     }
     /// Where its gradient goes: its node, or the accumulator of a leaf that requires a gradient.
     pub fn gradient_edge(&self) -> Option<Edge> {
-        if let Some(node) = self.grad_fn() {
-            let nr = self.meta(|m| m.output_nr).unwrap_or(0);
-            return Some(Edge { node, input: nr });
+        if self.has_meta() {
+            // Only a view has to ask its base first.
+            let plain = self.meta(|m| match &m.view {
+                Some(_) => None,
+                None => Some(m.grad_fn.as_ref().map(|f| Edge { node: f.clone(), input: m.output_nr })),
+            });
+            match plain.flatten() {
+                Some(Some(edge)) => return Some(edge),
+                Some(None) => {}
+                None => {
+                    if let Some(node) = self.grad_fn() {
+                        return Some(Edge { node, input: self.output_nr() });
+                    }
+                }
+            }
         }
         if self.flag(REQUIRES_GRAD) {
             return Some(Edge { node: crate::autograd::accumulator(self), input: 0 });
@@ -334,10 +373,12 @@ impl Tensor {
         self.0.host.load(Ordering::Acquire)
     }
     /// Registers the host object; `owned` means that freeing the tensor frees the object.
+    #[inline]
     pub fn set_host(&self, object: *mut (), owned: bool) {
         self.0.host.store(object, Ordering::Release);
         self.set_flag(OWNS_HOST, owned);
     }
+    #[inline]
     pub fn owns_host(&self) -> bool {
         self.flag(OWNS_HOST)
     }
@@ -364,7 +405,7 @@ impl WeakTensor {
 
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let a = self.0.array.read();
+        let a = self.0.array.read_recursive();
         write!(f, "Tensor({:?}, {}, {})", a.sizes, a.dtype.name(), a.device())
     }
 }

@@ -46,6 +46,16 @@ pub struct Program {
     pub consts: usize,
 }
 
+impl Program {
+    /// The step that makes the result; none if the result is an operand as it stands.
+    pub(super) fn result_step(&self) -> Option<usize> {
+        match self.result {
+            Source::Register(r) => self.steps.iter().rposition(|s| s.to == r),
+            _ => None,
+        }
+    }
+}
+
 /// A strided operand, already broadcast: strides are in elements, 0 along broadcast dimensions.
 #[derive(Clone, Debug)]
 pub struct Operand {
@@ -192,11 +202,9 @@ unsafe fn run_tiles<T: Compute>(
     // The last step may write to the output itself, unless the output is also read: then through a tile, so
     // that slices never alias.
     let aliased = inputs.iter().any(|i| i.pointer == out.pointer);
-    let direct_out = out.dtype == T::DTYPE && (out_stride == 1 || inner == 1) && !aliased;
-    let result_step = match program.result {
-        Source::Register(r) => program.steps.iter().rposition(|s| s.to == r),
-        _ => None,
-    };
+    let direct_out =
+        out.dtype == T::DTYPE && (out_stride == 1 || inner == 1) && !aliased && aligned::<T>(out.pointer);
+    let result_step = program.result_step();
     // Inputs that do not move along the inner dimension are loaded once for each row.
     let mut index: SmallVec<[usize; 5]> = SmallVec::from_elem(0, plan.sizes.len());
     loop {
@@ -217,7 +225,7 @@ unsafe fn run_tiles<T: Compute>(
             for (i, input) in inputs.iter().enumerate() {
                 let stride = plan.strides[i + 1][0];
                 let pointer = at(i + 1, input);
-                if input.dtype == T::DTYPE && (stride == 1 || n == 1) {
+                if input.dtype == T::DTYPE && (stride == 1 || n == 1) && aligned::<T>(pointer) {
                     source.push(pointer.cast());
                 } else {
                     if stride != 0 || start == 0 {
@@ -233,26 +241,11 @@ unsafe fn run_tiles<T: Compute>(
                 Source::Const(i) => tile(const_base + i as usize) as *const T,
                 Source::Register(i) => tile(reg_base + i as usize) as *const T,
             };
-            for (i, (step, kernel)) in program.steps.iter().zip(kernels).enumerate() {
-                let to = if Some(i) == result_step {
-                    if direct_out { out_pointer.cast::<T>() } else { tile(out_slot) }
-                } else {
-                    tile(reg_base + step.to as usize)
-                };
-                // SAFETY: operands are valid for n elements; `to` is a tile of its own (the compiler of
-                // programs never reuses an operand's register for the result) or the unaliased output.
-                unsafe {
-                    let slice = |s: Source| std::slice::from_raw_parts(locate(s), n);
-                    let to = std::slice::from_raw_parts_mut(to, n);
-                    match *kernel {
-                        Kernel::Unary(f) => f(slice(step.args[0]), to),
-                        Kernel::Binary(f) => f(slice(step.args[0]), slice(step.args[1]), to),
-                        Kernel::Ternary(f) => {
-                            f(slice(step.args[0]), slice(step.args[1]), slice(step.args[2]), to)
-                        }
-                    }
-                }
-            }
+            let result = if direct_out { out_pointer.cast::<T>() } else { tile(out_slot) };
+            let register = |r: u8| tile(reg_base + r as usize);
+            // SAFETY: operands are valid for n elements; the result's place is a tile of its own or the unaliased
+            // output.
+            unsafe { run_steps(program, kernels, n, locate, register, result_step, result) };
             // SAFETY: the output is writable for this row; the tile holds n results.
             unsafe {
                 match result_step {
@@ -277,6 +270,43 @@ unsafe fn run_tiles<T: Compute>(
             d += 1;
         }
     }
+}
+
+/// Runs the steps of a program on slices of `n` elements; the result of step `result_step` goes to `result`.
+///
+/// # Safety
+/// `locate` and `register` must give valid places for n elements of each operand and register that the steps name;
+/// `result` must be valid for n writes and overlap none of them (the compiler of programs never reuses an operand's
+/// register for the result).
+#[inline]
+pub(super) unsafe fn run_steps<T: Compute>(
+    program: &Program,
+    kernels: &[Kernel<T>],
+    n: usize,
+    locate: impl Fn(Source) -> *const T,
+    register: impl Fn(u8) -> *mut T,
+    result_step: Option<usize>,
+    result: *mut T,
+) {
+    for (i, (step, kernel)) in program.steps.iter().zip(kernels).enumerate() {
+        let to = if Some(i) == result_step { result } else { register(step.to) };
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let slice = |s: Source| std::slice::from_raw_parts(locate(s), n);
+            let to = std::slice::from_raw_parts_mut(to, n);
+            match *kernel {
+                Kernel::Unary(f) => f(slice(step.args[0]), to),
+                Kernel::Binary(f) => f(slice(step.args[0]), slice(step.args[1]), to),
+                Kernel::Ternary(f) => f(slice(step.args[0]), slice(step.args[1]), slice(step.args[2]), to),
+            }
+        }
+    }
+}
+
+/// Whether the address is one of a `T`; memory of other libraries may be anywhere.
+#[inline]
+pub(super) fn aligned<T>(pointer: *const u8) -> bool {
+    (pointer as usize) % align_of::<T>() == 0
 }
 
 /// Reads `n` elements of any dtype as compute type `T`.

@@ -6,8 +6,10 @@ mod integer;
 mod kernels;
 mod prim;
 mod real;
+mod small;
 mod special;
 
 pub use engine::{Operand, Operation, Program, Source, Step, load, run, store, supports};
 pub use kernels::{Compute, Convert, Kernel};
 pub use prim::Prim;
+pub use small::{Flat, SMALL, run_small};

@@ -71,6 +71,7 @@ pub fn make_dual(primal: &Tensor, tangent: &Tensor) -> Result<Tensor> {
         smallvec![if grad_enabled() { primal.gradient_edge() } else { None }],
         smallvec![OutputMeta { sizes: p.sizes, dtype: p.dtype }],
         Body::Dual(tangent.clone()),
+        Default::default(),
         next_sequence(),
     ));
     super::set_history(&[&out], &node);

@@ -18,10 +18,11 @@ pub use node::{
     Backward, Context, Edge, Grads, Hook, HookId, Node, OutputMeta, PostHook, SavedHooks, SavedTensor,
     pop_saved_hooks, push_saved_hooks,
 };
+pub(crate) use record::{node_with_edges, recorded_edge};
 pub use record::{
     Save, check_inplace, needs_grad, rebase_history, record, record_inplace, record_node, set_history,
 };
-pub use view::{Creation, ViewMeta, as_view, view_of};
+pub use view::{Creation, ViewMeta, as_view, view_of, view_with};
 
 use crate::Tensor;
 use flambeau_core::Result;
@@ -53,6 +54,7 @@ pub fn accumulator(leaf: &Tensor) -> Arc<Node> {
             Default::default(),
             smallvec::smallvec![OutputMeta { sizes, dtype }],
             Body::Accumulate(leaf.clone()),
+            Default::default(),
             // Accumulators run as early as they can.
             u64::MAX,
         ));

@@ -99,6 +99,7 @@ impl Node {
         edges: SmallVec<[Option<Edge>; 2]>,
         outputs: SmallVec<[OutputMeta; 1]>,
         body: Body,
+        saved: SmallVec<[SavedTensor; 2]>,
         sequence: u64,
     ) -> Node {
         let sources = || edges.iter().flatten();
@@ -112,7 +113,7 @@ impl Node {
             outputs,
             body,
             tangent: (has_tangent, alone),
-            saved: Mutex::new(SmallVec::new()),
+            saved: Mutex::new(saved),
             released: AtomicBool::new(false),
             hooks: Mutex::new(None),
             host: Mutex::new(None),
@@ -160,9 +161,6 @@ impl Node {
     }
     pub fn set_host(&self, object: Option<Arc<dyn Any + Send + Sync>>) {
         *self.host.lock() = object;
-    }
-    pub(crate) fn set_saved(&self, saved: SmallVec<[SavedTensor; 2]>) {
-        *self.saved.lock() = saved;
     }
     /// How many tensors it saves.
     pub fn saved_len(&self) -> usize {
@@ -315,27 +313,28 @@ struct Remains {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let remains = Remains {
+        let mut remains = Some(Remains {
             edges: std::mem::take(&mut self.edges),
             saved: std::mem::take(self.saved.get_mut()),
             body: std::mem::replace(&mut self.body, Body::Apply(Box::new(|_| Ok(Grads::new())))),
             host: self.host.get_mut().take(),
             hooks: self.hooks.get_mut().take(),
-        };
+        });
         // Only the outermost drop empties the yard; nested drops add to it.
         let outermost = GRAVEYARD.try_with(|yard| {
             let mut yard = yard.borrow_mut();
             match yard.as_mut() {
                 Some(list) => {
-                    list.push(remains);
+                    list.extend(remains.take());
                     false
                 }
                 None => {
-                    *yard = Some(vec![remains]);
+                    *yard = Some(Vec::new());
                     true
                 }
             }
         });
+        drop(remains);
         if outermost == Ok(true) {
             while let Ok(Some(next)) =
                 GRAVEYARD.try_with(|yard| yard.borrow_mut().as_mut().and_then(|list| list.pop()))
@@ -387,7 +386,7 @@ pub struct SavedTensor {
 enum Kept {
     Nothing,
     Tensor(Tensor),
-    Packed(Arc<dyn Any + Send + Sync>, SavedHooks),
+    Packed(Box<(Arc<dyn Any + Send + Sync>, SavedHooks)>),
 }
 
 impl SavedTensor {
@@ -415,7 +414,7 @@ impl SavedTensor {
             Some(hooks) => {
                 let _guard = super::GradMode::no_grad();
                 let packed = (hooks.pack)(&original.alias())?;
-                Kept::Packed(packed, hooks)
+                Kept::Packed(Box::new((packed, hooks)))
             }
         };
         Ok(SavedTensor { kept, version: original.version(), output })
@@ -424,7 +423,7 @@ impl SavedTensor {
     pub fn unpack(&self, node: &Arc<Node>) -> Result<Tensor> {
         let tensor = match &self.kept {
             Kept::Nothing => bail!("an absent tensor was read in the backward pass of {}", node.name),
-            Kept::Packed(packed, hooks) => return (hooks.unpack)(packed),
+            Kept::Packed(kept) => return (kept.1.unpack)(&kept.0),
             Kept::Tensor(tensor) => tensor,
         };
         let version = tensor.version();

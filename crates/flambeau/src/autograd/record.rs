@@ -45,6 +45,12 @@ where
     Ok(())
 }
 
+/// Where the gradient of an input goes that is being recorded: without grad mode only tangents are followed.
+#[inline]
+pub(crate) fn recorded_edge(input: &Tensor) -> Option<Edge> {
+    input.gradient_edge().filter(|edge| grad_enabled() || edge.node.has_tangent())
+}
+
 /// Makes the node without attaching it to the outputs.
 pub fn record_node(
     outputs: &[&Tensor],
@@ -53,9 +59,7 @@ pub fn record_node(
     save: &[Save],
     backward: super::Backward,
 ) -> Result<Arc<Node>> {
-    // Without grad mode only tangents are followed.
-    let kept = |edge: &Edge| grad_enabled() || edge.node.has_tangent();
-    let edges = inputs.iter().map(|t| t.gradient_edge().filter(kept)).collect();
+    let edges = inputs.iter().map(|t| recorded_edge(t)).collect();
     node_with_edges(outputs, name, edges, save, backward)
 }
 
@@ -79,11 +83,7 @@ pub(crate) fn node_with_edges(
             Save::Opt(None) => SavedTensor::nothing(),
         });
     }
-    let node = Node::new(name, edges, metas, Body::Apply(backward), next_sequence());
-    if !saved.is_empty() {
-        node.set_saved(saved);
-    }
-    Ok(Arc::new(node))
+    Ok(Arc::new(Node::new(name, edges, metas, Body::Apply(backward), saved, next_sequence())))
 }
 
 /// Attaches fresh outputs to their node.

@@ -67,11 +67,21 @@ where
     F: Fn(&Context, &Tensor) -> Result<Tensor> + Send + Sync + 'static,
 {
     let (storage, dtype) = source.with_array(|a| (a.storage.clone(), a.dtype));
-    let out = as_view(source, Array { storage, dtype, sizes, strides, offset }, Creation::Default);
-    super::record(&[&out], name, &[source], &[], move |ctx| match ctx.grad(0) {
-        Some(grad) => Ok(smallvec![Some(backward(ctx, grad)?)]),
-        None => Ok(smallvec![None]),
-    })?;
+    view_with(source, name, Array { storage, dtype, sizes, strides, offset }, backward)
+}
+
+/// As [`view_of`], for an array over the source's storage.
+pub fn view_with<F>(source: &Tensor, name: &'static str, array: Array, backward: F) -> Result<Tensor>
+where
+    F: Fn(&Context, &Tensor) -> Result<Tensor> + Send + Sync + 'static,
+{
+    let out = as_view(source, array, Creation::Default);
+    if super::needs_grad(&[source]) {
+        super::record(&[&out], name, &[source], &[], move |ctx| match ctx.grad(0) {
+            Some(grad) => Ok(smallvec![Some(backward(ctx, grad)?)]),
+            None => Ok(smallvec![None]),
+        })?;
+    }
     Ok(out)
 }
 
@@ -94,6 +104,7 @@ pub(crate) fn grad_fn(tensor: &Tensor) -> Option<Arc<Node>> {
         smallvec![view.base.gradient_edge()],
         smallvec![OutputMeta { sizes: array.sizes.clone(), dtype: array.dtype }],
         Body::Apply(Box::new(backward)),
+        Default::default(),
         next_sequence(),
     ));
     tensor.meta_mut(|m| {

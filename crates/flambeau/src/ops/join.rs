@@ -3,7 +3,7 @@
 use crate::Tensor;
 use crate::autograd::{self, record};
 use crate::ops::shape;
-use crate::ops::support::copy_data;
+use crate::ops::support::copy_array;
 use flambeau_core::{
     Array, Dims, Init, MemoryFormat, Result, bail, contiguous_strides, numel, show, strides_for, wrap_dim,
 };
@@ -65,7 +65,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
     let mut window = out.array();
     let mut start = 0;
     let mut lengths: SmallVec<[i64; 8]> = SmallVec::new();
-    for (a, t) in arrays.iter().zip(tensors) {
+    for a in &arrays {
         if skipped(a) {
             lengths.push(-1);
             continue;
@@ -74,7 +74,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         if a.numel() > 0 {
             window.sizes[d] = a.sizes[d];
             window.offset = start * window.strides[d];
-            copy_data(&Tensor::from_array(window.clone()), t)?;
+            copy_array(&window, a)?;
         }
         start += a.sizes[d];
     }
@@ -133,7 +133,7 @@ pub fn stack(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
     let stride = window.strides.remove(d);
     for (i, t) in tensors.iter().enumerate() {
         window.offset = i as i64 * stride;
-        copy_data(&Tensor::from_array(window.clone()), t)?;
+        copy_array(&window, &t.array())?;
     }
     if autograd::needs_grad(&refs) && dtype.is_differentiable() {
         let dtypes: SmallVec<[flambeau_core::DType; 8]> = tensors.iter().map(|t| t.dtype()).collect();
@@ -223,7 +223,7 @@ pub fn block_diag(tensors: &[Tensor]) -> Result<Tensor> {
     let mut window = out.array();
     for (t, &(r, c)) in tensors.iter().zip(&shapes) {
         window.sizes = Dims::from_slice(&[r, c]);
-        copy_data(&Tensor::from_array(window.clone()), t)?;
+        copy_array(&window, &t.array())?;
         window.offset += r * columns + c;
     }
     if autograd::needs_grad(&refs) && dtype.is_differentiable() {

@@ -336,23 +336,33 @@ pub fn reborrow<'a>(arg: &'a Arg) -> Arg<'a> {
     }
 }
 
-/// Writes the elements of `src` (of the same sizes) to `dst`, converting; nothing is recorded.
+/// Writes the elements of `src` to `dst`, to whose sizes they broadcast, converting; nothing is recorded.
 pub fn copy_data(dst: &Tensor, src: &Tensor) -> Result<()> {
-    let (d, s) = (dst.array(), src.array());
-    if d.device().is_meta() || s.device().is_meta() || d.numel() == 0 {
+    copy_array(&dst.array(), &src.array())
+}
+
+/// As [`copy_data`], for arrays.
+pub fn copy_array(d: &Array, s: &Array) -> Result<()> {
+    let n = d.numel();
+    if d.device().is_meta() || s.device().is_meta() || n == 0 {
+        return Ok(());
+    }
+    if d.dtype == s.dtype && d.sizes == s.sizes && d.is_contiguous() && s.is_contiguous() {
+        // SAFETY: both are blocks of n elements within their storages; this is memmove, so they may overlap.
+        unsafe { std::ptr::copy(s.data_ptr(), d.data_ptr(), n * d.dtype.size()) };
         return Ok(());
     }
     let source = Operand {
         pointer: s.data_ptr(),
         dtype: s.dtype,
-        strides: crate::pointwise::expanded_strides(&s, &d.sizes),
+        strides: crate::pointwise::expanded_strides(s, &d.sizes),
     };
-    if d.overlaps(&s) && !d.same_view(&s) {
-        let copy = ops::shape::clone_dense(src)?;
-        return copy_data(dst, &copy);
+    if d.overlaps(s) && !d.same_view(s) {
+        let copy = ops::shape::clone_dense(&Tensor::from_array(s.clone()))?;
+        return copy_array(d, &copy.array());
     }
     // SAFETY: arrays lie within their storages; overlapping ones were copied first.
-    unsafe { flambeau_cpu::copy::copy(&operand(&d), &source, &d.sizes) }
+    unsafe { flambeau_cpu::copy::copy(&operand(d), &source, &d.sizes) }
 }
 
 /// The sum of two gradients.

@@ -4,23 +4,27 @@ pub mod checks;
 mod dag;
 mod derive;
 pub mod expr;
+mod few;
+mod gradient;
 mod promote;
+mod resolve;
 mod variant;
 
 pub use expr::PointwiseDef;
 pub use promote::{common_dtype, result_type};
 pub use variant::ParamValue;
 
-use crate::autograd::{self, Context, Grads, Save};
+use crate::autograd;
 use crate::schema::{Arg, Call, Ret, Target};
 use crate::{Tensor, ops};
 use expr::Promote;
-use flambeau_core::{Array, DType, Dims, Error, Init, Result, Scalar, bail, broadcast_shapes, show};
+use flambeau_core::{Array, DType, Dims, Init, Result, Scalar, bail, broadcast_shapes, show};
 use flambeau_cpu::pointwise::{Operand, Operation, Prim, Source};
+use gradient::Plan;
+use parking_lot::RwLockReadGuard;
+use resolve::Resolved;
 use smallvec::SmallVec;
-use std::borrow::Cow;
-use std::sync::Arc;
-use variant::{Variant, category_bit, variant};
+use variant::Variant;
 
 /// Where the result goes.
 #[derive(Clone, Copy)]
@@ -36,7 +40,7 @@ impl Dest<'_> {
     }
 }
 
-type Params = SmallVec<[Scalar; 4]>;
+type Params = SmallVec<[Scalar; 2]>;
 
 /// Runs a declared operator on parsed arguments.
 pub fn call(def: &'static PointwiseDef, call: &Call) -> Result<Ret> {
@@ -78,77 +82,47 @@ fn apply(
     params: &[ParamValue],
     dest: Dest,
 ) -> Result<Tensor> {
-    let numbers = def.promoting.iter().filter_map(|&i| match params[i as usize] {
-        ParamValue::Scalar(s) => Some(s),
-        _ => None,
-    });
-    let common = if def.promote == Promote::First {
-        tensors[0].dtype()
-    } else if def.conditions.is_empty() {
-        common_dtype(tensors, numbers)
-    } else {
-        let values = tensors.iter().enumerate().filter(|(i, _)| !def.conditions.contains(&(*i as u8)));
-        common_dtype(&values.map(|v| *v.1).collect::<SmallVec<[&Tensor; 2]>>(), numbers)
-    };
-    if let Some(check) = def.check {
-        check(tensors, params, common)?;
-    }
-    let to_float = matches!(def.promote, Promote::Float | Promote::FloatReal) && common.is_integral_or_bool();
-    let compute = if to_float { crate::default_dtype() } else { common };
-    if def.dtypes & (1 << compute as u16) == 0 {
-        return Err(refuse(def, compute));
-    }
-    let result = match def.promote {
-        Promote::Bool => DType::Bool,
-        Promote::Real | Promote::FloatReal => compute.to_real(),
-        _ => compute,
-    };
-    if dest.is_inplace() && result != compute && compute.is_complex() && def.promote == Promote::Real {
+    let tracked = autograd::needs_grad(tensors);
+    let arrays = held(tensors);
+    let mut params: SmallVec<[ParamValue; 4]> = SmallVec::from_slice(params);
+    let to = resolve::resolve(def, tensors, &arrays, &mut params)?;
+    if dest.is_inplace() && to.result != to.compute && to.compute.is_complex() && def.promote == Promote::Real
+    {
         bail!("In-place {} is not supported for complex tensors.", def.name);
     }
-    let mut values: SmallVec<[ParamValue; 4]> = SmallVec::from_slice(params);
-    for &i in def.promoting {
-        if let ParamValue::Scalar(s) = &mut values[i as usize] {
-            *s = promote::converted(*s, compute, def);
+    let record = tracked && !def.detached && to.result.is_differentiable();
+    if matches!(dest, Dest::Fresh) || (dest.is_inplace() && !tracked) {
+        let consts = || to.variant.constants(|i| resolve::value(&params[i]));
+        if let Some(out) = few::run(&to, tensors, &arrays, consts, dest.is_inplace())? {
+            drop(arrays);
+            if record {
+                let plan = Plan::new(to.variant, tensors);
+                let node = plan.node(&to, def.backward_name, tensors, &out, resolve::values(&params))?;
+                autograd::set_history(&[&out], &node);
+            }
+            return Ok(out);
         }
     }
-    let Some(variant) = variant(def, &values, compute) else { return Err(refuse(def, compute)) };
-    let scalars: Params = values
-        .iter()
-        .map(|p| match p {
-            ParamValue::Scalar(s) => *s,
-            _ => Scalar::Int(0),
-        })
-        .collect();
-    let name = Cow::Borrowed(def.backward_name);
-    execute(&variant, &name, tensors, scalars, compute, result, dest, Some(def))
+    drop(arrays);
+    execute(&to, def.backward_name, tensors, resolve::values(&params), record, dest, def.name)
 }
 
-/// The error for a dtype that an operator does not serve.
-#[cold]
-fn refuse(def: &PointwiseDef, dtype: DType) -> Error {
-    match def.refusals.iter().find(|r| r.0 & category_bit(dtype) != 0) {
-        Some((_, kind, text)) => Error::new(*kind, *text),
-        None => Error::not_implemented(format!(
-            "\"{}\" not implemented for '{}'",
-            def.kernel_name,
-            dtype.cpp_name()
-        )),
-    }
+/// The arrays of tensors, held in place.
+fn held<'a>(tensors: &[&'a Tensor]) -> SmallVec<[RwLockReadGuard<'a, Array>; 3]> {
+    tensors.iter().map(|t| t.read()).collect()
 }
 
-/// Computes, delivers and records one expression.
-#[allow(clippy::too_many_arguments)]
+/// Computes, delivers and records one expression of operands of any shape and layout.
 fn execute(
-    variant: &Arc<Variant>,
-    name: &Cow<'static, str>,
+    to: &Resolved,
+    backward_name: &'static str,
     tensors: &[&Tensor],
     params: Params,
-    compute: DType,
-    result: DType,
+    record: bool,
     dest: Dest,
-    def: Option<&'static PointwiseDef>,
+    name: &str,
 ) -> Result<Tensor> {
+    let Resolved { variant, compute, result } = *to;
     let arrays: SmallVec<[Array; 3]> = tensors.iter().map(|t| t.array()).collect();
     let mut sizes: Dims = match arrays.first() {
         Some(a) => a.sizes.clone(),
@@ -160,8 +134,6 @@ fn execute(
         }
     }
     let device = ops::common_device(tensors)?;
-    let record =
-        autograd::needs_grad(tensors) && result.is_differentiable() && def.is_none_or(|d| !d.detached);
     check_divisors(variant, compute, &arrays, &params)?;
     let out = match dest {
         Dest::Fresh => {
@@ -186,9 +158,8 @@ fn execute(
         }
         Dest::Out(out) => {
             if autograd::grad_enabled() && (out.requires_grad() || record) {
-                let op = def.map_or("pointwise", |d| d.name);
                 bail!(
-                    "{op}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+                    "{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
                 );
             }
             ops::check_castable(result, out.dtype())?;
@@ -210,7 +181,7 @@ fn execute(
     }
     // What the gradient needs of the old value is copied before it is overwritten.
     let mut kept: SmallVec<[Tensor; 3]> = SmallVec::new();
-    let plan = if record { Some(backward_plan(variant, tensors)?) } else { None };
+    let plan = if record { Some(Plan::new(variant, tensors)) } else { None };
     if let (Some(plan), true) = (&plan, matches!(dest, Dest::InPlace)) {
         for (i, t) in tensors.iter().enumerate() {
             let overwritten = i == 0 || t.is_same(&out);
@@ -228,7 +199,7 @@ fn execute(
             strides: expanded_strides(a, &sizes),
         };
         let inputs: SmallVec<[Operand; 4]> = arrays.iter().map(operand).collect();
-        let consts = variant.constants(&params);
+        let consts = variant.constants(|i| params.get(i).copied());
         let to = operand(&target);
         // SAFETY: arrays are in bounds of their storages by construction, sizes were broadcast to `sizes`,
         // and overlapping outputs were rejected or are the very same view.
@@ -242,109 +213,13 @@ fn execute(
     if let Some(plan) = plan {
         let saved_from: SmallVec<[&Tensor; 3]> =
             if kept.is_empty() { tensors.iter().copied().collect() } else { kept.iter().collect() };
-        let mut saves: SmallVec<[Save; 4]> = SmallVec::new();
-        for &i in &plan.saves {
-            saves.push(if i as usize > variant.inputs {
-                Save::Output(0)
-            } else {
-                Save::Input(saved_from[i as usize])
-            });
-        }
-        let node = autograd::record_node(
-            &[&out],
-            name.clone(),
-            tensors,
-            &saves,
-            Box::new(backward(variant.clone(), plan.saves, params, compute)),
-        )?;
+        let node = plan.node(to, backward_name, &saved_from, &out, params)?;
         match dest {
             Dest::InPlace => autograd::rebase_history(&out, node)?,
             _ => autograd::set_history(&[&out], &node),
         }
     }
     Ok(out)
-}
-
-/// What a node has to save: operands by number, `inputs + 1` for the result.
-struct Plan {
-    saves: SmallVec<[u8; 4]>,
-}
-
-fn backward_plan(variant: &Variant, tensors: &[&Tensor]) -> Result<Plan> {
-    let mut saves: SmallVec<[u8; 4]> = SmallVec::new();
-    for (i, t) in tensors.iter().enumerate() {
-        if !t.requires_grad() {
-            continue;
-        }
-        if let Ok(Some(d)) = variant.derivative(i) {
-            for &u in &d.uses {
-                if u as usize != variant.inputs && !saves.contains(&u) {
-                    saves.push(u);
-                }
-            }
-        }
-    }
-    Ok(Plan { saves })
-}
-
-fn backward(
-    variant: Arc<Variant>,
-    saves: SmallVec<[u8; 4]>,
-    params: Params,
-    compute: DType,
-) -> impl Fn(&Context) -> Result<Grads> + Send + Sync + 'static {
-    move |ctx| {
-        let mut out: Grads = SmallVec::new();
-        for i in 0..variant.inputs {
-            let grad = match ctx.grad(0) {
-                Some(grad) if ctx.needs(i) => grad,
-                _ => {
-                    out.push(None);
-                    continue;
-                }
-            };
-            let derivative = match variant.derivative(i) {
-                Err(error) => return Err(error),
-                Ok(None) => {
-                    let meta = ctx.node().next_edges()[i].as_ref();
-                    out.push(match meta.and_then(|e| e.node.outputs().get(e.input as usize)) {
-                        Some(meta) => Some(Tensor::zeros_raw(&meta.sizes, meta.dtype, grad.device())?),
-                        None => None,
-                    });
-                    continue;
-                }
-                Ok(Some(d)) => d,
-            };
-            if derivative.identity {
-                out.push(Some(grad.clone()));
-                continue;
-            }
-            let mut operands: SmallVec<[Tensor; 4]> = SmallVec::new();
-            for &u in &derivative.uses {
-                operands.push(if u as usize == variant.inputs {
-                    grad.clone()
-                } else {
-                    let slot = saves.iter().position(|&s| s == u).unwrap_or(usize::MAX);
-                    ctx.saved(slot)?
-                });
-            }
-            let operands: SmallVec<[&Tensor; 4]> = operands.iter().collect();
-            // Named after what most of PyTorch's formulas end with.
-            let name = Cow::Borrowed("MulBackward0");
-            let d = execute(
-                &derivative.variant,
-                &name,
-                &operands,
-                params.clone(),
-                compute,
-                compute,
-                Dest::Fresh,
-                None,
-            )?;
-            out.push(Some(d));
-        }
-        Ok(out)
-    }
 }
 
 /// Strides of an operand seen at the broadcast sizes.
@@ -396,7 +271,7 @@ fn check_divisors(variant: &Variant, compute: DType, arrays: &[Array], params: &
         if let Operation::Prim(Prim::Div | Prim::FloorDiv | Prim::Fmod | Prim::Remainder) = step.operation {
             let zero = match step.args[1] {
                 Source::Input(i) => ops::any_zero(&arrays[i as usize])?,
-                Source::Const(i) => variant.constants(params)[i as usize].to_i64() == 0,
+                Source::Const(i) => variant.constants(|i| params.get(i).copied())[i as usize].to_i64() == 0,
                 Source::Register(_) => false,
             };
             if zero {

@@ -5,11 +5,11 @@ use super::dag::{Constant, Dag, Ex, Id};
 use super::derive::derivative;
 use super::expr::{Case, PointwiseDef};
 use flambeau_core::{DType, Error, Result, Scalar};
-use flambeau_cpu::pointwise::Program;
+use flambeau_cpu::pointwise::{Operation, Prim, Program};
 use parking_lot::RwLock;
 use smallvec::SmallVec;
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{LazyLock, OnceLock};
 
 /// A parameter that is not a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +28,8 @@ pub struct Variant {
     pub consts: Vec<Constant>,
     pub inputs: usize,
     pub complex: bool,
+    /// Whether a step divides, which integers refuse where the divisor is zero.
+    pub divides: bool,
     declared: Option<&'static PointwiseDef>,
     derivatives: Vec<OnceLock<Result<Option<Derivative>>>>,
 }
@@ -35,7 +37,7 @@ pub struct Variant {
 /// The gradient expression with respect to one input.
 #[derive(Debug)]
 pub struct Derivative {
-    pub variant: Arc<Variant>,
+    pub variant: Variant,
     /// Its operands: an input of the operator, or `inputs` for the output gradient, `inputs + 1` for the result.
     pub uses: SmallVec<[u8; 4]>,
     /// The gradient is the output gradient itself.
@@ -51,7 +53,8 @@ struct Key {
     fixed: SmallVec<[Option<i8>; 4]>,
 }
 
-static VARIANTS: LazyLock<RwLock<HashMap<Key, Arc<Variant>>>> = LazyLock::new(Default::default);
+/// As few as the declarations and their parameters allow, and needed for ever: they are never freed.
+static VARIANTS: LazyLock<RwLock<HashMap<Key, &'static Variant>>> = LazyLock::new(Default::default);
 
 /// The bit of a dtype's category, as in [`Case`].
 pub fn category_bit(dtype: DType) -> u8 {
@@ -77,32 +80,30 @@ fn choose(cases: &'static [Case], params: &[ParamValue], dtype: DType) -> Option
     })
 }
 
-fn fixed(params: &[ParamValue]) -> SmallVec<[Option<i8>; 4]> {
-    params
-        .iter()
-        .map(|p| match p {
-            ParamValue::Scalar(Scalar::Float(f)) if *f == 0.5 => Some(100),
-            ParamValue::Scalar(s) if !s.is_complex() => (-3..=3).find(|&n| s.is(n)).map(|n| n as i8),
-            _ => None,
-        })
-        .collect()
+/// The code of a parameter that is built in: a small integer, or 100 for one half.
+pub(super) fn fixed(param: &ParamValue) -> Option<i8> {
+    match param {
+        ParamValue::Scalar(Scalar::Float(f)) if *f == 0.5 => Some(100),
+        ParamValue::Scalar(s) if !s.is_complex() => (-3..=3).find(|&n| s.is(n)).map(|n| n as i8),
+        _ => None,
+    }
 }
 
 /// The compiled form of `def` for a call; none if no alternative serves it.
-pub fn variant(def: &'static PointwiseDef, params: &[ParamValue], dtype: DType) -> Option<Arc<Variant>> {
+pub fn variant(def: &'static PointwiseDef, params: &[ParamValue], dtype: DType) -> Option<&'static Variant> {
     let case = choose(def.cases, params, dtype)?;
     let key = Key {
         def: def as *const PointwiseDef as usize,
         case: case as u8,
         complex: dtype.is_complex(),
-        fixed: fixed(params),
+        fixed: params.iter().map(fixed).collect(),
     };
     if let Some(v) = VARIANTS.read().get(&key) {
-        return Some(v.clone());
+        return Some(*v);
     }
     let mut dag = Dag::default();
     let root = dag.import(def.cases[case].nodes, &|i| substitute(&key.fixed, i));
-    let fresh = Arc::new(Variant::new(dag, root, def.tensors.len(), key.complex, Some(def)));
+    let fresh = Variant::new(dag, root, def.tensors.len(), key.complex, Some(def));
     // `grad` overrides are resolved here, where the parameters are known.
     for over in def.overrides {
         let slot = &fresh.derivatives[over.input as usize];
@@ -123,7 +124,7 @@ pub fn variant(def: &'static PointwiseDef, params: &[ParamValue], dtype: DType) 
         };
         let _ = slot.set(result);
     }
-    Some(VARIANTS.write().entry(key).or_insert(fresh).clone())
+    Some(*VARIANTS.write().entry(key).or_insert_with(|| Box::leak(Box::new(fresh))))
 }
 
 fn substitute(fixed: &[Option<i8>], i: u8) -> Option<f64> {
@@ -140,7 +141,10 @@ impl Variant {
     ) -> Variant {
         let (program, consts) = dag.compile(root);
         let derivatives = (0..inputs).map(|_| OnceLock::new()).collect();
-        Variant { dag, root, program, consts, inputs, complex, declared, derivatives }
+        let divides = program.steps.iter().any(|s| {
+            matches!(s.operation, Operation::Prim(Prim::Div | Prim::FloorDiv | Prim::Fmod | Prim::Remainder))
+        });
+        Variant { dag, root, program, consts, inputs, complex, divides, declared, derivatives }
     }
     /// The gradient expression with respect to input `i`: none if zero, an error if there is no derivative.
     pub fn derivative(&self, i: usize) -> Result<Option<&Derivative>> {
@@ -165,13 +169,14 @@ impl Variant {
             Err(e) => Err(e.clone()),
         }
     }
-    /// The constants of a call.
-    pub fn constants(&self, params: &[Scalar]) -> SmallVec<[Scalar; 4]> {
+    /// The constants of a call, whose parameters `value` gives.
+    #[inline]
+    pub fn constants(&self, value: impl Fn(usize) -> Option<Scalar>) -> SmallVec<[Scalar; 4]> {
         self.consts
             .iter()
             .map(|c| match c {
                 Constant::Value(v) => *v,
-                Constant::Param(i) => params.get(*i as usize).copied().unwrap_or(Scalar::Int(0)),
+                Constant::Param(i) => value(*i as usize).unwrap_or(Scalar::Int(0)),
             })
             .collect()
     }
@@ -194,7 +199,7 @@ impl Derivative {
         let uses: SmallVec<[u8; 4]> = dag.inputs(root).into_iter().collect();
         let (dag, root) = dag.extract(root, &|i| uses.iter().position(|&u| u == i).unwrap_or_default() as u8);
         let identity = matches!(dag.nodes[root as usize], Ex::Input(_)) && uses[..] == [inputs as u8];
-        let variant = Arc::new(Variant::new(dag, root, uses.len(), complex, None));
+        let variant = Variant::new(dag, root, uses.len(), complex, None);
         Derivative { variant, uses, identity }
     }
 }

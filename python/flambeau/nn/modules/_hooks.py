@@ -69,26 +69,10 @@ CALL_TABLES = (
 )
 
 
-_NOTHING = object()
-# Whether any module at all has had a hook: reading it costs a call nothing, unlike an attribute of the module.
-_any_hooked = False
-
-
 def mark_hooked(module):
     """Says of a module, or of the class of all modules, that its calls have to look for hooks."""
-    global _any_hooked
-    _any_hooked = True
+    torch._C._mark_hooked()
     module._hooked = True
-
-
-def __call__(self, first=_NOTHING, /, *args, **kwargs):
-    """Calls `forward`, and the hooks if there are any."""
-    # One positional argument and no hooks is what nearly every call has; spreading *args costs a third of it.
-    if _any_hooked and self._hooked:
-        return self._call_impl(*(() if first is _NOTHING else (first,)), *args, **kwargs)
-    if args or kwargs or first is _NOTHING:
-        return self.forward(*(() if first is _NOTHING else (first,)), *args, **kwargs)
-    return self.forward(first)
 
 
 def add_hook(table, hook, flags=(), *others, prepend=False):

@@ -468,7 +468,6 @@ class Module:
     _get_backward_hooks = _hooks._get_backward_hooks
     _get_backward_pre_hooks = _hooks._get_backward_pre_hooks
     _maybe_warn_non_full_backward_hook = _hooks._maybe_warn_non_full_backward_hook
-    __call__ = _hooks.__call__
     _call_impl = _hooks._call_impl
     _wrapped_call_impl = _hooks._call_impl
 
@@ -481,6 +480,8 @@ def _adopt_methods():
 
 
 _adopt_methods()
+# Native: it calls `forward` at once, or `_call_impl` where hooks may have to run.
+Module.__call__ = torch._C._module_call(Module)
 
 
 def _same_kind(tensor, other):

@@ -35,6 +35,20 @@ pub fn scalar_tensor(value: Scalar, dtype: flambeau_core::DType) -> Result<Tenso
     Ok(Tensor::from_array(scalar_array(value, dtype)?))
 }
 
+/// The number that an element is.
+///
+/// # Safety
+/// `pointer` must be valid for an element of the dtype; it need not be aligned.
+pub unsafe fn read_element(pointer: *const u8, dtype: flambeau_core::DType) -> Scalar {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if dtype == flambeau_core::DType::Bool {
+            return Scalar::Bool(pointer.read() != 0);
+        }
+        flambeau_core::dispatch!(storage dtype, T => flambeau_core::Number::to_scalar(pointer.cast::<T>().read_unaligned()))
+    }
+}
+
 impl Tensor {
     /// A row-major tensor of a slice's elements.
     ///
@@ -66,20 +80,14 @@ impl Tensor {
     }
     /// The value of a tensor of one element.
     pub fn item(&self) -> Result<Scalar> {
-        let a = self.array();
+        let a = self.read();
         if a.numel() != 1 {
             bail!("a Tensor with {} elements cannot be converted to Scalar", a.numel());
         }
         if a.device().is_meta() {
             bail!("Tensor.item() cannot be called on meta tensors");
         }
-        if a.dtype == flambeau_core::DType::Bool {
-            // SAFETY: one element in bounds.
-            return Ok(Scalar::Bool(unsafe { a.data_ptr().read() } != 0));
-        }
-        Ok(flambeau_core::dispatch!(storage a.dtype, T => {
-            // SAFETY: one element in bounds; foreign memory may be unaligned.
-            flambeau_core::Number::to_scalar(unsafe { a.data_ptr().cast::<T>().read_unaligned() })
-        }))
+        // SAFETY: one element in bounds.
+        Ok(unsafe { read_element(a.data_ptr(), a.dtype) })
     }
 }

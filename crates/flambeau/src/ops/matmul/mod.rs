@@ -12,7 +12,7 @@ pub use products::{
 
 use crate::Tensor;
 use crate::ops::{cpp_type, shape};
-use flambeau_core::{Array, DType, Result, bail};
+use flambeau_core::{Array, DType, Init, Result, bail};
 
 fn check_same_dtype(a: &Tensor, b: &Tensor) -> Result<()> {
     let (x, y) = (a.dtype(), b.dtype());
@@ -35,49 +35,84 @@ fn computed(t: &Tensor) -> Result<Array> {
     })
 }
 
-/// `out[b] = a[b] @ c[b]` for arrays `[batch, m, k]` and `[batch, k, n]`, without history. The result is dense.
-fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+/// How an array serves as a batch of matrices.
+#[derive(Clone, Copy)]
+enum As {
+    Batch,
+    Matrix,
+    Row,
+    Column,
+}
+
+/// Sizes and strides of an array as a batch of matrices.
+struct Matrices {
+    sizes: [i64; 3],
+    strides: [i64; 3],
+}
+
+impl Matrices {
+    fn of(a: &Array, how: As) -> Matrices {
+        let (n, s) = (&a.sizes, &a.strides);
+        let (sizes, strides) = match how {
+            As::Batch => ([n[0], n[1], n[2]], [s[0], s[1], s[2]]),
+            As::Matrix => ([1, n[0], n[1]], [0, s[0], s[1]]),
+            As::Row => ([1, 1, n[0]], [0, 0, s[0]]),
+            As::Column => ([1, n[0], 1], [0, s[0], 0]),
+        };
+        Matrices { sizes, strides }
+    }
+    /// The number of elements from the first to the last one.
+    fn span(&self) -> usize {
+        if self.sizes.contains(&0) {
+            return 0;
+        }
+        1 + self.sizes.iter().zip(&self.strides).map(|(&n, &s)| (n - 1) * s).sum::<i64>() as usize
+    }
+    /// The step along a dimension; of a single element, any.
+    fn step(&self, d: usize) -> usize {
+        if self.sizes[d] > 1 { self.strides[d] as usize } else { 1 }
+    }
+}
+
+/// The matrix products of `a` and `b`, seen as batches of matrices that fit each other, without history; dense, of the
+/// sizes `to`.
+fn product(a: &Tensor, as_a: As, b: &Tensor, as_b: As, to: &[i64]) -> Result<Tensor> {
     crate::ops::common_device(&[a, b])?;
     let (dtype, device) = (a.dtype(), a.device());
     let (x, y) = (computed(a)?, computed(b)?);
-    let (batch, m, k, n) = (x.sizes[0], x.sizes[1], x.sizes[2], y.sizes[2]);
-    let out = Tensor::empty_raw(&[batch, m, n], dtype.compute(), device)?;
-    if !device.is_meta() && out.numel() > 0 {
-        let target = out.array();
+    let out = Array::empty(to, dtype.compute(), device, Init::Uninit)?;
+    let length = out.numel();
+    if !device.is_meta() && length > 0 {
+        let (p, q) = (Matrices::of(&x, as_a), Matrices::of(&y, as_b));
+        let ([batch, m, k], n) = (p.sizes, q.sizes[2]);
+        let step = (m * n) as usize;
         macro_rules! run {
             ($t:ty) => {{
-                let stride = |s: i64, size: i64| if size > 1 { s as usize } else { 1 };
                 // SAFETY: arrays lie within their storages; the output is fresh. Lengths span from the first
                 // to the last element that the strides reach.
                 unsafe {
-                    let slice = |a: &Array| -> &[$t] {
-                        let len = if a.numel() == 0 {
-                            0
-                        } else {
-                            1 + a.sizes.iter().zip(&a.strides).map(|(&n, &s)| (n - 1) * s).sum::<i64>()
-                                as usize
-                        };
-                        if len == 0 { &[] } else { std::slice::from_raw_parts(a.data_ptr().cast(), len) }
+                    let slice = |a: &Array, m: &Matrices| -> &[$t] {
+                        match m.span() {
+                            0 => &[],
+                            len => std::slice::from_raw_parts(a.data_ptr().cast(), len),
+                        }
                     };
-                    let to = std::slice::from_raw_parts_mut(target.data_ptr().cast::<$t>(), target.numel());
-                    let (xs, ys) = (slice(&x), slice(&y));
-                    for i in 0..batch {
-                        let from_x = xs.get((i * x.strides[0]) as usize..).unwrap_or(&[]);
-                        let from_y = ys.get((i * y.strides[0]) as usize..).unwrap_or(&[]);
-                        let base = (i * m * n) as usize;
+                    let to = std::slice::from_raw_parts_mut(out.data_ptr().cast::<$t>(), length);
+                    let (xs, ys) = (slice(&x, &p), slice(&y, &q));
+                    for (i, to) in (0..batch).zip(to.chunks_exact_mut(step)) {
                         flambeau_cpu::gemm::gemm::<$t>(
                             m as usize,
                             n as usize,
                             k as usize,
                             <$t as flambeau_cpu::gemm::GemmElement>::ONE,
-                            from_x,
-                            stride(x.strides[1], m),
-                            stride(x.strides[2], k),
-                            from_y,
-                            stride(y.strides[1], k),
-                            stride(y.strides[2], n),
+                            xs.get((i * p.strides[0]) as usize..).unwrap_or(&[]),
+                            p.step(1),
+                            p.step(2),
+                            ys.get((i * q.strides[0]) as usize..).unwrap_or(&[]),
+                            q.step(1),
+                            q.step(2),
                             <$t as flambeau_cpu::gemm::GemmElement>::ZERO,
-                            &mut to[base..base + (m * n) as usize],
+                            to,
                             n as usize,
                             1,
                         )?;
@@ -93,15 +128,7 @@ fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
             _ => run!(i64),
         }
     }
-    shape::to_dtype(&out, dtype)
-}
-
-/// A batch of one around a matrix, without history.
-fn batched(t: &Tensor) -> Tensor {
-    let mut a = t.array();
-    a.sizes.insert(0, 1);
-    a.strides.insert(0, 0);
-    Tensor::from_array(a)
+    shape::to_dtype(&Tensor::from_array(out), dtype)
 }
 
 /// Conjugate transpose; differentiable.

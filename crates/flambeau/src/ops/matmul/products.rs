@@ -1,6 +1,6 @@
 //! Products of two operands.
 
-use super::{adjoint, batched, check_same_dtype, conj, product};
+use super::{As, adjoint, check_same_dtype, conj, product};
 use crate::Tensor;
 use crate::autograd::{Save, record};
 use crate::generated::functions as f;
@@ -22,8 +22,7 @@ pub fn mm(self_: &Tensor, mat2: &Tensor) -> Result<Tensor> {
         bail!("mm: mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})", a[0], a[1], b[0], b[1]);
     }
     check_same_dtype(self_, mat2)?;
-    let out = shape::view(&product(&batched(self_), &batched(mat2))?, &[a[0], b[1]])?;
-    let out = Tensor::from_array(out.array());
+    let out = product(self_, As::Matrix, mat2, As::Matrix, &[a[0], b[1]])?;
     record(&[&out], "MmBackward0", &[self_, mat2], &[Save::Input(self_), Save::Input(mat2)], |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None, None]) };
         Ok(smallvec![
@@ -53,7 +52,7 @@ pub fn bmm(self_: &Tensor, mat2: &Tensor) -> Result<Tensor> {
         );
     }
     check_same_dtype(self_, mat2)?;
-    let out = product(&self_.alias(), &mat2.alias())?;
+    let out = product(self_, As::Batch, mat2, As::Batch, &[a[0], a[1], b[2]])?;
     record(&[&out], "BmmBackward0", &[self_, mat2], &[Save::Input(self_), Save::Input(mat2)], |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None, None]) };
         Ok(smallvec![
@@ -74,9 +73,7 @@ pub fn mv(self_: &Tensor, vec: &Tensor) -> Result<Tensor> {
         bail!("size mismatch, got input ({}), mat ({}x{}), vec ({})", a[0], a[0], a[1], b[0]);
     }
     check_same_dtype(self_, vec)?;
-    let column = Tensor::from_array(unsqueeze(&vec.alias(), 1)?.array());
-    let out =
-        Tensor::from_array(shape::view(&product(&batched(self_), &batched(&column))?, &[a[0]])?.array());
+    let out = product(self_, As::Matrix, vec, As::Column, &[a[0]])?;
     record(&[&out], "MvBackward0", &[self_, vec], &[Save::Input(self_), Save::Input(vec)], |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None, None]) };
         Ok(smallvec![
@@ -116,9 +113,7 @@ fn check_vectors(a: &Tensor, b: &Tensor) -> Result<()> {
 /// `torch.dot`: the sum of products of two vectors, without conjugation.
 pub fn dot(self_: &Tensor, tensor: &Tensor) -> Result<Tensor> {
     check_vectors(self_, tensor)?;
-    let row = Tensor::from_array(unsqueeze(&self_.alias(), 0)?.array());
-    let column = Tensor::from_array(unsqueeze(&tensor.alias(), 1)?.array());
-    let out = Tensor::from_array(shape::view(&product(&batched(&row), &batched(&column))?, &[])?.array());
+    let out = product(self_, As::Row, tensor, As::Column, &[])?;
     record(&[&out], "DotBackward0", &[self_, tensor], &[Save::Input(self_), Save::Input(tensor)], |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None, None]) };
         Ok(smallvec![

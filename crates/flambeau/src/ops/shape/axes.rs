@@ -1,7 +1,7 @@
 //! Views that reorder, drop or add dimensions.
 
 use crate::Tensor;
-use crate::autograd::view_of;
+use crate::autograd::{view_of, view_with};
 use crate::ops::convert::conj;
 use crate::ops::reduce::reduced_dims;
 use crate::ops::shape::reshape;
@@ -16,9 +16,7 @@ pub fn transpose(self_: &Tensor, dim0: i64, dim1: i64) -> Result<Tensor> {
         a.sizes.swap(i, j);
         a.strides.swap(i, j);
     }
-    view_of(self_, "TransposeBackward0", a.sizes, a.strides, a.offset, move |_, grad| {
-        transpose(grad, dim0, dim1)
-    })
+    view_with(self_, "TransposeBackward0", a, move |_, grad| transpose(grad, dim0, dim1))
 }
 
 /// `torch.permute`

@@ -237,6 +237,5 @@ pub fn detach_(self_: &Tensor) -> Result<Tensor> {
 
 /// `Tensor.alias`: a view of everything.
 pub fn alias(self_: &Tensor) -> Result<Tensor> {
-    let a = self_.array();
-    autograd::view_of(self_, "AliasBackward0", a.sizes, a.strides, a.offset, |_, grad| Ok(grad.clone()))
+    autograd::view_with(self_, "AliasBackward0", self_.array(), |_, grad| Ok(grad.clone()))
 }

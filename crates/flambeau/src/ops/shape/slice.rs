@@ -1,7 +1,7 @@
 //! Views of a part: `select`, `slice`, `narrow`, `diagonal`, `unfold`.
 
 use crate::Tensor;
-use crate::autograd::{GradMode, record, view_of};
+use crate::autograd::{GradMode, record, view_of, view_with};
 use crate::ops::support::copy_data;
 use flambeau_core::{Array, DType, Dims, Result, bail, show, wrap_dim};
 use smallvec::smallvec;
@@ -42,12 +42,12 @@ pub fn select(self_: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
             show(&a.sizes)
         );
     }
-    let from = a.sizes.clone();
+    let from = Dims::from_slice(&a.sizes);
     let at = if index < 0 { index + size } else { index };
     a.offset += at * a.strides[d];
     a.sizes.remove(d);
     a.strides.remove(d);
-    view_of(self_, "SelectBackward0", a.sizes, a.strides, a.offset, move |_, grad| {
+    view_with(self_, "SelectBackward0", a, move |_, grad| {
         place(grad, "SelectBackwardBackward0", &from, move |t| select(t, d as i64, at))
     })
 }
@@ -66,12 +66,12 @@ pub fn slice(self_: &Tensor, dim: i64, start: Option<i64>, end: Option<i64>, ste
     let wrap = |i: i64| if i < 0 { i.saturating_add(size) } else { i };
     let start = wrap(start.unwrap_or(0)).clamp(0, size);
     let end = wrap(end.unwrap_or(i64::MAX)).clamp(start, size);
-    let from = a.sizes.clone();
+    let from = Dims::from_slice(&a.sizes);
     let length = end - start;
     a.offset += start * a.strides[d];
     a.sizes[d] = length / step + (length % step != 0) as i64;
     a.strides[d] = a.strides[d].saturating_mul(step);
-    view_of(self_, "SliceBackward0", a.sizes, a.strides, a.offset, move |_, grad| {
+    view_with(self_, "SliceBackward0", a, move |_, grad| {
         place(grad, "SliceBackwardBackward0", &from, move |t| {
             slice(t, d as i64, Some(start), Some(end), step)
         })

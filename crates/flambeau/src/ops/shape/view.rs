@@ -1,7 +1,7 @@
 //! Views that regroup elements: `view`, `reshape`, `expand`, `flatten`.
 
 use crate::Tensor;
-use crate::autograd::{Creation, as_view, record, view_of};
+use crate::autograd::{Creation, as_view, record, view_of, view_with};
 use crate::ops::shape::clone;
 use flambeau_core::{
     Array, DType, Dims, Error, MemoryFormat, Result, bail, contiguous_strides, numel, show, wrap_dim,
@@ -137,15 +137,16 @@ pub fn view_strides(a: &Array, to: &[i64]) -> Option<Dims> {
 
 /// `Tensor.view`
 pub fn view(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
-    let a = self_.array();
+    let mut a = self_.array();
     let sizes = infer_size(size, a.numel() as i64)?;
     let Some(strides) = view_strides(&a, &sizes) else {
         bail!(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous subspaces). Use .reshape(...) instead."
         );
     };
-    let from = a.sizes.clone();
-    view_of(self_, "ViewBackward0", sizes, strides, a.offset, move |_, grad| reshape(grad, &from))
+    let from = std::mem::replace(&mut a.sizes, sizes);
+    a.strides = strides;
+    view_with(self_, "ViewBackward0", a, move |_, grad| reshape(grad, &from))
 }
 
 /// `torch.reshape`: a view where possible, else a copy.
