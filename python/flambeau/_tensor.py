@@ -14,9 +14,12 @@ def _method(function):
 @_method
 def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
     """Accumulates in the leaves the gradient of this tensor with respect to them."""
-    from .autograd import backward as run
+    from . import autograd
 
-    run(self, gradient, retain_graph, create_graph, inputs=inputs)
+    if gradient is None and inputs is None and type(self) is Tensor and not autograd._passes.tracking:
+        if _C._backward(self, create_graph if retain_graph is None else retain_graph, create_graph):
+            return
+    autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
 
 class RemovableHandle:

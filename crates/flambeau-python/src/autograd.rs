@@ -275,6 +275,26 @@ pub fn _run_backward(
     Ok(PyTuple::new(py, out)?.into_any().unbind())
 }
 
+/// `backward()` of a tensor with one element and history, which is what nearly every call is; false, with nothing
+/// done, for any other tensor.
+#[pyfunction]
+pub fn _backward(object: &Bound<'_, PyAny>, keep_graph: bool, create_graph: bool) -> PyResult<bool> {
+    let t = tensor_arg(object)?;
+    let (sizes, dtype, device) = t.with_array(|a| (a.sizes.clone(), a.dtype, a.device()));
+    if !dtype.is_floating_point() || !device.is_cpu() || sizes.iter().product::<i64>() != 1 {
+        return Ok(false);
+    }
+    let Some(edge) = t.gradient_edge() else { return Ok(false) };
+    let one = Tensor::empty_raw(&sizes, dtype, device).py()?;
+    flambeau::ops::creation::fill_data(&one, flambeau::Scalar::Int(1)).py()?;
+    let options = BackwardOptions { keep_graph, create_graph, accumulate: true };
+    core::run_backward(&[(edge, one)], None, options).py()?;
+    match crate::warnings::pending(object.py()) {
+        Some(error) => Err(error),
+        None => Ok(true),
+    }
+}
+
 fn tensor_arg(t: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     object::extract(t).ok_or_else(|| PyTypeError::new_err("expected a Tensor"))
 }

@@ -225,6 +225,8 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         autograd::_is_anomaly_enabled,
         autograd::_is_anomaly_check_nan_enabled,
         autograd::_run_backward,
+        autograd::_backward,
+        methods::_type_lookup,
         autograd::_register_tensor_hook,
         autograd::_register_post_accumulate_hook,
         autograd::_remove_tensor_hook,

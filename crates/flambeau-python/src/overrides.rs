@@ -1,14 +1,33 @@
-//! `__torch_function__`: subclasses of Tensor, and other objects, that take over operators.
+//! `__torch_function__`: subclasses of Tensor, and other objects, that take over operators. One of the modules with
+//! unsafe code.
 
 use crate::object;
 use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple, PyTypeMethods};
 use std::cell::Cell;
 
 thread_local! {
     static DISABLED: Cell<bool> = const { Cell::new(false) };
+    /// Classes lately found to have no override, such as Parameter, with the version of their attributes.
+    static PLAIN_CLASSES: [Cell<(usize, u32)>; 8] = const { [const { Cell::new((0, 0)) }; 8] };
+}
+
+/// The entry that a class has among those without an override; none while its attributes have no version.
+///
+/// # Safety
+/// `class` must be a live type.
+unsafe fn entry_of(class: *mut ffi::PyTypeObject) -> Option<(usize, u32)> {
+    // SAFETY: a live type.
+    unsafe {
+        let versioned = (*class).tp_flags as u64 & ffi::Py_TPFLAGS_VALID_VERSION_TAG as u64 != 0;
+        versioned.then(|| (class as usize, (*class).tp_version_tag))
+    }
+}
+
+fn place(entry: (usize, u32)) -> usize {
+    (entry.0 >> 5) % 8
 }
 
 /// The `__torch_function__` of Tensor and the one that switches the protocol off (Parameter's).
@@ -36,7 +55,10 @@ pub unsafe fn may_override(object: *mut PyObject) -> bool {
         {
             return false;
         }
-        !DISABLED.get()
+        if DISABLED.get() {
+            return false;
+        }
+        !entry_of(class).is_some_and(|e| PLAIN_CLASSES.with(|c| c[place(e)].get() == e))
     }
 }
 
@@ -57,6 +79,10 @@ fn override_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, Py
     let Ok(function) = class.getattr(pyo3::intern!(py, "__torch_function__")) else { return Ok(None) };
     let (_, disabled) = defaults(py)?;
     if function.is(disabled) {
+        // SAFETY: a live type.
+        if let Some(entry) = unsafe { entry_of(class.as_type_ptr()) } {
+            PLAIN_CLASSES.with(|c| c[place(entry)].set(entry));
+        }
         return Ok(None);
     }
     Ok(Some(function))

@@ -18,10 +18,10 @@ pub use node::{
     Backward, Context, Edge, Grads, Hook, HookId, Node, OutputMeta, PostHook, SavedHooks, SavedTensor,
     pop_saved_hooks, push_saved_hooks,
 };
-pub(crate) use record::{node_with_edges, recorded_edge};
 pub use record::{
     Save, check_inplace, needs_grad, rebase_history, record, record_inplace, record_node, set_history,
 };
+pub(crate) use record::{node_with_edges, recorded_edge};
 pub use view::{Creation, ViewMeta, as_view, view_of, view_with};
 
 use crate::Tensor;

@@ -4,7 +4,7 @@ use crate::autograd::{self, GradMode, Save, record};
 use crate::generated::functions as f;
 use crate::ops::creation::resolve;
 use crate::ops::shape;
-use crate::ops::support::copy_data;
+use crate::ops::support::{copy_array, copy_data};
 use crate::schema::TensorOptions;
 use crate::{Generator, Tensor};
 use flambeau_core::{Array, DType, Dims, Init, MemoryFormat, Result, Scalar, bail, dispatch, show};
@@ -39,17 +39,21 @@ macro_rules! fill {
         autograd::check_inplace(t, false)?;
         crate::ops::check_writable(&t.array(), &[])?;
         if !t.is_meta() {
-            let dense = memory_ordered(t)?;
-            let a = dense.array();
+            // Straight into the tensor's memory where that is one block of its elements.
+            let own = t.array();
+            let direct = own.is_contiguous() && own.data_ptr() as usize % own.dtype.size() == 0;
+            let a = if direct { own } else { memory_ordered(t)?.array() };
             dispatch!(storage a.dtype, $S => {
                 let mut nothing: [$S; 0] = [];
                 let $slice: &mut [$S] = if a.numel() == 0 { &mut nothing } else {
-                    // SAFETY: a fresh dense array of this element type.
+                    // SAFETY: a dense array of this element type, fresh or the one that is being written.
                     unsafe { std::slice::from_raw_parts_mut(a.data_ptr().cast::<$S>(), a.numel()) }
                 };
                 $body
             })?;
-            copy_data(t, &dense)?;
+            if !direct {
+                copy_array(&t.array(), &a)?;
+            }
         }
         zero_gradient(t)
     }};

@@ -43,6 +43,7 @@ __all__ = [
 # Values of these types are never registered, so assigning one needs no look at its class.
 _PLAIN_TYPES = frozenset((bool, int, float, complex, str, bytes, tuple, list, dict, set, type(None)))
 _TABLES = ("_parameters", "_buffers", "_modules")
+_type_lookup = torch._C._type_lookup
 
 
 def _addindent(text, spaces):
@@ -126,11 +127,27 @@ class Module:
 
     def __setattr__(self, name, value):
         own = self.__dict__
-        if type(value) in _PLAIN_TYPES and "_modules" in own:
-            if name not in own["_parameters"] and name not in own["_modules"] and name not in own["_buffers"]:
-                super().__setattr__(name, value)
-                return
+        kind = type(value)
+        if "_modules" in own and name not in own["_modules"] and name not in own["_buffers"]:
+            if kind in _PLAIN_TYPES:
+                if name not in own["_parameters"]:
+                    super().__setattr__(name, value)
+                    return
+            elif kind is Parameter and name not in own and self._is_free(name):
+                if not _global_parameter_registration_hooks and value.grad_fn is None:
+                    own["_parameters"][name] = value
+                    return
         self._set_registered(name, value)
+
+    def _is_free(self, name):
+        """Whether a parameter may have this name without a further look: it names nothing else here."""
+        cls = type(self)
+        return (
+            _type_lookup(cls, name) is None
+            and _type_lookup(cls, "__getattr__") is Module.__getattr__
+            and "." not in name
+            and name != ""
+        )
 
     def _set_registered(self, name, value):
         own = self.__dict__
