@@ -8,9 +8,9 @@ use flambeau::ops::{creation, shape, shape as views};
 use flambeau::schema::Arg;
 use flambeau::{DType, Device, Tensor};
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
-use pyo3::ffi::PyObject;
+use pyo3::ffi::{PyObject, PySliceObject};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyEllipsis, PyList, PySlice, PyTuple};
+use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyTuple};
 use smallvec::SmallVec;
 use std::ffi::c_int;
 
@@ -67,6 +67,14 @@ pub unsafe extern "C" fn assign_subscript(
             }
             let key = Bound::from_borrowed_ptr(py, key);
             let value = Bound::from_borrowed_ptr(py, value);
+            // One number in one place first.
+            if (value.is_exact_instance_of::<PyFloat>() || value.is_exact_instance_of::<PyInt>())
+                && is_int(&key)
+                && let Some(number) = scalar_of(&value)?
+                && shape::fill_selected(t, int_value(&key)?, number).py()?
+            {
+                return Ok(0);
+            }
             let value = match object::extract(&value) {
                 Some(v) => v,
                 None => match scalar_of(&value)? {
@@ -126,7 +134,7 @@ fn select(t: &Tensor, dim: i64, i: i64) -> PyResult<Tensor> {
             "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number",
         ));
     }
-    let size = t.sizes()[dim as usize];
+    let size = t.with_array(|a| a.sizes[dim as usize]);
     if i < -size || i >= size {
         return Err(PyIndexError::new_err(format!(
             "index {i} is out of bounds for dimension {dim} with size {size}"
@@ -278,8 +286,9 @@ fn prepare(item: &Bound<'_, PyAny>) -> PyResult<Item> {
         return Ok(Item::Tensor(t));
     }
     if let Ok(slice) = item.cast::<PySlice>() {
-        let part = |name: &str| -> PyResult<Option<i64>> {
-            let v = slice.getattr(name)?;
+        let part = |v: *mut PyObject| -> PyResult<Option<i64>> {
+            // SAFETY: a slice keeps its three parts alive.
+            let v = unsafe { Bound::from_borrowed_ptr(item.py(), v) };
             if v.is_none() {
                 return Ok(None);
             }
@@ -294,7 +303,9 @@ fn prepare(item: &Bound<'_, PyAny>) -> PyResult<Item> {
                 Err(_) => Ok(Some(if v.lt(0)? { i64::MIN / 2 } else { i64::MAX / 2 })),
             }
         };
-        return Ok(Item::Slice(part("start")?, part("stop")?, part("step")?.unwrap_or(1)));
+        // SAFETY: the layout of a slice object.
+        let parts = unsafe { &*slice.as_ptr().cast::<PySliceObject>() };
+        return Ok(Item::Slice(part(parts.start)?, part(parts.stop)?, part(parts.step)?.unwrap_or(1)));
     }
     if is_int(item) {
         return Ok(Item::Int(int_value(item)?));

@@ -5,8 +5,18 @@ use flambeau_core::{Array, Device, Element, Init, Result, Scalar, bail};
 
 /// Writes one value to every element; nothing is recorded and no version bumped.
 pub fn fill_data(t: &Tensor, value: Scalar) -> Result<()> {
-    let a = t.array();
-    if a.device().is_meta() || a.numel() == 0 {
+    fill_array(&t.array(), value)
+}
+
+/// As [`fill_data`], for an array.
+pub fn fill_array(a: &Array, value: Scalar) -> Result<()> {
+    let n = a.numel();
+    if a.device().is_meta() || n == 0 {
+        return Ok(());
+    }
+    if n == 1 {
+        // SAFETY: one element in bounds.
+        unsafe { write_element(a.data_ptr(), a.dtype, value) };
         return Ok(());
     }
     let one = scalar_array(value, a.dtype)?;
@@ -16,17 +26,27 @@ pub fn fill_data(t: &Tensor, value: Scalar) -> Result<()> {
         strides: smallvec::SmallVec::from_elem(0, a.dim()),
     };
     // SAFETY: the array lies within its storage; the source is a fresh element.
-    unsafe { flambeau_cpu::copy::copy(&crate::ops::operand(&a), &source, &a.sizes) }
+    unsafe { flambeau_cpu::copy::copy(&crate::ops::operand(a), &source, &a.sizes) }
+}
+
+/// Writes a number as an element, converted.
+///
+/// # Safety
+/// `pointer` must be valid for writing an element of the dtype; it need not be aligned.
+unsafe fn write_element(pointer: *mut u8, dtype: flambeau_core::DType, value: Scalar) {
+    let value = if dtype == flambeau_core::DType::Bool { Scalar::Int(value.to_bool() as i64) } else { value };
+    flambeau_core::dispatch!(storage dtype, T => {
+        let v: T = flambeau_core::Number::from_scalar(value);
+        // SAFETY: as promised by the caller.
+        unsafe { pointer.cast::<T>().write_unaligned(v) }
+    })
 }
 
 /// A zero-dim array of a number.
 pub fn scalar_array(value: Scalar, dtype: flambeau_core::DType) -> Result<Array> {
     let a = Array::empty(&[], dtype, Device::CPU, Init::Uninit)?;
-    flambeau_core::dispatch!(storage dtype, T => {
-        let v: T = flambeau_core::Number::from_scalar(if dtype == flambeau_core::DType::Bool { Scalar::Int(value.to_bool() as i64) } else { value });
-        // SAFETY: a fresh array of one element of this type.
-        unsafe { a.data_ptr().cast::<T>().write(v) }
-    });
+    // SAFETY: a fresh array of one element.
+    unsafe { write_element(a.data_ptr(), dtype, value) };
     Ok(a)
 }
 

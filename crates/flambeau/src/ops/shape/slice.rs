@@ -1,9 +1,10 @@
 //! Views of a part: `select`, `slice`, `narrow`, `diagonal`, `unfold`.
 
 use crate::Tensor;
-use crate::autograd::{GradMode, record, view_of, view_with};
-use crate::ops::support::copy_data;
-use flambeau_core::{Array, DType, Dims, Result, bail, show, wrap_dim};
+use crate::autograd::{GradMode, needs_grad, record, view_of, view_with};
+use crate::ops::creation::fill_array;
+use crate::ops::support::{check_writable, copy_data};
+use flambeau_core::{Array, DType, Dims, Result, Scalar, bail, show, wrap_dim};
 use smallvec::smallvec;
 
 /// The gradient of a view of a part: zeros of the given sizes with `grad` in the place that `view` shows.
@@ -50,6 +51,28 @@ pub fn select(self_: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
     view_with(self_, "SelectBackward0", a, move |_, grad| {
         place(grad, "SelectBackwardBackward0", &from, move |t| select(t, d as i64, at))
     })
+}
+
+/// `self[index] = value` in the first dimension, where nothing is to be recorded; false, with nothing done, where the
+/// general assignment has to do it or to raise an error.
+pub fn fill_selected(self_: &Tensor, index: i64, value: Scalar) -> Result<bool> {
+    if needs_grad(&[self_]) || self_.is_inference() {
+        return Ok(false);
+    }
+    let mut a = self_.array();
+    let size = a.sizes.first().copied().unwrap_or(0);
+    if index < -size || index >= size || (value.is_complex() && !a.dtype.is_complex()) {
+        return Ok(false);
+    }
+    a.offset += if index < 0 { index + size } else { index } * a.strides[0];
+    a.sizes.remove(0);
+    a.strides.remove(0);
+    if check_writable(&a, &[]).is_err() {
+        return Ok(false);
+    }
+    fill_array(&a, value)?;
+    self_.bump_version();
+    Ok(true)
 }
 
 /// `x[start:end:step]` along a dimension, with Python's rules for bounds.
