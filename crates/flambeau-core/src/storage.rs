@@ -198,3 +198,42 @@ fn release(pointer: *mut u8, nbytes: usize) {
         unsafe { std::alloc::dealloc(pointer, layout) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(storage: &Storage) -> Vec<u8> {
+        // SAFETY: a storage holds as many bytes as it says, written by the tests.
+        (0..storage.nbytes()).map(|i| unsafe { storage.as_ptr().add(i).read() }).collect()
+    }
+
+    #[test]
+    fn small_blocks_live_inside_and_move_out_when_they_grow() {
+        let storage = Storage::new(SMALL, Device::CPU, Init::Zero).unwrap();
+        assert_eq!(bytes(&storage), [0; SMALL]);
+        assert_eq!(storage.as_ptr() as usize % 16, 0);
+        // SAFETY: within the block.
+        unsafe { storage.as_ptr().write(7) };
+        for size in [SMALL + 1, 3, 1000, 0, 5] {
+            storage.resize(size).unwrap();
+            assert_eq!(storage.nbytes(), size);
+            let kept = bytes(&storage);
+            assert!(kept.iter().skip(1).all(|&b| b == 0));
+            assert!(size == 0 || size == 5 || kept[0] == 7);
+        }
+    }
+
+    #[test]
+    fn blocks_of_every_size_are_zeroed_and_freed() {
+        for size in [0, 1, SMALL - 1, SMALL, SMALL + 1, 4096] {
+            let storage = Storage::new(size, Device::CPU, Init::Zero).unwrap();
+            assert_eq!(bytes(&storage), vec![0; size]);
+            assert_eq!(storage.as_ptr().is_null(), size == 0);
+        }
+        let meta = Storage::new(8, Device::META, Init::Uninit).unwrap();
+        assert!(meta.as_ptr().is_null());
+        meta.resize(100).unwrap();
+        assert_eq!(meta.nbytes(), 100);
+    }
+}
