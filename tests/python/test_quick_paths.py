@@ -149,7 +149,8 @@ def test_lists_of_every_dtype_and_layout():
 
 
 def test_arrays_of_every_dtype():
-    for name in "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool complex64 complex128".split():
+    floats, ints = "float16 float32 float64", "int8 int16 int32 int64 uint8 uint16 uint32 uint64"
+    for name in f"{floats} {ints} bool complex64 complex128".split():
         x = np.array([0, 1], dtype=name)
         t = torch.from_numpy(x)
         assert t.dtype == getattr(torch, name) and t.numpy().dtype == x.dtype and t.numpy().tolist() == x.tolist()
@@ -198,7 +199,15 @@ def test_assignment_of_a_number():
 
 def test_slices():
     a, x = torch.arange(10), np.arange(10)
-    for s in (slice(2, None), slice(None, -3), slice(1, 8, 3), slice(20, None), slice(-100, 5), slice(5, 2), slice(0, 10**30)):
+    for s in (
+        slice(2, None),
+        slice(None, -3),
+        slice(1, 8, 3),
+        slice(20, None),
+        slice(-100, 5),
+        slice(5, 2),
+        slice(0, 10**30),
+    ):
         assert a[s].tolist() == x[s].tolist()
     assert a[torch.tensor(2) :].tolist() == x[2:].tolist()
     for bad in (slice(1.5, None), slice("a", None)):
@@ -215,7 +224,17 @@ def test_size_is_a_tuple_of_its_own():
     s = torch.Size([2, 3])
     assert isinstance(s, tuple) and s == (2, 3) and hash(s) == hash((2, 3)) and s.numel() == 6
     assert repr(s) == str(s) == "torch.Size([2, 3])" and repr(torch.Size()) == "torch.Size([])"
-    for value in (s[1:], s + (4,), (4,) + s, s * 2, 2 * s, s + s, copy.copy(s), copy.deepcopy(s), pickle.loads(pickle.dumps(s))):
+    for value in (
+        s[1:],
+        s + (4,),
+        (4,) + s,
+        s * 2,
+        2 * s,
+        s + s,
+        copy.copy(s),
+        copy.deepcopy(s),
+        pickle.loads(pickle.dumps(s)),
+    ):
         assert type(value) is torch.Size
     assert s[1] == 3 and type(s[1]) is int and s[-1] == 3 and (1,) + s == (1, 2, 3) and s * 0 == ()
     assert torch.Size(iter([np.int64(2), torch.tensor(3)])) == (2, 3) and torch.Size([True])[0] == 1

@@ -21,7 +21,7 @@ thread_local! {
 unsafe fn entry_of(class: *mut ffi::PyTypeObject) -> Option<(usize, u32)> {
     // SAFETY: a live type.
     unsafe {
-        let versioned = (*class).tp_flags as u64 & ffi::Py_TPFLAGS_VALID_VERSION_TAG as u64 != 0;
+        let versioned = (*class).tp_flags & ffi::Py_TPFLAGS_VALID_VERSION_TAG != 0;
         versioned.then(|| (class as usize, (*class).tp_version_tag))
     }
 }

@@ -168,7 +168,7 @@ unsafe extern "C" fn subscript(me: *mut PyObject, key: *mut PyObject) -> *mut Py
         // SAFETY: called by the interpreter on a tuple, whose own slot does the work.
         unsafe {
             let py = Python::assume_attached();
-            let mapping = (*(&raw mut ffi::PyTuple_Type)).tp_as_mapping;
+            let mapping = ffi::PyTuple_Type.tp_as_mapping;
             let Some(own) = (*mapping).mp_subscript else { return Err(PyTypeError::new_err("no items")) };
             let item = own(me, key);
             if !item.is_null() && ffi::PySlice_Check(key) != 0 {
@@ -207,7 +207,7 @@ unsafe extern "C" fn repeat(me: *mut PyObject, times: ffi::Py_ssize_t) -> *mut P
         // SAFETY: called by the interpreter on a tuple, whose own slot does the work.
         unsafe {
             let py = Python::assume_attached();
-            let sequence = (*(&raw mut ffi::PyTuple_Type)).tp_as_sequence;
+            let sequence = ffi::PyTuple_Type.tp_as_sequence;
             let Some(own) = (*sequence).sq_repeat else { return Err(PyTypeError::new_err("no repetition")) };
             sized(py, own(me, times))
         }

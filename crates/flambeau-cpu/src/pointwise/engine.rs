@@ -306,7 +306,7 @@ pub(super) unsafe fn run_steps<T: Compute>(
 /// Whether the address is one of a `T`; memory of other libraries may be anywhere.
 #[inline]
 pub(super) fn aligned<T>(pointer: *const u8) -> bool {
-    (pointer as usize) % align_of::<T>() == 0
+    (pointer as usize).is_multiple_of(align_of::<T>())
 }
 
 /// Reads `n` elements of any dtype as compute type `T`.

@@ -44,7 +44,7 @@ pub fn is_numpy(object: &Bound<'_, PyAny>) -> bool {
     // SAFETY: a live object; the name of a type lives as long as the type.
     unsafe {
         let class = ffi::Py_TYPE(object.as_ptr());
-        if (*class).tp_flags as u64 & ffi::Py_TPFLAGS_HEAPTYPE as u64 == 0 {
+        if (*class).tp_flags & ffi::Py_TPFLAGS_HEAPTYPE == 0 {
             // A built-in type has its module in its name.
             let name = std::ffi::CStr::from_ptr((*class).tp_name).to_bytes();
             return name.strip_prefix(b"numpy.").is_some_and(|rest| !rest.contains(&b'.'));

@@ -41,7 +41,7 @@ macro_rules! fill {
         if !t.is_meta() {
             // Straight into the tensor's memory where that is one block of its elements.
             let own = t.array();
-            let direct = own.is_contiguous() && own.data_ptr() as usize % own.dtype.size() == 0;
+            let direct = own.is_contiguous() && (own.data_ptr() as usize).is_multiple_of(own.dtype.size());
             let a = if direct { own } else { memory_ordered(t)?.array() };
             dispatch!(storage a.dtype, $S => {
                 let mut nothing: [$S; 0] = [];
