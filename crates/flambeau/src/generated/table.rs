@@ -696,6 +696,13 @@ pub static OPS: &[OpDef] = &[
         doc: "Fills with Cauchy numbers.",
     },
     OpDef {
+        name: "cbrt",
+        places: &["torch", "Tensor"],
+        aliases: &["torch.cbrt_"],
+        overloads: &[unary::CBRT],
+        doc: "The real cube root, as NumPy's `cbrt`.",
+    },
+    OpDef {
         name: "cdist",
         places: &["torch"],
         aliases: &[],

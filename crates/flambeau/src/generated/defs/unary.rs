@@ -295,6 +295,35 @@ pub static SQRT: PointwiseDef = PointwiseDef {
     ..PointwiseDef::PLAIN
 };
 
+/// `let y = copysign(pow(abs(self), 0.3333333333333333), self); self == 0 || isinf(self) ? self : y - (y - self/(y*y))/3`
+#[rustfmt::skip]
+pub static CBRT: PointwiseDef = PointwiseDef {
+    name: "cbrt",
+    backward_name: "CbrtBackward0",
+    kernel_name: "cbrt_cpu",
+    tensors: &[0],
+    params: &[],
+    promote: Promote::Float,
+    dtypes: 0x8e0,
+    cases: &[
+        Case { when: &[], categories: 4, nodes: &[
+            Input(0), Unary(P::Abs, 0), Const(0.3333333333333333), Binary(P::Pow, 1, 2),
+            Binary(P::Copysign, 3, 0), Const(0.0), Binary(P::Eq, 0, 5), Unary(P::Isinf, 0),
+            Binary(P::Or, 6, 7), Binary(P::Mul, 4, 4), Binary(P::Div, 0, 9), Binary(P::Sub, 4, 10),
+            Const(3.0), Binary(P::Div, 11, 12), Binary(P::Sub, 4, 13), Select(8, 0, 14),
+        ] },
+    ],
+    overrides: &[
+        Override { input: 0, zero: false, refused: "", cases: &[
+        Case { when: &[], categories: 4, nodes: &[
+            Input(1), Const(3.0), Input(2), Binary(P::Mul, 1, 2), Binary(P::Mul, 3, 2),
+            Binary(P::Div, 0, 4),
+        ] },
+    ] },
+    ],
+    ..PointwiseDef::PLAIN
+};
+
 /// `rsqrt(self)`
 #[rustfmt::skip]
 pub static RSQRT: PointwiseDef = PointwiseDef {

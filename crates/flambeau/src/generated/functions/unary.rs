@@ -71,6 +71,11 @@ pub fn sqrt(self_: &Tensor) -> Result<Tensor> {
     run(&defs::SQRT, &[self_], &[])
 }
 
+/// The real cube root, as NumPy's `cbrt`.
+pub fn cbrt(self_: &Tensor) -> Result<Tensor> {
+    run(&defs::CBRT, &[self_], &[])
+}
+
 /// `1 / sqrt(self)`.
 pub fn rsqrt(self_: &Tensor) -> Result<Tensor> {
     run(&defs::RSQRT, &[self_], &[])

@@ -132,6 +132,16 @@ impl Tensor {
         call_inplace(overloads::unary::sqrt, &[Arg::Tensor(self)])
     }
 
+    /// The real cube root, as NumPy's `cbrt`.
+    pub fn cbrt(&self) -> Result<Tensor> {
+        crate::generated::functions::cbrt(self)
+    }
+
+    /// In-place [`Tensor::cbrt`]; returns `self`.
+    pub fn cbrt_(&self) -> Result<Tensor> {
+        call_inplace(overloads::unary::cbrt, &[Arg::Tensor(self)])
+    }
+
     /// `1 / sqrt(self)`.
     pub fn rsqrt(&self) -> Result<Tensor> {
         crate::generated::functions::rsqrt(self)

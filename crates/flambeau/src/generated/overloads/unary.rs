@@ -200,6 +200,21 @@ pub const SQRT: Overload = Overload {
     pointwise: Some(&defs::SQRT),
 };
 
+pub fn cbrt(c: &Call) -> Result<Ret> {
+    crate::pointwise::call(&defs::CBRT, c)
+}
+pub const CBRT: Overload = Overload {
+    name: "",
+    params: &[req("self", Kind::Tensor)],
+    inplace: true,
+    out: 1,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: cbrt,
+    pointwise: Some(&defs::CBRT),
+};
+
 pub fn rsqrt(c: &Call) -> Result<Ret> {
     crate::pointwise::call(&defs::RSQRT, c)
 }
