@@ -572,13 +572,7 @@ unsafe fn fill_list(list: &Bound<'_, PyAny>, a: &Array, start: *const u8, dim: u
 #[pyfunction]
 pub fn _to_bytes<'py>(t: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let Some(tensor) = object::extract(t) else { return Err(PyTypeError::new_err("expected a Tensor")) };
-    let a = shape::clone_dense(&tensor.alias()).py()?.array();
-    let n = a.numel() * a.dtype.size();
-    if n == 0 {
-        return Ok(PyBytes::new(t.py(), &[]));
-    }
-    // SAFETY: a fresh row-major array of n bytes.
-    Ok(PyBytes::new(t.py(), unsafe { std::slice::from_raw_parts(a.data_ptr(), n) }))
+    Ok(PyBytes::new(t.py(), &tensor.to_bytes().py()?))
 }
 
 /// A tensor of bytes as `_to_bytes` gives them; their number must fit the sizes.
@@ -589,19 +583,7 @@ pub fn _from_bytes(
     sizes: Vec<i64>,
     dtype: crate::types::PyDType,
 ) -> PyResult<Py<PyAny>> {
-    let out = Tensor::zeros_raw(&sizes, dtype.0, Device::CPU).py()?;
-    let a = out.array();
-    if a.numel() * dtype.0.size() != data.len() {
-        return Err(PyValueError::new_err("the pickled bytes do not fit the tensor's sizes"));
-    }
-    if !data.is_empty() {
-        if dtype.0 == DType::Bool && data.iter().any(|&b| b > 1) {
-            return Err(PyValueError::new_err("pickled bools must be 0 or 1"));
-        }
-        // SAFETY: a fresh row-major array of exactly these bytes.
-        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), a.data_ptr(), data.len()) };
-    }
-    Ok(object::wrap(py, out))
+    Ok(object::wrap(py, Tensor::from_bytes(data, dtype.0, &sizes).py()?))
 }
 
 /// An object of a subclass over a tensor, history included.

@@ -6,8 +6,8 @@ use crate::object;
 use crate::parse::{int_value, is_int, scalar_of};
 use flambeau::ops::{creation, shape, shape as views};
 use flambeau::schema::Arg;
-use flambeau::{DType, Device, Tensor};
-use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
+use flambeau::{DType, Index, Slice, Tensor, index_assign, index_views};
+use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::ffi::{PyObject, PySliceObject};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyTuple};
@@ -98,30 +98,7 @@ pub unsafe extern "C" fn assign_subscript(
             } else {
                 apply(t, &key)?
             };
-            if indexed.tensors.iter().any(Option::is_some) {
-                call_ret(
-                    native!("index_put_"),
-                    &[
-                        Arg::Tensor(&indexed.view),
-                        Arg::OptTensors(indexed.tensors),
-                        Arg::Tensor(&value),
-                        Arg::Bool(false),
-                    ],
-                )?;
-            } else {
-                // Leading dimensions of size 1 of the value are dropped, as in NumPy.
-                let mut sizes = value.sizes();
-                let rank = indexed.view.dim();
-                while sizes.len() > rank && sizes[0] == 1 {
-                    sizes.remove(0);
-                }
-                let value =
-                    if sizes.len() != value.dim() { shape::view(&value, &sizes).py()? } else { value };
-                call_ret(
-                    native!("copy_"),
-                    &[Arg::Tensor(&indexed.view), Arg::Tensor(&value), Arg::Bool(false)],
-                )?;
-            }
+            index_assign(&indexed.view, &indexed.tensors, &value).py()?;
             Ok(0)
         }
     })
@@ -143,17 +120,6 @@ fn select(t: &Tensor, dim: i64, i: i64) -> PyResult<Tensor> {
     views::select(t, dim, i).py()
 }
 
-/// How many dimensions an index takes.
-fn consumed(item: &Bound<'_, PyAny>) -> PyResult<usize> {
-    if item.is_none() || item.is_instance_of::<PyEllipsis>() || item.is_instance_of::<PyBool>() {
-        return Ok(0);
-    }
-    if let Some(t) = object::extract(item) {
-        return Ok(if matches!(t.dtype(), DType::Bool | DType::UInt8) { t.dim() } else { 1 });
-    }
-    Ok(1)
-}
-
 /// A sequence that is an index of its own (`x[[0, 2]]`), as a tensor.
 fn sequence_index(item: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     let t = crate::construct::tensor_of_data(item, None, None)?;
@@ -165,125 +131,34 @@ fn sequence_index(item: &Bound<'_, PyAny>) -> PyResult<Tensor> {
 }
 
 fn apply(t: &Tensor, key: &Bound<'_, PyAny>) -> PyResult<Indexed> {
-    let items: SmallVec<[Bound<'_, PyAny>; 4]> = match key.cast::<PyTuple>() {
-        Ok(tuple) => tuple.iter().collect(),
-        Err(_) => smallvec::smallvec![key.clone()],
+    let items: SmallVec<[Index; 4]> = match key.cast::<PyTuple>() {
+        Ok(tuple) => tuple.iter().map(|item| prepare(&item)).collect::<PyResult<_>>()?,
+        Err(_) => smallvec::smallvec![prepare(key)?],
     };
-    let rank = t.dim();
-    let mut taken = 0;
-    let mut prepared: SmallVec<[Item; 4]> = SmallVec::new();
-    for item in &items {
-        prepared.push(prepare(item)?);
-        taken += match &prepared[prepared.len() - 1] {
-            Item::Tensor(t) if matches!(t.dtype(), DType::Bool | DType::UInt8) => t.dim(),
-            Item::Tensor(_) => 1,
-            _ => consumed(item)?,
-        };
-    }
-    if taken > rank {
-        return Err(PyIndexError::new_err(format!("too many indices for tensor of dimension {rank}")));
-    }
-    let mut view = t.clone();
-    let mut dim = 0usize;
-    let mut tensors: Vec<Option<Tensor>> = Vec::new();
-    let mut seen_ellipsis = false;
-    let place = |tensors: &mut Vec<Option<Tensor>>, dim: usize, t: Tensor| {
-        if tensors.len() <= dim {
-            tensors.resize(dim + 1, None);
-        }
-        tensors[dim] = Some(t);
-    };
-    for item in prepared {
-        match item {
-            Item::None => {
-                view = views::unsqueeze(&view, dim as i64).py()?;
-                dim += 1;
-            }
-            Item::Ellipsis => {
-                if !seen_ellipsis {
-                    dim += rank - taken;
-                    seen_ellipsis = true;
-                }
-            }
-            Item::Int(i) => {
-                let size = view.sizes()[dim];
-                if i < -size || i >= size {
-                    return Err(PyIndexError::new_err(format!(
-                        "index {i} is out of bounds for dimension {dim} with size {size}"
-                    )));
-                }
-                view = views::select(&view, dim as i64, i).py()?;
-            }
-            Item::Slice(start, stop, step) => {
-                if step <= 0 {
-                    return Err(PyValueError::new_err("step must be greater than zero"));
-                }
-                let size = view.sizes()[dim];
-                let full = start.unwrap_or(0) == 0 && stop.is_none_or(|s| s >= size) && step == 1;
-                if !full {
-                    view = views::slice(&view, dim as i64, start, stop, step).py()?;
-                }
-                dim += 1;
-            }
-            Item::Bool(b) => {
-                // A Python bool adds a dimension of size 1 or 0.
-                view = views::unsqueeze(&view, dim as i64).py()?;
-                let t = Tensor::from_slice(&[b], &[1]).py()?;
-                place(&mut tensors, dim, t);
-                dim += 1;
-            }
-            Item::Tensor(t) => {
-                let step = if matches!(t.dtype(), DType::Bool | DType::UInt8) { t.dim() } else { 1 };
-                if t.dim() == 0 && matches!(t.dtype(), DType::Bool | DType::UInt8) {
-                    view = views::unsqueeze(&view, dim as i64).py()?;
-                    let b = t.item().py()?.to_bool();
-                    let t = Tensor::from_slice(&[b], &[1]).py()?;
-                    place(&mut tensors, dim, t);
-                    dim += 1;
-                    continue;
-                }
-                if t.device() != Device::CPU && view.device() == Device::CPU {
-                    return Err(PyIndexError::new_err(
-                        "indices should be on the same device as the indexed tensor",
-                    ));
-                }
-                place(&mut tensors, dim, t);
-                dim += step;
-            }
-        }
-    }
+    let (view, tensors) = index_views(t, &items).py()?;
     Ok(Indexed { view, tensors })
 }
 
-enum Item {
-    None,
-    Ellipsis,
-    Bool(bool),
-    Int(i64),
-    Slice(Option<i64>, Option<i64>, i64),
-    Tensor(Tensor),
-}
-
-fn prepare(item: &Bound<'_, PyAny>) -> PyResult<Item> {
+fn prepare(item: &Bound<'_, PyAny>) -> PyResult<Index> {
     if item.is_none() {
-        return Ok(Item::None);
+        return Ok(Index::NewAxis);
     }
     if item.is_instance_of::<PyEllipsis>() {
-        return Ok(Item::Ellipsis);
+        return Ok(Index::Ellipsis);
     }
     if item.is_instance_of::<PyBool>() {
-        return Ok(Item::Bool(item.extract()?));
+        return Ok(Index::Bool(item.extract()?));
     }
     if let Some(t) = object::extract(item) {
         if t.dim() == 0 && t.dtype().is_integral() && t.dtype() != DType::UInt8 {
-            return Ok(Item::Int(t.item().py()?.to_i64()));
+            return Ok(Index::Int(t.item().py()?.to_i64()));
         }
         if !t.dtype().is_integral_or_bool() {
             return Err(PyIndexError::new_err(
                 "tensors used as indices must be long, int, byte or bool tensors",
             ));
         }
-        return Ok(Item::Tensor(t));
+        return Ok(Index::Tensor(t));
     }
     if let Ok(slice) = item.cast::<PySlice>() {
         let part = |v: *mut PyObject| -> PyResult<Option<i64>> {
@@ -305,10 +180,11 @@ fn prepare(item: &Bound<'_, PyAny>) -> PyResult<Item> {
         };
         // SAFETY: the layout of a slice object.
         let parts = unsafe { &*slice.as_ptr().cast::<PySliceObject>() };
-        return Ok(Item::Slice(part(parts.start)?, part(parts.stop)?, part(parts.step)?.unwrap_or(1)));
+        let (start, stop, step) = (part(parts.start)?, part(parts.stop)?, part(parts.step)?.unwrap_or(1));
+        return Ok(Index::Slice(Slice { start, stop, step }));
     }
     if is_int(item) {
-        return Ok(Item::Int(int_value(item)?));
+        return Ok(Index::Int(int_value(item)?));
     }
     if item.is_instance_of::<PyList>()
         || item.is_instance_of::<PyTuple>()
@@ -317,14 +193,14 @@ fn prepare(item: &Bound<'_, PyAny>) -> PyResult<Item> {
     {
         let t = sequence_index(item)?;
         if t.dim() == 0 && t.dtype().is_integral() {
-            return Ok(Item::Int(t.item().py()?.to_i64()));
+            return Ok(Index::Int(t.item().py()?.to_i64()));
         }
         if !t.dtype().is_integral_or_bool() {
             return Err(PyIndexError::new_err(
                 "tensors used as indices must be long, int, byte or bool tensors",
             ));
         }
-        return Ok(Item::Tensor(t));
+        return Ok(Index::Tensor(t));
     }
     Err(PyIndexError::new_err(format!(
         "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})",

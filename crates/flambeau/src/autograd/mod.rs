@@ -24,6 +24,8 @@ pub use record::{
 pub(crate) use record::{node_with_edges, recorded_edge};
 pub use view::{Creation, ViewMeta, as_view, view_of, view_with};
 
+pub use crate::front::{GradOptions, backward, functional, grad, no_grad};
+
 use crate::Tensor;
 use flambeau_core::Result;
 use node::Body;

@@ -27,10 +27,13 @@ mod cells;
 mod layout;
 mod number;
 mod options;
+mod tensor;
 #[cfg(test)]
 mod tests;
 
+pub use number::python_float;
 pub use options::{PrintOptions, Profile, SetPrintOptions, options, set_options, set_printoptions};
+pub use tensor::tensor_text;
 
 use cells::Cells;
 use flambeau_core::DType;

@@ -109,3 +109,25 @@ pub(super) fn write_exponent(out: &mut String, x: f64, precision: usize) {
     push_repeated(out, '0', precision.min(i32::MAX as usize) - digits);
     let _ = write!(out, "e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs());
 }
+
+/// `repr` of a Python float: the shortest digits that name it, with an exponent from 1e16 and below 1e-4.
+///
+/// ```
+/// use flambeau::print::python_float;
+/// assert_eq!([1e-5, 0.1, 1.0, 1e16].map(python_float), ["1e-05", "0.1", "1.0", "1e+16"]);
+/// ```
+pub fn python_float(x: f64) -> String {
+    let mut out = String::new();
+    if write_special(&mut out, x) {
+        return out;
+    }
+    let text = format!("{x:e}");
+    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
+    match exponent.parse::<i32>() {
+        Ok(e) if x != 0.0 && !(-4..16).contains(&e) => {
+            let sign = if e < 0 { '-' } else { '+' };
+            format!("{mantissa}e{sign}{:02}", e.abs())
+        }
+        _ => format!("{x:?}"),
+    }
+}

@@ -1,7 +1,7 @@
 //! Data in and out: fill values, slices, numbers.
 
 use crate::Tensor;
-use flambeau_core::{Array, Device, Element, Init, Result, Scalar, bail};
+use flambeau_core::{Array, DType, Device, Element, Init, Result, Scalar, bail};
 
 /// Writes one value to every element; nothing is recorded and no version bumped.
 pub fn fill_data(t: &Tensor, value: Scalar) -> Result<()> {
@@ -97,6 +97,35 @@ impl Tensor {
         // SAFETY: a dense array of n elements of this type.
         unsafe { std::ptr::copy_nonoverlapping(t.data_ptr().cast::<T>(), out.as_mut_ptr(), n) };
         Ok(out)
+    }
+    /// The bytes of the elements in row-major order.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        if self.is_meta() {
+            bail!(NotImplemented, "Cannot copy out of meta tensor; no data!");
+        }
+        let a = crate::ops::shape::clone_dense(&self.alias())?.array();
+        let mut out = vec![0u8; a.numel() * a.dtype.size()];
+        if !out.is_empty() {
+            // SAFETY: a fresh row-major array of this many bytes.
+            unsafe { std::ptr::copy_nonoverlapping(a.data_ptr(), out.as_mut_ptr(), out.len()) };
+        }
+        Ok(out)
+    }
+    /// A tensor of bytes as [`Tensor::to_bytes`] gives them; fails where their number does not fit the sizes.
+    pub fn from_bytes(bytes: &[u8], dtype: DType, sizes: &[i64]) -> Result<Tensor> {
+        let count = sizes.iter().try_fold(dtype.size(), |n, &s| n.checked_mul(usize::try_from(s).ok()?));
+        if count != Some(bytes.len()) {
+            bail!(Value, "{} bytes do not fit sizes {} of {dtype}", bytes.len(), flambeau_core::show(sizes));
+        }
+        if dtype == DType::Bool && bytes.iter().any(|&b| b > 1) {
+            bail!(Value, "the bytes of bools must be 0 or 1");
+        }
+        let a = Array::empty(sizes, dtype, Device::CPU, Init::Uninit)?;
+        if !bytes.is_empty() {
+            // SAFETY: a fresh array of exactly these bytes; every pattern is a value, those of bools were checked.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), a.data_ptr(), bytes.len()) };
+        }
+        Ok(Tensor::from_array(a))
     }
     /// The value of a tensor of one element.
     pub fn item(&self) -> Result<Scalar> {

@@ -1,0 +1,54 @@
+//! Adagrad (Duchi et al. 2011).
+
+use super::optimizer::{Algorithm, Optimizer, State, addcdiv_, addcmul_, direction, real};
+use super::settings::{at_least_zero, settings};
+use crate::{Result, Scalar, Tensor, ops};
+use flambeau_core::C64;
+
+settings! {
+    /// Settings of [`Adagrad`].
+    AdagradOptions {
+        lr: f64 = 1e-2,
+        lr_decay: f64 = 0.0,
+        weight_decay: f64 = 0.0,
+        initial_accumulator_value: f64 = 0.0,
+        eps: f64 = 1e-10,
+        maximize: bool = false,
+    }
+}
+
+/// Divides the gradient by the root of the sum of all its squares so far.
+pub type Adagrad = Optimizer<AdagradOptions>;
+
+impl Algorithm for AdagradOptions {
+    const NAME: &'static str = "Adagrad";
+    fn learning_rate(&mut self) -> &mut f64 {
+        &mut self.lr
+    }
+    fn check(&self) -> Result<()> {
+        at_least_zero("learning rate", self.lr)?;
+        at_least_zero("lr_decay value", self.lr_decay)?;
+        at_least_zero("weight_decay value", self.weight_decay)?;
+        at_least_zero("initial_accumulator_value value", self.initial_accumulator_value)?;
+        at_least_zero("epsilon value", self.eps)
+    }
+    fn start(&self, parameter: &Tensor, state: &mut State) -> Result<()> {
+        let first = self.initial_accumulator_value;
+        let value =
+            if parameter.is_complex() { Scalar::Complex(C64::new(first, first)) } else { first.into() };
+        let options = (parameter.dtype(), parameter.device()).into();
+        state.step = Some(0);
+        state.insert("sum", ops::creation::full(&parameter.sizes(), value, &options)?);
+        Ok(())
+    }
+    fn update(&self, parameter: &Tensor, grad: &Tensor, state: &mut State) -> Result<()> {
+        let count = state.count();
+        let rate = self.lr / (1.0 + (count - 1.0) * self.lr_decay);
+        let grad = real(&direction(grad, parameter, self.maximize, self.weight_decay)?)?;
+        let total = real(&state.zeros("sum", parameter)?)?;
+        addcmul_(&total, &grad, &grad, 1.0)?;
+        let root = total.sqrt()?;
+        root.add_scalar_(self.eps)?;
+        addcdiv_(&real(parameter)?, &grad, &root, -rate)
+    }
+}

@@ -1,0 +1,109 @@
+//! Adam (Kingma and Ba 2015), and with decoupled weight decay AdamW (Loshchilov and Hutter 2019).
+
+use super::optimizer::{Algorithm, Optimizer, State, addcdiv_, addcmul_, direction, real};
+use super::settings::{at_least_zero, settings};
+use crate::{Result, Tensor};
+use flambeau_core::bail;
+
+settings! {
+    /// Settings of [`Adam`].
+    AdamOptions {
+        lr: f64 = 1e-3,
+        /// Decay rates of the running means of gradients and of their squares.
+        betas: (f64, f64) = (0.9, 0.999),
+        eps: f64 = 1e-8,
+        weight_decay: f64 = 0.0,
+        /// Divides by the largest root so far (Reddi et al. 2018).
+        amsgrad: bool = false,
+        maximize: bool = false,
+    }
+}
+settings! {
+    /// Settings of [`AdamW`].
+    AdamWOptions {
+        lr: f64 = 1e-3,
+        /// Decay rates of the running means of gradients and of their squares.
+        betas: (f64, f64) = (0.9, 0.999),
+        eps: f64 = 1e-8,
+        weight_decay: f64 = 1e-2,
+        /// Divides by the largest root so far (Reddi et al. 2018).
+        amsgrad: bool = false,
+        maximize: bool = false,
+    }
+}
+
+/// Steps along the running mean of the gradients divided by the root of that of their squares.
+pub type Adam = Optimizer<AdamOptions>;
+/// Adam whose weight decay shrinks the parameters directly, not through the gradient.
+pub type AdamW = Optimizer<AdamWOptions>;
+
+impl AdamOptions {
+    fn check(&self) -> Result<()> {
+        at_least_zero("learning rate", self.lr)?;
+        at_least_zero("epsilon value", self.eps)?;
+        for (i, beta) in [self.betas.0, self.betas.1].into_iter().enumerate() {
+            if !(0.0..1.0).contains(&beta) {
+                bail!(Value, "Invalid beta parameter at index {i}: {}", crate::print::python_float(beta));
+            }
+        }
+        at_least_zero("weight_decay value", self.weight_decay)
+    }
+    fn update(&self, decoupled: bool, parameter: &Tensor, grad: &Tensor, state: &mut State) -> Result<()> {
+        let (beta1, beta2) = self.betas;
+        let count = state.count();
+        let decay = if decoupled { 0.0 } else { self.weight_decay };
+        if decoupled && self.weight_decay != 0.0 {
+            parameter.mul_scalar_(1.0 - self.lr * self.weight_decay)?;
+        }
+        let grad = real(&direction(grad, parameter, self.maximize, decay)?)?;
+        let average = real(&state.zeros("exp_avg", parameter)?)?;
+        let square = real(&state.zeros("exp_avg_sq", parameter)?)?;
+        average.lerp_scalar_(&grad, 1.0 - beta1)?;
+        square.mul_scalar_(beta2)?;
+        addcmul_(&square, &grad, &grad, 1.0 - beta2)?;
+        let correction1 = 1.0 - beta1.powf(count);
+        let correction2_root = (1.0 - beta2.powf(count)).sqrt();
+        let second = if self.amsgrad {
+            let largest = real(&state.zeros("max_exp_avg_sq", parameter)?)?;
+            crate::ops::shape::copy_(&largest, &largest.maximum(&square)?, false)?;
+            largest
+        } else {
+            square
+        };
+        let denominator = second.sqrt()?.div_scalar(correction2_root)?;
+        denominator.add_scalar_(self.eps)?;
+        addcdiv_(&real(parameter)?, &average, &denominator, -(self.lr / correction1))
+    }
+}
+
+impl Algorithm for AdamOptions {
+    const NAME: &'static str = "Adam";
+    fn learning_rate(&mut self) -> &mut f64 {
+        &mut self.lr
+    }
+    fn check(&self) -> Result<()> {
+        self.check()
+    }
+    fn update(&self, parameter: &Tensor, grad: &Tensor, state: &mut State) -> Result<()> {
+        self.update(false, parameter, grad, state)
+    }
+}
+
+impl AdamWOptions {
+    fn shared(self) -> AdamOptions {
+        let AdamWOptions { lr, betas, eps, weight_decay, amsgrad, maximize } = self;
+        AdamOptions { lr, betas, eps, weight_decay, amsgrad, maximize }
+    }
+}
+impl Algorithm for AdamWOptions {
+    const NAME: &'static str = "AdamW";
+    fn learning_rate(&mut self) -> &mut f64 {
+        &mut self.lr
+    }
+    fn check(&self) -> Result<()> {
+        self.shared().check()
+    }
+    fn update(&self, parameter: &Tensor, grad: &Tensor, state: &mut State) -> Result<()> {
+        self.shared().update(true, parameter, grad, state)
+    }
+}

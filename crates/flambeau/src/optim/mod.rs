@@ -1,0 +1,29 @@
+//! Optimizers with PyTorch's names, settings and numbers.
+//!
+//! ```
+//! use flambeau::optim::{SGD, SGDOptions};
+//! let w = flambeau::tensor([1f32, -2.])?.requires_grad_(true)?;
+//! let mut optimizer = SGD::new([&w], SGDOptions { lr: 0.1, momentum: 0.8, ..Default::default() })?;
+//! for _ in 0..100 {
+//!     optimizer.zero_grad();
+//!     (&w - 3.0).pow_scalar(2)?.sum()?.backward()?;
+//!     optimizer.step()?;
+//! }
+//! assert_eq!(w.detach()?.to_string(), "tensor([3.0000, 3.0000])");
+//! # Ok::<(), flambeau::Error>(())
+//! ```
+
+mod adagrad;
+mod adam;
+pub mod lr_scheduler;
+mod optimizer;
+mod rmsprop;
+mod settings;
+mod sgd;
+
+pub use adagrad::{Adagrad, AdagradOptions};
+pub use adam::{Adam, AdamOptions, AdamW, AdamWOptions};
+pub use optimizer::{Algorithm, Optimizer, ParamGroup, State};
+pub use rmsprop::{RMSprop, RMSpropOptions};
+pub use settings::{Setting, Settings};
+pub use sgd::{SGD, SGDOptions};
