@@ -1,6 +1,6 @@
 """Trains a small network on real handwritten digits and draws what it learned.
 
-Runs on PyTorch too: only the import line differs. Writes digits.svg beside the current directory's `out/`.
+Runs on PyTorch too: only the import lines differ. Writes digits.svg beside the current directory's `out/`.
 """
 
 import argparse
@@ -114,6 +114,8 @@ def main(argv=None):
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("out"))
+    parser.add_argument("--hidden", type=int, default=128, help="width of the hidden layers")
+    parser.add_argument("--save", type=Path, help="writes the trained model to this .safetensors file")
     options = parser.parse_args(argv)
 
     torch.manual_seed(options.seed)
@@ -124,7 +126,7 @@ def main(argv=None):
     loader = DataLoader(TensorDataset(images[:split], labels[:split]), batch_size=32, shuffle=True)
     held_images, held_labels = images[split:], labels[split:]
 
-    model = Net()
+    model = Net(options.hidden)
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=15, gamma=0.4)
@@ -145,7 +147,11 @@ def main(argv=None):
     print(f"\nheld-out accuracy {accuracy:.2%} after {options.epochs} epochs, {time.perf_counter() - start:.1f} s")
     draw(history, held_images, held_labels, guesses, options.out / "digits.svg")
     print(f"picture: {options.out / 'digits.svg'}")
-    torch.set_printoptions(precision=4)
+    if options.save:
+        from flambeau.utils.safetensors import save_file
+
+        save_file(model.state_dict(), options.save)
+        print(f"model: {options.save}")
     return accuracy
 
 

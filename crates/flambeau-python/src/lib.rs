@@ -19,6 +19,7 @@ mod overrides;
 mod parse;
 mod properties;
 mod random;
+mod safetensors;
 mod size;
 mod text;
 mod types;
@@ -209,6 +210,8 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         construct::_from_bytes,
         numpy::from_numpy,
         numpy::_to_numpy,
+        safetensors::_safetensors_save,
+        safetensors::_safetensors_load,
         text::set_printoptions,
         text::_printoptions,
         overrides::_set_torch_function_disabled,

@@ -8,6 +8,7 @@ mod context;
 mod front;
 pub mod generated;
 pub mod io;
+pub mod linalg;
 pub mod nn;
 pub mod ops;
 pub mod optim;

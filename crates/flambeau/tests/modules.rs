@@ -6,6 +6,7 @@ use flambeau::nn::{self, Forward, Loss, Module, init};
 use flambeau::optim::{self, Algorithm, Optimizer};
 use flambeau::{DType, Result, Tensor, TensorOptions, manual_seed, rand, randn, tensor};
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard};
 
 const SEED: u64 = 1444;
 
@@ -22,6 +23,13 @@ fn texts() -> HashMap<String, String> {
         .map(|block| block.split_once('\n').unwrap())
         .map(|(name, text)| (name.to_string(), text.trim_end().to_string()))
         .collect()
+}
+
+/// Held by tests that draw: they share the default generator.
+static DRAWING: Mutex<()> = Mutex::new(());
+
+fn drawing() -> MutexGuard<'static, ()> {
+    DRAWING.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// Fails unless the numbers agree to a few units in the last place of `float32`.
@@ -62,6 +70,7 @@ fn check_with<M: Module>(
 
 #[test]
 fn layers_draw_print_and_compute_as_pytorch() {
+    let _guard = drawing();
     let files = (recorded(), texts());
     fn layer<M: Forward>(
         files: &(StateDict, HashMap<String, String>),
@@ -131,6 +140,7 @@ fn layers_draw_print_and_compute_as_pytorch() {
 
 #[test]
 fn batch_normalisation_keeps_running_statistics() {
+    let _guard = drawing();
     let files = (recorded(), texts());
     fn norm<const N: usize>(
         files: &(StateDict, HashMap<String, String>),
@@ -156,6 +166,7 @@ fn batch_normalisation_keeps_running_statistics() {
 
 #[test]
 fn initialisers_draw_as_pytorch() {
+    let _guard = drawing();
     let recorded = recorded();
     let check = |name: &str, fill: &dyn Fn(&Tensor) -> Result<()>| {
         manual_seed(SEED);
@@ -183,6 +194,7 @@ fn initialisers_draw_as_pytorch() {
 
 #[test]
 fn losses_compute_as_pytorch() {
+    let _guard = drawing();
     let recorded = recorded();
     macro_rules! losses { ($($name:ident)*) => { $(
         manual_seed(SEED);
@@ -241,6 +253,7 @@ fn path<A: Algorithm>(options: A) -> Tensor {
 
 #[test]
 fn optimizers_step_as_pytorch() {
+    let _guard = drawing();
     use optim::*;
     let recorded = recorded();
     let check =

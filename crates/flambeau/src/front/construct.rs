@@ -186,3 +186,19 @@ pub fn randint(
 pub fn randperm(n: i64, options: impl Into<TensorOptions>) -> Result<Tensor> {
     random::randperm(n, None, &options.into())
 }
+
+impl Tensor {
+    /// A copy with memory of its own and with history, `torch.clone`. (`clone` copies the handle.)
+    ///
+    /// ```
+    /// let x = flambeau::zeros([2], ())?;
+    /// let (same, copy) = (x.clone(), x.deep_clone()?);
+    /// x.add_scalar_(1)?;
+    /// assert_eq!(same.to_string(), "tensor([1., 1.])");
+    /// assert_eq!(copy.to_string(), "tensor([0., 0.])");
+    /// # Ok::<(), flambeau::Error>(())
+    /// ```
+    pub fn deep_clone(&self) -> Result<Tensor> {
+        crate::ops::shape::clone(self, None)
+    }
+}
