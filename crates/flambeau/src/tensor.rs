@@ -8,6 +8,20 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// A multi-dimensional array that can take part in a graph. Cloning a handle names the same tensor.
+///
+/// ```
+/// use flambeau::{DType, arange};
+/// let t = arange(0, 6, 1, ())?.view(&[2, 3])?;
+/// assert_eq!((t.dtype(), &t.sizes()[..], t.dim()), (DType::Int64, &[2, 3][..], 2));
+/// let column = t.select(1, 0)?; // a view: it shares the memory
+/// column.mul_scalar_(10)?;
+/// assert_eq!(t.to_string(), "tensor([[ 0,  1,  2],\n        [30,  4,  5]])");
+/// assert_eq!(t.sum_dim(Some(&[0]), false)?.to_vec::<i64>()?, [30, 5, 7]);
+/// assert_eq!((&t + 0.5).dtype(), DType::Float32); // as PyTorch promotes
+/// let error = t.matmul(&t).unwrap_err();
+/// assert_eq!(error.message(), "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)");
+/// # Ok::<(), flambeau::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Tensor(Arc<TensorImpl>);
 

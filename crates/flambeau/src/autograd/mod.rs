@@ -1,4 +1,37 @@
 //! Reverse-mode differentiation: nodes recorded by operators, and the engine that runs them.
+//!
+//! ```
+//! use flambeau::{autograd, tensor};
+//! let a = tensor([1f32])?.requires_grad_(true)?;
+//! let b = tensor([2f32])?.requires_grad_(true)?;
+//! let l = ((&a + &b) * a.maximum(&b)?).pow_scalar(2)?;
+//! assert_eq!(l.to_string(), "tensor([36.], grad_fn=<PowBackward0>)");
+//! l.backward()?;
+//! assert_eq!(a.grad().unwrap().to_string(), "tensor([24.])");
+//! assert_eq!(b.grad().unwrap().to_string(), "tensor([60.])");
+//! # Ok::<(), flambeau::Error>(())
+//! ```
+//!
+//! A function with a derivative of its own is recorded with [`record`]:
+//!
+//! ```
+//! use flambeau::autograd::{Save, no_grad, record};
+//! use flambeau::{Result, Tensor, tensor};
+//!
+//! /// The absolute value whose derivative at 0 is 1.
+//! fn magnitude(x: &Tensor) -> Result<Tensor> {
+//!     let y = no_grad(|| x.abs())?;
+//!     record(&[&y], "MagnitudeBackward", &[x], &[Save::Input(x)], |ctx| {
+//!         let sign = ctx.saved(0)?.ge_scalar(0)?.float()? * 2.0 - 1.0;
+//!         Ok([Some(ctx.grad_or_zeros(0)? * sign)].into_iter().collect())
+//!     })?;
+//!     Ok(y)
+//! }
+//! let x = tensor([-2f32, 0., 3.])?.requires_grad_(true)?;
+//! magnitude(&x)?.sum()?.backward()?;
+//! assert_eq!(x.grad().unwrap().to_string(), "tensor([-1.,  1.,  1.])");
+//! # Ok::<(), flambeau::Error>(())
+//! ```
 
 mod engine;
 pub mod forward;
