@@ -31,7 +31,7 @@ impl StepLR {
     /// Goes on to the next epoch.
     pub fn step<A: Algorithm>(&mut self, optimizer: &mut Optimizer<A>) {
         self.last_epoch += 1;
-        if self.last_epoch % self.step_size.max(1) == 0 {
+        if self.last_epoch.is_multiple_of(self.step_size.max(1)) {
             for group in &mut optimizer.param_groups {
                 *group.options.learning_rate() *= self.gamma;
             }

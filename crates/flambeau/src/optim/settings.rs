@@ -81,7 +81,7 @@ pub(super) use settings;
 
 /// Fails unless the number is at least 0, with PyTorch's text.
 pub(super) fn at_least_zero(what: &str, value: f64) -> Result<()> {
-    if !(value >= 0.0) {
+    if value < 0.0 || value.is_nan() {
         bail!(Value, "Invalid {what}: {}", value.text());
     }
     Ok(())
