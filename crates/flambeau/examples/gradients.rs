@@ -94,7 +94,7 @@ fn descent(page: &mut Notebook) -> Result<()> {
     let a = tensor([[3f32, 4., -2.], [2., -3., 4.], [1., -2., 3.]])?;
     let b = tensor([0f32, 11., 7.])?;
     let w = zeros([3], ())?.requires_grad_(true)?;
-    descend(&w, 2500, |_| 0.02, |w| (a.matmul(w)? - &b).square()?.sum())?;
+    descend(&w, 4000, |_| 0.01, |w| (a.matmul(w)? - &b).square()?.sum())?;
     page.show("solution by descent", &w)?;
     page.show("solution", &linalg::solve(&a, &b, true)?)
 }
