@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock, Weak};
 /// assert_eq!(t.sum_dim(Some(&[0]), false)?.to_vec::<i64>()?, [30, 5, 7]);
 /// assert_eq!((&t + 0.5).dtype(), DType::Float32); // as PyTorch promotes
 /// let error = t.matmul(&t).unwrap_err();
-/// assert_eq!(error.message(), "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)");
+/// assert_eq!(error.message(), "mm: mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)");
 /// # Ok::<(), flambeau::Error>(())
 /// ```
 #[derive(Clone)]

@@ -9,7 +9,7 @@
 //!     (&w - 3.0).pow_scalar(2)?.sum()?.backward()?;
 //!     optimizer.step()?;
 //! }
-//! assert_eq!(w.detach()?.to_string(), "tensor([3.0000, 3.0000])");
+//! assert!((w.detach()? - 3.0).abs()?.max()?.to_f64()? < 1e-3);
 //! # Ok::<(), flambeau::Error>(())
 //! ```
 
