@@ -134,7 +134,7 @@ pub fn index_views(t: &Tensor, items: &[Index]) -> Result<(Tensor, Vec<Option<Te
                 }
             }
             Index::Int(i) => {
-                let size = view.sizes()[dim];
+                let size = view.with_array(|a| a.sizes[dim]);
                 if *i < -size || *i >= size {
                     bail!(Index, "index {i} is out of bounds for dimension {dim} with size {size}");
                 }
@@ -144,7 +144,7 @@ pub fn index_views(t: &Tensor, items: &[Index]) -> Result<(Tensor, Vec<Option<Te
                 if *step <= 0 {
                     bail!(Value, "step must be greater than zero");
                 }
-                let size = view.sizes()[dim];
+                let size = view.with_array(|a| a.sizes[dim]);
                 let full = start.unwrap_or(0) == 0 && stop.is_none_or(|s| s >= size) && *step == 1;
                 if !full {
                     view = shape::slice(&view, dim as i64, *start, *stop, *step)?;
