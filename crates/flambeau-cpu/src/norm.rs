@@ -154,11 +154,12 @@ pub fn normalise_planes_backward<F: Real>(
     s.each(|p, c, k| {
         let r = scale[k];
         let (first, second) = (means[k].0 / count, means[k].1 / count);
-        let a = number::<F>(r * at(weight, c, 1.0));
-        let (m, b, d) = (number::<F>(mean[k]), number::<F>(r * r * second), number::<F>(r * first));
+        // The differences first: what is left of them must not drown in the rounding of large terms.
+        let (m, w, r) = (number::<F>(mean[k]), number::<F>(at(weight, c, 1.0)), number::<F>(r));
+        let (b, d) = (number::<F>(scale[k] * second), number::<F>(first));
         let pairs = grad[range(p)].iter().zip(&x[range(p)]);
         let three = out[range(p)].iter_mut().zip(pairs);
-        wide(|| three.for_each(|(o, (&g, &x))| *o = g * a - (x - m) * b - d));
+        wide(|| three.for_each(|(o, (&g, &x))| *o = (g * w - d - (x - m) * b) * r));
     });
     let back = |list: Vec<f64>| list.into_iter().map(number).collect();
     Ok([back(by_weight), back(by_bias)])
@@ -232,9 +233,9 @@ pub fn normalise_rows_backward<F: Real>(
             };
             let (plain, moved) = dots(g, x, m);
             let (first, second) = (plain / width as f64, moved * r / width as f64);
-            let (m, r1) = (number::<F>(m), number::<F>(r));
-            let (b, d) = (number::<F>(r * r * second), number::<F>(r * first));
-            out.iter_mut().zip(g.iter().zip(x)).for_each(|(o, (&g, &x))| *o = g * r1 - (x - m) * b - d);
+            let (m, b, d) = (number::<F>(m), number::<F>(r * second), number::<F>(first));
+            let r = number::<F>(r);
+            out.iter_mut().zip(g.iter().zip(x)).for_each(|(o, (&g, &x))| *o = (g - d - (x - m) * b) * r);
         }
     });
     let back = |list: Vec<f64>| list.into_iter().map(number).collect();

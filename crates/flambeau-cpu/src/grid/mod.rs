@@ -50,8 +50,8 @@ impl GridShape {
         ensure!(fits && (2..=3).contains(&self.dims), "grid_sampler: buffers don't match the sizes");
         Ok(())
     }
-    /// Calls `visit` for each neighbour inside the image of a position.
-    fn taps<F: Float>(&self, position: &[F], mut visit: impl FnMut(Tap<F>)) {
+    /// Calls `visit` for each neighbour inside the image of a position, with derivatives up to an order (zeros beyond).
+    fn taps<const ORDER: usize, F: Float>(&self, position: &[F], mut visit: impl FnMut(Tap<F>)) {
         let line = |d: usize| Line::new(position[d], self.input[2 - d], self);
         let (x, y) = (line(0), line(1));
         let z = if self.dims == 3 { line(2) } else { Line::single() };
@@ -64,17 +64,24 @@ impl GridShape {
                         (0..3).fold(F::one(), |p, d| p * lines[d].0.factors[lines[d].1][orders[d]])
                     };
                     let unit = |d: usize| std::array::from_fn(|e| (e == d) as usize);
-                    visit(Tap {
+                    let mut tap = Tap {
                         at: (place * self.input[1] + row) * self.input[2] + column,
                         weight: product([0; 3]),
-                        first: std::array::from_fn(|d| product(unit(d))),
-                        second: std::array::from_fn(|d| {
+                        first: [F::zero(); 3],
+                        second: [[F::zero(); 3]; 3],
+                    };
+                    if ORDER > 0 {
+                        tap.first = std::array::from_fn(|d| product(unit(d)));
+                    }
+                    if ORDER > 1 {
+                        tap.second = std::array::from_fn(|d| {
                             std::array::from_fn(|e| {
                                 let (a, b): ([usize; 3], [usize; 3]) = (unit(d), unit(e));
                                 product(std::array::from_fn(|i| a[i] + b[i]))
                             })
-                        }),
-                    });
+                        });
+                    }
+                    visit(tap);
                 }
             }
         }
@@ -95,7 +102,7 @@ pub fn sample<F: Float + Element>(s: &GridShape, input: &[F], grid: &[F], out: &
     out.fill(F::zero());
     s.each_point(|n, p| {
         let position = &grid[(n * s.points + p) * dims..][..dims];
-        s.taps(position, |tap| {
+        s.taps::<0, F>(position, |tap| {
             for c in n * s.channels..(n + 1) * s.channels {
                 let to = &mut out[c * s.points + p];
                 *to = *to + input[c * plane + tap.at] * tap.weight;
@@ -121,7 +128,7 @@ pub fn sample_backward<F: Float + Element>(
     grad_grid.fill(F::zero());
     s.each_point(|n, p| {
         let start = (n * s.points + p) * dims;
-        s.taps(&grid[start..start + dims], |tap| {
+        s.taps::<1, F>(&grid[start..start + dims], |tap| {
             let mut sum = F::zero();
             for c in n * s.channels..(n + 1) * s.channels {
                 let (g, at) = (grad[c * s.points + p], c * plane + tap.at);
@@ -154,7 +161,7 @@ pub fn sample_backward_backward<F: Float + Element>(
     s.each_point(|n, p| {
         let start = (n * s.points + p) * dims;
         let along = &of_grid[start..start + dims];
-        s.taps(&grid[start..start + dims], |tap| {
+        s.taps::<2, F>(&grid[start..start + dims], |tap| {
             // The weight's derivative along the grid's cotangent, and that one's by each dimension.
             let slope = |row: &[F; 3]| along.iter().zip(row).fold(F::zero(), |sum, (&a, &w)| sum + a * w);
             let bend = slope(&tap.first);

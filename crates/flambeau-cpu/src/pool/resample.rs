@@ -216,6 +216,19 @@ impl<F: Float> Table<F> {
         table
     }
 
+    /// Gives the first of several taps of an output at one position the weights of all.
+    fn join(&mut self) {
+        for row in (0..self.positions.len()).step_by(self.taps) {
+            for k in row..row + self.taps {
+                let first = (row..k).find(|&j| self.positions[j] == self.positions[k]);
+                if let Some(first) = first {
+                    self.weights[first] =
+                        self.weights[first] + std::mem::replace(&mut self.weights[k], F::zero());
+                }
+            }
+        }
+    }
+
     /// Interpolates the middle one of three dimensions.
     fn apply(&self, outer: usize, input: usize, inner: usize, from: &[F], out: &mut [F]) {
         let output = out.len() / (outer * inner).max(1);
@@ -408,7 +421,8 @@ pub fn upsample_bytes(
         if ins[d] == outs[d] && mode == Resample::Linear {
             continue;
         }
-        let table = Table::<f64>::new(input.len(), ins[d], outs[d], mode, align_corners, scales[d]);
+        let mut table = Table::<f64>::new(input.len(), ins[d], outs[d], mode, align_corners, scales[d]);
+        table.join();
         let largest = table.weights.iter().copied().fold(0.0, f64::max);
         let places = (0..22).find(|p| 0.5 + largest * f64::from(1 << (p + 1)) >= f64::from(1 << 15));
         let places = places.unwrap_or(22);

@@ -552,21 +552,25 @@ pub fn rrelu(
     if !training {
         return crate::generated::functions::leaky_relu(self_, ((low + high) / 2.0).into());
     }
-    // One number for each element that is not positive, in order; halves take them by way of `f32`.
-    let values = self_.to_vec::<f64>()?;
+    // One number for each element that is not positive, in order; the product is rounded once.
+    let dtype = self_.dtype();
+    let mut values = self_.to_vec::<f64>()?;
     let mut slopes = vec![1.0f64; values.len()];
     with(generator, |g| {
-        for (slope, &v) in slopes.iter_mut().zip(&values) {
-            if v <= 0.0 {
+        for (slope, v) in slopes.iter_mut().zip(&mut values) {
+            if *v <= 0.0 {
                 *slope = low + (high - low) * g.uniform();
+                *v *= *slope;
             }
         }
     });
-    let mut slopes = Tensor::from_slice(&slopes, &self_.sizes())?;
-    if self_.dtype() != DType::Float64 {
-        slopes = shape::to_dtype(&slopes, DType::Float32)?;
-    }
-    let slopes = shape::to_dtype(&slopes, self_.dtype())?;
-    let names = ["RreluWithNoiseBackward0", "RreluWithNoiseBackwardBackward0"];
-    crate::ops::nn::fused(f::mul(self_, &slopes)?, names)
+    let sizes = self_.sizes();
+    let out = shape::to_dtype(&Tensor::from_slice(&values, &sizes)?, dtype)?;
+    let slopes = shape::to_dtype(&Tensor::from_slice(&slopes, &sizes)?, dtype)?;
+    record(&[&out], "RreluWithNoiseBackward0", &[self_], &[Save::Input(&slopes)], |ctx| {
+        let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
+        let grad = f::mul(grad, &ctx.saved(0)?)?;
+        ctx.connected("RreluWithNoiseBackwardBackward0", smallvec![Some(grad)])
+    })?;
+    Ok(out)
 }

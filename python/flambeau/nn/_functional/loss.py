@@ -337,13 +337,20 @@ def linear_cross_entropy(
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"expected label_smoothing to be in range [0, 1], got {label_smoothing}")
     bias = None if linear_bias is None else linear_bias.reshape(-1)
+    dtype = input.dtype
+    if options is not None and dtype in (torch.float16, torch.bfloat16):
+        # Losses of parts are added up in single precision.
+        input, linear_weight = input.float(), linear_weight.float()
+        bias = None if bias is None else bias.float()
+        weight = None if weight is None else weight.float()
+        target = target.float() if target.is_floating_point() else target
     logits = _nn.linear(input, linear_weight.reshape(-1, width), bias)
     logits = logits.view(*input.shape[:-1], *shape)
     if target.shape == logits.shape and not target.is_floating_point():
         raise RuntimeError(f"Expected floating point type for target with class probabilities, got {target.dtype}")
     if target.is_floating_point() and ignore_index is not None and ignore_index >= 0:
         raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
-    return cross_entropy(
+    loss = cross_entropy(
         logits,
         target,
         weight=weight,
@@ -351,3 +358,4 @@ def linear_cross_entropy(
         reduction=reduction,
         label_smoothing=label_smoothing,
     )
+    return loss.to(dtype)

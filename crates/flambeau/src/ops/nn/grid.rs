@@ -171,7 +171,7 @@ fn both<T: flambeau_core::Element>(
     }
 }
 
-fn check(input: &Tensor, grid: &Tensor, interpolation_mode: i64) -> Result<()> {
+fn check(input: &Tensor, grid: &Tensor) -> Result<()> {
     let (sizes, places) = (input.sizes(), grid.sizes());
     common_device(&[input, grid])?;
     if places.is_empty() || sizes.first() != places.first() {
@@ -201,9 +201,6 @@ fn check(input: &Tensor, grid: &Tensor, interpolation_mode: i64) -> Result<()> {
             show(&places)
         );
     }
-    if dims == 3 && interpolation_mode == 2 {
-        bail!("grid_sampler(): bicubic interpolation only supports 4D input");
-    }
     let kernel = two_or_three(dims as usize, "grid_sampler_2d_cpu_kernel_impl", "grid_sampler3d_cpu");
     if !input.is_floating_point() {
         bail!(NotImplemented, "\"{kernel}\" not implemented for '{}'", input.dtype().cpp_name());
@@ -222,7 +219,7 @@ pub fn grid_sampler(
     padding_mode: i64,
     align_corners: bool,
 ) -> Result<Tensor> {
-    check(input, grid, interpolation_mode)?;
+    check(input, grid)?;
     Sampler::new(interpolation_mode, padding_mode, align_corners).forward(input, grid)
 }
 

@@ -261,6 +261,31 @@ pub fn nll_loss_nd(
     {
         bail!("expected scalar type {} but found {}", dtype.cpp_name(), w.dtype().cpp_name());
     }
+    // Halves are added up in single precision.
+    let single = |t: &Tensor| match dtype {
+        DType::Float64 => Ok(t.clone()),
+        _ => shape::to_dtype(t, DType::Float32),
+    };
+    let weight = weight.map(single).transpose()?;
+    let out = likelihood(&single(self_)?, target, &list, weight.as_ref(), reduction, ignore_index)?;
+    let out = shape::to_dtype(&out, dtype)?;
+    let names = match self_.dim() > 2 {
+        true => ["NllLoss2DBackward0", "NllLoss2DBackwardBackward0"],
+        false => ["NllLossBackward0", "NllLossBackwardBackward0"],
+    };
+    fused(out, names)
+}
+
+/// The negative log-likelihood of checked targets, whose values are `list`.
+fn likelihood(
+    self_: &Tensor,
+    target: &Tensor,
+    list: &[i64],
+    weight: Option<&Tensor>,
+    reduction: i64,
+    ignore_index: i64,
+) -> Result<Tensor> {
+    let dim = class_dim(self_);
     let sizes = target.sizes();
     let safe: Vec<i64> = list.iter().map(|&c| if c == ignore_index { 0 } else { c }).collect();
     let kept: Vec<bool> = list.iter().map(|&c| c != ignore_index).collect();
@@ -298,11 +323,7 @@ pub fn nll_loss_nd(
         (1, Some(factor)) => f::div(&reduce::sum(&loss, None)?, &reduce::sum(factor, None)?)?,
         _ => reduced(&loss, reduction)?,
     };
-    let names = match self_.dim() > 2 {
-        true => ["NllLoss2DBackward0", "NllLoss2DBackwardBackward0"],
-        false => ["NllLossBackward0", "NllLossBackwardBackward0"],
-    };
-    fused(out, names)
+    Ok(out)
 }
 
 /// Cross-entropy of logits against class indices or class probabilities.

@@ -29,7 +29,7 @@ fn named(result: Tensor, name: &'static str) -> Result<Tensor> {
 
 /// The same result as one node of a fused operator, whose backward operator takes the input too: see
 /// [`crate::autograd::Context::connected`].
-pub(crate) fn fused(result: Tensor, names: [&'static str; 2]) -> Result<Tensor> {
+fn fused(result: Tensor, names: [&'static str; 2]) -> Result<Tensor> {
     if !result.requires_grad() {
         return Ok(result);
     }
