@@ -4,6 +4,7 @@
 use crate::gemm::{GemmElement, gemm, size_product};
 use crate::pointwise::Compute;
 use crate::reduce::{exp_in_place, exp_kernel};
+use crate::scratch::buffer;
 use crate::wide::wide;
 use flambeau_core::{Result, ensure};
 use num_traits::Float;
@@ -128,7 +129,7 @@ pub fn forward<T: Real>(
     s.check(query.len(), key.len(), value.len(), out.len(), mask.len())?;
     ensure!(sums.len() == s.batch * s.targets, "attention: buffers don't match the sizes");
     let exp = exp_kernel::<T>()?;
-    let mut weights = vec![T::ZERO; BLOCK.min(s.targets) * s.sources];
+    let mut weights: Vec<T> = buffer(BLOCK.min(s.targets).saturating_mul(s.sources))?;
     out.fill(T::ZERO);
     sums.fill(T::infinity());
     s.blocks(|b, first, rows, keys| {
@@ -173,8 +174,8 @@ pub fn backward<T: Real>(
     s.check(by_query.len(), by_key.len(), by_value.len(), grad.len(), mask.len())?;
     ensure!(sums.len() == s.batch * s.targets, "attention: buffers don't match the sizes");
     let exp = exp_kernel::<T>()?;
-    let mut weights = vec![T::ZERO; BLOCK.min(s.targets) * s.sources];
-    let mut slopes = weights.clone();
+    let mut weights: Vec<T> = buffer(BLOCK.min(s.targets).saturating_mul(s.sources))?;
+    let mut slopes: Vec<T> = buffer(weights.len())?;
     let scale = number::<T>(s.scale);
     let (e, d) = (s.width, s.depth);
     for buffer in [&mut *by_query, &mut *by_key, &mut *by_value] {

@@ -10,12 +10,14 @@ pub mod fft;
 pub use flambeau_linalg::{gemm, linalg};
 pub mod grid;
 pub mod index;
+pub mod margin;
 pub mod math;
 pub mod norm;
 pub mod pointwise;
 pub mod pool;
 pub mod random;
 pub mod reduce;
+mod scratch;
 pub mod sort;
 mod wide;
 

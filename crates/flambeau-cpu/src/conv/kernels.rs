@@ -3,6 +3,7 @@
 use super::ConvShape;
 use super::columns::{col2im, im2col};
 use crate::gemm::{GemmElement, axpy, dot, gemm};
+use crate::scratch::buffer;
 use flambeau_core::{Result, ensure};
 use std::ops::Range;
 
@@ -23,9 +24,9 @@ fn blocks(s: &ConvShape) -> impl Iterator<Item = Range<usize>> + use<> {
 }
 
 /// Scratch for one block of columns.
-fn scratch<T: GemmElement>(s: &ConvShape) -> Vec<T> {
+fn scratch<T: GemmElement>(s: &ConvShape) -> Result<Vec<T>> {
     let rows = blocks(s).next().map_or(0, |rows| rows.len());
-    vec![T::ZERO; (s.c_in / s.groups) * s.kernel_plane() * rows * s.output[2]]
+    buffer((s.c_in / s.groups) * s.kernel_plane() * rows * s.output[2])
 }
 
 /// Sizes of one group: output channels, input channels, lines of its columns.
@@ -74,7 +75,7 @@ pub fn forward<T: GemmElement>(
         for (plane, &b) in out.chunks_exact_mut(plane.max(1)).zip(bias.iter().cycle()) {
             plane.fill(b);
         }
-    } else if s.c_in == 0 || (s.depthwise() && !s.pointwise()) {
+    } else if s.c_in == 0 || (s.direct()) {
         // The matrix products write every element without reading it.
         out.fill(T::ZERO);
     }
@@ -82,17 +83,20 @@ pub fn forward<T: GemmElement>(
         return Ok(());
     }
     let Group { outs, ins, lines } = s.group();
-    if s.depthwise() && !s.pointwise() {
+    if s.direct() {
+        let taps = s.kernel_plane();
         for (i, out) in out.chunks_exact_mut(plane).enumerate() {
             let (n, c) = (i / s.c_out, i % s.c_out);
-            let from = &input[(n * s.c_in + c / outs) * image..][..image];
-            slide(s, from, &weight[c * lines..(c + 1) * lines], out)?;
+            for k in 0..ins {
+                let from = &input[(n * s.c_in + c / outs * ins + k) * image..][..image];
+                slide(s, from, &weight[c * lines + k * taps..][..taps], out)?;
+            }
         }
         return Ok(());
     }
     // The output starts as the bias, so every product is accumulated, except that beta = 0 saves reading zeros.
     let beta = if bias.is_some() { T::ONE } else { T::ZERO };
-    let mut columns = if s.pointwise() { Vec::new() } else { scratch::<T>(s) };
+    let mut columns = if s.pointwise() { Vec::new() } else { scratch::<T>(s)? };
     for n in 0..s.batch {
         for g in 0..s.groups {
             let weight = &weight[g * outs * lines..(g + 1) * outs * lines];
@@ -158,18 +162,21 @@ pub fn grad_input<T: GemmElement>(s: &ConvShape, grad: &[T], weight: &[T], out: 
         return Ok(());
     }
     let Group { outs, ins, lines } = s.group();
-    if s.depthwise() && !s.pointwise() {
+    if s.direct() {
+        let taps = s.kernel_plane();
         for (i, grad) in grad.chunks_exact(plane).enumerate() {
             let (n, c) = (i / s.c_out, i % s.c_out);
-            let out = &mut out[(n * s.c_in + c / outs) * image..][..image];
-            let kernel = &weight[c * lines..(c + 1) * lines];
-            each_row(s, |tap, at, from, count| {
-                axpy(count, kernel[tap], &grad[from..], 1, &mut out[at..], s.stride[2])
-            })?;
+            for k in 0..ins {
+                let out = &mut out[(n * s.c_in + c / outs * ins + k) * image..][..image];
+                let kernel = &weight[c * lines + k * taps..][..taps];
+                each_row(s, |tap, at, from, count| {
+                    axpy(count, kernel[tap], &grad[from..], 1, &mut out[at..], s.stride[2])
+                })?;
+            }
         }
         return Ok(());
     }
-    let mut columns = if s.pointwise() { Vec::new() } else { scratch::<T>(s) };
+    let mut columns = if s.pointwise() { Vec::new() } else { scratch::<T>(s)? };
     for n in 0..s.batch {
         for g in 0..s.groups {
             let weight = &weight[g * outs * lines..(g + 1) * outs * lines];
@@ -216,19 +223,22 @@ pub fn grad_weight<T: GemmElement>(s: &ConvShape, grad: &[T], input: &[T], out: 
         return Ok(());
     }
     let Group { outs, ins, lines } = s.group();
-    if s.depthwise() && !s.pointwise() {
+    if s.direct() {
+        let taps = s.kernel_plane();
         for (i, grad) in grad.chunks_exact(plane).enumerate() {
             let (n, c) = (i / s.c_out, i % s.c_out);
-            let from = &input[(n * s.c_in + c / outs) * image..][..image];
-            let kernel = &mut out[c * lines..(c + 1) * lines];
-            each_row(s, |tap, at, to, count| {
-                kernel[tap] = kernel[tap].add(dot(count, &from[at..], s.stride[2], &grad[to..], 1)?);
-                Ok(())
-            })?;
+            for k in 0..ins {
+                let from = &input[(n * s.c_in + c / outs * ins + k) * image..][..image];
+                let kernel = &mut out[c * lines + k * taps..][..taps];
+                each_row(s, |tap, at, to, count| {
+                    kernel[tap] = kernel[tap].add(dot(count, &from[at..], s.stride[2], &grad[to..], 1)?);
+                    Ok(())
+                })?;
+            }
         }
         return Ok(());
     }
-    let mut columns = if s.pointwise() { Vec::new() } else { scratch::<T>(s) };
+    let mut columns = if s.pointwise() { Vec::new() } else { scratch::<T>(s)? };
     for n in 0..s.batch {
         for g in 0..s.groups {
             let grad = &grad[(n * s.c_out + g * outs) * plane..][..outs * plane];

@@ -12,6 +12,9 @@ pub use kernels::{add_bias, forward, grad_bias, grad_input, grad_weight};
 use crate::gemm::size_product;
 use flambeau_core::{Result, ensure};
 
+/// Elements of columns for one output row beyond which kernels slide instead.
+const LARGEST_LINE: usize = 1 << 25;
+
 /// Sizes of a convolution; missing leading spatial dimensions are of size 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvShape {
@@ -210,9 +213,11 @@ impl ConvShape {
     fn pointwise(&self) -> bool {
         self.kernel == [1; 3] && self.stride == [1; 3] && self.padding == [0; 3]
     }
-    /// Whether each output channel sees one input channel.
-    fn depthwise(&self) -> bool {
-        self.c_in == self.groups
+    /// Whether kernels slide over the input without columns: each output channel sees one input channel, or the
+    /// columns of one row would be too many.
+    fn direct(&self) -> bool {
+        let line = (self.c_in / self.groups) * self.kernel_plane() * self.output[2];
+        !self.pointwise() && (self.c_in == self.groups || line > LARGEST_LINE)
     }
 }
 

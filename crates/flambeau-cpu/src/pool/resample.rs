@@ -2,6 +2,7 @@
 
 use super::spatial;
 use crate::gemm::size_product;
+use crate::scratch::buffer;
 use flambeau_core::{Element, Result, ensure};
 use num_traits::Float;
 
@@ -327,7 +328,8 @@ pub fn upsample<F: Float + Element>(
 ) -> Result<()> {
     let (ins, outs, scales) = prepare(planes, input, output, scales, from.len(), out.len())?;
     let mut sizes = ins;
-    let mut current: Vec<F> = from.to_vec();
+    let mut current: Vec<F> = buffer(from.len())?;
+    current.copy_from_slice(from);
     for d in (3 - input.len()..3).rev() {
         if ins[d] == outs[d] && mode == Resample::Linear {
             continue;
@@ -335,7 +337,7 @@ pub fn upsample<F: Float + Element>(
         let table = Table::<F>::new(input.len(), ins[d], outs[d], mode, align_corners, scales[d]);
         let outer = planes * sizes[..d].iter().product::<usize>();
         let inner = sizes[d + 1..].iter().product::<usize>();
-        let mut next = vec![F::zero(); outer * outs[d] * inner];
+        let mut next: Vec<F> = buffer(outer * outs[d] * inner)?;
         table.apply(outer, ins[d], inner, &current, &mut next);
         sizes[d] = outs[d];
         current = next;
@@ -357,7 +359,8 @@ pub fn upsample_backward<F: Float + Element>(
 ) -> Result<()> {
     let (ins, outs, scales) = prepare(planes, input, output, scales, out.len(), grad.len())?;
     let mut sizes = outs;
-    let mut current: Vec<F> = grad.to_vec();
+    let mut current: Vec<F> = buffer(grad.len())?;
+    current.copy_from_slice(grad);
     for d in 3 - input.len()..3 {
         if ins[d] == outs[d] && mode == Resample::Linear {
             continue;
@@ -365,7 +368,7 @@ pub fn upsample_backward<F: Float + Element>(
         let table = Table::<F>::new(input.len(), ins[d], outs[d], mode, align_corners, scales[d]);
         let outer = planes * sizes[..d].iter().product::<usize>();
         let inner = sizes[d + 1..].iter().product::<usize>();
-        let mut next = vec![F::zero(); outer * ins[d] * inner];
+        let mut next: Vec<F> = buffer(outer * ins[d] * inner)?;
         table.apply_transposed(outer, ins[d], inner, &current, &mut next);
         sizes[d] = ins[d];
         current = next;
@@ -416,7 +419,8 @@ pub fn upsample_bytes(
 ) -> Result<()> {
     let (ins, outs, scales) = prepare(planes, input, output, scales, from.len(), out.len())?;
     let mut sizes = ins;
-    let mut current: Vec<u8> = from.to_vec();
+    let mut current: Vec<u8> = buffer(from.len())?;
+    current.copy_from_slice(from);
     for d in (3 - input.len()..3).rev() {
         if ins[d] == outs[d] && mode == Resample::Linear {
             continue;
@@ -430,7 +434,7 @@ pub fn upsample_bytes(
             table.weights.iter().map(|w| (w * f64::from(1 << places)).round() as i32).collect();
         let outer = planes * sizes[..d].iter().product::<usize>();
         let inner = sizes[d + 1..].iter().product::<usize>();
-        let mut next = vec![0u8; outer * outs[d] * inner];
+        let mut next: Vec<u8> = buffer(outer * outs[d] * inner)?;
         for (line, to) in next.chunks_exact_mut(inner.max(1)).enumerate() {
             let (o, i) = (line / outs[d], line % outs[d]);
             let taps = i * table.taps..(i + 1) * table.taps;

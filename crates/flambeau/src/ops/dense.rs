@@ -65,3 +65,20 @@ pub(crate) fn computed<T: Element>(
     copy_data(&converted, &out)?;
     Ok(converted)
 }
+
+/// Two fresh tensors that one kernel computes; the second one's dtype is that of its elements.
+pub(crate) fn computed_pair<A: Element, B: Element>(
+    sizes: [&[i64]; 2],
+    dtype: DType,
+    run: impl FnOnce(&mut [A], &mut [B]) -> Result<()>,
+) -> Result<(Tensor, Tensor)> {
+    let mut second = None;
+    let first = computed::<A>(sizes[0], dtype, |a| {
+        second = Some(computed::<B>(sizes[1], B::DTYPE, |b| run(a, b))?);
+        Ok(())
+    })?;
+    match second {
+        Some(second) => Ok((first, second)),
+        None => bail!("a kernel without a second result"),
+    }
+}

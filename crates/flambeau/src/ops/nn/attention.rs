@@ -3,7 +3,7 @@
 use crate::Tensor;
 use crate::autograd::{Context, GradMode, Save, grad_enabled, record};
 use crate::generated::functions as f;
-use crate::ops::dense::{Dense, computed};
+use crate::ops::dense::{Dense, computed, computed_pair};
 use crate::ops::{cpp_type, creation, random, reduce, shape, softmax};
 use flambeau_core::{DType, Dims, Result, Scalar, bail, broadcast_shapes};
 use flambeau_cpu::attention::{self, Attention};
@@ -237,20 +237,13 @@ fn fused(
                 let (q, k, v) = (dense(query)?, dense(key)?, dense(value)?);
                 let mask = mask.as_ref().map(dense).transpose()?;
                 let given: [&[$T]; 4] = [&q, &k, &v, mask.as_deref().unwrap_or(&[])];
-                let mut sums = None;
-                let out = computed::<$T>(&to, dtype, |out| {
-                    let wide = [batch as i64, targets as i64];
-                    let keep = <$T as flambeau_core::Element>::DTYPE;
-                    sums =
-                        Some(computed::<$T>(&wide, keep, |sums| attention::forward(&s, given, out, sums))?);
-                    Ok(())
-                })?;
-                (out, sums)
+                let wide = [batch as i64, targets as i64];
+                let run = |out: &mut [$T], sums: &mut [$T]| attention::forward(&s, given, out, sums);
+                computed_pair::<$T, $T>([&to, &wide], dtype, run)?
             }};
         }
         if dtype == DType::Float64 { run!(f64) } else { run!(f32) }
     };
-    let Some(sums) = sums else { bail!("attention: nothing was computed") };
     let name = "ScaledDotProductFlashAttentionForCpuBackward0";
     let saves = [
         Save::Input(query),

@@ -3,7 +3,7 @@
 use crate::Tensor;
 use crate::autograd::{GradMode, Save, record};
 use crate::generated::functions as f;
-use crate::ops::dense::{Dense, computed};
+use crate::ops::dense::{Dense, computed, computed_pair};
 use crate::ops::{reduce, shape};
 use flambeau_core::{DType, Result, Scalar, bail};
 use flambeau_cpu::ctc::{self, CtcTargets};
@@ -97,21 +97,18 @@ fn likelihoods(log_probs: &Tensor, targets: CtcTargets, zero_infinity: bool) -> 
     let (sizes, dtype) = (log_probs.sizes(), log_probs.dtype());
     let [time, batch, classes] = [sizes[0], sizes[1], sizes[2]].map(|n| n as usize);
     let states = targets.states();
-    let mut alpha = None;
     macro_rules! run {
         ($T:ty) => {{
             let _guard = GradMode::no_grad();
             let lp = Dense::<$T>::of(log_probs)?;
-            computed::<$T>(&sizes[1..2], dtype, |loss| {
-                let wide = [sizes[1], sizes[0], states as i64];
-                let forward = |a: &mut [$T]| ctc::forward(time, batch, classes, &targets, &lp, loss, a);
-                alpha = Some(computed::<$T>(&wide, dtype, forward)?);
-                Ok(())
-            })?
+            let wide = [sizes[1], sizes[0], states as i64];
+            let run = |loss: &mut [$T], alpha: &mut [$T]| {
+                ctc::forward(time, batch, classes, &targets, &lp, loss, alpha)
+            };
+            computed_pair::<$T, $T>([&sizes[1..2], &wide], dtype, run)?
         }};
     }
-    let loss = if dtype == DType::Float64 { run!(f64) } else { run!(f32) };
-    let Some(alpha) = alpha else { bail!("ctc_loss: nothing was computed") };
+    let (loss, alpha) = if dtype == DType::Float64 { run!(f64) } else { run!(f32) };
     let saves = [Save::Input(log_probs), Save::Output(0), Save::Input(&alpha)];
     record(&[&loss], "CtcLossBackward0", &[log_probs], &saves, move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };

@@ -2,7 +2,7 @@
 
 use crate::Tensor;
 use crate::autograd::{GradMode, Save, record};
-use crate::ops::dense::{Dense, computed};
+use crate::ops::dense::{Dense, computed, computed_pair};
 use crate::ops::{common_device, matmul, shape};
 use flambeau_core::{DType, Dims, Result, bail, show};
 use flambeau_cpu::grid::{self, GridShape, Interpolation, Padding};
@@ -96,7 +96,9 @@ impl Sampler {
                 ($T:ty) => {{
                     let (x, p) = (Dense::<$T>::of(input)?, Dense::<$T>::of(grid)?);
                     let g = Dense::<$T>::of(grad)?;
-                    both::<$T>([&sizes, &places], dtype, |a, b| grid::sample_backward(&s, &g, &x, &p, a, b))?
+                    let run = |a: &mut [$T], b: &mut [$T]| grid::sample_backward(&s, &g, &x, &p, a, b);
+                    let (a, b) = computed_pair::<$T, $T>([&sizes, &places], dtype, run)?;
+                    (a, shape::to_dtype(&b, dtype)?)
                 }};
             }
             if dtype == DType::Float64 { run!(f64) } else { run!(f32) }
@@ -132,7 +134,8 @@ impl Sampler {
                     let (a, b) = (dense(&along[0])?, dense(&along[1])?);
                     let (g, x, p) = (dense(grad)?, dense(input)?, dense(grid)?);
                     let mut third = None;
-                    let (first, second) = both::<$T>([&sizes[0], &sizes[1]], dtype, |to_grad, to_input| {
+                    let two = [&sizes[0][..], &sizes[1]];
+                    let (first, second) = computed_pair::<$T, $T>(two, dtype, |to_grad, to_input| {
                         third = Some(computed::<$T>(&sizes[2], dtype, |to_grid| {
                             let to = [to_grad, to_input, to_grid];
                             grid::sample_backward_backward(&s, [&a, &b], [&g, &x, &p], to)
@@ -140,7 +143,7 @@ impl Sampler {
                         Ok(())
                     })?;
                     let Some(third) = third else { bail!("grid_sampler: nothing was computed") };
-                    [first, second, third]
+                    [first, shape::to_dtype(&second, dtype)?, third]
                 }};
             }
             if dtype == DType::Float64 { run!(f64) } else { run!(f32) }
@@ -151,23 +154,6 @@ impl Sampler {
             bail!("derivative for aten::grid_sampler_backward_backward is not implemented")
         })?;
         Ok(three)
-    }
-}
-
-/// Two tensors that one kernel computes.
-fn both<T: flambeau_core::Element>(
-    sizes: [&[i64]; 2],
-    dtype: DType,
-    run: impl FnOnce(&mut [T], &mut [T]) -> Result<()>,
-) -> Result<(Tensor, Tensor)> {
-    let mut second = None;
-    let first = computed::<T>(sizes[0], dtype, |a| {
-        second = Some(computed::<T>(sizes[1], dtype, |b| run(a, b))?);
-        Ok(())
-    })?;
-    match second {
-        Some(second) => Ok((first, second)),
-        None => bail!("a kernel without a second result"),
     }
 }
 
@@ -298,20 +284,26 @@ pub fn affine_grid_generator(theta: &Tensor, size: &[i64], align_corners: bool) 
         bail!("shape '{}' is invalid for input of sizes {}", show(&wanted), show(&have));
     }
     let points = flambeau_core::numel(spatial)?;
+    let wide = dims as i64 + 1;
     let base = {
         let _guard = GradMode::no_grad();
-        let lines: Vec<Vec<f64>> = spatial.iter().map(|&n| steps(n, align_corners)).collect();
-        let mut rows = Vec::with_capacity((points as usize).saturating_mul(dims + 1));
-        for at in 0..points as usize {
-            let mut rest = at;
-            for line in lines.iter().rev() {
-                rows.push(line[rest % line.len()]);
-                rest /= line.len();
+        match theta.is_meta() {
+            true => Tensor::empty_raw(&[points, wide], theta.dtype(), theta.device())?,
+            false => {
+                let lines: Vec<Vec<f64>> = spatial.iter().map(|&n| steps(n, align_corners)).collect();
+                computed::<f64>(&[points, wide], theta.dtype(), |rows| {
+                    for (at, row) in rows.chunks_exact_mut(dims + 1).enumerate() {
+                        let mut rest = at;
+                        for (place, line) in row.iter_mut().zip(lines.iter().rev()) {
+                            *place = line[rest % line.len()];
+                            rest /= line.len();
+                        }
+                        row[dims] = 1.0;
+                    }
+                    Ok(())
+                })?
             }
-            rows.push(1.0);
         }
-        let base = shape::to_dtype(&Tensor::from_slice(&rows, &[points, dims as i64 + 1])?, theta.dtype())?;
-        if theta.is_meta() { Tensor::empty_raw(&base.sizes(), theta.dtype(), theta.device())? } else { base }
     };
     let base = shape::expand(&base, &[size[0], points, dims as i64 + 1])?;
     let grid = matmul::bmm(&base, &shape::transpose(theta, 1, 2)?)?;

@@ -3,10 +3,13 @@
 use super::loss::reduced;
 use super::named;
 use crate::Tensor;
+use crate::autograd::{GradMode, Save, record};
 use crate::generated::functions as f;
-use crate::ops::dense::Dense;
+use crate::ops::dense::{Dense, computed};
 use crate::ops::{index, reduce, shape};
 use flambeau_core::{DType, Result, Scalar, bail, show};
+use flambeau_cpu::margin;
+use smallvec::smallvec;
 
 /// Checks an input of one sample or several, and gives it two dimensions.
 fn samples(input: &Tensor) -> Result<Tensor> {
@@ -105,32 +108,40 @@ pub fn multilabel_margin_loss(self_: &Tensor, target: &Tensor, reduction: i64) -
     if labels.iter().any(|&c| c < -1 || c >= classes) {
         bail!("argument #2 'target' is out of range");
     }
-    // Every pair of a target and another class, as places in the input, and its sample.
-    let (mut wanted, mut others, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-    for (row, labels) in labels.chunks_exact(classes as usize).enumerate() {
-        let count = labels.iter().position(|&c| c < 0).unwrap_or(labels.len());
-        let labels = &labels[..count];
-        let mut taken = vec![false; classes as usize];
-        labels.iter().for_each(|&c| taken[c as usize] = true);
-        let first = row as i64 * classes;
-        for &label in labels {
-            for other in (0..classes).filter(|&c| !taken[c as usize]) {
-                wanted.push(first + label);
-                others.push(first + other);
-                rows.push(row as i64);
-            }
-        }
+    let (dtype, count) = (self_.dtype(), classes as usize);
+    macro_rules! run {
+        ($T:ty) => {{
+            let _guard = GradMode::no_grad();
+            let x = Dense::<$T>::of(&x)?;
+            computed::<$T>(&[n], dtype, |out| margin::multilabel(count, &x, &labels, out))?
+        }};
     }
-    let flat = shape::reshape(&x, &[-1])?;
-    let pick = |places: &[i64]| -> Result<Tensor> {
-        index::index_select(&flat, 0, &Tensor::from_slice(places, &[places.len() as i64])?)
-    };
-    let gaps = f::sub(&pick(&others)?, &pick(&wanted)?, 1i64.into())?;
-    let gaps = f::clamp_min(&f::add_scalar(&gaps, 1i64.into(), 1i64.into())?, 0i64.into())?;
-    let zeros = Tensor::zeros_raw(&[n], self_.dtype(), self_.device())?;
-    let rows = Tensor::from_slice(&rows, &[rows.len() as i64])?;
-    let losses = index::index_add(&zeros, 0, &rows, &gaps, 1i64.into())?;
-    let losses = f::div_scalar(&losses, classes.into())?;
+    let losses = if dtype == DType::Float64 { run!(f64) } else { run!(f32) };
+    record(
+        &[&losses],
+        "MultilabelMarginLossBackward0",
+        &[&x],
+        &[Save::Input(&x), Save::Input(target)],
+        move |ctx| {
+            let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
+            let (x, target) = (ctx.saved(0)?, ctx.saved(1)?);
+            macro_rules! run {
+                ($T:ty) => {{
+                    let _guard = GradMode::no_grad();
+                    let (g, x_) = (Dense::<$T>::of(grad)?, Dense::<$T>::of(&x)?);
+                    let labels = Dense::<i64>::of(&target)?;
+                    computed::<$T>(&x.sizes(), dtype, |out| {
+                        margin::multilabel_backward(count, &g, &x_, &labels, out)
+                    })?
+                }};
+            }
+            let out = if dtype == DType::Float64 { run!(f64) } else { run!(f32) };
+            record(&[&out], "NotImplemented", &[grad, &x], &[], |_| {
+                bail!("derivative for aten::multilabel_margin_loss_backward is not implemented")
+            })?;
+            Ok(smallvec![Some(out)])
+        },
+    )?;
     let losses = if sizes.len() <= 1 { shape::reshape(&losses, &[])? } else { losses };
-    named(reduced(&losses, reduction)?, "MultilabelMarginLossBackward0")
+    reduced(&losses, reduction)
 }

@@ -103,7 +103,7 @@ fn batch(
         (false, Some(mean), Some(var)) if !mean.is_meta() && !var.is_meta() => {
             (mean.to_vec::<f64>()?, scales(&var.to_vec::<f64>()?, eps))
         }
-        (false, ..) => (vec![0.0; c], vec![1.0; c]),
+        (false, ..) => Default::default(),
         _ => {
             let (mean, var) = moments(Groups { outer: n, stats: c, inner }, input)?;
             update(running_mean, &mean, momentum, false)?;
@@ -117,7 +117,7 @@ fn batch(
     let planes = Planes {
         channels: c,
         inner,
-        stat: (0..n).flat_map(|_| 0..c).collect(),
+        stat: if input.is_meta() { Vec::new() } else { (0..n).flat_map(|_| 0..c).collect() },
         count: training.then_some(count),
     };
     let normal = Normal {
@@ -162,7 +162,11 @@ pub fn native_batch_norm(
     let parameters = [weight, bias, running_mean, running_var];
     let (out, saved) = batch(input, parameters, training, momentum, eps)?;
     let dtype = parameters.into_iter().flatten().next().map_or(input.dtype(), Tensor::dtype);
-    let [mean, scale] = saved.map(|list| tensor(&list, &[list.len() as i64], dtype));
+    let channels = input.sizes().get(1).copied().filter(|_| training).unwrap_or(0);
+    let [mean, scale] = saved.map(|list| {
+        let size = if input.is_meta() { channels } else { list.len() as i64 };
+        super::saved(&list, &[size], dtype, input)
+    });
     Ok((out, mean?, scale?))
 }
 
@@ -219,7 +223,8 @@ pub fn instance_norm(
     let unbiased: Vec<f64> = var.iter().map(|v| v * inner as f64 / (inner as f64 - 1.0)).collect();
     update(running_var, &unbiased, momentum, true)?;
     let scale = scales(&var, eps);
-    let planes = Planes { channels: c, inner, stat: (0..n * c).collect(), count: Some(inner) };
+    let stat = if input.is_meta() { Vec::new() } else { (0..n * c).collect() };
+    let planes = Planes { channels: c, inner, stat, count: Some(inner) };
     let normal = Normal {
         layout: Layout::Planes(planes),
         moments: [mean, scale],

@@ -1,6 +1,6 @@
 //! Group normalisation.
 
-use super::{Layout, Normal, check_dtypes, moments, per_channel, scales, tensor};
+use super::{Layout, Normal, check_dtypes, moments, per_channel, saved, scales};
 use crate::Tensor;
 use crate::ops::shape;
 use flambeau_core::{Dims, Result, bail, show, wrap_dim};
@@ -60,8 +60,9 @@ fn grouped(
     };
     let scale = scales(&var, eps);
     let dtype = [weight, bias].into_iter().flatten().next().map_or(input.dtype(), Tensor::dtype);
-    let saved = [tensor(&mean, &[n, groups], dtype)?, tensor(&scale, &[n, groups], dtype)?];
-    let stat = (0..(n * channels) as usize).map(|p| p / each as usize).collect();
+    let kept = [saved(&mean, &[n, groups], dtype, input)?, saved(&scale, &[n, groups], dtype, input)?];
+    let count = if input.is_meta() { 0 } else { (n * channels) as usize };
+    let stat = (0..count).map(|p| p / each as usize).collect();
     let view: Dims = smallvec![n * groups, each * inner];
     // The result has the sizes that were asked for, whatever the input's are.
     let affine =
@@ -81,8 +82,8 @@ fn grouped(
         names: ["NativeGroupNormBackward0", "NativeGroupNormBackwardBackward0"],
     };
     let input = if flat { shape::reshape(input, &[n, channels, inner])? } else { input.clone() };
-    let out = normal.apply(&input, weight, bias, &[&saved[0], &saved[1]])?;
-    let [mean, scale] = saved;
+    let out = normal.apply(&input, weight, bias, &[&kept[0], &kept[1]])?;
+    let [mean, scale] = kept;
     Ok((if flat { shape::reshape(&out, &sizes)? } else { out }, mean, scale))
 }
 

@@ -1,6 +1,6 @@
 //! Normalisation over the last dimensions.
 
-use super::{Layout, Normal, check_dtypes, compute, moments, scales, tensor};
+use super::{Layout, Normal, check_dtypes, compute, moments, saved, scales};
 use crate::Tensor;
 use crate::generated::functions as f;
 use crate::ops::{reduce, shape};
@@ -57,7 +57,7 @@ pub fn native_layer_norm(
     let dtype = [weight, bias].into_iter().flatten().next().map_or(input.dtype(), Tensor::dtype);
     let mut kept: Dims = sizes[..first].into();
     kept.resize(sizes.len(), 1);
-    let saved = (tensor(&mean, &kept, dtype)?, tensor(&scale, &kept, dtype)?);
+    let kept = (saved(&mean, &kept, dtype, input)?, saved(&scale, &kept, dtype, input)?);
     let normal = Normal {
         layout: Layout::Rows(width),
         moments: [mean, scale],
@@ -66,7 +66,7 @@ pub fn native_layer_norm(
         eps,
         names: ["NativeLayerNormBackward0", "NativeLayerNormBackwardBackward0"],
     };
-    Ok((normal.apply(input, weight, bias, &[])?, saved.0, saved.1))
+    Ok((normal.apply(input, weight, bias, &[])?, kept.0, kept.1))
 }
 
 /// `torch.layer_norm` over the last dimensions (Ba et al., 2016).

@@ -133,7 +133,7 @@ impl Normal {
         };
         let (by_input, normal) = match &self.view {
             None => {
-                let given = |i: usize| tensor(&self.moments[i], &self.affine, dtype);
+                let given = |i: usize| saved(&self.moments[i], &self.affine, dtype, &x);
                 let normal = f::mul(&f::sub(&x, &given(0)?, one())?, &given(1)?)?;
                 (f::mul(&weighted, &given(1)?)?, normal)
             }
@@ -226,11 +226,19 @@ impl Normal {
 /// The moments of groups of an input, as means and biased variances.
 fn moments(groups: norm::Groups, input: &Tensor) -> Result<(Vec<f64>, Vec<f64>)> {
     if input.is_meta() {
-        return Ok((vec![0.0; groups.stats], vec![0.0; groups.stats]));
+        return Ok(Default::default());
     }
     match compute(input.dtype()) {
         DType::Float64 => norm::moments(groups, &Dense::<f64>::of(input)?),
         _ => norm::moments(groups, &Dense::<f32>::of(input)?),
+    }
+}
+
+/// Moments as a tensor beside their input.
+fn saved(values: &[f64], sizes: &[i64], dtype: DType, input: &Tensor) -> Result<Tensor> {
+    match input.is_meta() {
+        true => Tensor::empty_raw(sizes, dtype, input.device()),
+        false => tensor(values, sizes, dtype),
     }
 }
 

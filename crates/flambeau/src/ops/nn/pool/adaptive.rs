@@ -1,10 +1,10 @@
 //! Pooling to a given output size.
 
 use super::positions::record_maxima;
-use super::{as_image, check_dtype, check_line, from_image, one_int, planes, pooled, product, unsigned};
+use super::{as_image, check_dtype, check_line, from_image, one_int, planes, pooled, unsigned};
 use crate::Tensor;
 use crate::autograd::{GradMode, record};
-use crate::ops::dense::{Dense, computed};
+use crate::ops::dense::{Dense, computed, computed_pair};
 use crate::ops::reduce;
 use flambeau_core::{DType, Dims, Result, bail, show};
 use flambeau_cpu::pool;
@@ -110,12 +110,11 @@ fn adaptive_maxima(name: &str, dims: usize, input: &Tensor, output: &[i64]) -> R
         let first = sizes.len() - dims;
         let (planes, from, onto) =
             (planes(&sizes, dims), unsigned(&sizes[first..])?, unsigned(&to[first..])?);
-        let mut places = vec![0i64; product(&to)?];
-        let values = pooled!(dtype, T => {
+        pooled!(dtype, T => {
             let x = Dense::<T>::of(input)?;
-            computed::<T>(&to, dtype, |out| pool::adaptive_max_pool(planes, &from, &onto, &x, out, &mut places))?
-        });
-        (values, Tensor::from_slice(&places, &to)?)
+            let run = |out: &mut [T], places: &mut [i64]| pool::adaptive_max_pool(planes, &from, &onto, &x, out, places);
+            computed_pair::<T, i64>([&to, &to], dtype, run)?
+        })
     };
     let name = if dims == 2 { "AdaptiveMaxPool2DBackward0" } else { "AdaptiveMaxPool3DBackward0" };
     record_maxima(&values, &indices, input, dims, name)?;

@@ -1,10 +1,10 @@
 //! Maximum pooling with windows at pseudo-random steps (Graham, 2014).
 
 use super::positions::record_maxima;
-use super::{check_dtype, planes, product, unsigned};
+use super::{check_dtype, planes, unsigned};
 use crate::Tensor;
 use crate::autograd::GradMode;
-use crate::ops::dense::{Dense, computed};
+use crate::ops::dense::{Dense, computed_pair};
 use flambeau_core::{DType, Dims, Result, bail, show};
 use flambeau_cpu::pool;
 use smallvec::smallvec;
@@ -99,28 +99,17 @@ fn fractional(
         let (onto, kernel) = (unsigned(&output)?, unsigned(&kernel)?);
         // In the plane the samples' first one is that of the width, in the volume that of the depth.
         let order: &[usize] = if dims == 2 { &[1, 0] } else { &[0, 1, 2] };
-        let mut places = vec![0i64; product(&to)?];
         macro_rules! run {
             ($T:ty) => {{
                 let (x, samples) = (Dense::<$T>::of(input)?, Dense::<$T>::of(random_samples)?);
                 let samples = &samples[..planes * dims];
-                computed::<$T>(&to, dtype, |out| {
-                    pool::fractional_max_pool(
-                        planes,
-                        &from,
-                        &onto,
-                        &kernel,
-                        order,
-                        samples,
-                        &x,
-                        out,
-                        &mut places,
-                    )
-                })?
+                let run = |out: &mut [$T], places: &mut [i64]| {
+                    pool::fractional_max_pool(planes, &from, &onto, &kernel, order, samples, &x, out, places)
+                };
+                computed_pair::<$T, i64>([&to, &to], dtype, run)?
             }};
         }
-        let values = if dtype == DType::Float64 { run!(f64) } else { run!(f32) };
-        (values, Tensor::from_slice(&places, &to)?)
+        if dtype == DType::Float64 { run!(f64) } else { run!(f32) }
     };
     let name = if dims == 2 { "FractionalMaxPool2DBackward0" } else { "FractionalMaxPool3DBackward0" };
     record_maxima(&values, &indices, input, dims, name)?;

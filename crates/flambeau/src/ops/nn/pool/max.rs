@@ -2,10 +2,10 @@
 
 use super::positions::record_maxima;
 use super::windows::{Windows, output_sizes};
-use super::{as_image, check_dtype, from_image, pooled, product};
+use super::{as_image, check_dtype, from_image, pooled};
 use crate::Tensor;
 use crate::autograd::GradMode;
-use crate::ops::dense::{Dense, computed};
+use crate::ops::dense::{Dense, computed_pair};
 use flambeau_core::{DType, Result, bail, show};
 use flambeau_cpu::pool;
 
@@ -39,12 +39,11 @@ fn maxima(name: &str, dims: usize, input: &Tensor, windows: &Windows) -> Result<
         )
     } else {
         let _guard = GradMode::no_grad();
-        let mut places = vec![0i64; product(&to)?];
-        let values = pooled!(dtype, T => {
+        pooled!(dtype, T => {
             let from = Dense::<T>::of(input)?;
-            computed::<T>(&to, dtype, |out| pool::max_pool(&s, &from, out, Some(&mut places)))?
-        });
-        (values, Tensor::from_slice(&places, &to)?)
+            let run = |out: &mut [T], places: &mut [i64]| pool::max_pool(&s, &from, out, Some(places));
+            computed_pair::<T, i64>([&to, &to], dtype, run)?
+        })
     };
     let name = if dims == 2 { "MaxPool2DWithIndicesBackward0" } else { "MaxPool3DWithIndicesBackward0" };
     record_maxima(&values, &indices, input, dims, name)?;
