@@ -14,6 +14,7 @@ FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures"
 sys.path.insert(0, str(FIXTURES))
 from nn_cases import CASES, run  # noqa: E402
 
+BICUBIC = [[[[0, 133, 255], [70, 98, 128], [151, 63, 0]]]]
 ANSWERS = json.loads((FIXTURES / "nn.json").read_text())
 
 
@@ -71,6 +72,10 @@ def test_as_recorded(name):
             "ignore_index is not supported",
         ),
         (lambda x: F.multi_margin_loss(x[0, 0], torch.tensor([9] * 4)), RuntimeError, "target out of range"),
+        (lambda x: F.interpolate(x, size=(2**24, 2**24)), RuntimeError, "allocate memory"),
+        (lambda x: F.adaptive_max_pool2d(x, 2**24), RuntimeError, "allocate memory"),
+        (lambda x: F.adaptive_avg_pool2d(x, 2**29), RuntimeError, "."),
+        (lambda x: F.affine_grid(x[0, :1, :2, :3], (1, 1, 2**24, 2**24)), RuntimeError, "allocate memory"),
         (lambda x: F.fold(x[0], 2, 2), RuntimeError, "."),
         (lambda x: F.pixel_shuffle(x, 3), RuntimeError, "divisible by the square"),
     ],
@@ -129,9 +134,16 @@ def test_attention_differentiates_twice():
         assert torch.autograd.gradgradcheck(attention, (q, k, v))
 
 
+def test_norms_of_meta_tensors():
+    x = torch.empty(10**6, 4, 10**6, device="meta")
+    for y in (F.layer_norm(x, (10**6,)), F.group_norm(x, 2), F.batch_norm(x, None, None, training=True)):
+        assert y.is_meta and y.shape == x.shape
+
+
 def test_bytes_are_resized():
     x = torch.tensor([[[[0, 255], [128, 7]]]], dtype=torch.uint8)
     assert F.interpolate(x, scale_factor=2).dtype == torch.uint8
     assert F.interpolate(x, size=(3, 3), mode="bilinear", align_corners=True).tolist() == [
         [[[0, 128, 255], [64, 98, 131], [128, 68, 7]]]
     ]
+    assert F.interpolate(x, size=(3, 3), mode="bicubic").tolist() == BICUBIC
