@@ -75,7 +75,11 @@ def test_as_recorded(name):
         (lambda x: F.interpolate(x, size=(2**24, 2**24)), RuntimeError, "allocate memory"),
         (lambda x: F.adaptive_max_pool2d(x, 2**24), RuntimeError, "allocate memory"),
         (lambda x: F.adaptive_avg_pool2d(x, 2**29), RuntimeError, "."),
-        (lambda x: F.affine_grid(x[0, :1, :2, :3], (1, 1, 2**24, 2**24)), RuntimeError, "allocate memory"),
+        (
+            lambda x: F.affine_grid(x[0, :1, :2, :3], (1, 1, 2**24, 2**24), align_corners=True),
+            RuntimeError,
+            "allocate memory",
+        ),
         (lambda x: F.fold(x[0], 2, 2), RuntimeError, "."),
         (lambda x: F.pixel_shuffle(x, 3), RuntimeError, "divisible by the square"),
     ],

@@ -552,15 +552,21 @@ pub fn rrelu(
     if !training {
         return crate::generated::functions::leaky_relu(self_, ((low + high) / 2.0).into());
     }
-    // One number for each element that is not positive, in order; the product is rounded once.
+    // One number for each element that is not positive, in order; halves are multiplied in single precision.
     let dtype = self_.dtype();
+    let single = dtype != DType::Float64;
     let mut values = self_.to_vec::<f64>()?;
     let mut slopes = vec![1.0f64; values.len()];
     with(generator, |g| {
         for (slope, v) in slopes.iter_mut().zip(&mut values) {
             if *v <= 0.0 {
                 *slope = low + (high - low) * g.uniform();
-                *v *= *slope;
+                if single {
+                    *slope = f64::from(*slope as f32);
+                    *v = f64::from(*v as f32 * *slope as f32);
+                } else {
+                    *v *= *slope;
+                }
             }
         }
     });
