@@ -162,6 +162,7 @@ def test_polar_and_roots(dtype):
     assert gradcheck(linalg.polar, (a,)) and gradgradcheck(linalg.polar, (a,))
     p = positive(3, 3, dtype=dtype)
     near(linalg.matrix_sqrth(p) @ linalg.matrix_sqrth(p), p)
+    assert linalg.matrix_sqrth(-torch.ones(1, 1)).item() == 0
     p.requires_grad_()
     even = lambda p: linalg.matrix_sqrth((p + p.mH) / 2)  # noqa: E731
     assert gradcheck(even, (p,)) and gradgradcheck(even, (p,))
@@ -265,6 +266,16 @@ def test_argument_lists():
     assert torch.block_diag(x, y).tolist() == [[1, 2, 0, 0], [0, 0, 3, 4]]
     assert torch.meshgrid(x, y, indexing="ij")[0].tolist() == [[1, 1], [2, 2]]
     assert torch.meshgrid([x, y], indexing="xy")[0].tolist() == [[1, 2], [1, 2]]
+
+
+@pytest.mark.parametrize("p", [1, -1, math.inf, "fro", "nuc"])
+def test_condition_numbers(p):
+    a = make(2, 3, 3)
+    near(linalg.cond(a, p), linalg.matrix_norm(a, p) * linalg.matrix_norm(linalg.inv(a), p))
+    assert linalg.cond(torch.zeros(2, 2), p).item() == math.inf
+    assert linalg.cond(torch.empty(2, 3, 0), p).tolist() == [0, 0]
+    with pytest.raises(RuntimeError):
+        linalg.cond(torch.ones(2, 3), p)
 
 
 def test_removed_functions():

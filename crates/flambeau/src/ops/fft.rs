@@ -175,6 +175,13 @@ pub(super) fn transform(
     c2c(&resized(&complex(t)?, dim, n)?, dim, forward, scale)
 }
 
+fn check_real(name: &str, t: &Tensor) -> Result<()> {
+    if t.is_complex() {
+        bail!(Type, "{name} expects a real input tensor, but got {}", t.dtype().cpp_name());
+    }
+    Ok(())
+}
+
 /// The first half of the transform of real numbers.
 pub(super) fn half(
     name: &str,
@@ -184,9 +191,7 @@ pub(super) fn half(
     norm: Option<&str>,
     forward: bool,
 ) -> Result<Tensor> {
-    if t.is_complex() {
-        bail!(Type, "{name} expects a real input tensor, but got {}", t.dtype().cpp_name());
-    }
+    check_real(name, t)?;
     let n = n.unwrap_or(t.sizes()[dim]);
     check_points(n)?;
     let scale = factor(norm, n, forward)?;
@@ -212,6 +217,12 @@ fn dense(t: &Tensor) -> Result<Tensor> {
     shape::clone(t, Some(MemoryFormat::Contiguous))
 }
 
+/// The dimension of a single transform, whose dtype is checked first.
+fn along(t: &Tensor, dim: i64) -> Result<usize> {
+    real_dtype(t)?;
+    at(t, dim)
+}
+
 fn at(t: &Tensor, dim: i64) -> Result<usize> {
     if t.dim() == 0 {
         bail!(Index, "Dimension specified as {dim} but tensor has no dimensions");
@@ -221,42 +232,37 @@ fn at(t: &Tensor, dim: i64) -> Result<usize> {
 
 /// `torch.fft.fft`
 pub fn fft_fft(self_: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
-    transform(self_, n, at(self_, dim)?, norm, true)
+    transform(self_, n, along(self_, dim)?, norm, true)
 }
 
 /// `torch.fft.ifft`
 pub fn fft_ifft(self_: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
-    transform(self_, n, at(self_, dim)?, norm, false)
+    transform(self_, n, along(self_, dim)?, norm, false)
 }
 
 /// `torch.fft.rfft`
 pub fn fft_rfft(self_: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
-    half("rfft", self_, n, at(self_, dim)?, norm, true)
+    half("rfft", self_, n, along(self_, dim)?, norm, true)
 }
 
 /// `torch.fft.irfft`
 pub fn fft_irfft(self_: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
-    from_half(self_, n, at(self_, dim)?, norm, false)
+    from_half(self_, n, along(self_, dim)?, norm, false)
 }
 
 /// `torch.fft.hfft`
 pub fn fft_hfft(self_: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
-    from_half(self_, n, at(self_, dim)?, norm, true)
+    from_half(self_, n, along(self_, dim)?, norm, true)
 }
 
 /// `torch.fft.ihfft`
 pub fn fft_ihfft(self_: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
-    half("ihfft", self_, n, at(self_, dim)?, norm, false)
+    half("ihfft", self_, n, along(self_, dim)?, norm, false)
 }
 
 /// The dimensions of a transform and the points of each, where given.
 fn plan(t: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>) -> Result<Vec<(usize, Option<i64>)>> {
     let rank = t.dim();
-    if let (Some(s), Some(dim)) = (s, dim)
-        && s.len() != dim.len()
-    {
-        bail!("When given, dim and shape arguments must have the same length");
-    }
     let dims: Vec<usize> = match (dim, s) {
         (Some(dim), _) => dim.iter().map(|&d| at(t, d)).collect::<Result<_>>()?,
         (None, Some(s)) if s.len() > rank => {
@@ -265,6 +271,11 @@ fn plan(t: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>) -> Result<Vec<(usize
         (None, Some(s)) => (rank - s.len()..rank).collect(),
         (None, None) => (0..rank).collect(),
     };
+    if let (Some(s), Some(dim)) = (s, dim)
+        && s.len() != dim.len()
+    {
+        bail!("When given, dim and shape arguments must have the same length");
+    }
     if (1..dims.len()).any(|i| dims[..i].contains(&dims[i])) {
         bail!("FFT dims must be unique");
     }
@@ -273,6 +284,10 @@ fn plan(t: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>) -> Result<Vec<(usize
 }
 
 fn over(t: &Tensor, plan: &[(usize, Option<i64>)], norm: Option<&str>, forward: bool) -> Result<Tensor> {
+    factor(norm, 1, forward)?;
+    for &(dim, n) in plan {
+        check_points(n.unwrap_or(t.sizes()[dim]))?;
+    }
     let mut out = complex(t)?;
     for &(dim, n) in plan {
         out = transform(&out, n, dim, norm, forward)?;
@@ -307,6 +322,7 @@ pub fn fft_rfftn(
     dim: Option<&[i64]>,
     norm: Option<&str>,
 ) -> Result<Tensor> {
+    check_real("rfftn", self_)?;
     let plan = plan(self_, s, dim)?;
     let Some((&(last, n), rest)) = plan.split_last() else {
         bail!("rfftn must transform at least one axis");
@@ -375,7 +391,7 @@ fn shifted(t: &Tensor, dim: Option<&[i64]>, back: bool) -> Result<Tensor> {
         None => (0..t.dim() as i64).collect(),
     };
     if dims.is_empty() {
-        return shape::clone(t, None);
+        bail!("`shifts` required");
     }
     let mut shifts = Dims::new();
     for &d in &dims {

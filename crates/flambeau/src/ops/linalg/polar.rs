@@ -74,7 +74,7 @@ pub fn linalg_polar(A: &Tensor) -> Result<(Tensor, Tensor)> {
 }
 
 /// `torch.linalg.matrix_sqrth`: the positive definite square roots of positive definite matrices, of which the lower
-/// triangles are read. Others give NaN.
+/// triangles are read. Negative eigenvalues count as zero.
 #[allow(non_snake_case)]
 pub fn linalg_matrix_sqrth(A: &Tensor) -> Result<Tensor> {
     let name = "linalg.matrix_sqrth";
@@ -83,7 +83,7 @@ pub fn linalg_matrix_sqrth(A: &Tensor) -> Result<Tensor> {
     let out = {
         let _guard = GradMode::no_grad();
         let (l, v) = linalg_eigh(&A.alias(), "L")?;
-        let root = in_dtype_of(&f::sqrt(&l)?, &v)?;
+        let root = in_dtype_of(&f::sqrt(&f::clamp_min(&l, 0i64.into())?)?, &v)?;
         Tensor::from_array(matmul(&f::mul(&v, &columns(&root)?)?, &adjoint(&v)?)?.array())
     };
     record(&[&out], "LinalgMatrixSqrthBackward0", &[A], &[Save::Output(0)], |ctx| {

@@ -2,8 +2,9 @@
 
 use super::batch::Buffer;
 use super::{
-    add, adjoint, check_float, check_matrix, check_square, columns, eye, in_dtype_of, linalg_eigh,
-    linalg_inv_ex, linalg_matrix_norm, linalg_matrix_norm_str, linalg_svd, linalg_svdvals, rows, sub,
+    add, adjoint, batch_sizes, check_float, check_matrix, check_square, columns, eye, in_dtype_of,
+    linalg_eigh, linalg_inv_ex, linalg_matrix_norm, linalg_matrix_norm_str, linalg_svd, linalg_svdvals, rows,
+    sub,
 };
 use crate::Tensor;
 use crate::autograd::{GradMode, Save, record};
@@ -199,14 +200,18 @@ fn check_cond(t: &Tensor) -> Result<()> {
     Ok(())
 }
 
-/// The norm of the inverse; infinite for singular matrices.
-fn inverse_norm(t: &Tensor, norm: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    let (inverse, info) = linalg_inv_ex(t, false)?;
-    let size = norm(&inverse)?;
-    if Buffer::<i32>::of(&info)?.slice().iter().all(|&i| i == 0) {
-        return Ok(size);
+/// The norm of square matrices times that of their inverses; infinite for singular ones, 0 for empty ones.
+fn condition(t: &Tensor, order: &str, norm: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    if t.numel() == 0 {
+        return Tensor::zeros_raw(&batch_sizes(t), t.dtype().to_real(), t.device());
     }
-    f::where_scalar_self(&f::ne_scalar(&info, 0i64.into())?, f64::INFINITY.into(), &size)
+    check_square(t, &format!("linalg.cond(ord={order})"))?;
+    let (inverse, info) = linalg_inv_ex(t, false)?;
+    let product = f::mul(&norm(t)?, &norm(&inverse)?)?;
+    if Buffer::<i32>::of(&info)?.slice().iter().all(|&i| i == 0) {
+        return Ok(product);
+    }
+    f::where_scalar_self(&f::ne_scalar(&info, 0i64.into())?, f64::INFINITY.into(), &product)
 }
 
 /// `torch.linalg.cond`: the condition number in a norm (the 2-norm where `p` is not given).
@@ -230,9 +235,7 @@ pub fn linalg_cond(self_: &Tensor, p: Option<Scalar>) -> Result<Tensor> {
     if value.abs() != 1.0 && !value.is_infinite() {
         bail!("linalg.cond got an invalid norm type: {value}");
     }
-    check_square(self_, &format!("linalg.cond(ord={value})"))?;
-    let norm = |t: &Tensor| linalg_matrix_norm(t, order, &[-2, -1], false, None);
-    f::mul(&norm(self_)?, &inverse_norm(self_, norm)?)
+    condition(self_, &value.to_string(), |t| linalg_matrix_norm(t, order, &[-2, -1], false, None))
 }
 
 /// `torch.linalg.cond` in the norm `fro` or `nuc`.
@@ -241,9 +244,7 @@ pub fn linalg_cond_str(self_: &Tensor, p: &str) -> Result<Tensor> {
     if p != "fro" && p != "nuc" {
         bail!(Value, "linalg.cond got an invalid norm type: {p}");
     }
-    check_square(self_, &format!("linalg.cond(ord={p})"))?;
-    let norm = |t: &Tensor| linalg_matrix_norm_str(t, p, &[-2, -1], false, None);
-    f::mul(&norm(self_)?, &inverse_norm(self_, norm)?)
+    condition(self_, p, |t| linalg_matrix_norm_str(t, p, &[-2, -1], false, None))
 }
 
 /// `torch.linalg.cross`: the cross product along a dimension of size 3.
