@@ -64,7 +64,7 @@ impl Digits {
         let table = Tensor::from_slice(&table, &[table.len() as i64 / 65, 65])?;
         Ok(Digits { images: table.i((.., 0..64))? / 16., labels: table.i((.., 64))?.long()? })
     }
-    pub fn len(&self) -> i64 {
+    pub fn count(&self) -> i64 {
         self.labels.numel() as i64
     }
     pub fn pick(&self, index: &Tensor) -> Result<Digits> {
@@ -75,7 +75,7 @@ impl Digits {
     }
     /// In random order, split in those to learn from and those held out.
     pub fn split(&self) -> Result<(Digits, Digits)> {
-        let order = randperm(self.len(), ())?;
+        let order = randperm(self.count(), ())?;
         Ok((self.pick(&order.i(..1437)?)?, self.pick(&order.i(1437..)?)?))
     }
     /// The order of an epoch, drawn as Python's `DataLoader` draws it.
@@ -83,7 +83,7 @@ impl Digits {
         let draw = || random::random_(&zeros([], DType::Int64)?, None)?.item();
         draw()?; // the seed of the loader's workers
         let generator = Generator::new(draw()?.to_i64() as u64);
-        random::randperm(self.len(), Some(&generator), &().into())
+        random::randperm(self.count(), Some(&generator), &().into())
     }
 }
 
@@ -116,9 +116,9 @@ fn train_epoch(net: &Net, digits: &Digits, optimizer: &mut Adam) -> Result<f64> 
         let loss = criterion.forward(&net.forward(&batch.images)?, &batch.labels)?;
         loss.backward()?;
         optimizer.step()?;
-        total += loss.to_f64()? * batch.len() as f64;
+        total += loss.to_f64()? * batch.count() as f64;
     }
-    Ok(total / digits.len() as f64)
+    Ok(total / digits.count() as f64)
 }
 
 /// Trains a network; `each` sees the number of every epoch, its loss, and how the held-out digits went.

@@ -70,3 +70,8 @@ pub use pointwise::ParamValue;
 pub use random::{Generator, manual_seed};
 pub use schema::TensorOptions;
 pub use tensor::{HOST_DROP, Tensor, WeakTensor};
+
+/// The program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

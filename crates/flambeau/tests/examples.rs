@@ -1,5 +1,8 @@
 //! The examples give the numbers that PyTorch gives for the same programs (tests/fixtures/record_examples.py).
 
+// Every example brings what the examples share.
+#![allow(clippy::duplicate_mod)]
+
 #[path = "../examples/basics.rs"]
 mod basics;
 #[path = "../examples/first_network.rs"]

@@ -201,6 +201,7 @@ fn losses_compute_as_pytorch() {
         let input = rand([3, 4], ()).unwrap().requires_grad_(true).unwrap();
         let target = rand([3, 4], ()).unwrap();
         for (text, reduction) in [("mean", Reduction::Mean), ("sum", Reduction::Sum)] {
+            #[allow(clippy::needless_update)] // some have no other setting
             let loss = nn::$name { reduction, ..Default::default() };
             let value = loss.forward(&input, &target).unwrap();
             assert_close(stringify!($name), &value, &recorded[concat!(stringify!($name), ".mean").replace("mean", text).as_str()]);
