@@ -53,7 +53,7 @@ impl Setting for (f64, f64) {
     }
 }
 
-/// Settings that can be listed; [`settings!`](settings) implements it.
+/// Settings that can be listed.
 pub trait Settings {
     /// Every setting by name.
     fn list(&mut self) -> Vec<(&'static str, &mut dyn Setting)>;
