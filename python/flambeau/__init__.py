@@ -43,6 +43,7 @@ from ._functional import *  # noqa: E402, F403
 from ._legacy import *  # noqa: E402, F403
 from ._more import *  # noqa: E402, F403
 from ._settings import *  # noqa: E402, F403
+from ._tensor_more import *  # noqa: E402, F403
 from ._grad_mode import (  # noqa: E402
     enable_grad,
     inference_mode,
@@ -70,26 +71,40 @@ _LAZY = {
 }  # fmt: skip
 
 
+# Names of the module that live in submodules which are loaded when first used.
+_ELSEWHERE = {
+    "save": "serialization", "load": "serialization", "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack",
+    "UntypedStorage": "storage", "TypedStorage": "storage", "autocast": "amp", "GradScaler": "amp",
+}  # fmt: skip
+_ELSEWHERE |= {
+    _kind + "Storage": "storage"
+    for _kind in "Double Float Half Long Int Short Char Byte Bool BFloat16 ComplexDouble ComplexFloat".split()
+}
+
+
 def __getattr__(name):
+    if name in _ELSEWHERE:
+        found = getattr(_importlib.import_module("flambeau." + _ELSEWHERE[name]), name)
+        globals()[name] = found
+        return found
     if name in _LAZY:
         try:
             return _importlib.import_module("flambeau." + name)
         except ModuleNotFoundError as error:
             if error.name != "flambeau." + name:
                 raise
+        raise AttributeError(f"flambeau does not have 'torch.{name}' (yet): this part of PyTorch is missing")
     if name == "graph":
         from ._graph import graph
 
         return graph
-    if name in ("autocast", "GradScaler"):
-        return getattr(_importlib.import_module("flambeau.amp"), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
 def __dir__():
     from importlib.util import find_spec as _find_spec
 
-    return sorted(set(globals()) | {n for n in _LAZY if _find_spec("flambeau." + n)})
+    return sorted(set(globals()) | set(_ELSEWHERE) | {n for n in _LAZY if _find_spec("flambeau." + n)})
 
 
 def install():

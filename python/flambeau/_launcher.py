@@ -58,37 +58,91 @@ def install():
     sys.modules["torch"] = flambeau
 
 
+USAGE = "usage: python -m flambeau [-c code | -m module | script.py | -] [args ...]"
+
+
 def main(argv):
     """``python -m flambeau script.py args…``, ``-m module args…`` or ``-c code args…``."""
-    import runpy
-
-    usage = "usage: python -m flambeau [-c code | -m module | script.py] [args ...]"
     if not argv or argv[0] in ("-h", "--help"):
-        print(usage + "\n\nRuns a PyTorch program with flambeau in place of torch.")
+        print(USAGE + "\n\nRuns a PyTorch program with flambeau in place of torch.")
         return 0 if argv else 2
-    install()
-    if argv[0] == "-c":
-        if len(argv) < 2:
-            print(usage, file=sys.stderr)
-            return 2
-        sys.argv = ["-c", *argv[2:]]
-        sys.path.insert(0, "")
-        import types
+    if argv[0] in ("-V", "--version"):
+        import flambeau
 
-        module = types.ModuleType("__main__")
-        sys.modules["__main__"] = module
-        exec(compile(argv[1], "<string>", "exec"), module.__dict__)
-    elif argv[0] == "-m":
-        if len(argv) < 2:
-            print(usage, file=sys.stderr)
-            return 2
-        sys.argv = argv[1:]
-        sys.path.insert(0, "")
-        runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
+        print("flambeau", flambeau.__version__)
+        return 0
+    if argv[0] in ("-c", "-m") and len(argv) < 2:
+        print(USAGE, file=sys.stderr)
+        return 2
+    install()
+    kind, target, rest = (argv[0], argv[1], argv[2:]) if argv[0] in ("-c", "-m") else ("", argv[0], argv[1:])
+    _serve_children(kind, target)
+    if kind == "-c":
+        sys.argv = ["-c", *rest]
+        _run_code(target, "<string>")
+    elif kind == "-m":
+        import runpy
+
+        sys.argv = [target, *rest]
+        runpy.run_module(target, run_name="__main__", alter_sys=True)
+    elif target == "-":
+        sys.argv = ["-", *rest]
+        _run_code(sys.stdin.read(), "<stdin>")
     else:
         import os
+        import runpy
 
-        sys.argv = argv
-        sys.path.insert(0, os.path.dirname(os.path.abspath(argv[0])))
-        runpy.run_path(argv[0], run_name="__main__")
+        sys.argv = [target, *rest]
+        folder = os.path.dirname(os.path.abspath(target))
+        # As Python itself: the script's folder stands where `-m` had put the working directory.
+        if sys.path and sys.path[0] in ("", os.getcwd()):
+            sys.path[0] = folder
+        else:
+            sys.path.insert(0, folder)
+        runpy.run_path(target, run_name="__main__")
     return 0
+
+
+def _run_code(code, name):
+    import types
+
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    exec(compile(code, name, "exec"), module.__dict__)
+
+
+def _serve_children(kind, target):
+    """Lets processes that `multiprocessing` starts afresh read the program as this one does, with torch in place."""
+    from multiprocessing import spawn
+
+    if kind == "-c" or target == "-":
+        return
+    prepare = spawn.get_preparation_data
+
+    def get_preparation_data(name):
+        data = prepare(name)
+        data["sys_argv"] = list(data["sys_argv"])
+        data.pop("init_main_from_path", None)
+        data["init_main_from_name"] = "flambeau._child"
+        data["sys_argv"][1:1] = [_MARK, kind, target]
+        return data
+
+    spawn.get_preparation_data = get_preparation_data
+
+
+_MARK = "flambeau child"
+
+
+def child(namespace):
+    """Reads the program in a child: as its ``__mp_main__``, whose names go to `namespace`."""
+    import runpy
+
+    if sys.argv[1:2] != [_MARK]:
+        return
+    kind, target = sys.argv[2:4]
+    del sys.argv[1:4]
+    install()
+    if kind == "-m":
+        namespace.update(runpy.run_module(target, run_name="__mp_main__", alter_sys=True))
+    else:
+        namespace.update(runpy.run_path(target, run_name="__mp_main__"))

@@ -3,7 +3,9 @@
 from . import _C
 from ._C import Tensor
 
-__all__ = ["OutOfMemoryError", "asarray", "frombuffer", "is_storage", "nonzero", "range", "unravel_index", "vmap"]
+__all__ = [
+    "OutOfMemoryError", "asarray", "from_file", "frombuffer", "is_storage", "nonzero", "range", "unravel_index", "vmap",
+]  # fmt: skip
 
 _WINDOWS = ("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window")
 __all__ += _WINDOWS
@@ -18,8 +20,10 @@ class OutOfMemoryError(RuntimeError):
 
 
 def is_storage(obj, /):
-    """False: memory is not handed out as storage objects."""
-    return False
+    """Whether an object is a storage, typed or untyped."""
+    from ._untyped_storage import _Common
+
+    return isinstance(obj, _Common)
 
 
 def nonzero(input, *, out=None, as_tuple=False):
@@ -97,20 +101,10 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
         out = obj if requires_grad or not obj.requires_grad else obj.detach()
         source = obj
     else:
-        source = None
-        shared = hasattr(obj, "__array_interface__") or (_is_buffer(obj) and not isinstance(obj, (list, tuple)))
-        if shared and copy is not True:
-            if hasattr(obj, "__array_interface__"):
-                import numpy
-
-                out = source = _C.from_numpy(numpy.asarray(obj))
-            else:
-                out = source = frombuffer(obj, dtype=_C.get_default_dtype() if dtype is None else dtype)
-        elif copy is False:
-            raise ValueError("can't alias arbitrary sequence into a tensor.")
-        elif shared and not hasattr(obj, "__array_interface__"):
-            out = frombuffer(obj, dtype=_C.get_default_dtype() if dtype is None else dtype).clone()
-        else:
+        source = out = _shared(obj, dtype)
+        if source is None:
+            if copy is False:
+                raise ValueError("can't alias arbitrary sequence into a tensor.")
             out = _C.tensor(obj, dtype=dtype, device=device)
     converted = out.to(device=out.device if device is None else device, dtype=out.dtype if dtype is None else dtype)
     if source is not None:
@@ -127,6 +121,21 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
     return converted
 
 
+def _shared(obj, dtype):
+    """A tensor over the memory of an array, of a DLPack tensor or of a buffer; None for other objects."""
+    if hasattr(obj, "__array_interface__"):
+        import numpy
+
+        return _C.from_numpy(numpy.asarray(obj))
+    if hasattr(obj, "__dlpack__"):
+        from .utils.dlpack import from_dlpack
+
+        return from_dlpack(obj)
+    if isinstance(obj, (list, tuple)) or not _is_buffer(obj):
+        return None
+    return frombuffer(obj, dtype=_C.get_default_dtype() if dtype is None else dtype)
+
+
 def _is_buffer(obj):
     try:
         memoryview(obj)
@@ -135,54 +144,30 @@ def _is_buffer(obj):
     return True
 
 
-def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
-    """A vector over the memory of an object with Python's buffer protocol, from byte `offset` on.
+def from_file(
+    filename, shared=None, size=0, *, dtype=None, layout=_C.strided, device=None, pin_memory=False, requires_grad=False
+):
+    """A vector of `size` elements mapped from a file; `shared` writes go to the file, which is made long enough."""
+    from ._untyped_storage import UntypedStorage
 
-    `count` elements, or with -1 all that fit a buffer whose remaining bytes are a multiple of the element size.
-    """
-    import numpy
-
-    view = memoryview(buffer)
-    if view.nbytes == 0 or count == 0:
-        raise ValueError(f"both buffer length ({view.nbytes}) and count ({count}) must not be 0")
-    if not 0 <= offset < view.nbytes:
-        raise ValueError(
-            f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({view.nbytes} bytes) - 1"
-        )
-    size = dtype.itemsize
-    left = view.nbytes - offset
-    if count < 0:
-        if left % size:
-            raise ValueError(
-                f"buffer length ({left} bytes) after offset ({offset} bytes) must be a multiple of element size "
-                f"({size})"
-            )
-        count = left // size
-    if count * size > left:
-        raise ValueError(
-            f"requested buffer length ({count} * {size} bytes) after offset ({offset} bytes) must not be greater than "
-            f"actual buffer length ({view.nbytes} bytes)"
-        )
-    if view.readonly:
-        import warnings
-
-        warnings.warn(
-            "The given buffer is not writable; writing to the tensor is undefined, so it is a copy.",
-            UserWarning,
-            stacklevel=2,
-        )
-    # Elements that NumPy has no type for travel as bytes.
-    raw = numpy.frombuffer(view.cast("B") if view.contiguous else bytes(view), dtype=numpy.uint8, count=count * size,
-                           offset=offset)  # fmt: skip
-    raw = _C.from_numpy(raw.copy() if view.readonly else raw)
-    out = raw if dtype == _C.uint8 else _typed_view(raw, dtype)
+    dtype = _C.get_default_dtype() if dtype is None else dtype
+    storage = UntypedStorage.from_file(filename, bool(shared), size * dtype.itemsize)
+    out = storage._tensor(dtype, 0, [size], [1])
     return out.requires_grad_(True) if requires_grad else out
 
 
-def _typed_view(raw, dtype):
-    if raw.data_ptr() % dtype.itemsize:
-        raise ValueError(f"the buffer's memory is not aligned for elements of {dtype}")
-    return raw.view(dtype)
+def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
+    """A vector over the memory of an object with Python's buffer protocol, from byte `offset` on.
+
+    `count` elements, or with a negative one all that fit a buffer whose remaining bytes are a multiple of the element
+    size. Memory that may not be written is copied when the tensor is first written to.
+    """
+    if not isinstance(dtype, _C.dtype):
+        raise TypeError(f"frombuffer(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
+    if requires_grad and not (dtype.is_floating_point or dtype.is_complex):
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+    out = _C._frombuffer(buffer, dtype, count, offset)
+    return out.requires_grad_(True) if requires_grad else out
 
 
 def vmap(func, in_dims=0, out_dims=0, randomness="error", *, chunk_size=None):
@@ -260,16 +245,6 @@ def map2_(self, x, y, callable):
     return _elementwise_inplace(self, callable, "map2_", x, y)
 
 
-def is_set_to(self, tensor):
-    """Whether both tensors have the same memory, sizes and strides."""
-    return (
-        self.data_ptr() == tensor.data_ptr()
-        and self.storage_offset() == tensor.storage_offset()
-        and self.shape == tensor.shape
-        and self.stride() == tensor.stride()
-    )
-
-
 def to_dense(self, dtype=None, *, masked_grad=True):
     """This tensor, dense as all are, in another dtype if one is given."""
     return self if dtype is None else self.to(dtype)
@@ -287,7 +262,7 @@ def sparse_dim(self):
 
 _tensor_nonzero.__name__ = "nonzero"
 for _f in (
-    _tensor_nonzero, new_tensor, apply_, map_, map2_, is_set_to, to_dense, dense_dim, sparse_dim,
+    _tensor_nonzero, new_tensor, apply_, map_, map2_, to_dense, dense_dim, sparse_dim,
 ):  # fmt: skip
     if _f is _tensor_nonzero or not hasattr(Tensor, _f.__name__):
         _f.__qualname__, _f.__module__ = "Tensor." + _f.__name__, "flambeau"

@@ -1,5 +1,7 @@
 """Methods of Tensor that belong to Python's object model: hooks, pickling, NumPy's protocols, iteration."""
 
+import copyreg
+
 from . import _C
 from ._C import Tensor
 
@@ -126,6 +128,88 @@ def new(self, *args):
 
 
 @_method
+def untyped_storage(self):
+    """The bytes that this tensor and others may share."""
+    from ._untyped_storage import _storage_of
+
+    return _storage_of(self)
+
+
+@_method
+def _typed_storage(self):
+    from ._typed_storage import _typed_storage_of
+
+    return _typed_storage_of(self)
+
+
+@_method
+def storage(self):
+    """The storage as elements of this dtype. Deprecated: use `untyped_storage`."""
+    from ._typed_storage import _warn_deprecated
+
+    _warn_deprecated()
+    return self._typed_storage()
+
+
+@_method
+def storage_type(self):
+    """The class of `storage()`, such as `FloatStorage`."""
+    return _type_of_storage(self)
+
+
+def _type_of_storage(tensor):
+    from ._typed_storage import _TYPE_NAMES, _legacy_class
+
+    return _legacy_class(_TYPE_NAMES[tensor.dtype])
+
+
+_set_to_tensor = Tensor.set_
+
+
+@_method
+def set_(self, source=None, storage_offset=None, size=None, stride=None):
+    """Makes the tensor refer to the memory of another tensor or storage, all of it or a window, or to none."""
+    from ._set import refer
+
+    return refer(self, _set_to_tensor, source, storage_offset, size, stride)
+
+
+@_method
+def is_set_to(self, tensor):
+    """Whether both tensors have the same memory, sizes and strides."""
+    return (
+        _C._storage_id(self) == _C._storage_id(tensor)
+        and self.storage_offset() == tensor.storage_offset()
+        and self.shape == tensor.shape
+        and self.stride() == tensor.stride()
+    )
+
+
+@_method
+def __dlpack__(self, *, stream=-1, max_version=None, dl_device=None, copy=None, read_only=False):
+    from .utils.dlpack import export
+
+    return export(self, stream, max_version, dl_device, copy, read_only)
+
+
+@_method
+def __dlpack_device__(self):
+    from .utils.dlpack import device_of_tensor
+
+    return device_of_tensor(self)
+
+
+@_method
+def __bytes__(self):
+    from operator import index
+
+    # As Python does it for objects that are a number or can be iterated over.
+    if self.numel() == 1 and not (self.is_floating_point() or self.is_complex()):
+        return bytes(index(self))
+    return bytes([index(item) for item in self])
+
+
+@_method
 def __array__(self, dtype=None, copy=None):
     array = _C._to_numpy(self)
     if dtype is not None:
@@ -211,14 +295,15 @@ def pin_memory(self, device=None):
 
 @_method
 def share_memory_(self):
-    """Leaves the tensor as it is: forked processes see copies."""
+    """Moves the memory to where forked processes share it."""
+    self.untyped_storage().share_memory_()
     return self
 
 
 @_method
 def is_shared(self):
-    """Whether the memory is shared between processes."""
-    return False
+    """Whether processes share the memory."""
+    return self.untyped_storage().is_shared()
 
 
 @_method
@@ -231,25 +316,53 @@ def __deepcopy__(self, memo):
             "If you were attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm usage, "
             "see https://github.com/pytorch/pytorch/pull/103001"
         )
-    from ._reduce import storage_copy
+    from ._utils import deep_copy
 
-    out = storage_copy(self, memo)
-    memo[id(self)] = out
-    return out
+    return deep_copy(self, memo)
 
 
 @_method
 def __reduce_ex__(self, protocol):
-    from ._reduce import reduce_tensor
+    from ._utils import reduce_tensor
 
     return reduce_tensor(self, protocol)
 
 
 @_method
 def __setstate__(self, state):
-    from ._reduce import set_state
+    from ._utils import _set_state
 
-    set_state(self, state)
+    _set_state(self, state)
+
+
+def _rebuild_from_type_v2(func, new_type, args, state):
+    """A tensor of a subclass, or with attributes, from one that `func` puts together."""
+    out = func(*args)
+    if type(out) is not new_type:
+        out = out.as_subclass(new_type)
+    out.__setstate__(state)
+    return out
+
+
+def _reduce_layout(layout):
+    from .serialization import _get_layout
+
+    return _get_layout, (str(layout),)
+
+
+def _reduce_generator(generator):
+    return _C.Generator, (generator.device,), (generator.initial_seed(), None, generator.get_state())
+
+
+def _restore_generator(generator, state):
+    seed, _, state = state
+    generator.manual_seed(seed)
+    generator.set_state(state)
+
+
+copyreg.pickle(_C.layout, _reduce_layout)
+copyreg.pickle(_C.Generator, _reduce_generator)
+_C.Generator.__setstate__ = _restore_generator
 
 
 @_method

@@ -32,3 +32,76 @@ def _disabled_torch_function_impl(func, types, args=(), kwargs=None):
 
 _default_torch_function = _C.Tensor.__torch_function__
 _disabled_torch_function = _disabled_torch_function_impl
+
+
+def _overrides(arg):
+    """The class of an argument that takes part in the protocol; None for others."""
+    cls = type(arg)
+    if cls is _C.Tensor:
+        return None
+    function = getattr(cls, "__torch_function__", None)
+    return None if function is None or function is _disabled_torch_function_impl else cls
+
+
+def has_torch_function(relevant_args, /):
+    """Whether one of the arguments has an implementation of the protocol that must be asked."""
+    return not _C._torch_function_disabled() and any(_overrides(arg) is not None for arg in relevant_args)
+
+
+def has_torch_function_unary(obj, /):
+    """`has_torch_function` of one argument."""
+    return has_torch_function((obj,))
+
+
+def has_torch_function_variadic(*objs):
+    """`has_torch_function` of the arguments."""
+    return has_torch_function(objs)
+
+
+def handle_torch_function(public_api, relevant_args, *args, **kwargs):
+    """Calls the implementation of the protocol that one of the arguments has, subclasses before their bases."""
+    overloaded = []
+    for arg in relevant_args:
+        cls = _overrides(arg)
+        if cls is None or any(type(other) is cls for other in overloaded):
+            continue
+        at = next((i for i, other in enumerate(overloaded) if issubclass(cls, type(other))), len(overloaded))
+        overloaded.insert(at, arg)
+    types = tuple(type(arg) for arg in overloaded)
+    for arg in overloaded:
+        result = arg.__torch_function__(public_api, types, args, kwargs)
+        if result is not NotImplemented:
+            return result
+    name = f"{public_api.__module__}.{public_api.__name__}"
+    raise TypeError(
+        f"no implementation found for '{name}' on types that implement __torch_function__: {list(types)}"
+    )
+
+
+def wrap_torch_function(dispatcher):
+    """Makes a function take part in the protocol; `dispatcher` gives the arguments of a call that matter."""
+
+    def wrap(function):
+        import functools
+
+        @functools.wraps(function)
+        def wrapped(*args, **kwargs):
+            relevant = dispatcher(*args, **kwargs)
+            if has_torch_function(relevant):
+                return handle_torch_function(wrapped, relevant, *args, **kwargs)
+            return function(*args, **kwargs)
+
+        return wrapped
+
+    return wrap
+
+
+def is_tensor_like(inp):
+    """Whether an object is a tensor or takes part in the protocol."""
+    return type(inp) is _C.Tensor or hasattr(inp, "__torch_function__")
+
+
+def is_tensor_method_or_property(func):
+    """Whether a function is a method of Tensor or the getter of one of its attributes."""
+    name = getattr(func, "__name__", None)
+    return name == "__get__" or getattr(_C.Tensor, str(name), None) is func

@@ -43,3 +43,8 @@ def fork_rng(devices=None, enabled=True, _caller="fork_rng", _devices_kw="device
         yield
     finally:
         set_rng_state(state)
+
+
+def thread_safe_generator():
+    """A generator of the thread's own in a worker of a `DataLoader` with threads; None elsewhere."""
+    return None

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -21,9 +23,89 @@ def test_code_module_and_script(tmp_path):
     assert run("-m", "flambeau", "-m", "program", "a", "--b", cwd=tmp_path).stdout == expected
 
 
-def test_missing_part_is_named():
-    result = run("-m", "flambeau", "-c", "import torch.nothing_of_the_kind")
-    assert result.returncode != 0 and "torch.nothing_of_the_kind" in result.stderr
+@pytest.mark.parametrize(
+    "code, name",
+    [
+        ("import torch.nothing_of_the_kind", "torch.nothing_of_the_kind"),
+        ("import torch.jit", "torch.jit"),
+        ("import torch; torch.jit.script", "torch.jit"),
+        ("from torch import jit", "jit"),
+        ("from torch.jit import script", "torch.jit"),
+        ("import torch.nn.quantized.dynamic", "torch.nn.quantized"),
+        ("from torch.nn import NothingOfTheKind", "NothingOfTheKind"),
+        ("import torch; torch.nothing_of_the_kind", "nothing_of_the_kind"),
+        ("import torch.utils.nothing_of_the_kind", "torch.utils.nothing_of_the_kind"),
+    ],
+)
+def test_missing_part_is_named(code, name):
+    result = run("-m", "flambeau", "-c", code)
+    assert result.returncode == 1 and name in result.stderr.splitlines()[-1]
+
+
+def test_same_modules_under_both_names():
+    code = """
+import torch, flambeau, torch.nn.functional as F, torch.optim.lr_scheduler, torch.utils.data as d, importlib, pickle
+assert torch is flambeau and F is flambeau.nn.functional and d is flambeau.utils.data
+assert torch.optim.lr_scheduler.StepLR is flambeau.optim.lr_scheduler.StepLR
+assert importlib.import_module("torch.nn.modules.linear").Linear is torch.nn.Linear
+assert flambeau.nn.__name__ == "flambeau.nn" and torch.nn.Linear.__module__ == "flambeau.nn.modules.linear"
+assert type(pickle.loads(pickle.dumps(torch.nn.Linear(1, 1)))) is torch.nn.Linear
+assert isinstance(torch.ones(1), torch.Tensor) and not hasattr(torch, "jit")
+print("fine")
+"""
+    assert run("-m", "flambeau", "-c", code).stdout == "fine\n"
+    assert run("-c", "import flambeau; flambeau.install(); flambeau.install()" + code).stdout == "fine\n"
+
+
+def test_install_after_another_torch(tmp_path):
+    (tmp_path / "torch.py").write_text("")
+    result = run("-c", "import torch, flambeau; flambeau.install()", cwd=tmp_path)
+    assert result.returncode == 1 and "already been imported" in result.stderr
+
+
+def test_exit_codes_and_usage(tmp_path):
+    script = tmp_path / "leaves.py"
+    script.write_text("import sys; sys.exit(7)")
+    assert run("-m", "flambeau", str(script)).returncode == 7
+    script.write_text("1 / 0")
+    result = run("-m", "flambeau", str(script))
+    assert result.returncode == 1 and f'File "{script}", line 1' in result.stderr
+    assert run("-m", "flambeau").returncode == 2 and run("-m", "flambeau", "-c").returncode == 2
+    assert run("-m", "flambeau", "--help").stdout.startswith("usage: python -m flambeau")
+    assert run("-m", "flambeau", "-", "x", input="import sys, torch; print(torch.ones(1).item(), sys.argv)").stdout == (
+        "1.0 ['-', 'x']\n"
+    )
+
+
+def test_neighbours_of_a_script_can_be_imported(tmp_path):
+    (tmp_path / "helper_of_script.py").write_text("import torch\nvalue = torch.ones(2).sum().item()")
+    (tmp_path / "script.py").write_text(
+        "import helper_of_script, sys; print(helper_of_script.value, __name__, __file__)"
+    )
+    result = run("-m", "flambeau", str(tmp_path / "script.py"))
+    assert result.stdout == f"2.0 __main__ {tmp_path / 'script.py'}\n"
+
+
+@pytest.mark.parametrize("how", ["script", "module"])
+def test_processes_started_afresh(tmp_path, how):
+    (tmp_path / "starts.py").write_text(
+        """
+import multiprocessing, sys, torch
+
+def work(x, queue):
+    queue.put((torch.tensor(x) * 2).tolist() + sys.argv[1:])
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=work, args=([1, 2], queue))
+    process.start()
+    print(queue.get(timeout=60), process.join())
+"""
+    )
+    args = [str(tmp_path / "starts.py")] if how == "script" else ["-m", "starts"]
+    result = run("-m", "flambeau", *args, "--flag", cwd=tmp_path)
+    assert result.stdout == "[2, 4, '--flag'] None\n", result.stderr
 
 
 def test_digits(tmp_path):

@@ -17,4 +17,4 @@ pub use dtype::{C32, C64, Category, DType, Element};
 pub use error::{Error, ErrorKind, Result};
 pub use half::{bf16, f16};
 pub use scalar::{Number, Scalar};
-pub use storage::{Init, Storage};
+pub use storage::{Init, Loan, Storage};

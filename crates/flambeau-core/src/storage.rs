@@ -8,7 +8,7 @@ use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 const ALIGNMENT: usize = 64;
 
@@ -25,10 +25,19 @@ struct Small(UnsafeCell<[MaybeUninit<u8>; SMALL]>);
 pub struct Storage {
     pointer: AtomicPtr<u8>,
     nbytes: AtomicUsize,
+    /// The bytes behind `pointer` that were allocated here; a smaller storage keeps them, for tensors that still
+    /// have elements there.
+    capacity: AtomicUsize,
     device: Device,
     owner: Owner,
-    /// Serialises `resize`.
-    lock: Mutex<()>,
+    /// How many others were given a pointer to the memory (NumPy, a buffer, DLPack); it must stay where it is.
+    exports: AtomicUsize,
+    /// Memory of another owner that may not be written; the first write moves the contents, see `make_writable`.
+    read_only: AtomicBool,
+    /// Whether the memory is shared between processes.
+    shared: AtomicBool,
+    /// Serialises what moves the memory; holds the owner of memory that it was moved to.
+    lock: Mutex<Option<Box<dyn Any + Send + Sync>>>,
     /// The memory of small blocks: `pointer` points here. A storage never moves, it is only made within an `Arc`.
     small: Small,
 }
@@ -56,12 +65,12 @@ impl Storage {
     /// Allocates `nbytes` on the device. Zero-size storages own no memory.
     pub fn new(nbytes: usize, device: Device, init: Init) -> Result<Arc<Storage>> {
         if device.is_meta() {
-            return Ok(Self::place(std::ptr::null_mut(), nbytes, device, Owner::Meta));
+            return Ok(Self::place(std::ptr::null_mut(), nbytes, 0, device, Owner::Meta));
         }
         if nbytes == 0 || nbytes > SMALL {
-            return Ok(Self::place(allocate(nbytes, init)?, nbytes, device, Owner::Allocator));
+            return Ok(Self::place(allocate(nbytes, init)?, nbytes, nbytes, device, Owner::Allocator));
         }
-        let storage = Self::place(std::ptr::null_mut(), nbytes, device, Owner::Allocator);
+        let storage = Self::place(std::ptr::null_mut(), nbytes, SMALL, device, Owner::Allocator);
         let inside = storage.small.0.get().cast::<u8>();
         if init == Init::Zero {
             // SAFETY: the block has room for `nbytes`, and nobody else knows of it yet.
@@ -69,6 +78,32 @@ impl Storage {
         }
         storage.pointer.store(inside, Ordering::Relaxed);
         Ok(storage)
+    }
+
+    /// A storage with its small block left uninitialised.
+    fn place(pointer: *mut u8, nbytes: usize, capacity: usize, device: Device, owner: Owner) -> Arc<Storage> {
+        let memory = Arc::<Storage>::new_uninit();
+        // SAFETY: the allocation is ours alone; every field but `small`, which may be uninitialised, is written.
+        unsafe {
+            let storage = Arc::as_ptr(&memory).cast_mut().cast::<Storage>();
+            (&raw mut (*storage).pointer).write(AtomicPtr::new(pointer));
+            (&raw mut (*storage).nbytes).write(AtomicUsize::new(nbytes));
+            (&raw mut (*storage).capacity).write(AtomicUsize::new(capacity));
+            (&raw mut (*storage).device).write(device);
+            (&raw mut (*storage).owner).write(owner);
+            (&raw mut (*storage).exports).write(AtomicUsize::new(0));
+            (&raw mut (*storage).read_only).write(AtomicBool::new(false));
+            (&raw mut (*storage).shared).write(AtomicBool::new(false));
+            (&raw mut (*storage).lock).write(Mutex::new(None));
+            memory.assume_init()
+        }
+    }
+
+    /// Frees a block that `pointer` held.
+    fn release(&self, pointer: *mut u8, nbytes: usize) {
+        if pointer != self.small.0.get().cast() {
+            release(pointer, nbytes);
+        }
     }
 
     /// Wraps memory that `owner` keeps alive.
@@ -80,29 +115,21 @@ impl Storage {
         nbytes: usize,
         owner: Box<dyn Any + Send + Sync>,
     ) -> Arc<Storage> {
-        Self::place(pointer, nbytes, Device::CPU, Owner::Foreign(owner))
+        Self::place(pointer, nbytes, 0, Device::CPU, Owner::Foreign(owner))
     }
 
-    /// A storage with its small block left uninitialised.
-    fn place(pointer: *mut u8, nbytes: usize, device: Device, owner: Owner) -> Arc<Storage> {
-        let memory = Arc::<Storage>::new_uninit();
-        // SAFETY: the allocation is ours alone; every field but `small`, which may be uninitialised, is written.
-        unsafe {
-            let storage = Arc::as_ptr(&memory).cast_mut().cast::<Storage>();
-            (&raw mut (*storage).pointer).write(AtomicPtr::new(pointer));
-            (&raw mut (*storage).nbytes).write(AtomicUsize::new(nbytes));
-            (&raw mut (*storage).device).write(device);
-            (&raw mut (*storage).owner).write(owner);
-            (&raw mut (*storage).lock).write(Mutex::new(()));
-            memory.assume_init()
-        }
-    }
-
-    /// Frees a block that `pointer` held.
-    fn release(&self, pointer: *mut u8, nbytes: usize) {
-        if pointer != self.small.0.get().cast() {
-            release(pointer, nbytes);
-        }
+    /// Wraps memory that `owner` keeps alive and that may only be read.
+    ///
+    /// # Safety
+    /// `pointer` must be valid for reads of `nbytes` bytes as long as `owner` lives.
+    pub unsafe fn foreign_read_only(
+        pointer: *mut u8,
+        nbytes: usize,
+        owner: Box<dyn Any + Send + Sync>,
+    ) -> Arc<Storage> {
+        let storage = Self::place(pointer, nbytes, 0, Device::CPU, Owner::Foreign(owner));
+        storage.read_only.store(true, Ordering::Relaxed);
+        storage
     }
 
     /// The first byte; null for empty and for `meta` storages.
@@ -118,9 +145,101 @@ impl Storage {
     pub fn device(&self) -> Device {
         self.device
     }
-    /// Whether `resize` may move it: memory of other libraries may not.
+    /// Whether `resize` may move it: memory of other libraries, or known to them, may not.
     pub fn resizable(&self) -> bool {
         !matches!(self.owner, Owner::Foreign(_))
+            && self.exports.load(Ordering::Relaxed) == 0
+            && !self.is_shared()
+    }
+    /// Whether it was moved to memory that processes share.
+    pub fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed)
+    }
+    /// Notes that processes share the memory, which another owner brought along.
+    pub fn mark_shared(&self) {
+        self.shared.store(true, Ordering::Relaxed);
+    }
+    /// Moves the contents to memory that processes share.
+    ///
+    /// # Safety
+    /// `pointer` must be valid for reads and writes of `nbytes()` bytes as long as `owner` lives, and distinct from
+    /// the present memory.
+    pub unsafe fn share(&self, pointer: *mut u8, owner: Box<dyn Any + Send + Sync>) -> Result<()> {
+        let mut guard = self.lock.lock();
+        if self.exports.load(Ordering::Relaxed) > 0 {
+            bail!("Trying to share storage while other libraries hold pointers into it");
+        }
+        if self.is_shared() || !self.device.is_cpu() {
+            return Ok(());
+        }
+        let stale = self.as_ptr();
+        if !stale.is_null() {
+            // SAFETY: as promised by the caller.
+            unsafe { std::ptr::copy_nonoverlapping(stale, pointer, self.nbytes()) };
+        }
+        self.pointer.store(pointer, Ordering::Release);
+        self.release(stale, self.capacity.swap(0, Ordering::Relaxed));
+        self.read_only.store(false, Ordering::Relaxed);
+        self.shared.store(true, Ordering::Relaxed);
+        *guard = Some(owner);
+        Ok(())
+    }
+    /// Notes that others hold a pointer into it: from now on it stays where it is.
+    pub fn export(&self) {
+        self.exports.fetch_add(1, Ordering::Relaxed);
+    }
+    /// Keeps the memory alive and where it is until the loan ends.
+    pub fn lend(self: &Arc<Self>) -> Loan {
+        self.export();
+        Loan(self.clone())
+    }
+    /// Whether its memory belongs to another owner who forbids writing.
+    #[inline]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
+    }
+    /// Called before a write: moves the contents of read-only memory to memory of its own, once.
+    #[inline]
+    pub fn make_writable(&self) -> Result<()> {
+        if self.is_read_only() { self.take_over() } else { Ok(()) }
+    }
+    #[cold]
+    fn take_over(&self) -> Result<()> {
+        let _guard = self.lock.lock();
+        if self.is_read_only() {
+            let nbytes = self.nbytes();
+            let fresh = allocate(nbytes, Init::Uninit)?;
+            if !fresh.is_null() {
+                // SAFETY: the owner keeps `nbytes` readable bytes; the fresh block has as many.
+                unsafe { std::ptr::copy_nonoverlapping(self.as_ptr(), fresh, nbytes) };
+            }
+            self.pointer.store(fresh, Ordering::Release);
+            self.capacity.store(nbytes, Ordering::Relaxed);
+            self.read_only.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// A storage over a part of the bytes, which stay where they are while it lives.
+    pub fn slice(self: &Arc<Self>, start: usize, nbytes: usize) -> Result<Arc<Storage>> {
+        if start.checked_add(nbytes).is_none_or(|end| end > self.nbytes()) {
+            bail!(
+                "slice of {nbytes} bytes from {start} is out of bounds for storage of size {}",
+                self.nbytes()
+            );
+        }
+        if self.device.is_meta() {
+            return Storage::new(nbytes, self.device, Init::Uninit);
+        }
+        let (first, loan) = (self.as_ptr().wrapping_add(start), Box::new(self.lend()));
+        // SAFETY: within this storage, whose memory the loan keeps in place.
+        Ok(unsafe {
+            if self.is_read_only() {
+                Storage::foreign_read_only(first, nbytes, loan)
+            } else {
+                Storage::foreign(first, nbytes, loan)
+            }
+        })
     }
 
     /// Changes the size, keeping the bytes that both sizes have; growth is zero-filled.
@@ -130,31 +249,48 @@ impl Storage {
         if nbytes == old {
             return Ok(());
         }
-        match self.owner {
-            Owner::Foreign(_) => bail!("Trying to resize storage that is not resizable"),
-            Owner::Meta => self.nbytes.store(nbytes, Ordering::Relaxed),
-            Owner::Allocator => {
-                let fresh = allocate(nbytes, Init::Zero)?;
-                let stale = self.as_ptr();
-                if !stale.is_null() && !fresh.is_null() {
-                    // SAFETY: both blocks hold at least `min` bytes and are distinct allocations.
-                    unsafe { std::ptr::copy_nonoverlapping(stale, fresh, old.min(nbytes)) };
-                }
-                self.pointer.store(fresh, Ordering::Relaxed);
-                self.nbytes.store(nbytes, Ordering::Relaxed);
-                self.release(stale, old);
-            }
+        if !self.resizable() {
+            bail!("Trying to resize storage that is not resizable");
         }
+        if self.device.is_meta() {
+            self.nbytes.store(nbytes, Ordering::Relaxed);
+            return Ok(());
+        }
+        let capacity = self.capacity.load(Ordering::Relaxed);
+        let stale = self.as_ptr();
+        if nbytes <= capacity {
+            if nbytes > old {
+                // SAFETY: within the allocation.
+                unsafe { std::ptr::write_bytes(stale.add(old), 0, nbytes - old) };
+            }
+        } else {
+            let fresh = allocate(nbytes, Init::Zero)?;
+            if !stale.is_null() {
+                // SAFETY: both blocks hold at least `old` bytes and are distinct allocations.
+                unsafe { std::ptr::copy_nonoverlapping(stale, fresh, old) };
+            }
+            self.pointer.store(fresh, Ordering::Relaxed);
+            self.capacity.store(nbytes, Ordering::Relaxed);
+            self.release(stale, capacity);
+        }
+        self.nbytes.store(nbytes, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// A pointer into a storage that another library holds for a time.
+pub struct Loan(Arc<Storage>);
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.0.exports.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Drop for Storage {
     fn drop(&mut self) {
-        if let Owner::Allocator = self.owner {
-            let (pointer, nbytes) = (*self.pointer.get_mut(), *self.nbytes.get_mut());
-            self.release(pointer, nbytes);
-        }
+        let (pointer, capacity) = (*self.pointer.get_mut(), *self.capacity.get_mut());
+        self.release(pointer, capacity);
     }
 }
 
@@ -193,6 +329,9 @@ fn allocate(nbytes: usize, init: Init) -> Result<*mut u8> {
 }
 
 fn release(pointer: *mut u8, nbytes: usize) {
+    if nbytes == 0 {
+        return;
+    }
     if let (false, Some(layout)) = (pointer.is_null(), layout(nbytes)) {
         // SAFETY: `pointer` came from `allocate` with this size, hence with this layout.
         unsafe { std::alloc::dealloc(pointer, layout) }
@@ -203,37 +342,36 @@ fn release(pointer: *mut u8, nbytes: usize) {
 mod tests {
     use super::*;
 
-    fn bytes(storage: &Storage) -> Vec<u8> {
-        // SAFETY: a storage holds as many bytes as it says, written by the tests.
-        (0..storage.nbytes()).map(|i| unsafe { storage.as_ptr().add(i).read() }).collect()
+    #[test]
+    fn resize_keeps_contents_and_zeroes_growth() {
+        let s = Storage::new(4, Device::CPU, Init::Zero).unwrap();
+        let bytes = |s: &Storage| (0..s.nbytes()).map(|i| unsafe { *s.as_ptr().add(i) }).collect::<Vec<_>>();
+        unsafe { s.as_ptr().write_bytes(7, 4) };
+        let before = s.as_ptr();
+        s.resize(2).unwrap();
+        assert_eq!((s.as_ptr(), bytes(&s)), (before, vec![7, 7]));
+        s.resize(4).unwrap();
+        assert_eq!(bytes(&s), [7, 7, 0, 0]);
+        s.resize(6).unwrap();
+        assert_eq!(bytes(&s), [7, 7, 0, 0, 0, 0]);
+        let loan = s.lend();
+        assert!(!s.resizable() && s.resize(1000).is_err());
+        let part = s.slice(1, 3).unwrap();
+        unsafe { part.as_ptr().write(8) };
+        assert_eq!((part.nbytes(), bytes(&s)[1]), (3, 8));
+        assert!(s.slice(4, 3).is_err() && s.slice(usize::MAX, 2).is_err());
+        drop((loan, part));
+        assert!(s.resizable() && s.resize(1000).is_ok());
     }
 
     #[test]
-    fn small_blocks_live_inside_and_move_out_when_they_grow() {
-        let storage = Storage::new(SMALL, Device::CPU, Init::Zero).unwrap();
-        assert_eq!(bytes(&storage), [0; SMALL]);
-        assert_eq!(storage.as_ptr() as usize % 16, 0);
-        // SAFETY: within the block.
-        unsafe { storage.as_ptr().write(7) };
-        for size in [SMALL + 1, 3, 1000, 0, 5] {
-            storage.resize(size).unwrap();
-            assert_eq!(storage.nbytes(), size);
-            let kept = bytes(&storage);
-            assert!(kept.iter().skip(1).all(|&b| b == 0));
-            assert!(size == 0 || size == 5 || kept[0] == 7);
-        }
-    }
-
-    #[test]
-    fn blocks_of_every_size_are_zeroed_and_freed() {
-        for size in [0, 1, SMALL - 1, SMALL, SMALL + 1, 4096] {
-            let storage = Storage::new(size, Device::CPU, Init::Zero).unwrap();
-            assert_eq!(bytes(&storage), vec![0; size]);
-            assert_eq!(storage.as_ptr().is_null(), size == 0);
-        }
-        let meta = Storage::new(8, Device::META, Init::Uninit).unwrap();
-        assert!(meta.as_ptr().is_null());
-        meta.resize(100).unwrap();
-        assert_eq!(meta.nbytes(), 100);
+    fn the_first_write_to_read_only_memory_moves_it() {
+        static DATA: [u8; 3] = [1, 2, 3];
+        let s = unsafe { Storage::foreign_read_only(DATA.as_ptr().cast_mut(), 3, Box::new(())) };
+        assert!(s.is_read_only() && !s.resizable());
+        s.make_writable().unwrap();
+        unsafe { s.as_ptr().write(9) };
+        assert!(!s.is_read_only() && s.as_ptr().cast_const() != DATA.as_ptr() && DATA == [1, 2, 3]);
+        assert_eq!(unsafe { std::slice::from_raw_parts(s.as_ptr(), 3) }, [9, 2, 3]);
     }
 }

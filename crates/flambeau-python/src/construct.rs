@@ -568,24 +568,6 @@ unsafe fn fill_list(list: &Bound<'_, PyAny>, a: &Array, start: *const u8, dim: u
     Ok(())
 }
 
-/// The bytes of a row-major tensor's elements, for pickling.
-#[pyfunction]
-pub fn _to_bytes<'py>(t: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-    let Some(tensor) = object::extract(t) else { return Err(PyTypeError::new_err("expected a Tensor")) };
-    Ok(PyBytes::new(t.py(), &tensor.to_bytes().py()?))
-}
-
-/// A tensor of bytes as `_to_bytes` gives them; their number must fit the sizes.
-#[pyfunction]
-pub fn _from_bytes(
-    py: Python<'_>,
-    data: &[u8],
-    sizes: Vec<i64>,
-    dtype: crate::types::PyDType,
-) -> PyResult<Py<PyAny>> {
-    Ok(object::wrap(py, Tensor::from_bytes(data, dtype.0, &sizes).py()?))
-}
-
 /// An object of a subclass over a tensor, history included.
 #[pyfunction]
 pub fn _as_subclass(cls: &Bound<'_, pyo3::types::PyType>, data: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {

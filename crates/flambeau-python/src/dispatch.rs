@@ -362,7 +362,7 @@ unsafe extern "C" fn get_module(me: *mut PyObject, _: *mut c_void) -> *mut PyObj
 unsafe extern "C" fn get_signature(me: *mut PyObject, _: *mut c_void) -> *mut PyObject {
     // SAFETY: an operator function.
     let me = unsafe { &*me.cast::<OpFunction>() };
-    text(&parse::text_signature(me.op, me.place == "Tensor"))
+    text(&parse::text_signature(me.op, me.place))
 }
 unsafe extern "C" fn repr(me: *mut PyObject) -> *mut PyObject {
     // SAFETY: an operator function.
@@ -377,12 +377,11 @@ unsafe extern "C" fn reduce(me: *mut PyObject, _: *mut PyObject) -> *mut PyObjec
     guard(std::ptr::null_mut(), || {
         // SAFETY: an operator function, the GIL is held.
         let (py, me) = unsafe { (Python::assume_attached(), &*me.cast::<OpFunction>()) };
-        let module = match me.place {
-            "torch" | "Tensor" => "flambeau".to_string(),
-            other => format!("flambeau.{other}"),
-        };
-        let owner = py.import(module.as_str())?.into_any();
-        let owner = if me.place == "Tensor" { owner.getattr("Tensor")? } else { owner };
+        if me.place != "Tensor" {
+            // A global of its module.
+            return Ok(PyString::new(py, me.name).into_any().unbind().into_ptr());
+        }
+        let owner = py.import("flambeau")?.getattr("Tensor")?;
         let getattr = py.import("builtins")?.getattr("getattr")?;
         let args = PyTuple::new(py, [owner, PyString::new(py, me.name).into_any()])?;
         Ok(PyTuple::new(py, [getattr, args.into_any()])?.into_any().into_ptr())

@@ -4,8 +4,10 @@
 #![allow(non_snake_case)]
 
 mod autograd;
+mod buffer;
 mod construct;
 mod dispatch;
+mod dlpack;
 mod errors;
 mod gc;
 mod grad_mode;
@@ -21,6 +23,7 @@ mod properties;
 mod random;
 mod safetensors;
 mod size;
+mod storage;
 mod text;
 mod types;
 mod warnings;
@@ -176,6 +179,7 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<types::PyLayout>()?;
     m.add_class::<types::PyMemoryFormat>()?;
     m.add_class::<random::PyGenerator>()?;
+    m.add_class::<storage::PyStorage>()?;
     m.add_class::<autograd::PyNode>()?;
     m.add_class::<autograd::PyWeakNode>()?;
     m.add("_NoGrad", grad_mode::create_type::<false>(py, c"flambeau._C._NoGrad")?)?;
@@ -206,8 +210,10 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         construct::_as_subclass,
         methods::_mark_hooked,
         methods::_module_call,
-        construct::_to_bytes,
-        construct::_from_bytes,
+        buffer::_frombuffer,
+        dlpack::_to_dlpack,
+        dlpack::_from_dlpack,
+        storage::_storage_id,
         numpy::from_numpy,
         numpy::_to_numpy,
         safetensors::_safetensors_save,

@@ -103,7 +103,8 @@ fn from_ndarray(data: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     }
     // SAFETY: a live array object.
     let (pointer, flags) = unsafe { ((*raw).fields.data.cast::<u8>(), (*raw).fields.flags) };
-    if flags & npyffi::NPY_ARRAY_WRITEABLE == 0 {
+    let read_only = flags & npyffi::NPY_ARRAY_WRITEABLE == 0;
+    if read_only {
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| {
             flambeau::warn(
@@ -114,7 +115,13 @@ fn from_ndarray(data: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     let nbytes = flambeau_core::required_bytes(&sizes, &strides, 0, item as usize).py()?;
     let keep = Keep(Some(data.clone().unbind()));
     // SAFETY: the array owns (or keeps alive) memory that covers all of its elements.
-    let storage = unsafe { Storage::foreign(pointer, nbytes, Box::new(keep)) };
+    let storage = unsafe {
+        if read_only {
+            Storage::foreign_read_only(pointer, nbytes, Box::new(keep))
+        } else {
+            Storage::foreign(pointer, nbytes, Box::new(keep))
+        }
+    };
     Ok(Tensor::from_array(Array { storage, dtype, sizes, strides, offset: 0 }))
 }
 
@@ -179,6 +186,7 @@ pub fn _to_numpy(t: &Bound<'_, PyAny>, force: bool) -> PyResult<Py<PyAny>> {
     }
     let a = tensor.array();
     let descr = descr(py, a.dtype)?;
+    a.storage.export();
     let item = a.dtype.size() as isize;
     let mut dims: SmallVec<[npyffi::npy_intp; 5]> = a.sizes.iter().map(|&n| n as npyffi::npy_intp).collect();
     let mut strides: SmallVec<[npyffi::npy_intp; 5]> = a.strides.iter().map(|&s| s as isize * item).collect();
@@ -197,7 +205,7 @@ pub fn _to_numpy(t: &Bound<'_, PyAny>, force: bool) -> PyResult<Py<PyAny>> {
             dims.as_mut_ptr(),
             if pointer.is_null() { std::ptr::null_mut() } else { strides.as_mut_ptr() },
             pointer.cast(),
-            npyffi::NPY_ARRAY_WRITEABLE,
+            if a.storage.is_read_only() { 0 } else { npyffi::NPY_ARRAY_WRITEABLE },
             std::ptr::null_mut(),
         );
         if object.is_null() {

@@ -99,6 +99,8 @@ pub fn create_type(py: Python<'_>) -> PyResult<Py<PyAny>> {
         slot(ffi::Py_mp_ass_subscript, crate::indexing::assign_subscript as *mut c_void),
         slot(ffi::Py_tp_richcompare, crate::number::richcompare as *mut c_void),
         slot(ffi::Py_tp_hash, hash as *mut c_void),
+        slot(ffi::Py_bf_getbuffer, crate::buffer::get as *mut c_void),
+        slot(ffi::Py_bf_releasebuffer, crate::buffer::release as *mut c_void),
         slot(ffi::Py_tp_getset, crate::properties::table().cast()),
         slot(ffi::Py_tp_methods, crate::methods::table().cast()),
         slot(ffi::Py_tp_doc, c"A multi-dimensional array of one dtype.".as_ptr() as *mut c_void),

@@ -4,6 +4,7 @@ from collections import OrderedDict
 
 import flambeau as torch
 from flambeau._C import _disabled_torch_function_impl, _make_subclass
+from flambeau._utils import _rebuild_parameter, _rebuild_parameter_with_state
 
 __all__ = [
     "Buffer",
@@ -66,17 +67,6 @@ class Parameter(torch.Tensor, metaclass=_ParameterMeta):
         return _rebuild_parameter, (self.data, self.requires_grad, OrderedDict())
 
     __torch_function__ = _disabled_torch_function_impl
-
-
-def _rebuild_parameter(data, requires_grad, backward_hooks):
-    """Unpickles a parameter. Hooks are not kept; the argument is part of the file format."""
-    return Parameter(data, requires_grad)
-
-
-def _rebuild_parameter_with_state(data, requires_grad, backward_hooks, state):
-    result = Parameter(data, requires_grad)
-    result.__dict__.update(state)
-    return result
 
 
 class UninitializedTensorMixin:

@@ -314,6 +314,17 @@ pub(super) fn aligned<T>(pointer: *const u8) -> bool {
 /// # Safety
 /// `from` must be valid for `n` elements at the stride, `to` for `n` writes.
 pub unsafe fn load<T: Compute>(from: *const u8, dtype: DType, stride: isize, to: *mut T, n: usize) {
+    if dtype == DType::Bool {
+        // Memory of others may have any byte for true.
+        for i in 0..n {
+            // SAFETY: as promised by the caller.
+            unsafe {
+                let byte = from.wrapping_offset(i as isize * stride).read();
+                to.add(i).write(<T as Convert<u8>>::from_storage((byte != 0) as u8))
+            }
+        }
+        return;
+    }
     dispatch!(storage dtype, S => {
         let from = from.cast::<S>();
         // SAFETY: as promised by the caller.

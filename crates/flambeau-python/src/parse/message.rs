@@ -68,9 +68,15 @@ fn signature(overload: &Overload, method: bool) -> String {
     format!("({})", parts.join(", "))
 }
 
-/// The `__text_signature__` of an operator, of its first overload.
-pub fn text_signature(op: &OpDef, method: bool) -> String {
-    let Some(overload) = op.overloads.first() else { return "()".into() };
+/// The `__text_signature__` of an operator: that of its first overload made for the place, or for all places.
+pub fn text_signature(op: &OpDef, place: &str) -> String {
+    let method = place == "Tensor";
+    let own = op.overloads.iter().find(|o| o.only.contains(&place));
+    let Some(overload) =
+        own.or_else(|| op.overloads.iter().find(|o| o.only.is_empty())).or(op.overloads.first())
+    else {
+        return "()".into();
+    };
     let mut parts: Vec<String> = Vec::new();
     let mut star = false;
     for (i, p) in overload.params.iter().enumerate() {
@@ -93,7 +99,7 @@ pub fn text_signature(op: &OpDef, method: bool) -> String {
         };
         parts.push(format!("{}{default}", python_name(p, method)));
     }
-    if overload.out > 0 && !method {
+    if overload.out > 0 && !method && place != "nn.functional" {
         if !star {
             parts.push("*".into());
         }

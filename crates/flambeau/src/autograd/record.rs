@@ -113,7 +113,7 @@ pub fn check_inplace(tensor: &Tensor, recording: bool) -> Result<()> {
             super::view::check_inplace(tensor, &view)?;
         }
     }
-    Ok(())
+    tensor.with_array(|a| a.storage.make_writable())
 }
 
 /// After an in-place change: `node` (whose output is the changed tensor) becomes its history, also as

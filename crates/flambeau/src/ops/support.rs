@@ -43,6 +43,7 @@ pub fn check_writable(out: &Array, inputs: &[Array]) -> Result<()> {
     if out.numel() == 0 {
         return Ok(());
     }
+    out.storage.make_writable()?;
     if out.sizes.iter().zip(&out.strides).any(|(&size, &stride)| size > 1 && stride == 0) {
         bail!(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation."

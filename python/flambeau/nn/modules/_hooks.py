@@ -67,6 +67,17 @@ CALL_TABLES = (
     "_forward_hooks",
     "_forward_pre_hooks",
 )
+TABLES = (
+    *CALL_TABLES,
+    "_is_full_backward_hook",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks_with_kwargs",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
 
 
 def mark_hooked(module):

@@ -213,8 +213,12 @@ class Module:
         return sorted(name for name in names if not name[0].isdigit())
 
     def __setstate__(self, state):
-        own = self.__dict__
-        own.update(state)
+        own, cls = self.__dict__, type(self)
+        for name, value in state.items():
+            # Tables of hooks exist once they have hooks, and what a class works out is not kept; files have both.
+            if name in _hooks.TABLES and not value or isinstance(getattr(cls, name, None), property):
+                continue
+            own[name] = value
         self._update_hooked()
         own.setdefault("_non_persistent_buffers_set", set())
 

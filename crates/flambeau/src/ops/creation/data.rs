@@ -94,6 +94,13 @@ impl Tensor {
             crate::ops::shape::clone_dense(&crate::ops::shape::to_dtype(&self.alias(), T::DTYPE)?)?.array();
         let n = t.numel();
         let mut out: Vec<T> = vec![T::default(); n];
+        if T::DTYPE == flambeau_core::DType::Bool {
+            // Memory of others may have any byte where a `bool` has 0 or 1.
+            for i in 0..n {
+                // SAFETY: a fresh array of n bytes.
+                unsafe { t.data_ptr().add(i).write((t.data_ptr().add(i).read() != 0) as u8) };
+            }
+        }
         // SAFETY: a dense array of n elements of this type.
         unsafe { std::ptr::copy_nonoverlapping(t.data_ptr().cast::<T>(), out.as_mut_ptr(), n) };
         Ok(out)

@@ -1,0 +1,78 @@
+"""Downloads of pretrained weights. Code from repositories is not run: `load`, `list` and `help` are not here."""
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+from urllib.parse import urlparse
+from urllib.request import Request, urlopen
+
+__all__ = ["download_url_to_file", "get_dir", "load_state_dict_from_url", "set_dir"]
+
+_HASH = re.compile(r"-([a-f0-9]*)\.")
+_folder = None
+
+
+def get_dir():
+    """The folder of downloads: set by `set_dir`, else ``$TORCH_HOME/hub``, else ``~/.cache/torch/hub``."""
+    if _folder is not None:
+        return _folder
+    cache = os.getenv("XDG_CACHE_HOME", "~/.cache")
+    home = os.path.expanduser(os.getenv("TORCH_HOME", os.path.join(cache, "torch")))
+    return os.path.join(home, "hub")
+
+
+def set_dir(d):
+    """Sets the folder of downloads."""
+    global _folder
+    _folder = os.path.expanduser(d)
+
+
+def download_url_to_file(url, dst, hash_prefix=None, progress=True):
+    """Downloads a file; the SHA-256 of its contents must begin with `hash_prefix`, if one is given."""
+    dst = os.path.expanduser(dst)
+    folder = os.path.dirname(dst) or "."
+    digest = hashlib.sha256() if hash_prefix else None
+    with urlopen(Request(url, headers={"User-Agent": "flambeau.hub"})) as source:
+        total = int(source.headers.get("Content-Length") or 0)
+        file = tempfile.NamedTemporaryFile(delete=False, dir=folder)
+        try:
+            done = 0
+            with file:
+                while chunk := source.read(1 << 17):
+                    file.write(chunk)
+                    if digest is not None:
+                        digest.update(chunk)
+                    done += len(chunk)
+                    if progress and total:
+                        print(f"\r{done * 100 // total:3d} %", end="", file=sys.stderr, flush=True)
+            if progress and total:
+                print(file=sys.stderr)
+            if digest is not None and not digest.hexdigest().startswith(hash_prefix):
+                raise RuntimeError(f'invalid hash value (expected "{hash_prefix}", got "{digest.hexdigest()}")')
+            shutil.move(file.name, dst)
+        finally:
+            if os.path.exists(file.name):
+                os.remove(file.name)
+
+
+def load_state_dict_from_url(
+    url, model_dir=None, map_location=None, progress=True, check_hash=False, file_name=None, weights_only=True
+):
+    """Loads a checkpoint from a URL, downloading it unless it is in `model_dir` already.
+
+    With `check_hash` the name of the file must end in ``-`` and the beginning of its SHA-256.
+    """
+    from . import load
+
+    model_dir = os.path.join(get_dir(), "checkpoints") if model_dir is None else model_dir
+    os.makedirs(model_dir, exist_ok=True)
+    name = file_name or os.path.basename(urlparse(url).path)
+    path = os.path.join(model_dir, name)
+    if not os.path.exists(path):
+        sys.stderr.write(f'Downloading: "{url}" to {path}\n')
+        found = _HASH.search(name) if check_hash else None
+        download_url_to_file(url, path, found.group(1) if found else None, progress=progress)
+    return load(path, map_location=map_location, weights_only=weights_only)
