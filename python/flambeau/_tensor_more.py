@@ -2,7 +2,6 @@
 
 import warnings
 
-from . import _C
 from ._C import Tensor
 from ._tensor import _method
 
@@ -10,7 +9,7 @@ from ._tensor import _method
 @_method
 def const_data_ptr(self):
     """The address of the first element."""
-    return _C._data_ptr(self)
+    return self.data_ptr()
 
 
 @property

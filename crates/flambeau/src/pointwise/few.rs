@@ -45,6 +45,7 @@ pub(super) fn run(
         let writable = !flats[0].single
             && target.dtype == to.result
             && !tensors[0].is_inference()
+            && !target.storage.is_read_only()
             && arrays.iter().map(|a| a as &dyn Deref<Target = Array>).zip(&flats).all(apart);
         if !writable {
             return Ok(None);
