@@ -56,6 +56,8 @@ pub struct Pointwise {
     pub differentiable: bool,
     /// Whether results never require grad.
     pub detached: bool,
+    /// Whether products and sums are rounded together.
+    pub fused: bool,
     /// A function of `crate::pointwise::checks` that looks at the arguments first.
     pub check: Option<String>,
     /// Dtype categories that are refused with a message of their own: bits, error kind, text.
@@ -203,6 +205,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
         grads: Vec::new(),
         differentiable: true,
         detached: false,
+        fused: false,
         check: None,
         refusals: Vec::new(),
     };
@@ -213,7 +216,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
         let words: Vec<&str> = key.iter().map(String::as_str).collect();
         match words[0] {
             "promote" | "dtypes" | "kernel" | "grad" | "nograd" | "condition" | "number" | "backward"
-            | "check" | "refuse" | "detached" | "saturate" => {
+            | "check" | "refuse" | "detached" | "fused" | "saturate" => {
                 only_pointwise.get_or_insert(value.clone());
             }
             _ => {}
@@ -247,6 +250,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
             ["fn"] => entry.function = one_word(&value)?,
             ["internal"] => entry.internal = true,
             ["detached"] => pointwise.detached = true,
+            ["fused"] => pointwise.fused = true,
             ["saturate"] => pointwise.saturate = true,
             ["same"] => entry.same = Some(one_word(&value)?),
             ["check"] => pointwise.check = Some(one_word(&value)?),
@@ -352,7 +356,8 @@ fn attributes(file: &str, lines: &[(usize, &str)]) -> Result<Vec<Attribute>> {
             None => {
                 for flag in text.split(',') {
                     if ![
-                        "inplace", "out", "numbers", "nograd", "detached", "internal", "nomethod", "saturate",
+                        "inplace", "out", "numbers", "nograd", "detached", "fused", "internal", "nomethod",
+                        "saturate",
                     ]
                     .contains(&flag.trim())
                     {

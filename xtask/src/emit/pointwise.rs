@@ -128,6 +128,9 @@ fn definition(
     if !pointwise.differentiable {
         field("differentiable", "false".into());
     }
+    if pointwise.fused {
+        field("fused", "true".into());
+    }
     if pointwise.detached {
         field("detached", "true".into());
     }

@@ -27,6 +27,10 @@ pub enum Operation {
     Prim(Prim),
     /// `args[0] != 0 ? args[1] : args[2]`
     Select,
+    /// `args[0] * args[1] + args[2]`, of real numbers in one rounding
+    MulAdd,
+    /// `args[2] - args[0] * args[1]`
+    MulSub,
 }
 
 /// One step: `register[to] = operation(args)`.

@@ -150,12 +150,28 @@ macro_rules! select {
     };
 }
 
+/// A ternary kernel from an element function.
+macro_rules! ternary {
+    ($t:ty, $f:expr) => {
+        Kernel::Ternary(|a: &[$t], b: &[$t], c: &[$t], o: &mut [$t]| {
+            // With the instruction where there is one: otherwise `mul_add` is a call.
+            crate::wide::wide(|| {
+                for (((o, &a), &b), &c) in o.iter_mut().zip(a).zip(b).zip(c) {
+                    *o = ($f)(a, b, c);
+                }
+            })
+        })
+    };
+}
+
 macro_rules! float_compute {
     ($t:ident, $module:ident) => {
         impl Compute for $t {
             fn kernel(operation: Operation) -> Option<Kernel<$t>> {
                 match operation {
                     Operation::Select => Some(select!($t, 0.0)),
+                    Operation::MulAdd => Some(ternary!($t, |a: $t, b: $t, c: $t| a.mul_add(b, c))),
+                    Operation::MulSub => Some(ternary!($t, |a: $t, b: $t, c: $t| (-a).mul_add(b, c))),
                     Operation::Prim(p) => super::real::$module(p),
                 }
             }
@@ -173,6 +189,12 @@ impl Compute for i64 {
     fn kernel(operation: Operation) -> Option<Kernel<i64>> {
         match operation {
             Operation::Select => Some(select!(i64, 0)),
+            Operation::MulAdd => {
+                Some(ternary!(i64, |a: i64, b: i64, c: i64| a.wrapping_mul(b).wrapping_add(c)))
+            }
+            Operation::MulSub => {
+                Some(ternary!(i64, |a: i64, b: i64, c: i64| c.wrapping_sub(a.wrapping_mul(b))))
+            }
             Operation::Prim(p) => super::integer::kernel(p),
         }
     }
@@ -188,6 +210,8 @@ macro_rules! complex_compute {
             fn kernel(operation: Operation) -> Option<Kernel<$t>> {
                 match operation {
                     Operation::Select => Some(select!($t, $t::new(0.0, 0.0))),
+                    Operation::MulAdd => Some(ternary!($t, |a: $t, b: $t, c: $t| a * b + c)),
+                    Operation::MulSub => Some(ternary!($t, |a: $t, b: $t, c: $t| c - a * b)),
                     Operation::Prim(p) => super::complex::$module(p),
                 }
             }

@@ -2,6 +2,7 @@
 
 mod complex;
 mod engine;
+mod fuse;
 mod integer;
 mod kernels;
 mod prim;

@@ -1,6 +1,7 @@
 //! Reductions over any set of dimensions, scans, and the normalising exponentials.
 
 mod arg;
+mod cascade;
 mod distance;
 mod engine;
 mod plan;

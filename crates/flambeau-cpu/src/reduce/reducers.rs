@@ -85,6 +85,10 @@ pub unsafe fn sum(
     skip_nan: bool,
     divisor: Option<f64>,
 ) -> Result<()> {
+    // SAFETY: passed on from the caller.
+    if !skip_nan && unsafe { super::cascade::sum(src, out, sizes, mask, divisor) } {
+        return Ok(());
+    }
     dispatch!(compute out.dtype, T => {
         let divisor = divisor.map(|n| <T as flambeau_core::Number>::from_scalar(n.into()));
         // SAFETY: passed on from the caller.

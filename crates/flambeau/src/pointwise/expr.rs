@@ -98,6 +98,8 @@ pub struct PointwiseDef {
     pub differentiable: bool,
     /// Whether results never require grad.
     pub detached: bool,
+    /// Whether a product and the sum that it goes into are rounded once.
+    pub fused: bool,
 }
 
 impl PointwiseDef {
@@ -119,5 +121,6 @@ impl PointwiseDef {
         overrides: &[],
         differentiable: true,
         detached: false,
+        fused: false,
     };
 }

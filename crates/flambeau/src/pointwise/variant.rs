@@ -139,7 +139,10 @@ impl Variant {
         complex: bool,
         declared: Option<&'static PointwiseDef>,
     ) -> Variant {
-        let (program, consts) = dag.compile(root);
+        let (mut program, consts) = dag.compile(root);
+        if declared.is_some_and(|d| d.fused) {
+            program.fuse();
+        }
         let derivatives = (0..inputs).map(|_| OnceLock::new()).collect();
         let divides = program.steps.iter().any(|s| {
             matches!(s.operation, Operation::Prim(Prim::Div | Prim::FloorDiv | Prim::Fmod | Prim::Remainder))

@@ -27,6 +27,7 @@ pub static ADD: PointwiseDef = PointwiseDef {
             Input(0), Param(0), Input(1), Binary(P::Mul, 1, 2), Binary(P::Add, 0, 3),
         ] },
     ],
+    fused: true,
     ..PointwiseDef::PLAIN
 };
 
@@ -52,6 +53,7 @@ pub static ADD_SCALAR: PointwiseDef = PointwiseDef {
             Input(0), Param(1), Param(0), Binary(P::Mul, 1, 2), Binary(P::Add, 0, 3),
         ] },
     ],
+    fused: true,
     ..PointwiseDef::PLAIN
 };
 
@@ -71,6 +73,7 @@ pub static SUB: PointwiseDef = PointwiseDef {
             Input(0), Param(0), Input(1), Binary(P::Mul, 1, 2), Binary(P::Sub, 0, 3),
         ] },
     ],
+    fused: true,
     ..PointwiseDef::PLAIN
 };
 
@@ -91,6 +94,7 @@ pub static SUB_SCALAR: PointwiseDef = PointwiseDef {
             Input(0), Param(1), Param(0), Binary(P::Mul, 1, 2), Binary(P::Sub, 0, 3),
         ] },
     ],
+    fused: true,
     ..PointwiseDef::PLAIN
 };
 
@@ -110,6 +114,7 @@ pub static RSUB: PointwiseDef = PointwiseDef {
             Input(1), Param(0), Input(0), Binary(P::Mul, 1, 2), Binary(P::Sub, 0, 3),
         ] },
     ],
+    fused: true,
     ..PointwiseDef::PLAIN
 };
 
@@ -130,6 +135,7 @@ pub static RSUB_SCALAR: PointwiseDef = PointwiseDef {
             Param(0), Param(1), Input(0), Binary(P::Mul, 1, 2), Binary(P::Sub, 0, 3),
         ] },
     ],
+    fused: true,
     ..PointwiseDef::PLAIN
 };
 
@@ -965,6 +971,7 @@ pub static ADDCMUL: PointwiseDef = PointwiseDef {
             Binary(P::Add, 0, 5),
         ] },
     ],
+    fused: true,
     ..PointwiseDef::PLAIN
 };
 
@@ -1039,6 +1046,7 @@ pub static LERP: PointwiseDef = PointwiseDef {
         ] },
     ] },
     ],
+    fused: true,
     ..PointwiseDef::PLAIN
 };
 
@@ -1084,6 +1092,7 @@ pub static LERP_SCALAR: PointwiseDef = PointwiseDef {
         ] },
     ] },
     ],
+    fused: true,
     ..PointwiseDef::PLAIN
 };
 
