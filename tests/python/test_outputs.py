@@ -74,3 +74,22 @@ def test_norm_has_the_accuracy_of_its_dtype():
 def test_roll_of_a_scalar():
     with pytest.raises(IndexError, match="no dimensions"):
         torch.roll(torch.tensor(1.0), 0, 0)
+
+
+def test_sums_of_rows_and_columns():
+    torch.manual_seed(0)
+    for n in (1, 5, 8, 33, 1000):
+        for width in (1, 3, 4, 9, 40):
+            x = torch.randn(n, width)
+            exact = x.double()
+            assert torch.allclose(x.sum(0).double(), exact.sum(0), rtol=1e-5, atol=1e-5)
+            assert torch.allclose(x.t().sum(1).double(), exact.sum(0), rtol=1e-5, atol=1e-5)
+            assert torch.allclose(x.t().contiguous().sum(1).double(), exact.sum(0), rtol=1e-5, atol=1e-5)
+
+
+def test_scaled_sums_are_rounded_once():
+    a = torch.tensor([1.0 + 2.0**-12])
+    # a * a has bits beyond float32's, which a rounded product would lose.
+    assert torch.addcmul(-torch.ones(1), a, a).item() == torch.tensor(2.0**-11 + 2.0**-24).item()
+    assert torch.add(-torch.ones(1), a, alpha=a.item()).item() == torch.tensor(2.0**-11 + 2.0**-24).item()
+    assert torch.addcmul(torch.tensor([2]), torch.tensor([3]), torch.tensor([4]), value=5).item() == 62

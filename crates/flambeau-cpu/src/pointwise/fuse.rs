@@ -8,7 +8,14 @@ impl Program {
     pub fn fuse(&mut self) {
         let mut at = 0;
         while at + 1 < self.steps.len() {
-            match joined(&self.steps[at], &self.steps[at + 1]) {
+            // The last step may take over the product's register, which its operands never are.
+            let last = at + 2 == self.steps.len() && self.result == Source::Register(self.steps[at + 1].to);
+            match joined(&self.steps[at], &self.steps[at + 1], last) {
+                Some(step) if last => {
+                    self.result = Source::Register(step.to);
+                    self.steps.truncate(at);
+                    self.steps.push(step);
+                }
                 Some(step) if !self.uses(at + 2, step.to, self.steps[at].to) => {
                     self.steps[at] = step;
                     self.steps.remove(at + 1);
@@ -45,7 +52,7 @@ impl Step {
     }
 }
 
-fn joined(product: &Step, sum: &Step) -> Option<Step> {
+fn joined(product: &Step, sum: &Step, last: bool) -> Option<Step> {
     let made = Source::Register(product.to);
     let (Operation::Prim(Prim::Mul), Operation::Prim(p)) = (product.operation, sum.operation) else {
         return None;
@@ -58,6 +65,9 @@ fn joined(product: &Step, sum: &Step) -> Option<Step> {
         _ => return None,
     };
     let args = [a, b, c];
+    if last {
+        return Some(Step { operation, args, to: product.to });
+    }
     // A result must not be written over what is being read.
     let clear = !args.contains(&Source::Register(sum.to));
     clear.then_some(Step { operation, args, to: sum.to })

@@ -118,6 +118,12 @@ unsafe fn columns<T: Float, const N: usize, const W: usize>(
         out[c..c + N].copy_from_slice(&sums);
         c += N;
     }
+    // Fewer columns than a vector has lanes.
+    while count < W && c + SIDE <= count {
+        let sums = blocks::<T, SIDE>(n, |i| std::array::from_fn(|l| at(i, c + l)));
+        out[c..c + SIDE].copy_from_slice(&sums);
+        c += SIDE;
+    }
     while c < count {
         let width = W.min(count - c);
         // Lanes beyond the last column repeat it.
