@@ -32,7 +32,7 @@ impl Clone for Array {
     }
 }
 
-/// The product of sizes, or an error where it leaves `i64`, be it only before a size of 0.
+/// The product of sizes, or an error where it leaves `i64` (before a size of 0 too: no stride could count it).
 pub fn numel(sizes: &[i64]) -> Result<i64> {
     match sizes.iter().try_fold(1i64, |n, &size| n.checked_mul(size)) {
         Some(n) => Ok(n),
@@ -116,7 +116,11 @@ impl Array {
         if bytes.is_none() {
             bail!("Storage size calculation overflowed with sizes={}", show(sizes));
         }
-        Self::empty_strided(sizes, contiguous_strides(sizes), dtype, device, init)
+        let strides = contiguous_strides(sizes);
+        if sizes.len() > 1 && strides[0] == i64::MAX {
+            bail!("Stride calculation overflowed");
+        }
+        Self::empty_strided(sizes, strides, dtype, device, init)
     }
 
     /// A fresh array of the given strides, which must not be negative.
@@ -134,8 +138,15 @@ impl Array {
 
     #[inline]
     pub fn numel(&self) -> usize {
-        // Sizes were checked when the array was made.
-        self.sizes.iter().product::<i64>() as usize
+        // Sizes were checked when the array was made; beside a 0 they may be of any magnitude.
+        let mut n = 1i64;
+        for &size in &self.sizes {
+            if size == 0 {
+                return 0;
+            }
+            n = n.saturating_mul(size);
+        }
+        n as usize
     }
     #[inline]
     pub fn dim(&self) -> usize {
@@ -144,6 +155,14 @@ impl Array {
     #[inline]
     pub fn device(&self) -> Device {
         self.storage.device()
+    }
+    /// Moves the first element by `steps` along a dimension, of which nothing may be left to see.
+    pub fn advance(&mut self, dim: usize, steps: i64) -> Result<()> {
+        match steps.checked_mul(self.strides[dim]).and_then(|way| way.checked_add(self.offset)) {
+            Some(offset) => self.offset = offset,
+            None => bail!("Tensor: invalid storage offset"),
+        }
+        Ok(())
     }
     /// Pointer to the first element (dangling for empty arrays).
     #[inline]
@@ -175,6 +194,9 @@ impl Array {
             (MemoryFormat::ChannelsLast3d, 5) => &[1, 4, 3, 2, 0],
             _ => return false,
         };
+        if self.sizes.contains(&0) {
+            return true;
+        }
         let mut expected = 1;
         for &d in order {
             if self.sizes[d] != 1 {
@@ -188,6 +210,9 @@ impl Array {
     }
     /// Whether the elements fill one stretch of memory without gaps or overlaps, in any order of dimensions.
     pub fn is_non_overlapping_and_dense(&self) -> bool {
+        if self.sizes.contains(&0) {
+            return true;
+        }
         let mut dims: SmallVec<[(i64, i64); 5]> = self
             .strides
             .iter()
@@ -198,9 +223,6 @@ impl Array {
         dims.sort_unstable();
         let mut expected = 1;
         for (stride, size) in dims {
-            if size == 0 {
-                return true;
-            }
             if stride != expected {
                 return false;
             }
