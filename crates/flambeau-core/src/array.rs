@@ -32,12 +32,20 @@ impl Clone for Array {
     }
 }
 
-/// The product of sizes, or an error where it leaves `i64` (before a size of 0 too: no stride could count it).
+/// The product of sizes, or an error where it leaves 64 bits (before a size of 0 too: no stride could count it).
 pub fn numel(sizes: &[i64]) -> Result<i64> {
-    match sizes.iter().try_fold(1i64, |n, &size| n.checked_mul(size)) {
+    const MOST: i128 = u64::MAX as i128;
+    let product = sizes.iter().try_fold(1i128, |n, &size| Some(n * size as i128).filter(|n| n.abs() <= MOST));
+    match product.and_then(|n| i64::try_from(n).ok()) {
         Some(n) => Ok(n),
         None => bail!("numel: integer multiplication overflow"),
     }
+}
+
+/// The product of sizes that were checked when their tensor was made: part of them may be of any magnitude beside
+/// a 0, so the product stops at the largest number.
+pub fn count(sizes: &[i64]) -> i64 {
+    if sizes.contains(&0) { 0 } else { sizes.iter().fold(1, |n: i64, &size| n.saturating_mul(size)) }
 }
 
 /// Row-major strides; dimensions of size 0 count as 1.
@@ -49,10 +57,16 @@ pub fn contiguous_strides(sizes: &[i64]) -> Dims {
     strides
 }
 
-/// Strides of a fresh tensor in a memory format.
+/// Strides of a fresh tensor in a memory format; those that leave `i64` are an error.
 pub fn strides_for(sizes: &[i64], format: MemoryFormat) -> Result<Dims> {
     let order: &[usize] = match format {
-        MemoryFormat::Contiguous | MemoryFormat::Preserve => return Ok(contiguous_strides(sizes)),
+        MemoryFormat::Contiguous | MemoryFormat::Preserve => {
+            let strides = contiguous_strides(sizes);
+            if sizes.len() > 1 && strides[0] == i64::MAX {
+                bail!("Stride calculation overflowed");
+            }
+            return Ok(strides);
+        }
         MemoryFormat::ChannelsLast => match sizes.len() {
             4 => &[1, 3, 2, 0],
             _ => bail!("required rank 4 tensor to use channels_last format"),
@@ -116,11 +130,7 @@ impl Array {
         if bytes.is_none() {
             bail!("Storage size calculation overflowed with sizes={}", show(sizes));
         }
-        let strides = contiguous_strides(sizes);
-        if sizes.len() > 1 && strides[0] == i64::MAX {
-            bail!("Stride calculation overflowed");
-        }
-        Self::empty_strided(sizes, strides, dtype, device, init)
+        Self::empty_strided(sizes, strides_for(sizes, MemoryFormat::Contiguous)?, dtype, device, init)
     }
 
     /// A fresh array of the given strides, which must not be negative.
@@ -138,15 +148,7 @@ impl Array {
 
     #[inline]
     pub fn numel(&self) -> usize {
-        // Sizes were checked when the array was made; beside a 0 they may be of any magnitude.
-        let mut n = 1i64;
-        for &size in &self.sizes {
-            if size == 0 {
-                return 0;
-            }
-            n = n.saturating_mul(size);
-        }
-        n as usize
+        count(&self.sizes) as usize
     }
     #[inline]
     pub fn dim(&self) -> usize {

@@ -10,8 +10,8 @@ mod scalar;
 mod storage;
 
 pub use array::{
-    Array, Dims, broadcast_shapes, check_sizes, contiguous_strides, numel, required_bytes, show, strides_for,
-    wrap_dim,
+    Array, Dims, broadcast_shapes, check_sizes, contiguous_strides, count, numel, required_bytes, show,
+    strides_for, wrap_dim,
 };
 pub use device::{Device, DeviceType, Layout, MemoryFormat};
 pub use dtype::{C32, C64, Category, DType, Element};

@@ -119,7 +119,7 @@ class Call:
         # Some functions take a flag `inplace`, by position too.
         flagged = text.startswith("nn.functional") and any(value is True for value in [*self.args, *self.kwargs.values()])
         self.changing = changing or "out" in self.kwargs or flagged
-        self.comparable = comparable
+        self.comparable = comparable and not flagged
 
     def tensors(self):
         """All tensors among the arguments."""

@@ -7,9 +7,8 @@ import flambeau as torch
 
 from . import calls
 
-# What a program may be told. SystemError (a broken object protocol) and PanicException are not among them.
-ALLOWED = (Exception,)
-FORBIDDEN = (SystemError, MemoryError, RecursionError)
+# What a program must not be told; nor PanicException, which is no Exception.
+FORBIDDEN = (SystemError, RecursionError)
 
 
 def memory(t):

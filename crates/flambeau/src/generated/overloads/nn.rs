@@ -352,6 +352,7 @@ pub const CROSS_ENTROPY_LOSS: Overload = Overload {
 };
 
 pub fn multi_margin_loss(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::margin::multi_margin_loss(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -381,6 +382,7 @@ pub const MULTI_MARGIN_LOSS: Overload = Overload {
 };
 
 pub fn multilabel_margin_loss(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::margin::multilabel_margin_loss(c.tensor(0)?, c.tensor(1)?, c.int(2)?)?))
 }
 pub const MULTILABEL_MARGIN_LOSS: Overload = Overload {
@@ -436,6 +438,7 @@ pub const BATCH_NORM: Overload = Overload {
 };
 
 pub fn native_batch_norm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::nn::norm::native_batch_norm(
             c.tensor(0)?,
@@ -537,6 +540,7 @@ pub const LAYER_NORM: Overload = Overload {
 };
 
 pub fn native_layer_norm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::norm::native_layer_norm(
         c.tensor(0)?,
         c.ints(1)?,
@@ -620,6 +624,7 @@ pub const GROUP_NORM: Overload = Overload {
 };
 
 pub fn native_group_norm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::norm::native_group_norm(
         c.tensor(0)?,
         c.opt_tensor(1)?,
@@ -707,6 +712,7 @@ pub const EMBEDDING_RENORM_INPLACE: Overload = Overload {
 };
 
 pub fn embedding_bag(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::embedding_bag::embedding_bag(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -740,6 +746,7 @@ pub const EMBEDDING_BAG: Overload = Overload {
 };
 
 pub fn embedding_bag_padding_idx(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::embedding_bag::embedding_bag_padding_idx(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -775,6 +782,7 @@ pub const EMBEDDING_BAG_PADDING_IDX: Overload = Overload {
 };
 
 pub fn ctc_loss_int_list(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::ctc::ctc_loss_int_list(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -806,6 +814,7 @@ pub const CTC_LOSS_INT_LIST: Overload = Overload {
 };
 
 pub fn ctc_loss_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::ctc::ctc_loss_tensor(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -837,6 +846,7 @@ pub const CTC_LOSS_TENSOR: Overload = Overload {
 };
 
 pub fn scaled_dot_product_attention(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::attention::scaled_dot_product_attention(
         c.tensor(0)?,
         c.tensor(1)?,

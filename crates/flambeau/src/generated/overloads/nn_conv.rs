@@ -299,6 +299,7 @@ pub const CONV_TRANSPOSE3D: Overload = Overload {
 };
 
 pub fn convolution(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::conv::convolution(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -334,6 +335,7 @@ pub const CONVOLUTION: Overload = Overload {
 };
 
 pub fn conv_tbc(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::conv::conv_tbc(c.tensor(0)?, c.tensor(1)?, c.tensor(2)?, c.int(3)?)?))
 }
 pub const CONV_TBC: Overload = Overload {

@@ -420,6 +420,7 @@ pub const MAX_UNPOOL3D: Overload = Overload {
 };
 
 pub fn fractional_max_pool2d(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::pool::fractional_max_pool2d(
         c.tensor(0)?,
         c.ints(1)?,
@@ -445,6 +446,7 @@ pub const FRACTIONAL_MAX_POOL2D: Overload = Overload {
 };
 
 pub fn fractional_max_pool3d(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::pool::fractional_max_pool3d(
         c.tensor(0)?,
         c.ints(1)?,

@@ -76,7 +76,7 @@ fn with_spatial(sizes: &[i64], dims: usize, spatial: &[usize]) -> Dims {
 }
 
 fn planes(sizes: &[i64], dims: usize) -> usize {
-    sizes[..sizes.len() - dims].iter().product::<i64>() as usize
+    flambeau_core::count(&sizes[..sizes.len() - dims]) as usize
 }
 
 /// A pooling of one dimension as one of images of height 1.
