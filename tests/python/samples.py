@@ -121,7 +121,10 @@ given("nll_loss nll_loss_nd cross_entropy", lambda s: [s(3, 3), indices(0, 2, 1)
 given("nll_loss2d", lambda s: [s(2, 3, 2, 2), torch.ones(2, 2, 2, dtype=torch.int64)])
 given("multi_margin_loss", lambda s: [s(3, 3), indices(0, 2, 1)])
 given("multilabel_margin_loss", lambda s: [s(1, 3), indices(0, -1, 1, shape=(1, 3))])
-given("hinge_embedding_loss soft_margin_loss multilabel_soft_margin_loss", lambda s: [s(3), torch.tensor([1.0, -1, 1], dtype=s.dtype)])
+given(
+    "hinge_embedding_loss soft_margin_loss multilabel_soft_margin_loss",
+    lambda s: [s(3), torch.tensor([1.0, -1, 1], dtype=s.dtype)],
+)
 given("margin_ranking_loss", lambda s: [s(3), s(3), torch.tensor([1.0, -1, 1], dtype=s.dtype)])
 given("cosine_embedding_loss", lambda s: [s(3, 3), s(3, 3), torch.tensor([1.0, -1, 1], dtype=s.dtype)])
 given("triplet_margin_loss", lambda s: [s(3, 3), s(3, 3), s(3, 3)])
@@ -129,7 +132,10 @@ given("gaussian_nll_loss", lambda s: [s(3), s(3), s(3)])
 given("poisson_nll_loss", lambda s: [s(3), s(3), True, False, 1e-8, 1])
 given("binary_cross_entropy", lambda s: [s(3), s(3)])
 given("binary_cross_entropy_with_logits", lambda s: [s(3), s(3), real(s, 3), real(s, 3)])
-given("ctc_loss", lambda s: [torch.log_softmax(s(4, 2, 3), 2), indices(1, 2, 1, 2, shape=(2, 2)), indices(4, 4), indices(2, 1)])
+given(
+    "ctc_loss",
+    lambda s: [torch.log_softmax(s(4, 2, 3), 2), indices(1, 2, 1, 2, shape=(2, 2)), indices(4, 4), indices(2, 1)],
+)
 given("conv1d", lambda s: [s(1, 2, 5), s(3, 2, 2), s(3)])
 given("conv2d", lambda s: [s(1, 2, 4, 4), s(3, 2, 2, 2), s(3)])
 given("conv3d", lambda s: [s(1, 1, 3, 3, 3), s(2, 1, 2, 2, 2), s(2)])
@@ -145,7 +151,10 @@ given("adaptive_avg_pool1d adaptive_max_pool1d", lambda s: [s(1, 2, 5), 2])
 given("adaptive_avg_pool2d adaptive_max_pool2d", lambda s: [s(1, 2, 5, 4), [2, 2]])
 given("adaptive_avg_pool3d adaptive_max_pool3d", lambda s: [s(1, 1, 3, 4, 2), [2, 2, 1]])
 given("max_unpool2d", lambda s: [s(1, 1, 2, 2), indices(0, 3, 9, 14, shape=(1, 1, 2, 2)), [4, 4]])
-given("max_unpool3d", lambda s: [s(1, 1, 1, 2, 2), indices(0, 3, 9, 14, shape=(1, 1, 1, 2, 2)), [1, 4, 4], [1, 2, 2], [0, 0, 0]])
+given(
+    "max_unpool3d",
+    lambda s: [s(1, 1, 1, 2, 2), indices(0, 3, 9, 14, shape=(1, 1, 1, 2, 2)), [1, 4, 4], [1, 2, 2], [0, 0, 0]],
+)
 given("fold col2im", lambda s: [s(1, 4, 4), [3, 3], [2, 2], [1, 1], [0, 0], [1, 1]])
 given("im2col", lambda s: [s(1, 1, 3, 3), [2, 2], [1, 1], [0, 0], [1, 1]])
 given("unfold", lambda s: [s(5), 0, 2, 1])
@@ -171,7 +180,10 @@ given("upsample_bilinear2d upsample_bicubic2d", lambda s: [s(1, 1, 2, 2), [3, 4]
 given("upsample_nearest3d", lambda s: [s(1, 1, 2, 2, 1), [3, 2, 1]])
 given("upsample_trilinear3d", lambda s: [s(1, 1, 2, 2, 1), [3, 2, 1], False])
 given("affine_grid affine_grid_generator", lambda s: [s(1, 2, 3), [1, 1, 2, 2], False])
-given("grid_sample grid_sampler grid_sampler_2d", lambda s: [s(1, 1, 3, 3), s(1, 2, 2, 2, low=-0.9, high=0.8), 0, 0, False])
+given(
+    "grid_sample grid_sampler grid_sampler_2d",
+    lambda s: [s(1, 1, 3, 3), s(1, 2, 2, 2, low=-0.9, high=0.8), 0, 0, False],
+)
 given("glu", lambda s: [s(2, 4), 1])
 given("prelu", lambda s: [s(2, 3, low=-1, high=1), s(3)])
 given("threshold", lambda s: [s(3, low=-1, high=1), 0.1, 5.0])
@@ -289,7 +301,10 @@ given("cond.p_str norm.ord_str matrix_norm.str_ord", lambda s: [square(s), "fro"
 given("cond.p_str", lambda s: [square(s), "fro"])
 given("pinv.rcond pinv.rcond_tensor pinv.atol_rtol_float", lambda s: [square(s)])
 given("bernoulli_.Tensor", lambda s: [s(3), real(s, 3)])
-given("uniform_ normal_ random_ random_.to cauchy_ exponential_ geometric_ log_normal_ bernoulli_.float zero_ detach_", lambda s: [s(3)])
+given(
+    "uniform_ normal_ random_ random_.to cauchy_ exponential_ geometric_ log_normal_ bernoulli_.float zero_ detach_",
+    lambda s: [s(3)],
+)
 given("random_.to", lambda s: [s(3), 5])
 given("geometric_", lambda s: [s(3), 0.5])
 given("fill_.Scalar", lambda s: [s(3), 2.0])
@@ -343,7 +358,11 @@ def candidates(overload, s):
                 elif kind == "Tensors":
                     args.append([s(*shape), s(*shape)])
                 elif kind == "Int":
-                    args.append((0 if name in ("dim0", "source", "start_dim") else min(1, max(len(shape) - 1, 0))) if mode == 0 else 2)
+                    args.append(
+                        (0 if name in ("dim0", "source", "start_dim") else min(1, max(len(shape) - 1, 0)))
+                        if mode == 0
+                        else 2
+                    )
                 elif kind.startswith(("Ints", "OptInts")):
                     args.append([0] if mode == 0 else [1, 1])
                 elif kind in ("Scalar", "Float"):

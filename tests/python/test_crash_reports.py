@@ -352,6 +352,13 @@ def test_sort_of_nothing():
     assert torch.sort(torch.empty(0, 5), 0).values.shape == (0, 5)
 
 
+def test_scatter_of_nothing_by_an_index_without_dimensions():
+    with pytest.raises(RuntimeError, match="no larger"):
+        torch.ones(5).scatter_reduce(-1, torch.tensor(0), torch.empty(0), "amax")
+    with pytest.raises(RuntimeError, match="no larger"):
+        torch.ones(5).scatter(0, torch.tensor(0), torch.empty(0))
+
+
 def test_repeated_indices_are_added():
     x = torch.zeros(3)
     x.index_put_((longs(1, 1, 1),), torch.ones(3), accumulate=True)

@@ -82,7 +82,9 @@ def test_gradients(key, dtype):
             torch.autograd.backward(roots, [torch.ones_like(r) for r in roots])
         return
     inputs = [a for a in args if isinstance(a, torch.Tensor) and a.requires_grad]
-    inputs += [t for a in args if isinstance(a, (list, tuple)) for t in a if isinstance(t, torch.Tensor) and t.requires_grad]
+    inputs += [
+        t for a in args if isinstance(a, (list, tuple)) for t in a if isinstance(t, torch.Tensor) and t.requires_grad
+    ]
     if not inputs:
         return
 

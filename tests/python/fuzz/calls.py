@@ -117,7 +117,9 @@ class Call:
         self.kwargs = dict(kwargs or {})
         self.name = name
         # Some functions take a flag `inplace`, by position too.
-        flagged = text.startswith("nn.functional") and any(value is True for value in [*self.args, *self.kwargs.values()])
+        flagged = text.startswith("nn.functional") and any(
+            value is True for value in [*self.args, *self.kwargs.values()]
+        )
         self.changing = changing or "out" in self.kwargs or flagged
         self.comparable = comparable and not flagged
 
@@ -151,7 +153,17 @@ class Maker:
         rng = self.rng
         shape = values.related(rng, self.shape) if rng.random() < 0.85 else values.some_shape(rng)
         roll = rng.random()
-        if name in ("index", "indices", "target", "offsets", "repeats", "lengths", "input_lengths", "target_lengths", "pivots"):
+        if name in (
+            "index",
+            "indices",
+            "target",
+            "offsets",
+            "repeats",
+            "lengths",
+            "input_lengths",
+            "target_lengths",
+            "pivots",
+        ):
             return values.tensor(rng, shape, torch.int64 if roll < 0.8 else rng.choice(values.DTYPES))
         if name in ("mask", "condition", "attn_mask", "where"):
             return values.tensor(rng, shape, torch.bool if roll < 0.8 else rng.choice(values.DTYPES))
@@ -190,7 +202,9 @@ class Maker:
         if kind == "Bools":
             return [rng.random() < 0.5 for _ in range(rng.randrange(4))]
         if kind == "Str":
-            return rng.choice(values.WORDS_OF.get(name, values.WORDS)) if rng.random() < 0.9 else rng.choice(values.WORDS)
+            return (
+                rng.choice(values.WORDS_OF.get(name, values.WORDS)) if rng.random() < 0.9 else rng.choice(values.WORDS)
+            )
         if kind == "DType":
             return rng.choice(values.DTYPES + values.WIDE)
         if kind == "Device":
@@ -198,7 +212,9 @@ class Maker:
         if kind == "Layout":
             return torch.strided
         if kind == "MemoryFormat":
-            return rng.choice([torch.contiguous_format, torch.preserve_format, torch.channels_last, torch.channels_last_3d])
+            return rng.choice(
+                [torch.contiguous_format, torch.preserve_format, torch.channels_last, torch.channels_last_3d]
+            )
         if kind == "Generator":
             return torch.Generator()
         raise AssertionError(f"no value for {kind}")
@@ -216,9 +232,31 @@ class Maker:
             return values.integer(rng)
         if isinstance(default, float):
             return rng.choice(values.FLOAT_VALUES)
-        if name in ("kernel_size", "stride", "padding", "dilation", "output_size", "normalized_shape", "size", "groups"):
+        if name in (
+            "kernel_size",
+            "stride",
+            "padding",
+            "dilation",
+            "output_size",
+            "normalized_shape",
+            "size",
+            "groups",
+        ):
             return values.integer(rng) if rng.random() < 0.5 else values.integers(rng, name)
-        if name in ("input", "other", "target", "weight", "bias", "x", "self", "tensor", "query", "key", "value", "index"):
+        if name in (
+            "input",
+            "other",
+            "target",
+            "weight",
+            "bias",
+            "x",
+            "self",
+            "tensor",
+            "query",
+            "key",
+            "value",
+            "index",
+        ):
             return self.tensor(name)
         return self.tensor(name) if rng.random() < 0.5 else values.junk(rng)
 
