@@ -4,38 +4,12 @@
 from collections.abc import Sequence
 from typing import overload
 
-from ._C import (
-    Tensor,
-    _Scalar,
-    _Size,
-    _bool,
-    _dtype,
-    _float,
-    _int,
-    _result_LinalgCholeskyEx,
-    _result_LinalgEig,
-    _result_LinalgEigh,
-    _result_LinalgInvEx,
-    _result_LinalgLdlFactor,
-    _result_LinalgLdlFactorEx,
-    _result_LinalgLstsq,
-    _result_LinalgLu,
-    _result_LinalgLuFactor,
-    _result_LinalgLuFactorEx,
-    _result_LinalgPolar,
-    _result_LinalgQr,
-    _result_LinalgSlogdet,
-    _result_LinalgSolveEx,
-    _result_LinalgSvd,
-    _str,
-)
+from ._C import Tensor, _Scalar, _Size, _bool, _dtype, _float, _int, _result_LinalgCholeskyEx, _result_LinalgEig, _result_LinalgEigh, _result_LinalgInvEx, _result_LinalgLdlFactor, _result_LinalgLdlFactorEx, _result_LinalgLstsq, _result_LinalgLu, _result_LinalgLuFactor, _result_LinalgLuFactorEx, _result_LinalgPolar, _result_LinalgQr, _result_LinalgSlogdet, _result_LinalgSolveEx, _result_LinalgSvd, _str
 
 class LinAlgError(RuntimeError): ...
 
 def cholesky(input: Tensor, *, upper: _bool = False, out: Tensor | None = None) -> Tensor: ...
-def cholesky_ex(
-    input: Tensor, *, upper: _bool = False, check_errors: _bool = False, out: tuple[Tensor, Tensor] | None = None
-) -> _result_LinalgCholeskyEx: ...
+def cholesky_ex(input: Tensor, *, upper: _bool = False, check_errors: _bool = False, out: tuple[Tensor, Tensor] | None = None) -> _result_LinalgCholeskyEx: ...
 @overload
 def cond(input: Tensor, p: _Scalar | None = None, *, out: Tensor | None = None) -> Tensor: ...
 @overload
@@ -49,86 +23,25 @@ def eigvals(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def eigvalsh(input: Tensor, UPLO: _str = "L", *, out: Tensor | None = None) -> Tensor: ...
 def householder_product(input: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def inv(A: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def inv_ex(
-    A: Tensor, *, check_errors: _bool = False, out: tuple[Tensor, Tensor] | None = None
-) -> _result_LinalgInvEx: ...
-def ldl_factor(
-    input: Tensor, *, hermitian: _bool = False, out: tuple[Tensor, Tensor] | None = None
-) -> _result_LinalgLdlFactor: ...
-def ldl_factor_ex(
-    input: Tensor,
-    *,
-    hermitian: _bool = False,
-    check_errors: _bool = False,
-    out: tuple[Tensor, Tensor, Tensor] | None = None,
-) -> _result_LinalgLdlFactorEx: ...
-def ldl_solve(
-    LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: _bool = False, out: Tensor | None = None
-) -> Tensor: ...
-def lstsq(
-    input: Tensor,
-    b: Tensor,
-    rcond: _float | None = None,
-    *,
-    driver: _str | None = None,
-    out: tuple[Tensor, Tensor, Tensor, Tensor] | None = None,
-) -> _result_LinalgLstsq: ...
+def inv_ex(A: Tensor, *, check_errors: _bool = False, out: tuple[Tensor, Tensor] | None = None) -> _result_LinalgInvEx: ...
+def ldl_factor(input: Tensor, *, hermitian: _bool = False, out: tuple[Tensor, Tensor] | None = None) -> _result_LinalgLdlFactor: ...
+def ldl_factor_ex(input: Tensor, *, hermitian: _bool = False, check_errors: _bool = False, out: tuple[Tensor, Tensor, Tensor] | None = None) -> _result_LinalgLdlFactorEx: ...
+def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: _bool = False, out: Tensor | None = None) -> Tensor: ...
+def lstsq(input: Tensor, b: Tensor, rcond: _float | None = None, *, driver: _str | None = None, out: tuple[Tensor, Tensor, Tensor, Tensor] | None = None) -> _result_LinalgLstsq: ...
 def lu(A: Tensor, *, pivot: _bool = True, out: tuple[Tensor, Tensor, Tensor] | None = None) -> _result_LinalgLu: ...
-def lu_factor(
-    A: Tensor, *, pivot: _bool = True, out: tuple[Tensor, Tensor] | None = None
-) -> _result_LinalgLuFactor: ...
-def lu_factor_ex(
-    A: Tensor, *, pivot: _bool = True, check_errors: _bool = False, out: tuple[Tensor, Tensor, Tensor] | None = None
-) -> _result_LinalgLuFactorEx: ...
-def lu_solve(
-    LU: Tensor, pivots: Tensor, B: Tensor, *, left: _bool = True, adjoint: _bool = False, out: Tensor | None = None
-) -> Tensor: ...
+def lu_factor(A: Tensor, *, pivot: _bool = True, out: tuple[Tensor, Tensor] | None = None) -> _result_LinalgLuFactor: ...
+def lu_factor_ex(A: Tensor, *, pivot: _bool = True, check_errors: _bool = False, out: tuple[Tensor, Tensor, Tensor] | None = None) -> _result_LinalgLuFactorEx: ...
+def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: _bool = True, adjoint: _bool = False, out: Tensor | None = None) -> Tensor: ...
 def matrix_exp(input: Tensor) -> Tensor: ...
 @overload
-def matrix_norm(
-    input: Tensor,
-    ord: _Scalar,
-    dim: _Size = (
-        -2,
-        -1,
-    ),
-    keepdim: _bool = False,
-    *,
-    dtype: _dtype | None = None,
-    out: Tensor | None = None,
-) -> Tensor: ...
+def matrix_norm(input: Tensor, ord: _Scalar, dim: _Size = (-2, -1,), keepdim: _bool = False, *, dtype: _dtype | None = None, out: Tensor | None = None) -> Tensor: ...
 @overload
-def matrix_norm(
-    input: Tensor,
-    ord: _str = "fro",
-    dim: _Size = (
-        -2,
-        -1,
-    ),
-    keepdim: _bool = False,
-    *,
-    dtype: _dtype | None = None,
-    out: Tensor | None = None,
-) -> Tensor: ...
+def matrix_norm(input: Tensor, ord: _str = "fro", dim: _Size = (-2, -1,), keepdim: _bool = False, *, dtype: _dtype | None = None, out: Tensor | None = None) -> Tensor: ...
 def matrix_power(input: Tensor, n: _int, *, out: Tensor | None = None) -> Tensor: ...
 @overload
-def matrix_rank(
-    input: Tensor,
-    *,
-    atol: _float | None = None,
-    rtol: _float | None = None,
-    hermitian: _bool = False,
-    out: Tensor | None = None,
-) -> Tensor: ...
+def matrix_rank(input: Tensor, *, atol: _float | None = None, rtol: _float | None = None, hermitian: _bool = False, out: Tensor | None = None) -> Tensor: ...
 @overload
-def matrix_rank(
-    input: Tensor,
-    *,
-    atol: Tensor | None = None,
-    rtol: Tensor | None = None,
-    hermitian: _bool = False,
-    out: Tensor | None = None,
-) -> Tensor: ...
+def matrix_rank(input: Tensor, *, atol: Tensor | None = None, rtol: Tensor | None = None, hermitian: _bool = False, out: Tensor | None = None) -> Tensor: ...
 @overload
 def matrix_rank(input: Tensor, tol: _float, hermitian: _bool = False, *, out: Tensor | None = None) -> Tensor: ...
 @overload
@@ -136,43 +49,13 @@ def matrix_rank(input: Tensor, tol: Tensor, hermitian: _bool = False, *, out: Te
 def matrix_sqrth(A: Tensor) -> Tensor: ...
 def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor: ...
 @overload
-def norm(
-    input: Tensor,
-    ord: _Scalar | None = None,
-    dim: _int | _Size | None = None,
-    keepdim: _bool = False,
-    *,
-    dtype: _dtype | None = None,
-    out: Tensor | None = None,
-) -> Tensor: ...
+def norm(input: Tensor, ord: _Scalar | None = None, dim: _int | _Size | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None, out: Tensor | None = None) -> Tensor: ...
 @overload
-def norm(
-    input: Tensor,
-    ord: _str,
-    dim: _int | _Size | None = None,
-    keepdim: _bool = False,
-    *,
-    dtype: _dtype | None = None,
-    out: Tensor | None = None,
-) -> Tensor: ...
+def norm(input: Tensor, ord: _str, dim: _int | _Size | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None, out: Tensor | None = None) -> Tensor: ...
 @overload
-def pinv(
-    input: Tensor,
-    *,
-    atol: _float | None = None,
-    rtol: _float | None = None,
-    hermitian: _bool = False,
-    out: Tensor | None = None,
-) -> Tensor: ...
+def pinv(input: Tensor, *, atol: _float | None = None, rtol: _float | None = None, hermitian: _bool = False, out: Tensor | None = None) -> Tensor: ...
 @overload
-def pinv(
-    input: Tensor,
-    *,
-    atol: Tensor | None = None,
-    rtol: Tensor | None = None,
-    hermitian: _bool = False,
-    out: Tensor | None = None,
-) -> Tensor: ...
+def pinv(input: Tensor, *, atol: Tensor | None = None, rtol: Tensor | None = None, hermitian: _bool = False, out: Tensor | None = None) -> Tensor: ...
 @overload
 def pinv(input: Tensor, rcond: _float, hermitian: _bool = False, *, out: Tensor | None = None) -> Tensor: ...
 @overload
@@ -181,36 +64,12 @@ def polar(A: Tensor, *, out: tuple[Tensor, Tensor] | None = None) -> _result_Lin
 def qr(A: Tensor, mode: _str = "reduced", *, out: tuple[Tensor, Tensor] | None = None) -> _result_LinalgQr: ...
 def slogdet(A: Tensor, *, out: tuple[Tensor, Tensor] | None = None) -> _result_LinalgSlogdet: ...
 def solve(A: Tensor, B: Tensor, *, left: _bool = True, out: Tensor | None = None) -> Tensor: ...
-def solve_ex(
-    A: Tensor, B: Tensor, *, left: _bool = True, check_errors: _bool = False, out: tuple[Tensor, Tensor] | None = None
-) -> _result_LinalgSolveEx: ...
-def solve_triangular(
-    input: Tensor,
-    B: Tensor,
-    *,
-    upper: _bool,
-    left: _bool = True,
-    unitriangular: _bool = False,
-    out: Tensor | None = None,
-) -> Tensor: ...
-def svd(
-    A: Tensor,
-    full_matrices: _bool = True,
-    *,
-    driver: _str | None = None,
-    out: tuple[Tensor, Tensor, Tensor] | None = None,
-) -> _result_LinalgSvd: ...
+def solve_ex(A: Tensor, B: Tensor, *, left: _bool = True, check_errors: _bool = False, out: tuple[Tensor, Tensor] | None = None) -> _result_LinalgSolveEx: ...
+def solve_triangular(input: Tensor, B: Tensor, *, upper: _bool, left: _bool = True, unitriangular: _bool = False, out: Tensor | None = None) -> Tensor: ...
+def svd(A: Tensor, full_matrices: _bool = True, *, driver: _str | None = None, out: tuple[Tensor, Tensor, Tensor] | None = None) -> _result_LinalgSvd: ...
 def svdvals(A: Tensor, *, driver: _str | None = None, out: Tensor | None = None) -> Tensor: ...
 def tensorinv(input: Tensor, ind: _int = 2, *, out: Tensor | None = None) -> Tensor: ...
 def tensorsolve(input: Tensor, other: Tensor, dims: _Size | None = None, *, out: Tensor | None = None) -> Tensor: ...
 def vander(x: Tensor, *, N: _int | None = None) -> Tensor: ...
 def vecdot(x: Tensor, y: Tensor, *, dim: _int = -1, out: Tensor | None = None) -> Tensor: ...
-def vector_norm(
-    x: Tensor,
-    ord: _Scalar = 2,
-    dim: _int | _Size | None = None,
-    keepdim: _bool = False,
-    *,
-    dtype: _dtype | None = None,
-    out: Tensor | None = None,
-) -> Tensor: ...
+def vector_norm(x: Tensor, ord: _Scalar = 2, dim: _int | _Size | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None, out: Tensor | None = None) -> Tensor: ...
