@@ -360,8 +360,8 @@ fn attributes(file: &str, lines: &[(usize, &str)]) -> Result<Vec<Attribute>> {
             None => {
                 for flag in text.split(',') {
                     if ![
-                        "inplace", "out", "numbers", "nograd", "detached", "fused", "internal", "mixed", "nomethod",
-                        "saturate",
+                        "inplace", "out", "numbers", "nograd", "detached", "fused", "internal", "mixed",
+                        "nomethod", "saturate",
                     ]
                     .contains(&flag.trim())
                     {
