@@ -1164,6 +1164,19 @@ pub static COPYSIGN: PointwiseDef = PointwiseDef {
             Input(0), Input(1), Binary(P::Copysign, 0, 1),
         ] },
     ],
+    overrides: &[
+        Override { input: 0, zero: false, refused: "", cases: &[
+        Case { when: &[], categories: 4, nodes: &[
+            Input(0), Const(0.0), Binary(P::Eq, 0, 1), Input(2), Input(3), Binary(P::Mul, 3, 4),
+            Binary(P::Div, 5, 0), Select(2, 1, 6),
+        ] },
+    ] },
+        Override { input: 1, zero: false, refused: "", cases: &[
+        Case { when: &[], categories: 4, nodes: &[
+            Const(0.0),
+        ] },
+    ] },
+    ],
     ..PointwiseDef::PLAIN
 };
 
