@@ -26,6 +26,8 @@ pub struct Entry {
     pub out_apart: bool,
     /// Whether Python numbers may stand for its tensors.
     pub numbers: bool,
+    /// Whether operands may be on different devices.
+    pub mixed: bool,
     /// Whether the Rust method is left out.
     pub no_method: bool,
     pub function: String,
@@ -184,6 +186,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
         out_disjoint: false,
         out_apart: false,
         numbers: false,
+        mixed: false,
         no_method: false,
         function: default_function(&signature),
         internal: false,
@@ -245,6 +248,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
                 }
             }
             ["numbers"] => entry.numbers = true,
+            ["mixed"] => entry.mixed = true,
             ["nomethod"] => entry.no_method = true,
             ["nograd"] => pointwise.differentiable = false,
             ["fn"] => entry.function = one_word(&value)?,
@@ -356,8 +360,8 @@ fn attributes(file: &str, lines: &[(usize, &str)]) -> Result<Vec<Attribute>> {
             None => {
                 for flag in text.split(',') {
                     if ![
-                        "inplace", "out", "numbers", "nograd", "detached", "fused", "internal", "nomethod",
-                        "saturate",
+                        "inplace", "out", "numbers", "nograd", "detached", "fused", "internal", "mixed",
+                        "nomethod", "saturate",
                     ]
                     .contains(&flag.trim())
                     {

@@ -32,12 +32,20 @@ impl Clone for Array {
     }
 }
 
-/// The product of sizes, or an error where it leaves `i64`, be it only before a size of 0.
+/// The product of sizes, or an error where it leaves 64 bits (before a size of 0 too: no stride could count it).
 pub fn numel(sizes: &[i64]) -> Result<i64> {
-    match sizes.iter().try_fold(1i64, |n, &size| n.checked_mul(size)) {
+    const MOST: i128 = u64::MAX as i128;
+    let product = sizes.iter().try_fold(1i128, |n, &size| Some(n * size as i128).filter(|n| n.abs() <= MOST));
+    match product.and_then(|n| i64::try_from(n).ok()) {
         Some(n) => Ok(n),
         None => bail!("numel: integer multiplication overflow"),
     }
+}
+
+/// The product of sizes that were checked when their tensor was made: part of them may be of any magnitude beside
+/// a 0, so the product stops at the largest number.
+pub fn count(sizes: &[i64]) -> i64 {
+    if sizes.contains(&0) { 0 } else { sizes.iter().fold(1, |n: i64, &size| n.saturating_mul(size)) }
 }
 
 /// Row-major strides; dimensions of size 0 count as 1.
@@ -49,10 +57,16 @@ pub fn contiguous_strides(sizes: &[i64]) -> Dims {
     strides
 }
 
-/// Strides of a fresh tensor in a memory format.
+/// Strides of a fresh tensor in a memory format; those that leave `i64` are an error.
 pub fn strides_for(sizes: &[i64], format: MemoryFormat) -> Result<Dims> {
     let order: &[usize] = match format {
-        MemoryFormat::Contiguous | MemoryFormat::Preserve => return Ok(contiguous_strides(sizes)),
+        MemoryFormat::Contiguous | MemoryFormat::Preserve => {
+            let strides = contiguous_strides(sizes);
+            if sizes.len() > 1 && strides[0] == i64::MAX {
+                bail!("Stride calculation overflowed");
+            }
+            return Ok(strides);
+        }
         MemoryFormat::ChannelsLast => match sizes.len() {
             4 => &[1, 3, 2, 0],
             _ => bail!("required rank 4 tensor to use channels_last format"),
@@ -116,7 +130,7 @@ impl Array {
         if bytes.is_none() {
             bail!("Storage size calculation overflowed with sizes={}", show(sizes));
         }
-        Self::empty_strided(sizes, contiguous_strides(sizes), dtype, device, init)
+        Self::empty_strided(sizes, strides_for(sizes, MemoryFormat::Contiguous)?, dtype, device, init)
     }
 
     /// A fresh array of the given strides, which must not be negative.
@@ -134,8 +148,7 @@ impl Array {
 
     #[inline]
     pub fn numel(&self) -> usize {
-        // Sizes were checked when the array was made.
-        self.sizes.iter().product::<i64>() as usize
+        count(&self.sizes) as usize
     }
     #[inline]
     pub fn dim(&self) -> usize {
@@ -144,6 +157,14 @@ impl Array {
     #[inline]
     pub fn device(&self) -> Device {
         self.storage.device()
+    }
+    /// Moves the first element by `steps` along a dimension, of which nothing may be left to see.
+    pub fn advance(&mut self, dim: usize, steps: i64) -> Result<()> {
+        match steps.checked_mul(self.strides[dim]).and_then(|way| way.checked_add(self.offset)) {
+            Some(offset) => self.offset = offset,
+            None => bail!("Tensor: invalid storage offset"),
+        }
+        Ok(())
     }
     /// Pointer to the first element (dangling for empty arrays).
     #[inline]
@@ -175,6 +196,9 @@ impl Array {
             (MemoryFormat::ChannelsLast3d, 5) => &[1, 4, 3, 2, 0],
             _ => return false,
         };
+        if self.sizes.contains(&0) {
+            return true;
+        }
         let mut expected = 1;
         for &d in order {
             if self.sizes[d] != 1 {
@@ -188,6 +212,9 @@ impl Array {
     }
     /// Whether the elements fill one stretch of memory without gaps or overlaps, in any order of dimensions.
     pub fn is_non_overlapping_and_dense(&self) -> bool {
+        if self.sizes.contains(&0) {
+            return true;
+        }
         let mut dims: SmallVec<[(i64, i64); 5]> = self
             .strides
             .iter()
@@ -198,9 +225,6 @@ impl Array {
         dims.sort_unstable();
         let mut expected = 1;
         for (stride, size) in dims {
-            if size == 0 {
-                return true;
-            }
             if stride != expected {
                 return false;
             }

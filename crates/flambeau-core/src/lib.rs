@@ -5,16 +5,18 @@ mod array;
 mod device;
 mod dtype;
 mod error;
+mod memory;
 mod scalar;
 mod storage;
 
 pub use array::{
-    Array, Dims, broadcast_shapes, check_sizes, contiguous_strides, numel, required_bytes, show, strides_for,
-    wrap_dim,
+    Array, Dims, broadcast_shapes, check_sizes, contiguous_strides, count, numel, required_bytes, show,
+    strides_for, wrap_dim,
 };
 pub use device::{Device, DeviceType, Layout, MemoryFormat};
 pub use dtype::{C32, C64, Category, DType, Element};
 pub use error::{Error, ErrorKind, Result};
 pub use half::{bf16, f16};
+pub use memory::check_memory;
 pub use scalar::{Number, Scalar};
 pub use storage::{Init, Loan, Storage};

@@ -1,6 +1,6 @@
 //! Untyped memory shared by tensors. One of the few modules with unsafe code.
 
-use crate::{Device, Result, bail};
+use crate::{Device, Result, bail, check_memory};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -310,6 +310,7 @@ fn allocate(nbytes: usize, init: Init) -> Result<*mut u8> {
     if nbytes == 0 {
         return Ok(std::ptr::null_mut());
     }
+    check_memory(nbytes, 1)?;
     let block = layout(nbytes).and_then(|layout| {
         // SAFETY: the layout has a size above zero.
         NonNull::new(unsafe {

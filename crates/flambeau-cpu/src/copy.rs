@@ -21,7 +21,7 @@ pub unsafe fn copy(dst: &Operand, src: &Operand, sizes: &[i64]) -> Result<()> {
         };
         (dst.dtype, src.dtype) = (bits, bits);
         if is_dense(&dst.strides, sizes) && is_dense(&src.strides, sizes) {
-            let n = sizes.iter().product::<i64>() as usize * bits.size();
+            let n = flambeau_core::count(sizes) as usize * bits.size();
             // SAFETY: both are row-major blocks of n bytes; memmove allows the same view.
             unsafe { std::ptr::copy(src.pointer, dst.pointer, n) };
             return Ok(());

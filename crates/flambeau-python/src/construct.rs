@@ -531,9 +531,9 @@ fn level(py: Python<'_>, a: &Array, start: *const u8, dim: usize) -> PyResult<Py
         unsafe { fill_list(&list, a, start, dim)? };
         return Ok(list.unbind());
     }
-    let step = a.strides[dim] as usize * a.dtype.size();
+    let step = (a.strides[dim] as usize).wrapping_mul(a.dtype.size());
     for i in 0..a.sizes[dim] as usize {
-        let item = level(py, a, start.wrapping_add(i * step), dim + 1)?.into_ptr();
+        let item = level(py, a, start.wrapping_add(i.wrapping_mul(step)), dim + 1)?.into_ptr();
         // SAFETY: the slot is within the list and takes over the reference.
         unsafe { ffi::PyList_SET_ITEM(list.as_ptr(), i as ffi::Py_ssize_t, item) };
     }
@@ -545,9 +545,9 @@ fn level(py: Python<'_>, a: &Array, start: *const u8, dim: usize) -> PyResult<Py
 /// # Safety
 /// The list must be a fresh one of the dimension's size; elements from `start` on must be valid.
 unsafe fn fill_list(list: &Bound<'_, PyAny>, a: &Array, start: *const u8, dim: usize) -> PyResult<()> {
-    let step = a.strides[dim] as usize * a.dtype.size();
+    let step = (a.strides[dim] as usize).wrapping_mul(a.dtype.size());
     for i in 0..a.sizes[dim] as usize {
-        let place = start.wrapping_add(i * step);
+        let place = start.wrapping_add(i.wrapping_mul(step));
         // SAFETY: as promised by the caller; foreign memory may be unaligned.
         unsafe {
             let item = match a.dtype {

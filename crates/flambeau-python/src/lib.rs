@@ -6,6 +6,7 @@
 mod autograd;
 mod buffer;
 mod construct;
+mod declarations;
 mod dispatch;
 mod dlpack;
 mod errors;
@@ -195,6 +196,7 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         _return_type,
         _return_type_names,
         _operator_names,
+        declarations::_declarations,
         result_type,
         promote_types,
         can_cast,

@@ -189,7 +189,8 @@ pub fn _to_numpy(t: &Bound<'_, PyAny>, force: bool) -> PyResult<Py<PyAny>> {
     a.storage.export();
     let item = a.dtype.size() as isize;
     let mut dims: SmallVec<[npyffi::npy_intp; 5]> = a.sizes.iter().map(|&n| n as npyffi::npy_intp).collect();
-    let mut strides: SmallVec<[npyffi::npy_intp; 5]> = a.strides.iter().map(|&s| s as isize * item).collect();
+    let mut strides: SmallVec<[npyffi::npy_intp; 5]> =
+        a.strides.iter().map(|&s| (s as isize).saturating_mul(item)).collect();
     // The array keeps an object of its own alive: the tensor may be resized or freed.
     let base = object::wrap(py, tensor.alias());
     let pointer = if a.numel() == 0 { std::ptr::null_mut() } else { a.data_ptr() };

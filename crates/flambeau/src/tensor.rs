@@ -61,6 +61,9 @@ impl Drop for TensorImpl {
         {
             release(*self.host.get_mut());
         }
+        if let Some(meta) = self.meta.get_mut().take() {
+            crate::autograd::bury_meta(meta);
+        }
     }
 }
 

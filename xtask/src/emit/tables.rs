@@ -84,6 +84,14 @@ fn adaptor_body(entry: &Entry) -> String {
     } else {
         format!("Ok(Ret::from({call}))")
     };
+    let operands = params.iter().filter_map(|p| match p.kind {
+        Kind::Tensor | Kind::OptTensor => Some(1),
+        Kind::Tensors | Kind::OptTensors => Some(2),
+        _ => None,
+    });
+    if operands.sum::<usize>() > 1 && !entry.mixed {
+        text.push_str("    crate::ops::check_devices(c)?;\n");
+    }
     let options = (0..params.len()).find(|&i| options_at(params, i));
     if let (Some(i), true) = (options, entry.out) {
         // The dtype and device of a factory's result are those of `out`.

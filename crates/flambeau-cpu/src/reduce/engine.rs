@@ -17,8 +17,11 @@ const TILE: usize = 1024;
 const LANES: usize = 32;
 /// Outputs whose accumulators are updated together.
 const WIDTH: usize = 256;
+/// Elements that a lane adds up before the sum is merged with others: rounding errors of a sequence grow with its
+/// length, and for equal elements they all have one sign.
+const STEPS: usize = 8;
 /// Rows added up before they are merged pairwise.
-const ROWS: usize = 64;
+const ROWS: usize = 16;
 
 /// How elements are combined. `merge` must be associative up to rounding.
 pub trait Reducer: Copy {
@@ -38,14 +41,11 @@ pub trait Reducer: Copy {
     }
 }
 
-/// Folds a tile in lanes that a compiler keeps in vector registers.
+/// The lanes of a block of elements.
 #[inline(always)]
-pub(super) fn lanes<R: Reducer>(r: &R, tile: &[R::In]) -> R::Acc {
-    if tile.len() < LANES {
-        return tile.iter().fold(r.start(), |acc, &x| r.step(acc, x));
-    }
+fn block<R: Reducer>(r: &R, elements: &[R::In]) -> [R::Acc; LANES] {
     let mut acc = [r.start(); LANES];
-    let mut chunks = tile.chunks_exact(LANES);
+    let mut chunks = elements.chunks_exact(LANES);
     for chunk in &mut chunks {
         for (acc, &x) in acc.iter_mut().zip(chunk) {
             *acc = r.step(*acc, x);
@@ -53,6 +53,23 @@ pub(super) fn lanes<R: Reducer>(r: &R, tile: &[R::In]) -> R::Acc {
     }
     for (acc, &x) in acc.iter_mut().zip(chunks.remainder()) {
         *acc = r.step(*acc, x);
+    }
+    acc
+}
+
+/// Folds a tile in lanes that a compiler keeps in vector registers.
+#[inline(always)]
+pub(super) fn lanes<R: Reducer>(r: &R, tile: &[R::In]) -> R::Acc {
+    if tile.len() < LANES {
+        return tile.iter().fold(r.start(), |acc, &x| r.step(acc, x));
+    }
+    let mut blocks = tile.chunks(LANES * STEPS);
+    let mut acc = block(r, blocks.next().unwrap_or_default());
+    for next in blocks {
+        let part = block(r, next);
+        for (acc, part) in acc.iter_mut().zip(part) {
+            *acc = r.merge(*acc, part);
+        }
     }
     let mut width = LANES / 2;
     while width > 0 {
@@ -336,10 +353,13 @@ unsafe fn columns<R: Reducer>(
                 *acc = r.merge(other, *acc);
             }
         }
-        for g in 1..group {
-            for i in 0..width {
-                accs[i] = r.merge(accs[i], accs[g * width + i]);
+        let mut rows = group;
+        while rows > 1 {
+            let rest = rows.div_ceil(2);
+            for i in 0..(rows - rest) * width {
+                accs[i] = r.merge(accs[i], accs[rest * width + i]);
             }
+            rows = rest;
         }
         // SAFETY: passed on from the caller.
         unsafe { deliver(r, &accs[..width], first, inner, outs, to) };

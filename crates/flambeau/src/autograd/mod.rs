@@ -62,6 +62,7 @@ pub use crate::front::{GradOptions, backward, functional, grad, no_grad};
 use crate::Tensor;
 use flambeau_core::Result;
 use node::Body;
+pub(crate) use node::bury_meta;
 use std::sync::{Arc, Weak};
 
 /// What a tensor knows about differentiation, beside whether it requires it.

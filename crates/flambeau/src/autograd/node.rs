@@ -8,6 +8,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -299,27 +300,45 @@ impl fmt::Debug for Node {
 
 thread_local! {
     /// What dropped nodes held, freed in a loop: a graph of a million nodes must not drop recursively.
-    static GRAVEYARD: RefCell<Option<Vec<Remains>>> = const { RefCell::new(None) };
+    /// Without a destructor of its own (it is empty between drops), it also serves while the thread ends.
+    static GRAVEYARD: RefCell<ManuallyDrop<Option<Vec<Remains>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 #[allow(dead_code)]
-struct Remains {
-    edges: SmallVec<[Option<Edge>; 2]>,
-    saved: SmallVec<[SavedTensor; 2]>,
-    body: Body,
-    host: Option<Arc<dyn Any + Send + Sync>>,
-    hooks: Option<Box<Hooks>>,
+enum Remains {
+    Node {
+        edges: SmallVec<[Option<Edge>; 2]>,
+        saved: SmallVec<[SavedTensor; 2]>,
+        body: Body,
+        host: Option<Arc<dyn Any + Send + Sync>>,
+        hooks: Option<Box<Hooks>>,
+    },
+    Tensor(Box<super::AutogradMeta>),
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let mut remains = Some(Remains {
+        Remains::Node {
             edges: std::mem::take(&mut self.edges),
             saved: std::mem::take(self.saved.get_mut()),
             body: std::mem::replace(&mut self.body, Body::Apply(Box::new(|_| Ok(Grads::new())))),
             host: self.host.get_mut().take(),
             hooks: self.hooks.get_mut().take(),
-        });
+        }
+        .bury()
+    }
+}
+
+/// Frees what a tensor knows about differentiation; its gradient or a hook may hold the next of many tensors.
+pub(crate) fn bury_meta(meta: Box<super::AutogradMeta>) {
+    if meta.grad.is_some() || !meta.hooks.is_empty() || !meta.post_accumulate.is_empty() {
+        Remains::Tensor(meta).bury();
+    }
+}
+
+impl Remains {
+    fn bury(self) {
+        let mut remains = Some(self);
         // Only the outermost drop empties the yard; nested drops add to it.
         let outermost = GRAVEYARD.try_with(|yard| {
             let mut yard = yard.borrow_mut();
@@ -329,7 +348,7 @@ impl Drop for Node {
                     false
                 }
                 None => {
-                    *yard = Some(Vec::new());
+                    **yard = Some(Vec::new());
                     true
                 }
             }
@@ -373,6 +392,21 @@ fn short(name: &str) -> &str {
     name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches("Backward")
 }
 
+/// An alias whose gradient goes along `edge`: to a node, or as a leaf to the accumulator of another leaf.
+fn with_history(tensor: &Tensor, edge: Edge) -> Tensor {
+    let out = tensor.alias();
+    if edge.node.variable().is_some() {
+        out.set_leaf_requires_grad(true);
+        out.meta_mut(|m| m.accumulator = Arc::downgrade(&edge.node));
+    } else {
+        out.meta_mut(|m| {
+            m.grad_fn = Some(edge.node);
+            m.output_nr = edge.input;
+        });
+    }
+    out
+}
+
 /// A tensor kept for the backward pass.
 #[derive(Clone)]
 pub struct SavedTensor {
@@ -386,7 +420,8 @@ pub struct SavedTensor {
 enum Kept {
     Nothing,
     Tensor(Tensor),
-    Packed(Box<(Arc<dyn Any + Send + Sync>, SavedHooks)>),
+    /// What the hooks made of it, and the history of an input, which they do not see.
+    Packed(Box<(Arc<dyn Any + Send + Sync>, SavedHooks, Option<Edge>)>),
 }
 
 impl SavedTensor {
@@ -414,7 +449,8 @@ impl SavedTensor {
             Some(hooks) => {
                 let _guard = super::GradMode::no_grad();
                 let packed = (hooks.pack)(&original.alias())?;
-                Kept::Packed(Box::new((packed, hooks)))
+                let edge = if output.is_some() { None } else { original.gradient_edge() };
+                Kept::Packed(Box::new((packed, hooks, edge)))
             }
         };
         Ok(SavedTensor { kept, version: original.version(), output })
@@ -423,7 +459,18 @@ impl SavedTensor {
     pub fn unpack(&self, node: &Arc<Node>) -> Result<Tensor> {
         let tensor = match &self.kept {
             Kept::Nothing => bail!("an absent tensor was read in the backward pass of {}", node.name),
-            Kept::Packed(kept) => return (kept.1.unpack)(&kept.0),
+            Kept::Packed(kept) => {
+                let (packed, hooks, edge) = &**kept;
+                let unpacked = (hooks.unpack)(packed)?;
+                let edge = match self.output {
+                    Some(nr) => Some(Edge { node: node.clone(), input: nr }),
+                    None => edge.clone(),
+                };
+                return Ok(match edge {
+                    Some(edge) => with_history(&unpacked, edge),
+                    None => unpacked,
+                });
+            }
             Kept::Tensor(tensor) => tensor,
         };
         let version = tensor.version();
@@ -449,14 +496,7 @@ impl SavedTensor {
         }
         match self.output {
             None => Ok(tensor.clone()),
-            Some(nr) => {
-                let out = tensor.alias();
-                out.meta_mut(|m| {
-                    m.grad_fn = Some(node.clone());
-                    m.output_nr = nr;
-                });
-                Ok(out)
-            }
+            Some(nr) => Ok(with_history(tensor, Edge { node: node.clone(), input: nr })),
         }
     }
     pub fn is_nothing(&self) -> bool {

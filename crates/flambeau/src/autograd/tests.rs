@@ -81,15 +81,98 @@ fn a_changed_saved_tensor_is_an_error() {
     assert!(error.message().contains("modified by an inplace operation"), "{error}");
 }
 
+/// Runs it on a thread whose stack a recursion over a graph would overflow at once.
+fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(256 * 1024).spawn(run).unwrap();
+    thread.join().unwrap();
+}
+
 #[test]
-fn a_long_chain_is_differentiated_and_freed_without_recursion() {
-    let x = leaf(&[1.0]);
-    let mut y = x.clone();
-    for _ in 0..200_000 {
-        y = add(&y, &x, 1i64.into()).unwrap();
-    }
-    let total = sum(&y, None).unwrap();
-    backward(&total);
-    drop((y, total));
-    assert_eq!(x.grad().unwrap().to_vec::<f64>().unwrap(), [200_001.0]);
+fn a_million_operations_are_differentiated_and_freed_without_recursion() {
+    on_a_small_stack(|| {
+        let x = leaf(&[1.0]);
+        let mut y = x.clone();
+        for _ in 0..1_000_000 {
+            y = add(&y, &x, 1i64.into()).unwrap();
+        }
+        let total = sum(&y, None).unwrap();
+        backward(&total);
+        drop((y, total));
+        assert_eq!(x.grad().unwrap().to_vec::<f64>().unwrap(), [1_000_001.0]);
+    });
+}
+
+#[test]
+fn a_long_chain_has_a_second_derivative() {
+    on_a_small_stack(|| {
+        let n = 50_000;
+        let x = leaf(&[1.0]);
+        let mut y = x.clone();
+        for _ in 1..n {
+            y = mul(&y, &x).unwrap();
+        }
+        let inputs = [x.gradient_edge().unwrap()];
+        let options = autograd::BackwardOptions { keep_graph: true, create_graph: true, accumulate: false };
+        let one = leaf(&[1.0]).alias();
+        let root = (y.gradient_edge().unwrap(), one.clone());
+        let g = autograd::run_backward(&[root], Some(&inputs), options).unwrap();
+        let g = g[0].clone().unwrap();
+        let root = (g.gradient_edge().unwrap(), one);
+        let h = autograd::run_backward(&[root], Some(&inputs), options).unwrap();
+        assert_eq!(g.to_vec::<f64>().unwrap(), [n as f64]);
+        assert_eq!(h[0].as_ref().unwrap().to_vec::<f64>().unwrap(), [n as f64 * (n - 1) as f64]);
+        drop((y, g, h));
+    });
+}
+
+#[test]
+fn chains_of_views_and_of_gradients_are_freed_without_recursion() {
+    on_a_small_stack(|| {
+        for t in [leaf(&[1.0, 2.0]), Tensor::from_slice(&[1i64, 2], &[2]).unwrap()] {
+            let mut view = t.clone();
+            for _ in 0..200_000 {
+                view = shape::slice(&view, 0, None, None, 1).unwrap();
+            }
+            assert!(view.base().unwrap().is_same(&t));
+        }
+        let mut t = leaf(&[1.0]).alias();
+        for _ in 0..200_000 {
+            let holder = leaf(&[1.0]).alias();
+            holder.set_grad(Some(t));
+            t = holder;
+        }
+    });
+}
+
+/// `g` and the gradient of the sum of `g`, for `g` the gradient of `sum(x³)`.
+fn two_derivatives(x: &Tensor) -> (Vec<f64>, Vec<f64>) {
+    let y = sum(&mul(&mul(x, x).unwrap(), x).unwrap(), None).unwrap();
+    let one = crate::ops::creation::scalar_tensor(1i64.into(), y.dtype()).unwrap();
+    let options = autograd::BackwardOptions { keep_graph: true, create_graph: true, accumulate: false };
+    let inputs = [x.gradient_edge().unwrap()];
+    let root = (y.gradient_edge().unwrap(), one.clone());
+    let g = autograd::run_backward(&[root], Some(&inputs), options).unwrap()[0].clone().unwrap();
+    let root = (sum(&g, None).unwrap().gradient_edge().unwrap(), one);
+    let h = autograd::run_backward(&[root], Some(&inputs), options).unwrap()[0].clone().unwrap();
+    (g.to_vec().unwrap(), h.to_vec().unwrap())
+}
+
+#[test]
+fn tensors_unpacked_by_hooks_have_their_history() {
+    let x = leaf(&[1.0, -2.0, 3.0]);
+    let plain = two_derivatives(&x);
+    autograd::push_saved_hooks(autograd::SavedHooks {
+        pack: std::sync::Arc::new(|t| {
+            assert!(!t.requires_grad());
+            Ok(std::sync::Arc::new(t.to_vec::<f64>()?))
+        }),
+        unpack: std::sync::Arc::new(|packed| {
+            let values = packed.downcast_ref::<Vec<f64>>().unwrap();
+            Tensor::from_slice(values, &[values.len() as i64])
+        }),
+    });
+    let hooked = two_derivatives(&x);
+    assert!(autograd::pop_saved_hooks());
+    assert_eq!(plain, hooked);
+    assert_eq!(plain.1, [6.0, -12.0, 18.0]);
 }

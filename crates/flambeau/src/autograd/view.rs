@@ -43,12 +43,16 @@ pub fn as_view(source: &Tensor, array: Array, creation: Creation) -> Tensor {
     } else {
         creation
     };
-    let (base, creation) = match source.view_meta() {
-        Some(v) if v.tracks => (v.base, if v.creation == Creation::Default { creation } else { v.creation }),
-        _ => (source.clone(), creation),
-    };
     let version = out.version();
-    let tracks = out.dtype().is_differentiable() && source.dtype().is_differentiable();
+    let mut tracks = out.dtype().is_differentiable() && source.dtype().is_differentiable();
+    // The base is never itself a view, so that a chain of views holds (and drops) no chain of tensors.
+    let (base, creation) = match source.view_meta() {
+        Some(v) => {
+            tracks &= v.tracks;
+            (v.base, if v.creation == Creation::Default { creation } else { v.creation })
+        }
+        None => (source.clone(), creation),
+    };
     out.meta_mut(|m| m.view = Some(ViewMeta { base, creation, version, tracks }));
     out
 }

@@ -27,7 +27,7 @@ fn memory_ordered(t: &Tensor) -> Result<Tensor> {
     let mut stride = 1;
     for &d in order.iter().rev() {
         strides[d] = stride;
-        stride *= a.sizes[d].max(1);
+        stride = a.sizes[d].max(1).saturating_mul(stride);
     }
     Ok(Tensor::from_array(Array::empty_strided(&a.sizes, strides, a.dtype, a.device(), Init::Zero)?))
 }

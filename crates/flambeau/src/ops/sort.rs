@@ -285,7 +285,7 @@ fn median_all(self_: &Tensor, ignore_nan: bool) -> Result<Tensor> {
     let node = if ignore_nan { "NanmedianBackward0" } else { "MedianBackward0" };
     crate::autograd::record(&[&out], node, &[self_], &[crate::autograd::Save::Input(&index)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec::smallvec![None]) };
-        let n = sizes.iter().product::<i64>();
+        let n = flambeau_core::count(&sizes);
         let flat = crate::ops::reduce::put_along(
             &shape::view(grad, &[1])?,
             0,

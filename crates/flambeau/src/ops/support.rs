@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 /// An array as kernels see it.
 pub fn operand(a: &Array) -> Operand {
+    assert!(!a.device().is_meta(), "a kernel was called on a tensor without data");
     Operand { pointer: a.data_ptr(), dtype: a.dtype, strides: a.strides.clone() }
 }
 
@@ -28,6 +29,29 @@ pub fn common_device(tensors: &[&Tensor]) -> Result<Device> {
         }
     }
     Ok(found.map_or(Device::CPU, |f| f.0))
+}
+
+/// Fails where the operands of a call are not all on the device of the first; zero-dim CPU tensors may join any.
+pub fn check_devices(call: &Call) -> Result<()> {
+    let mut first = None;
+    let mut check = |t: &Tensor| -> Result<()> {
+        let (device, rank) = t.with_array(|a| (a.device(), a.dim()));
+        let expected = *first.get_or_insert(device);
+        if device != expected && !(rank == 0 && device.is_cpu()) {
+            bail!("Tensor on device {device} is not on the expected device {expected}!");
+        }
+        Ok(())
+    };
+    for arg in call.args {
+        match arg {
+            Arg::Tensor(t) => check(t)?,
+            Arg::Owned(t) => check(t)?,
+            Arg::Tensors(list) => list.iter().try_for_each(&mut check)?,
+            Arg::OptTensors(list) => list.iter().flatten().try_for_each(&mut check)?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Fails where a result may not be written to a tensor of dtype `to`.
@@ -217,9 +241,12 @@ pub fn deliver_strictly(
                     "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
                 );
             }
+            // Everything that can fail comes before the first change.
+            for (result, out) in results.iter().zip(outs.iter()) {
+                check_writable(&ops::shape::resized(out, &result.sizes())?, &operands)?;
+            }
             for (result, out) in results.iter().zip(outs.iter()) {
                 prepare_out(out, &result.sizes(), &[])?;
-                check_writable(&out.array(), &operands)?;
             }
             for (result, out) in results.iter().zip(outs.iter()) {
                 copy_data(out, result)?;

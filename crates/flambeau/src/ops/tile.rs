@@ -326,6 +326,7 @@ pub fn vander(x: &Tensor, N: Option<i64>, increasing: bool) -> Result<Tensor> {
     if numel(&[n, columns])? == 0 {
         return Tensor::zeros_raw(&[n, columns], vander_dtype(x), x.device());
     }
+    flambeau_core::check_memory(columns as usize, 64.max(n as usize))?;
     let dtype = vander_dtype(x);
     let ones = Tensor::from_array(crate::ops::creation::scalar_array(1i64.into(), dtype)?);
     let ones = shape::expand(&ones, &[n])?;

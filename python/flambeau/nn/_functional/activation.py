@@ -115,9 +115,9 @@ def _feature_dropout(input, p, training, inplace):
 def _batched_feature_dropout(input, p, training, inplace, batched):
     if batched:
         return _feature_dropout(input, p, training, inplace)
-    input = input.unsqueeze_(0) if inplace else input.unsqueeze(0)
-    result = _feature_dropout(input, p, training, inplace)
-    return result.squeeze_(0) if inplace else result.squeeze(0)
+    # A view with a batch dimension: were the input itself given one, a failure would leave it so.
+    result = _feature_dropout(input.unsqueeze(0), p, training, inplace)
+    return input if inplace else result.squeeze(0)
 
 
 def dropout1d(input, p=0.5, training=True, inplace=False):

@@ -5,6 +5,7 @@ use crate::generated::{kw, kw_opt, opt, req};
 use crate::schema::{Call, Default, Kind, Overload, Ret};
 
 pub fn trapezoid_x(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::calculus::trapezoid_x(c.tensor(0)?, c.tensor(1)?, c.int(2)?)?))
 }
 pub const TRAPEZOID_X: Overload = Overload {
@@ -39,6 +40,7 @@ pub const TRAPEZOID_DX: Overload = Overload {
 };
 
 pub fn trapz_x(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::calculus::trapz_x(c.tensor(0)?, c.tensor(1)?, c.int(2)?)?))
 }
 pub const TRAPZ_X: Overload = Overload {
@@ -73,6 +75,7 @@ pub const TRAPZ_DX: Overload = Overload {
 };
 
 pub fn cumulative_trapezoid_x(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::calculus::cumulative_trapezoid_x(c.tensor(0)?, c.tensor(1)?, c.int(2)?)?))
 }
 pub const CUMULATIVE_TRAPEZOID_X: Overload = Overload {
@@ -107,6 +110,7 @@ pub const CUMULATIVE_TRAPEZOID_DX: Overload = Overload {
 };
 
 pub fn diff(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::calculus::diff(
             c.tensor(0)?,
@@ -255,6 +259,7 @@ pub const GRADIENT_SCALARRAYARRAY: Overload = Overload {
 };
 
 pub fn gradient_tensorarrayint(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::calculus::gradient_tensorarrayint(
         c.tensor(0)?,
         c.tensors(1)?,
@@ -280,6 +285,7 @@ pub const GRADIENT_TENSORARRAYINT: Overload = Overload {
 };
 
 pub fn gradient_tensorarray(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::calculus::gradient_tensorarray(
         c.tensor(0)?,
         c.tensors(1)?,

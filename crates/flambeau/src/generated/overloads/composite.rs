@@ -5,6 +5,7 @@ use crate::generated::{kw, opt, req};
 use crate::schema::{Call, Default, Kind, Overload, Ret};
 
 pub fn div_mode(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::composite::div_mode(c.tensor(0)?, c.tensor(1)?, c.opt_str(2)?)?))
     })
@@ -39,6 +40,7 @@ pub const DIV_SCALAR_MODE: Overload = Overload {
 };
 
 pub fn clamp_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::composite::clamp_tensor(c.tensor(0)?, c.opt_tensor(1)?, c.opt_tensor(2)?)?))
     })
@@ -102,6 +104,7 @@ pub const NAN_TO_NUM: Overload = Overload {
 };
 
 pub fn float_power(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::composite::float_power(c.tensor(0)?, c.tensor(1)?)?))
     })
@@ -168,6 +171,7 @@ pub const MVLGAMMA: Overload = Overload {
 };
 
 pub fn nextafter(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::composite::nextafter(c.tensor(0)?, c.tensor(1)?)?)))
 }
 pub const NEXTAFTER: Overload = Overload {
@@ -198,6 +202,7 @@ pub const FREXP: Overload = Overload {
 };
 
 pub fn isclose(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::composite::isclose(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -225,6 +230,7 @@ pub const ISCLOSE: Overload = Overload {
 };
 
 pub fn allclose(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::composite::allclose(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -267,6 +273,7 @@ pub const POSITIVE: Overload = Overload {
 };
 
 pub fn prelu(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::composite::prelu(c.tensor(0)?, c.tensor(1)?)?))
 }
 pub const PRELU: Overload = Overload {
@@ -282,6 +289,7 @@ pub const PRELU: Overload = Overload {
 };
 
 pub fn complex(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::composite::complex(c.tensor(0)?, c.tensor(1)?)?))
     })
@@ -299,6 +307,7 @@ pub const COMPLEX: Overload = Overload {
 };
 
 pub fn polar(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::composite::polar(c.tensor(0)?, c.tensor(1)?)?)))
 }
 pub const POLAR: Overload = Overload {

@@ -523,6 +523,7 @@ pub const ITEM: Overload = Overload {
 };
 
 pub fn equal(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::convert::equal(c.tensor(0)?, c.tensor(1)?)?))
 }
 pub const EQUAL: Overload = Overload {
@@ -538,6 +539,7 @@ pub const EQUAL: Overload = Overload {
 };
 
 pub fn result_type(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::convert::result_type(c.tensor(0)?, c.tensor(1)?)?))
 }
 pub const RESULT_TYPE: Overload = Overload {

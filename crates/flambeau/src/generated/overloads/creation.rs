@@ -326,6 +326,7 @@ pub const LINSPACE: Overload = Overload {
 };
 
 pub fn linspace_tensor_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver_factory(c, 3, |c| {
         Ok(Ret::from(crate::ops::creation::linspace_tensor_tensor(
             c.tensor(0)?,
@@ -452,6 +453,7 @@ pub const LOGSPACE: Overload = Overload {
 };
 
 pub fn logspace_tensor_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver_factory(c, 4, |c| {
         Ok(Ret::from(crate::ops::creation::logspace_tensor_tensor(
             c.tensor(0)?,

@@ -27,6 +27,7 @@ pub const NORMALIZE: Overload = Overload {
 };
 
 pub fn cosine_similarity(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::distance::cosine_similarity(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -52,6 +53,7 @@ pub const COSINE_SIMILARITY: Overload = Overload {
 };
 
 pub fn pairwise_distance(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::distance::pairwise_distance(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -79,6 +81,7 @@ pub const PAIRWISE_DISTANCE: Overload = Overload {
 };
 
 pub fn cdist(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::distance::cdist(c.tensor(0)?, c.tensor(1)?, c.float(2)?, c.opt_str(3)?)?))
 }
 pub const CDIST: Overload = Overload {

@@ -506,6 +506,7 @@ pub const FFT_RFFTFREQ: Overload = Overload {
 };
 
 pub fn stft(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::stft::stft(
         c.tensor(0)?,
         c.int(1)?,
@@ -545,6 +546,7 @@ pub const STFT: Overload = Overload {
 };
 
 pub fn istft(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::stft::istft(
         c.tensor(0)?,
         c.int(1)?,

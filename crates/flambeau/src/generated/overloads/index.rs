@@ -61,6 +61,7 @@ pub const INDEX_PUT_INPLACE: Overload = Overload {
 };
 
 pub fn index_select(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver_strictly(c, true, crate::ops::Overlap::None, |c| {
         Ok(Ret::from(crate::ops::index::index_select(c.tensor(0)?, c.int(1)?, c.tensor(2)?)?))
     })
@@ -78,6 +79,7 @@ pub const INDEX_SELECT: Overload = Overload {
 };
 
 pub fn index_add(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::index_add(
             c.tensor(0)?,
@@ -107,6 +109,7 @@ pub const INDEX_ADD: Overload = Overload {
 };
 
 pub fn index_copy(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::index_copy(c.tensor(0)?, c.int(1)?, c.tensor(2)?, c.tensor(3)?)?))
     })
@@ -129,6 +132,7 @@ pub const INDEX_COPY: Overload = Overload {
 };
 
 pub fn index_fill_scalar(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::index_fill_scalar(
             c.tensor(0)?,
@@ -156,6 +160,7 @@ pub const INDEX_FILL_SCALAR: Overload = Overload {
 };
 
 pub fn index_fill_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::index_fill_tensor(
             c.tensor(0)?,
@@ -183,6 +188,7 @@ pub const INDEX_FILL_TENSOR: Overload = Overload {
 };
 
 pub fn index_reduce(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::index_reduce(
             c.tensor(0)?,
@@ -214,6 +220,7 @@ pub const INDEX_REDUCE: Overload = Overload {
 };
 
 pub fn gather(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver_strictly(c, true, crate::ops::Overlap::None, |c| {
         Ok(Ret::from(crate::ops::index::gather(c.tensor(0)?, c.int(1)?, c.tensor(2)?, c.bool(3)?)?))
     })
@@ -236,6 +243,7 @@ pub const GATHER: Overload = Overload {
 };
 
 pub fn scatter_src(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::scatter_src(c.tensor(0)?, c.int(1)?, c.tensor(2)?, c.tensor(3)?)?))
     })
@@ -258,6 +266,7 @@ pub const SCATTER_SRC: Overload = Overload {
 };
 
 pub fn scatter_value(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::scatter_value(c.tensor(0)?, c.int(1)?, c.tensor(2)?, c.scalar(3)?)?))
     })
@@ -280,6 +289,7 @@ pub const SCATTER_VALUE: Overload = Overload {
 };
 
 pub fn scatter_reduce_src(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::scatter_reduce_src(
             c.tensor(0)?,
@@ -309,6 +319,7 @@ pub const SCATTER_REDUCE_SRC: Overload = Overload {
 };
 
 pub fn scatter_value_reduce(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::scatter_value_reduce(
             c.tensor(0)?,
@@ -338,6 +349,7 @@ pub const SCATTER_VALUE_REDUCE: Overload = Overload {
 };
 
 pub fn scatter_add(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::scatter_add(c.tensor(0)?, c.int(1)?, c.tensor(2)?, c.tensor(3)?)?))
     })
@@ -360,6 +372,7 @@ pub const SCATTER_ADD: Overload = Overload {
 };
 
 pub fn scatter_reduce(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::scatter_reduce(
             c.tensor(0)?,
@@ -391,6 +404,7 @@ pub const SCATTER_REDUCE: Overload = Overload {
 };
 
 pub fn take(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver_strictly(c, true, crate::ops::Overlap::None, |c| {
         Ok(Ret::from(crate::ops::index::take(c.tensor(0)?, c.tensor(1)?)?))
     })
@@ -408,6 +422,7 @@ pub const TAKE: Overload = Overload {
 };
 
 pub fn put(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::put(c.tensor(0)?, c.tensor(1)?, c.tensor(2)?, c.bool(3)?)?))
     })
@@ -430,6 +445,7 @@ pub const PUT: Overload = Overload {
 };
 
 pub fn take_along_dim(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::take_along_dim(c.tensor(0)?, c.tensor(1)?, c.opt_int(2)?)?))
     })
@@ -481,6 +497,7 @@ pub const MASKED_FILL: Overload = Overload {
 };
 
 pub fn masked_scatter(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::masked_scatter(c.tensor(0)?, c.tensor(1)?, c.tensor(2)?)?))
     })
@@ -498,6 +515,7 @@ pub const MASKED_SCATTER: Overload = Overload {
 };
 
 pub fn masked_select(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver_strictly(c, true, crate::ops::Overlap::None, |c| {
         Ok(Ret::from(crate::ops::index::masked_select(c.tensor(0)?, c.tensor(1)?)?))
     })
@@ -596,6 +614,7 @@ pub const WHERE_CONDITION: Overload = Overload {
 };
 
 pub fn searchsorted(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::searchsorted(
             c.tensor(0)?,
@@ -627,6 +646,7 @@ pub const SEARCHSORTED: Overload = Overload {
 };
 
 pub fn searchsorted_scalar(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::searchsorted_scalar(
             c.tensor(0)?,
@@ -658,6 +678,7 @@ pub const SEARCHSORTED_SCALAR: Overload = Overload {
 };
 
 pub fn bucketize(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::index::bucketize(c.tensor(0)?, c.tensor(1)?, c.bool(2)?, c.bool(3)?)?))
     })

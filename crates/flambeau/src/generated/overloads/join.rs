@@ -5,6 +5,7 @@ use crate::generated::{kw, opt, req};
 use crate::schema::{Call, Default, Kind, Overload, Ret};
 
 pub fn cat(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver_strictly(c, false, crate::ops::Overlap::None, |c| {
         Ok(Ret::from(crate::ops::join::cat(c.tensors(0)?, c.int(1)?)?))
     })
@@ -22,6 +23,7 @@ pub const CAT: Overload = Overload {
 };
 
 pub fn stack(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::join::stack(c.tensors(0)?, c.int(1)?)?)))
 }
 pub const STACK: Overload = Overload {
@@ -37,6 +39,7 @@ pub const STACK: Overload = Overload {
 };
 
 pub fn hstack(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::join::hstack(c.tensors(0)?)?)))
 }
 pub const HSTACK: Overload = Overload {
@@ -52,6 +55,7 @@ pub const HSTACK: Overload = Overload {
 };
 
 pub fn vstack(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::join::vstack(c.tensors(0)?)?)))
 }
 pub const VSTACK: Overload = Overload {
@@ -67,6 +71,7 @@ pub const VSTACK: Overload = Overload {
 };
 
 pub fn dstack(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::join::dstack(c.tensors(0)?)?)))
 }
 pub const DSTACK: Overload = Overload {
@@ -82,6 +87,7 @@ pub const DSTACK: Overload = Overload {
 };
 
 pub fn column_stack(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::join::column_stack(c.tensors(0)?)?)))
 }
 pub const COLUMN_STACK: Overload = Overload {
@@ -97,6 +103,7 @@ pub const COLUMN_STACK: Overload = Overload {
 };
 
 pub fn block_diag(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::join::block_diag(c.tensors(0)?)?))
 }
 pub const BLOCK_DIAG: Overload = Overload {
@@ -112,6 +119,7 @@ pub const BLOCK_DIAG: Overload = Overload {
 };
 
 pub fn broadcast_tensors(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::join::broadcast_tensors(c.tensors(0)?)?))
 }
 pub const BROADCAST_TENSORS: Overload = Overload {
@@ -142,6 +150,7 @@ pub const ATLEAST_1D: Overload = Overload {
 };
 
 pub fn atleast_1d_sequence(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::join::atleast_1d_sequence(c.tensors(0)?)?))
 }
 pub const ATLEAST_1D_SEQUENCE: Overload = Overload {
@@ -172,6 +181,7 @@ pub const ATLEAST_2D: Overload = Overload {
 };
 
 pub fn atleast_2d_sequence(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::join::atleast_2d_sequence(c.tensors(0)?)?))
 }
 pub const ATLEAST_2D_SEQUENCE: Overload = Overload {
@@ -202,6 +212,7 @@ pub const ATLEAST_3D: Overload = Overload {
 };
 
 pub fn atleast_3d_sequence(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::join::atleast_3d_sequence(c.tensors(0)?)?))
 }
 pub const ATLEAST_3D_SEQUENCE: Overload = Overload {
@@ -217,6 +228,7 @@ pub const ATLEAST_3D_SEQUENCE: Overload = Overload {
 };
 
 pub fn meshgrid(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::join::meshgrid(c.tensors(0)?)?))
 }
 pub const MESHGRID: Overload = Overload {
@@ -232,6 +244,7 @@ pub const MESHGRID: Overload = Overload {
 };
 
 pub fn meshgrid_indexing(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::join::meshgrid_indexing(c.tensors(0)?, c.str(1)?)?))
 }
 pub const MESHGRID_INDEXING: Overload = Overload {
@@ -247,6 +260,7 @@ pub const MESHGRID_INDEXING: Overload = Overload {
 };
 
 pub fn cartesian_prod(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::join::cartesian_prod(c.tensors(0)?)?))
 }
 pub const CARTESIAN_PROD: Overload = Overload {

@@ -50,6 +50,7 @@ pub const INVERSE: Overload = Overload {
 };
 
 pub fn linalg_solve(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_solve(c.tensor(0)?, c.tensor(1)?, c.bool(2)?)?))
     })
@@ -71,6 +72,7 @@ pub const LINALG_SOLVE: Overload = Overload {
 };
 
 pub fn linalg_solve_ex(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_solve_ex(
             c.tensor(0)?,
@@ -340,6 +342,7 @@ pub const CHOLESKY_REMOVED: Overload = Overload {
 };
 
 pub fn cholesky_solve(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::cholesky_solve(c.tensor(0)?, c.tensor(1)?, c.bool(2)?)?))
     })
@@ -376,6 +379,7 @@ pub const CHOLESKY_INVERSE: Overload = Overload {
 };
 
 pub fn linalg_solve_triangular(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_solve_triangular(
             c.tensor(0)?,
@@ -405,6 +409,7 @@ pub const LINALG_SOLVE_TRIANGULAR: Overload = Overload {
 };
 
 pub fn triangular_solve(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::triangular_solve(
             c.tensor(0)?,
@@ -583,6 +588,7 @@ pub const MATRIX_POWER: Overload = Overload {
 };
 
 pub fn linalg_householder_product(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_householder_product(c.tensor(0)?, c.tensor(1)?)?))
     })
@@ -600,6 +606,7 @@ pub const LINALG_HOUSEHOLDER_PRODUCT: Overload = Overload {
 };
 
 pub fn orgqr(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::linalg::orgqr(c.tensor(0)?, c.tensor(1)?)?)))
 }
 pub const ORGQR: Overload = Overload {
@@ -717,6 +724,7 @@ pub const LINALG_PINV: Overload = Overload {
 };
 
 pub fn linalg_pinv_tensors(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_pinv_tensors(
             c.tensor(0)?,
@@ -765,6 +773,7 @@ pub const LINALG_PINV_RCOND: Overload = Overload {
 };
 
 pub fn linalg_pinv_rcond_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_pinv_rcond_tensor(c.tensor(0)?, c.tensor(1)?, c.bool(2)?)?))
     })
@@ -828,6 +837,7 @@ pub const LINALG_MATRIX_RANK: Overload = Overload {
 };
 
 pub fn linalg_matrix_rank_tensors(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_matrix_rank_tensors(
             c.tensor(0)?,
@@ -876,6 +886,7 @@ pub const LINALG_MATRIX_RANK_TOL: Overload = Overload {
 };
 
 pub fn linalg_matrix_rank_tol_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_matrix_rank_tol_tensor(
             c.tensor(0)?,
@@ -933,6 +944,7 @@ pub const LINALG_COND_STR: Overload = Overload {
 };
 
 pub fn linalg_cross(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_cross(c.tensor(0)?, c.tensor(1)?, c.int(2)?)?))
     })
@@ -954,6 +966,7 @@ pub const LINALG_CROSS: Overload = Overload {
 };
 
 pub fn cross(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::cross(c.tensor(0)?, c.tensor(1)?, c.opt_int(2)?)?))
     })
@@ -1022,6 +1035,7 @@ pub const LINALG_LU: Overload = Overload {
 };
 
 pub fn linalg_lu_solve(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_lu_solve(
             c.tensor(0)?,
@@ -1051,6 +1065,7 @@ pub const LINALG_LU_SOLVE: Overload = Overload {
 };
 
 pub fn lu_solve(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::lu_solve(c.tensor(0)?, c.tensor(1)?, c.tensor(2)?)?))
     })
@@ -1068,6 +1083,7 @@ pub const LU_SOLVE: Overload = Overload {
 };
 
 pub fn lu_unpack(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::lu_unpack(c.tensor(0)?, c.tensor(1)?, c.bool(2)?, c.bool(3)?)?))
     })
@@ -1109,6 +1125,7 @@ pub const _LU_WITH_INFO: Overload = Overload {
 };
 
 pub fn linalg_lstsq(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_lstsq(
             c.tensor(0)?,
@@ -1174,6 +1191,7 @@ pub const LINALG_LDL_FACTOR_EX: Overload = Overload {
 };
 
 pub fn linalg_ldl_solve(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_ldl_solve(
             c.tensor(0)?,
@@ -1246,6 +1264,7 @@ pub const LINALG_TENSORINV: Overload = Overload {
 };
 
 pub fn linalg_tensorsolve(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::linalg_tensorsolve(c.tensor(0)?, c.tensor(1)?, c.opt_ints(2)?)?))
     })
@@ -1282,6 +1301,7 @@ pub const LINALG_VANDER: Overload = Overload {
 };
 
 pub fn ormqr(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::linalg::ormqr(
             c.tensor(0)?,

@@ -5,6 +5,7 @@ use crate::generated::{kw_opt, opt, req};
 use crate::schema::{Call, Default, Kind, Overload, Ret};
 
 pub fn sum(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::sum(
         c.tensor(0)?,
         c.opt_ints(1)?,
@@ -32,6 +33,7 @@ pub const SUM: Overload = Overload {
 };
 
 pub fn prod(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::prod(
         c.tensor(0)?,
         c.opt_ints(1)?,
@@ -59,6 +61,7 @@ pub const PROD: Overload = Overload {
 };
 
 pub fn amax(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::amax(
         c.tensor(0)?,
         c.opt_ints(1)?,
@@ -86,6 +89,7 @@ pub const AMAX: Overload = Overload {
 };
 
 pub fn amin(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::amin(
         c.tensor(0)?,
         c.opt_ints(1)?,
@@ -113,6 +117,7 @@ pub const AMIN: Overload = Overload {
 };
 
 pub fn argmax(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::argmax(
         c.tensor(0)?,
         c.opt_int(1)?,
@@ -140,6 +145,7 @@ pub const ARGMAX: Overload = Overload {
 };
 
 pub fn argmin(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::argmin(
         c.tensor(0)?,
         c.opt_int(1)?,
@@ -167,6 +173,7 @@ pub const ARGMIN: Overload = Overload {
 };
 
 pub fn mean(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::mean(
         c.tensor(0)?,
         c.opt_ints(1)?,
@@ -194,6 +201,7 @@ pub const MEAN: Overload = Overload {
 };
 
 pub fn median(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::median(
         c.tensor(0)?,
         c.int(1)?,
@@ -221,6 +229,7 @@ pub const MEDIAN: Overload = Overload {
 };
 
 pub fn norm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::norm(
         c.tensor(0)?,
         c.opt_float(1)?,
@@ -250,6 +259,7 @@ pub const NORM: Overload = Overload {
 };
 
 pub fn var(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::var(
         c.tensor(0)?,
         c.opt_ints(1)?,
@@ -281,6 +291,7 @@ pub const VAR: Overload = Overload {
 };
 
 pub fn std(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::std(
         c.tensor(0)?,
         c.opt_ints(1)?,
@@ -312,6 +323,7 @@ pub const STD: Overload = Overload {
 };
 
 pub fn cumsum(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::cumsum(c.tensor(0)?, c.int(1)?, c.opt_dtype(2)?, c.opt_tensor(3)?)?))
 }
 pub const CUMSUM: Overload = Overload {
@@ -332,6 +344,7 @@ pub const CUMSUM: Overload = Overload {
 };
 
 pub fn cumprod(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::cumprod(c.tensor(0)?, c.int(1)?, c.opt_dtype(2)?, c.opt_tensor(3)?)?))
 }
 pub const CUMPROD: Overload = Overload {
@@ -352,6 +365,7 @@ pub const CUMPROD: Overload = Overload {
 };
 
 pub fn softmax(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::softmax(c.tensor(0)?, c.int(1)?, c.opt_dtype(2)?, c.opt_tensor(3)?)?))
 }
 pub const SOFTMAX: Overload = Overload {
@@ -372,6 +386,7 @@ pub const SOFTMAX: Overload = Overload {
 };
 
 pub fn log_softmax(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::log_softmax(
         c.tensor(0)?,
         c.int(1)?,
@@ -397,6 +412,7 @@ pub const LOG_SOFTMAX: Overload = Overload {
 };
 
 pub fn softmin(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::softmin(c.tensor(0)?, c.int(1)?, c.opt_dtype(2)?, c.opt_tensor(3)?)?))
 }
 pub const SOFTMIN: Overload = Overload {
@@ -417,6 +433,7 @@ pub const SOFTMIN: Overload = Overload {
 };
 
 pub fn normalize(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::normalize(
         c.tensor(0)?,
         c.float(1)?,
@@ -446,6 +463,7 @@ pub const NORMALIZE: Overload = Overload {
 };
 
 pub fn logaddexp(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::logaddexp(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -473,6 +491,7 @@ pub const LOGADDEXP: Overload = Overload {
 };
 
 pub fn logsumexp(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::masked::logsumexp(
         c.tensor(0)?,
         c.opt_ints(1)?,

@@ -5,6 +5,7 @@ use crate::generated::{kw_opt, opt, req};
 use crate::schema::{Call, Default, Kind, Overload, Ret};
 
 pub fn mm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::matmul::mm(c.tensor(0)?, c.tensor(1)?)?)))
 }
 pub const MM: Overload = Overload {
@@ -20,6 +21,7 @@ pub const MM: Overload = Overload {
 };
 
 pub fn bmm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::matmul::bmm(c.tensor(0)?, c.tensor(1)?)?)))
 }
 pub const BMM: Overload = Overload {
@@ -35,6 +37,7 @@ pub const BMM: Overload = Overload {
 };
 
 pub fn mv(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::matmul::mv(c.tensor(0)?, c.tensor(1)?)?)))
 }
 pub const MV: Overload = Overload {
@@ -50,6 +53,7 @@ pub const MV: Overload = Overload {
 };
 
 pub fn dot(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::matmul::dot(c.tensor(0)?, c.tensor(1)?)?)))
 }
 pub const DOT: Overload = Overload {
@@ -65,6 +69,7 @@ pub const DOT: Overload = Overload {
 };
 
 pub fn vdot(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::matmul::vdot(c.tensor(0)?, c.tensor(1)?)?)))
 }
 pub const VDOT: Overload = Overload {
@@ -80,6 +85,7 @@ pub const VDOT: Overload = Overload {
 };
 
 pub fn outer(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::matmul::outer(c.tensor(0)?, c.tensor(1)?)?)))
 }
 pub const OUTER: Overload = Overload {
@@ -95,6 +101,7 @@ pub const OUTER: Overload = Overload {
 };
 
 pub fn inner(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::matmul::inner(c.tensor(0)?, c.tensor(1)?)?)))
 }
 pub const INNER: Overload = Overload {
@@ -110,6 +117,7 @@ pub const INNER: Overload = Overload {
 };
 
 pub fn matmul(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::matmul::matmul(c.tensor(0)?, c.tensor(1)?)?)))
 }
 pub const MATMUL: Overload = Overload {
@@ -125,6 +133,7 @@ pub const MATMUL: Overload = Overload {
 };
 
 pub fn linear(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::matmul::linear(c.tensor(0)?, c.tensor(1)?, c.opt_tensor(2)?)?))
     })
@@ -146,6 +155,7 @@ pub const LINEAR: Overload = Overload {
 };
 
 pub fn bilinear(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::matmul::bilinear(c.tensor(0)?, c.tensor(1)?, c.tensor(2)?, c.opt_tensor(3)?)?))
 }
 pub const BILINEAR: Overload = Overload {
@@ -166,6 +176,7 @@ pub const BILINEAR: Overload = Overload {
 };
 
 pub fn kron(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::matmul::kron(c.tensor(0)?, c.tensor(1)?)?)))
 }
 pub const KRON: Overload = Overload {
@@ -181,6 +192,7 @@ pub const KRON: Overload = Overload {
 };
 
 pub fn vecdot(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::matmul::vecdot(c.tensor(0)?, c.tensor(1)?, c.int(2)?)?))
     })
@@ -198,6 +210,7 @@ pub const VECDOT: Overload = Overload {
 };
 
 pub fn addmm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::matmul::addmm(
             c.tensor(0)?,
@@ -227,6 +240,7 @@ pub const ADDMM: Overload = Overload {
 };
 
 pub fn addmv(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::matmul::addmv(
             c.tensor(0)?,
@@ -256,6 +270,7 @@ pub const ADDMV: Overload = Overload {
 };
 
 pub fn addr(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::matmul::addr(
             c.tensor(0)?,
@@ -285,6 +300,7 @@ pub const ADDR: Overload = Overload {
 };
 
 pub fn baddbmm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::matmul::baddbmm(
             c.tensor(0)?,
@@ -314,6 +330,7 @@ pub const BADDBMM: Overload = Overload {
 };
 
 pub fn addbmm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::matmul::addbmm(
             c.tensor(0)?,
@@ -343,6 +360,7 @@ pub const ADDBMM: Overload = Overload {
 };
 
 pub fn addbmm_(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::matmul::addbmm_(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -370,6 +388,7 @@ pub const ADDBMM_INPLACE: Overload = Overload {
 };
 
 pub fn einsum(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::matmul::einsum(c.str(0)?, c.tensors(1)?)?))
 }
 pub const EINSUM: Overload = Overload {
@@ -385,6 +404,7 @@ pub const EINSUM: Overload = Overload {
 };
 
 pub fn tensordot(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::matmul::tensordot(c.tensor(0)?, c.tensor(1)?, c.ints(2)?, c.ints(3)?)?))
     })
@@ -407,6 +427,7 @@ pub const TENSORDOT: Overload = Overload {
 };
 
 pub fn multi_dot(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| Ok(Ret::from(crate::ops::matmul::multi_dot(c.tensors(0)?)?)))
 }
 pub const MULTI_DOT: Overload = Overload {

@@ -5,6 +5,7 @@ use crate::generated::{kw_opt, opt, req};
 use crate::schema::{Call, Default, Kind, Overload, Ret};
 
 pub fn mse_loss(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::loss::mse_loss(c.tensor(0)?, c.tensor(1)?, c.int(2)?)?))
 }
 pub const MSE_LOSS: Overload = Overload {
@@ -24,6 +25,7 @@ pub const MSE_LOSS: Overload = Overload {
 };
 
 pub fn l1_loss(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::loss::l1_loss(c.tensor(0)?, c.tensor(1)?, c.int(2)?)?))
 }
 pub const L1_LOSS: Overload = Overload {
@@ -43,6 +45,7 @@ pub const L1_LOSS: Overload = Overload {
 };
 
 pub fn smooth_l1_loss(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::loss::smooth_l1_loss(c.tensor(0)?, c.tensor(1)?, c.int(2)?, c.float(3)?)?))
 }
 pub const SMOOTH_L1_LOSS: Overload = Overload {
@@ -63,6 +66,7 @@ pub const SMOOTH_L1_LOSS: Overload = Overload {
 };
 
 pub fn huber_loss(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::loss::huber_loss(c.tensor(0)?, c.tensor(1)?, c.int(2)?, c.float(3)?)?))
 }
 pub const HUBER_LOSS: Overload = Overload {
@@ -83,6 +87,7 @@ pub const HUBER_LOSS: Overload = Overload {
 };
 
 pub fn binary_cross_entropy(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::loss::binary_cross_entropy(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -108,6 +113,7 @@ pub const BINARY_CROSS_ENTROPY: Overload = Overload {
 };
 
 pub fn binary_cross_entropy_with_logits(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::loss::binary_cross_entropy_with_logits(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -135,6 +141,7 @@ pub const BINARY_CROSS_ENTROPY_WITH_LOGITS: Overload = Overload {
 };
 
 pub fn kl_div(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::loss::kl_div(c.tensor(0)?, c.tensor(1)?, c.int(2)?, c.bool(3)?)?))
 }
 pub const KL_DIV: Overload = Overload {
@@ -155,6 +162,7 @@ pub const KL_DIV: Overload = Overload {
 };
 
 pub fn soft_margin_loss(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::loss::soft_margin_loss(c.tensor(0)?, c.tensor(1)?, c.int(2)?)?))
 }
 pub const SOFT_MARGIN_LOSS: Overload = Overload {
@@ -174,6 +182,7 @@ pub const SOFT_MARGIN_LOSS: Overload = Overload {
 };
 
 pub fn poisson_nll_loss(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::loss::poisson_nll_loss(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -203,6 +212,7 @@ pub const POISSON_NLL_LOSS: Overload = Overload {
 };
 
 pub fn hinge_embedding_loss(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::loss::hinge_embedding_loss(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -228,6 +238,7 @@ pub const HINGE_EMBEDDING_LOSS: Overload = Overload {
 };
 
 pub fn margin_ranking_loss(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::loss::margin_ranking_loss(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -255,6 +266,7 @@ pub const MARGIN_RANKING_LOSS: Overload = Overload {
 };
 
 pub fn cosine_embedding_loss(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::loss::cosine_embedding_loss(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -282,6 +294,7 @@ pub const COSINE_EMBEDDING_LOSS: Overload = Overload {
 };
 
 pub fn nll_loss_nd(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::loss::nll_loss_nd(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -309,6 +322,7 @@ pub const NLL_LOSS_ND: Overload = Overload {
 };
 
 pub fn cross_entropy_loss(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::loss::cross_entropy_loss(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -338,6 +352,7 @@ pub const CROSS_ENTROPY_LOSS: Overload = Overload {
 };
 
 pub fn multi_margin_loss(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::margin::multi_margin_loss(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -367,6 +382,7 @@ pub const MULTI_MARGIN_LOSS: Overload = Overload {
 };
 
 pub fn multilabel_margin_loss(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::margin::multilabel_margin_loss(c.tensor(0)?, c.tensor(1)?, c.int(2)?)?))
 }
 pub const MULTILABEL_MARGIN_LOSS: Overload = Overload {
@@ -386,6 +402,7 @@ pub const MULTILABEL_MARGIN_LOSS: Overload = Overload {
 };
 
 pub fn batch_norm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::norm::batch_norm(
         c.tensor(0)?,
         c.opt_tensor(1)?,
@@ -421,6 +438,7 @@ pub const BATCH_NORM: Overload = Overload {
 };
 
 pub fn native_batch_norm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::nn::norm::native_batch_norm(
             c.tensor(0)?,
@@ -456,6 +474,7 @@ pub const NATIVE_BATCH_NORM: Overload = Overload {
 };
 
 pub fn instance_norm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::norm::instance_norm(
         c.tensor(0)?,
         c.opt_tensor(1)?,
@@ -491,6 +510,7 @@ pub const INSTANCE_NORM: Overload = Overload {
 };
 
 pub fn layer_norm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::norm::layer_norm(
         c.tensor(0)?,
         c.ints(1)?,
@@ -520,6 +540,7 @@ pub const LAYER_NORM: Overload = Overload {
 };
 
 pub fn native_layer_norm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::norm::native_layer_norm(
         c.tensor(0)?,
         c.ints(1)?,
@@ -547,6 +568,7 @@ pub const NATIVE_LAYER_NORM: Overload = Overload {
 };
 
 pub fn rms_norm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::norm::rms_norm(
         c.tensor(0)?,
         c.ints(1)?,
@@ -572,6 +594,7 @@ pub const RMS_NORM: Overload = Overload {
 };
 
 pub fn group_norm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::norm::group_norm(
         c.tensor(0)?,
         c.int(1)?,
@@ -601,6 +624,7 @@ pub const GROUP_NORM: Overload = Overload {
 };
 
 pub fn native_group_norm(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::norm::native_group_norm(
         c.tensor(0)?,
         c.opt_tensor(1)?,
@@ -634,6 +658,7 @@ pub const NATIVE_GROUP_NORM: Overload = Overload {
 };
 
 pub fn embedding(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::embedding::embedding(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -661,6 +686,7 @@ pub const EMBEDDING: Overload = Overload {
 };
 
 pub fn embedding_renorm_(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::embedding::embedding_renorm_(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -686,6 +712,7 @@ pub const EMBEDDING_RENORM_INPLACE: Overload = Overload {
 };
 
 pub fn embedding_bag(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::embedding_bag::embedding_bag(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -719,6 +746,7 @@ pub const EMBEDDING_BAG: Overload = Overload {
 };
 
 pub fn embedding_bag_padding_idx(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::embedding_bag::embedding_bag_padding_idx(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -754,6 +782,7 @@ pub const EMBEDDING_BAG_PADDING_IDX: Overload = Overload {
 };
 
 pub fn ctc_loss_int_list(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::ctc::ctc_loss_int_list(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -785,6 +814,7 @@ pub const CTC_LOSS_INT_LIST: Overload = Overload {
 };
 
 pub fn ctc_loss_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::ctc::ctc_loss_tensor(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -816,6 +846,7 @@ pub const CTC_LOSS_TENSOR: Overload = Overload {
 };
 
 pub fn scaled_dot_product_attention(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::attention::scaled_dot_product_attention(
         c.tensor(0)?,
         c.tensor(1)?,

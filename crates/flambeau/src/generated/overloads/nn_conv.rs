@@ -5,6 +5,7 @@ use crate::generated::{opt, req};
 use crate::schema::{Call, Default, Kind, Overload, Ret};
 
 pub fn conv1d(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::conv::conv1d(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -36,6 +37,7 @@ pub const CONV1D: Overload = Overload {
 };
 
 pub fn conv1d_padding(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::conv::conv1d_padding(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -67,6 +69,7 @@ pub const CONV1D_PADDING: Overload = Overload {
 };
 
 pub fn conv2d(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::conv::conv2d(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -98,6 +101,7 @@ pub const CONV2D: Overload = Overload {
 };
 
 pub fn conv2d_padding(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::conv::conv2d_padding(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -129,6 +133,7 @@ pub const CONV2D_PADDING: Overload = Overload {
 };
 
 pub fn conv3d(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::conv::conv3d(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -160,6 +165,7 @@ pub const CONV3D: Overload = Overload {
 };
 
 pub fn conv3d_padding(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::conv::conv3d_padding(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -191,6 +197,7 @@ pub const CONV3D_PADDING: Overload = Overload {
 };
 
 pub fn conv_transpose1d(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::conv::conv_transpose1d(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -224,6 +231,7 @@ pub const CONV_TRANSPOSE1D: Overload = Overload {
 };
 
 pub fn conv_transpose2d(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::conv::conv_transpose2d(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -257,6 +265,7 @@ pub const CONV_TRANSPOSE2D: Overload = Overload {
 };
 
 pub fn conv_transpose3d(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::conv::conv_transpose3d(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -290,6 +299,7 @@ pub const CONV_TRANSPOSE3D: Overload = Overload {
 };
 
 pub fn convolution(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::conv::convolution(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -325,6 +335,7 @@ pub const CONVOLUTION: Overload = Overload {
 };
 
 pub fn conv_tbc(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::conv::conv_tbc(c.tensor(0)?, c.tensor(1)?, c.tensor(2)?, c.int(3)?)?))
 }
 pub const CONV_TBC: Overload = Overload {

@@ -372,6 +372,7 @@ pub const ADAPTIVE_MAX_POOL3D: Overload = Overload {
 };
 
 pub fn max_unpool2d(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::nn::pool::max_unpool2d(c.tensor(0)?, c.tensor(1)?, c.ints(2)?)?))
     })
@@ -389,6 +390,7 @@ pub const MAX_UNPOOL2D: Overload = Overload {
 };
 
 pub fn max_unpool3d(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::nn::pool::max_unpool3d(
             c.tensor(0)?,
@@ -418,6 +420,7 @@ pub const MAX_UNPOOL3D: Overload = Overload {
 };
 
 pub fn fractional_max_pool2d(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::pool::fractional_max_pool2d(
         c.tensor(0)?,
         c.ints(1)?,
@@ -443,6 +446,7 @@ pub const FRACTIONAL_MAX_POOL2D: Overload = Overload {
 };
 
 pub fn fractional_max_pool3d(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::pool::fractional_max_pool3d(
         c.tensor(0)?,
         c.ints(1)?,

@@ -683,6 +683,7 @@ pub const UPSAMPLE_LANCZOS2D_AA: Overload = Overload {
 };
 
 pub fn grid_sampler(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::grid::grid_sampler(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -710,6 +711,7 @@ pub const GRID_SAMPLER: Overload = Overload {
 };
 
 pub fn grid_sampler_2d(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::grid::grid_sampler_2d(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -737,6 +739,7 @@ pub const GRID_SAMPLER_2D: Overload = Overload {
 };
 
 pub fn grid_sampler_3d(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::nn::grid::grid_sampler_3d(
         c.tensor(0)?,
         c.tensor(1)?,

@@ -104,6 +104,7 @@ pub const RANDOM_FROM: Overload = Overload {
 };
 
 pub fn bernoulli_tensor_(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::random::bernoulli_tensor_(c.tensor(0)?, c.tensor(1)?, c.opt_generator(2)?)?))
 }
 pub const BERNOULLI_TENSOR_INPLACE: Overload = Overload {
@@ -522,6 +523,7 @@ pub const RANDINT_LIKE_LOW: Overload = Overload {
 };
 
 pub fn normal_tensor_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::random::normal_tensor_tensor(
             c.tensor(0)?,
@@ -645,6 +647,7 @@ pub const POISSON: Overload = Overload {
 };
 
 pub fn binomial(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::random::binomial(c.tensor(0)?, c.tensor(1)?, c.opt_generator(2)?)?))
 }
 pub const BINOMIAL: Overload = Overload {
@@ -706,6 +709,7 @@ pub const STANDARD_GAMMA: Overload = Overload {
 };
 
 pub fn standard_gamma_grad(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::random::standard_gamma_grad(c.tensor(0)?, c.tensor(1)?)?))
 }
 pub const STANDARD_GAMMA_GRAD: Overload = Overload {
@@ -736,6 +740,7 @@ pub const SAMPLE_DIRICHLET: Overload = Overload {
 };
 
 pub fn dirichlet_grad(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::random::dirichlet_grad(c.tensor(0)?, c.tensor(1)?, c.tensor(2)?)?))
 }
 pub const DIRICHLET_GRAD: Overload = Overload {

@@ -821,6 +821,7 @@ pub const NORM_SCALAR: Overload = Overload {
 };
 
 pub fn dist(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::reduce::dist(c.tensor(0)?, c.tensor(1)?, c.scalar(2)?)?))
 }
 pub const DIST: Overload = Overload {

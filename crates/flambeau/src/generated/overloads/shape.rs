@@ -594,6 +594,7 @@ pub const NARROW: Overload = Overload {
 };
 
 pub fn narrow_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::shape::narrow_tensor(c.tensor(0)?, c.int(1)?, c.tensor(2)?, c.int(3)?)?))
 }
 pub const NARROW_TENSOR: Overload = Overload {
@@ -888,6 +889,7 @@ pub const TENSOR_SPLIT_INDICES: Overload = Overload {
 };
 
 pub fn tensor_split(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::shape::tensor_split(c.tensor(0)?, c.tensor(1)?, c.int(2)?)?))
 }
 pub const TENSOR_SPLIT: Overload = Overload {

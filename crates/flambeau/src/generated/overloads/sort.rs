@@ -242,6 +242,7 @@ pub const NANMEDIAN_DIM: Overload = Overload {
 };
 
 pub fn quantile(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::quantile::quantile(
             c.tensor(0)?,
@@ -300,6 +301,7 @@ pub const QUANTILE_SCALAR: Overload = Overload {
 };
 
 pub fn nanquantile(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::quantile::nanquantile(
             c.tensor(0)?,
@@ -410,6 +412,7 @@ pub const UNIQUE_CONSECUTIVE: Overload = Overload {
 };
 
 pub fn isin(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::unique::isin(c.tensor(0)?, c.tensor(1)?, c.bool(2)?, c.bool(3)?)?))
     })
@@ -508,6 +511,7 @@ pub const HISTC: Overload = Overload {
 };
 
 pub fn histogram_bins_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::histogram::histogram_bins_tensor(
             c.tensor(0)?,
@@ -535,6 +539,7 @@ pub const HISTOGRAM_BINS_TENSOR: Overload = Overload {
 };
 
 pub fn histogram_bin_ct(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::histogram::histogram_bin_ct(
             c.tensor(0)?,
@@ -564,6 +569,7 @@ pub const HISTOGRAM_BIN_CT: Overload = Overload {
 };
 
 pub fn bincount(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::histogram::bincount(c.tensor(0)?, c.opt_tensor(1)?, c.int(2)?)?))
 }
 pub const BINCOUNT: Overload = Overload {

@@ -5,6 +5,7 @@ use crate::generated::{kw_opt, req};
 use crate::schema::{Call, Default, Kind, Overload, Ret};
 
 pub fn cov(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::statistics::cov(c.tensor(0)?, c.int(1)?, c.opt_tensor(2)?, c.opt_tensor(3)?)?))
 }
 pub const COV: Overload = Overload {

@@ -73,6 +73,7 @@ pub const FILL_SCALAR: Overload = Overload {
 };
 
 pub fn fill_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::shape::fill_tensor(c.tensor(0)?, c.tensor(1)?)?))
 }
 pub const FILL_TENSOR: Overload = Overload {
@@ -103,6 +104,7 @@ pub const FILL_SCALAR_INPLACE: Overload = Overload {
 };
 
 pub fn fill_tensor_(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::shape::fill_tensor_(c.tensor(0)?, c.tensor(1)?)?))
 }
 pub const FILL_TENSOR_INPLACE: Overload = Overload {
@@ -547,6 +549,7 @@ pub const SPLIT_WITH_SIZES_COPY: Overload = Overload {
 };
 
 pub fn select_scatter(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::shape::select_scatter(c.tensor(0)?, c.tensor(1)?, c.int(2)?, c.int(3)?)?))
 }
 pub const SELECT_SCATTER: Overload = Overload {
@@ -567,6 +570,7 @@ pub const SELECT_SCATTER: Overload = Overload {
 };
 
 pub fn slice_scatter(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     crate::ops::deliver(c, |c| {
         Ok(Ret::from(crate::ops::shape::slice_scatter(
             c.tensor(0)?,
@@ -598,6 +602,7 @@ pub const SLICE_SCATTER: Overload = Overload {
 };
 
 pub fn diagonal_scatter(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::shape::diagonal_scatter(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -625,6 +630,7 @@ pub const DIAGONAL_SCATTER: Overload = Overload {
 };
 
 pub fn as_strided_scatter(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::shape::as_strided_scatter(
         c.tensor(0)?,
         c.tensor(1)?,
@@ -762,6 +768,7 @@ pub const REPEAT_INTERLEAVE: Overload = Overload {
 };
 
 pub fn repeat_interleave_self_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::tile::repeat_interleave_self_tensor(
         c.tensor(0)?,
         c.tensor(1)?,

@@ -12,6 +12,24 @@ use smallvec::{SmallVec, smallvec};
 /// Index tensors of integers, one for each dimension that is indexed.
 type Expanded = SmallVec<[Option<Tensor>; 4]>;
 
+/// Fails where a tensor with data would be indexed by, or filled with, tensors without.
+fn check_devices(a: &Array, indices: &[Option<Tensor>], values: Option<&Tensor>) -> Result<()> {
+    let device = a.device();
+    if indices.iter().flatten().any(|i| !i.device().is_cpu() && i.device() != device) {
+        bail!("indices should be either on cpu or on the same device as the indexed tensor ({device})");
+    }
+    if let Some(v) = values
+        && v.device() != device
+        && !(v.dim() == 0 && v.device().is_cpu())
+    {
+        bail!(
+            "Expected all tensors to be on the same device, but found at least two devices, {device} and {}!",
+            v.device()
+        );
+    }
+    Ok(())
+}
+
 /// Masks become the positions of their true elements, one index tensor for each of their dimensions.
 fn expand_masks(sizes: &[i64], indices: &[Option<Tensor>]) -> Result<Expanded> {
     let mut out = Expanded::new();
@@ -136,6 +154,7 @@ fn saved(ctx: &autograd::Context, n: usize) -> Result<Vec<Option<Tensor>>> {
 /// tensors' shape stands where they do, or first if they are not side by side.
 pub fn index(self_: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
     let a = self_.array();
+    check_devices(&a, indices, None)?;
     let expanded = expand_masks(&a.sizes, indices)?;
     let plan = Plan::new(&a, &expanded)?;
     let out = Tensor::empty_raw(&plan.sizes, a.dtype, a.device())?;
@@ -212,6 +231,7 @@ pub fn index_put(
     accumulate: bool,
 ) -> Result<Tensor> {
     let a = self_.array();
+    check_devices(&a, indices, Some(values))?;
     let expanded = expand_masks(&a.sizes, indices)?;
     let plan = Plan::new(&a, &expanded)?;
     let v = broadcast_values(&a, values, &plan.sizes)?;
@@ -235,7 +255,14 @@ pub fn index_put_(
     accumulate: bool,
 ) -> Result<Tensor> {
     let a = self_.array();
+    check_devices(&a, indices, Some(values))?;
     let expanded = expand_masks(&a.sizes, indices)?;
+    if expanded.iter().flatten().any(|i| i.with_array(|i| i.overlaps(&a))) {
+        // Indices that change while they are followed may lead anywhere.
+        bail!(
+            "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
+        );
+    }
     let plan = Plan::new(&a, &expanded)?;
     let mut v = broadcast_values(&a, values, &plan.sizes)?;
     autograd::check_inplace(self_, needs_grad(&[values]))?;

@@ -105,7 +105,9 @@ pub(super) fn prepare(
             bail!("Index tensor must have the same number of dimensions as src tensor");
         }
         let long = |limit: &[i64], but: Option<usize>| {
-            (0..sizes.len()).any(|k| Some(k) != but && sizes[k] > limit.get(k).copied().unwrap_or(1))
+            // Zero-dim tensors count as having one dimension of size 1.
+            let size = |list: &[i64], k: usize| list.get(k).copied().unwrap_or(1);
+            (0..sizes.len().max(1)).any(|k| Some(k) != but && size(&sizes, k) > size(limit, k))
         };
         match src {
             Ok(src) if long(&a.sizes, Some(d)) || long(&src.sizes(), None) => bail!(

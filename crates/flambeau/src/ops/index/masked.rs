@@ -144,7 +144,7 @@ pub fn masked_scatter(self_: &Tensor, mask: &Tensor, source: &Tensor) -> Result<
         };
         let second = if ctx.needs(1) {
             let part = masked_select(grad, &mask)?;
-            let total: i64 = source_sizes.iter().product();
+            let total = flambeau_core::count(&source_sizes);
             let rest = zeros_like_grad(grad, &[total - part.numel() as i64])?;
             Some(shape::reshape(&crate::ops::join::cat(&[part, rest], 0)?, &source_sizes)?)
         } else {

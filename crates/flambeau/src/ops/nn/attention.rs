@@ -192,7 +192,7 @@ fn fused(
     let rank = sizes.len();
     let last = |t: &Tensor, from_end: usize| t.sizes()[rank - from_end] as usize;
     let (targets, sources) = (last(query, 2), last(key, 2));
-    let batch = sizes[..rank - 2].iter().product::<i64>() as usize;
+    let batch = flambeau_core::count(&sizes[..rank - 2]) as usize;
     let mut mask_starts = Vec::new();
     let mask = match mask {
         None => None,

@@ -47,7 +47,7 @@ impl Sampler {
             channels: sizes[1] as usize,
             dims,
             input: spatial,
-            points: points[1..=dims].iter().product::<i64>() as usize,
+            points: flambeau_core::count(&points[1..=dims]) as usize,
             interpolation: self.interpolation,
             padding: self.padding,
             align_corners: self.align_corners,

@@ -423,7 +423,7 @@ fn probabilities(
         0 => f::neg(&reduce::sum_dim(&product, Some(&[dim]), false, None)?)?,
         2 => f::neg(&reduce::sum(&product, None)?)?,
         _ => {
-            let rows: i64 = sizes.iter().product::<i64>() / classes.max(1);
+            let rows: i64 = flambeau_core::count(&sizes) / classes.max(1);
             f::neg(&f::div_scalar(&reduce::sum(&product, None)?, Scalar::Int(rows))?)?
         }
     };

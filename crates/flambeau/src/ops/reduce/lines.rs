@@ -12,7 +12,7 @@ use smallvec::smallvec;
 
 /// Number of elements before, of, and after a dimension.
 fn split(sizes: &[i64], d: usize) -> (usize, usize, usize) {
-    let product = |s: &[i64]| s.iter().product::<i64>() as usize;
+    let product = |s: &[i64]| flambeau_core::count(s) as usize;
     if sizes.is_empty() {
         (1, 1, 1)
     } else {

@@ -95,7 +95,8 @@ impl Geometry {
     }
     /// Number of elements that share a result.
     pub fn count(&self) -> i64 {
-        self.sizes.iter().zip(&self.mask).filter(|(_, m)| **m).map(|(s, _)| s).product()
+        let reduced: Dims = self.sizes.iter().zip(&self.mask).filter(|(_, m)| **m).map(|(&s, _)| s).collect();
+        flambeau_core::count(&reduced)
     }
     /// The reduced dimensions as a list.
     pub fn dims(&self) -> Dims {

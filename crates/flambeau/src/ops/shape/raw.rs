@@ -3,7 +3,7 @@
 use crate::Tensor;
 use crate::ops::shape::clone;
 use crate::ops::support::copy_data;
-use flambeau_core::{Array, Dims, Init, Result, contiguous_strides, numel};
+use flambeau_core::{Array, Dims, Init, Result, bail, contiguous_strides, numel};
 
 /// A row-major copy of the elements, without history.
 pub fn clone_dense(t: &Tensor) -> Result<Tensor> {
@@ -56,18 +56,31 @@ pub fn to_geometry(t: &Tensor, sizes: &[i64], strides: &[i64]) -> Result<Tensor>
     Ok(out)
 }
 
-/// Changes the sizes of a tensor in place, growing its storage if need be. Contents beyond are undefined (zero).
-pub fn resize_raw(t: &Tensor, sizes: &[i64]) -> Result<()> {
+/// What a tensor refers to after `resize_raw`, which would fail where this fails (memory aside). The storage may
+/// still be too small for it.
+pub fn resized(t: &Tensor, sizes: &[i64]) -> Result<Array> {
     flambeau_core::check_sizes(sizes)?;
     numel(sizes)?;
     let mut a = t.array();
-    let strides = contiguous_strides(sizes);
-    let need = flambeau_core::required_bytes(sizes, &strides, a.offset, a.dtype.size())?;
+    if a.sizes[..] == *sizes {
+        return Ok(a);
+    }
+    a.sizes = Dims::from_slice(sizes);
+    a.strides = contiguous_strides(sizes);
+    let need = flambeau_core::required_bytes(sizes, &a.strides, a.offset, a.dtype.size())?;
+    if need > a.storage.nbytes() && !a.storage.resizable() {
+        bail!("Trying to resize storage that is not resizable");
+    }
+    Ok(a)
+}
+
+/// Changes the sizes of a tensor in place, growing its storage if need be. Contents beyond are undefined (zero).
+pub fn resize_raw(t: &Tensor, sizes: &[i64]) -> Result<()> {
+    let a = resized(t, sizes)?;
+    let need = flambeau_core::required_bytes(sizes, &a.strides, a.offset, a.dtype.size())?;
     if need > a.storage.nbytes() {
         a.storage.resize(need)?;
     }
-    a.sizes = Dims::from_slice(sizes);
-    a.strides = strides;
     t.set_array(a);
     Ok(())
 }

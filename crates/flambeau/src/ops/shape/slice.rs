@@ -45,7 +45,7 @@ pub fn select(self_: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
     }
     let from = Dims::from_slice(&a.sizes);
     let at = if index < 0 { index + size } else { index };
-    a.offset += at * a.strides[d];
+    a.advance(d, at)?;
     a.sizes.remove(d);
     a.strides.remove(d);
     view_with(self_, "SelectBackward0", a, move |_, grad| {
@@ -91,7 +91,7 @@ pub fn slice(self_: &Tensor, dim: i64, start: Option<i64>, end: Option<i64>, ste
     let end = wrap(end.unwrap_or(i64::MAX)).clamp(start, size);
     let from = Dims::from_slice(&a.sizes);
     let length = end - start;
-    a.offset += start * a.strides[d];
+    a.advance(d, start)?;
     a.sizes[d] = length / step + (length % step != 0) as i64;
     a.strides[d] = a.strides[d].saturating_mul(step);
     view_with(self_, "SliceBackward0", a, move |_, grad| {

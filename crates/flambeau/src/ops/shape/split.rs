@@ -42,12 +42,12 @@ fn split_parts(
         .iter()
         .map(|&length| {
             let mut part = a.clone();
-            part.offset += start * a.strides[d];
+            part.advance(d, start)?;
             part.sizes[d] = length;
             start += length;
-            part
+            Ok(part)
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let n = lengths.len();
     parts(self_, name, arrays, tracked, move |ctx| {
         let grads: Vec<Tensor> = (0..n).map(|i| ctx.grad_or_zeros(i)).collect::<Result<_>>()?;
@@ -66,7 +66,14 @@ fn equal_lengths(size: i64, split_size: i64) -> Result<Vec<i64>> {
         return Ok(vec![0]);
     }
     let count = (size / split_size + (size % split_size != 0) as i64).max(1);
+    check_parts(count)?;
     Ok((0..count).map(|i| split_size.min(size - i * split_size)).collect())
+}
+
+/// Fails where so many views can't be held.
+fn check_parts(count: i64) -> Result<()> {
+    const VIEW: usize = 1024;
+    flambeau_core::check_memory(count as usize, VIEW)
 }
 
 fn splittable(self_: &Tensor, dim: i64) -> Result<(usize, i64)> {
@@ -143,7 +150,7 @@ pub fn chunk(self_: &Tensor, chunks: i64, dim: i64) -> Result<Vec<Tensor>> {
     let (d, size, split_size) = chunk_size(self_, chunks, dim)?;
     if split_size == 0 {
         // An empty dimension is still given in as many parts.
-        flambeau_core::numel(&[chunks, 64])?;
+        check_parts(chunks)?;
         return split_parts(self_, "SplitWithSizesBackward0", d, &vec![0; chunks as usize], true);
     }
     split_parts(self_, "SplitBackward0", d, &equal_lengths(size, split_size)?, true)
@@ -153,6 +160,7 @@ pub fn chunk(self_: &Tensor, chunks: i64, dim: i64) -> Result<Vec<Tensor>> {
 pub fn unsafe_chunk(self_: &Tensor, chunks: i64, dim: i64) -> Result<Vec<Tensor>> {
     let (d, size, split_size) = chunk_size(self_, chunks, dim)?;
     if split_size == 0 {
+        check_parts(chunks)?;
         return split_parts(self_, "UnsafeSplitWithSizesBackward0", d, &vec![0; chunks as usize], false);
     }
     split_parts(self_, "UnsafeSplitBackward0", d, &equal_lengths(size, split_size)?, false)
@@ -173,6 +181,7 @@ pub fn tensor_split_sections(self_: &Tensor, sections: i64, dim: i64) -> Result<
     if sections <= 0 {
         bail!("number of sections must be larger than 0, got {sections}");
     }
+    check_parts(sections)?;
     let (least, more) = (size / sections, size % sections);
     let mut start = 0;
     (0..sections)
@@ -271,18 +280,18 @@ pub fn unbind(self_: &Tensor, dim: i64) -> Result<Vec<Tensor>> {
     }
     let d = wrap_dim(dim, a.dim())?;
     let n = a.sizes[d] as usize;
+    check_parts(a.sizes[d])?;
     let (mut sizes, mut strides): (Dims, Dims) = (a.sizes.clone(), a.strides.clone());
     sizes.remove(d);
-    let stride = strides.remove(d);
+    strides.remove(d);
     let arrays = (0..n as i64)
-        .map(|i| Array {
-            storage: a.storage.clone(),
-            dtype: a.dtype,
-            sizes: sizes.clone(),
-            strides: strides.clone(),
-            offset: a.offset + i * stride,
+        .map(|i| {
+            let mut part = a.clone();
+            part.advance(d, i)?;
+            (part.sizes, part.strides) = (sizes.clone(), strides.clone());
+            Ok(part)
         })
-        .collect();
+        .collect::<Result<_>>()?;
     parts(self_, "UnbindBackward0", arrays, true, move |ctx| {
         let grads: Vec<Tensor> = (0..n).map(|i| ctx.grad_or_zeros(i)).collect::<Result<_>>()?;
         stack(&grads, d as i64)

@@ -267,7 +267,7 @@ pub fn flatten(self_: &Tensor, start_dim: i64, end_dim: i64) -> Result<Tensor> {
         return Ok(self_.clone());
     }
     let mut shape = Dims::from_slice(&sizes[..start]);
-    shape.push(sizes[start..=end].iter().product());
+    shape.push(flambeau_core::numel(&sizes[start..=end])?);
     shape.extend_from_slice(&sizes[end + 1..]);
     reshape(self_, &shape)
 }

@@ -66,7 +66,7 @@ fn empty(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Resu
 
 /// Samples, channels and elements of a plane.
 fn three(sizes: &[i64]) -> [usize; 3] {
-    [sizes[0], sizes[1], sizes[2..].iter().product()].map(|n| n as usize)
+    [sizes[0], sizes[1], flambeau_core::count(&sizes[2..])].map(|n| n as usize)
 }
 
 /// The result with what was saved: means and reciprocal standard deviations of the batch.

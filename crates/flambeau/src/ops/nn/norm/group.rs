@@ -99,7 +99,7 @@ pub fn group_norm(
     let _ = cudnn_enabled;
     let sizes = input.sizes();
     wrap_dim(1, sizes.len())?;
-    let three = [sizes[0], sizes[1], sizes[2..].iter().product()];
+    let three = [sizes[0], sizes[1], flambeau_core::count(&sizes[2..])];
     Ok(grouped(input, weight, bias, three, num_groups, eps)?.0)
 }
 

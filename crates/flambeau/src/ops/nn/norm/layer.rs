@@ -51,7 +51,7 @@ pub fn native_layer_norm(
     let first = check(input, normalized_shape, &[(weight, "weight"), (bias, "bias")])?;
     check_dtypes("LayerNormKernelImpl", input, &[weight, bias])?;
     let sizes = input.sizes();
-    let [rows, width] = [&sizes[..first], normalized_shape].map(|s| s.iter().product::<i64>() as usize);
+    let [rows, width] = [&sizes[..first], normalized_shape].map(|s| flambeau_core::count(s) as usize);
     let (mean, var) = moments(Groups { outer: 1, stats: rows, inner: width }, input)?;
     let scale = scales(&var, eps);
     let dtype = [weight, bias].into_iter().flatten().next().map_or(input.dtype(), Tensor::dtype);

@@ -58,7 +58,7 @@ fn unsigned(values: &[i64]) -> Result<Vec<usize>> {
 fn product(sizes: &[i64]) -> Result<usize> {
     let total = sizes.iter().try_fold(1usize, |n, &x| n.checked_mul(usize::try_from(x).ok()?));
     match total.filter(|&n| n <= isize::MAX as usize / 16) {
-        Some(n) => Ok(n),
+        Some(n) => flambeau_core::check_memory(n, 16).map(|()| n),
         None => bail!("pooling: an output of sizes {} is too large", show(sizes)),
     }
 }
@@ -76,7 +76,7 @@ fn with_spatial(sizes: &[i64], dims: usize, spatial: &[usize]) -> Dims {
 }
 
 fn planes(sizes: &[i64], dims: usize) -> usize {
-    sizes[..sizes.len() - dims].iter().product::<i64>() as usize
+    flambeau_core::count(&sizes[..sizes.len() - dims]) as usize
 }
 
 /// A pooling of one dimension as one of images of height 1.

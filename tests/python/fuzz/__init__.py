@@ -1,0 +1,1 @@
+"""Random calls, made from a seed each, and the checks that they must pass."""
