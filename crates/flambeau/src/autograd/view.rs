@@ -35,6 +35,7 @@ pub struct ViewMeta {
 
 /// A tensor over `array` (which shares the storage of `source`) that is a view of it, without history yet.
 pub fn as_view(source: &Tensor, array: Array, creation: Creation) -> Tensor {
+    let dtype = array.dtype;
     let out = source.alias_as(array);
     let creation = if super::inference_enabled() {
         Creation::Inference
@@ -48,7 +49,7 @@ pub fn as_view(source: &Tensor, array: Array, creation: Creation) -> Tensor {
         _ => (source.clone(), creation),
     };
     let version = out.version();
-    let tracks = out.dtype().is_differentiable() && source.dtype().is_differentiable();
+    let tracks = dtype.is_differentiable() && source.dtype().is_differentiable();
     out.meta_mut(|m| m.view = Some(ViewMeta { base, creation, version, tracks }));
     out
 }
