@@ -314,6 +314,7 @@ def test_grad_modes_nest_and_decorate():
     assert not called() and not bare() and not next(steps()) and called.__name__ == "called"
     with torch.no_grad() as value:
         assert value is None
+    assert type(copy.deepcopy(torch.no_grad())) is torch.no_grad
     with pytest.raises(TypeError):
         torch.no_grad(1, 2)
 
