@@ -59,11 +59,17 @@ class no_grad(_C._NoGrad, _Mode):
 
     __slots__ = ()
 
+    def __reduce__(self):
+        return type(self), ()
+
 
 class enable_grad(_C._EnableGrad, _Mode):
     """Switches recording on."""
 
     __slots__ = ()
+
+    def __reduce__(self):
+        return type(self), ()
 
 
 class set_grad_enabled(_Mode):

@@ -34,8 +34,16 @@ def test_zero_dim_and_dimensioned_operands_promote():
     assert (v + s).dtype == torch.float32 and (s + v).shape == (3,)
     assert (torch.ones(3, dtype=torch.int64) + torch.tensor(1.5)).dtype == torch.float32
     assert (torch.ones(3, dtype=torch.int64) * 1.5).tolist() == [1.5, 1.5, 1.5]
-    with pytest.raises(RuntimeError, match="output with shape"):
-        torch.tensor(1.0).add_(torch.ones(3))
+    for small, big in ((torch.tensor(1.0), torch.ones(3)), (torch.ones(3), torch.ones(1, 3)), (torch.ones(1), v)):
+        with pytest.raises(RuntimeError, match="output with shape"):
+            small.add_(big)
+    assert (torch.arange(3) + torch.ones(1, 3)).shape == (1, 3) and (torch.ones(1, 1) + v).shape == (1, 3)
+    assert (torch.ones(1) + torch.arange(3)).tolist() == [1, 2, 3] and (torch.ones(1, 1) + torch.ones(1)).shape == (
+        1,
+        1,
+    )
+    assert (torch.ones(3, 1) + torch.arange(3)).shape == (3, 3) and v.add_(torch.ones(1)).tolist() == [2, 2, 2]
+    v.sub_(1)
     # What was remembered of one call does not decide another.
     old = torch.get_default_dtype()
     try:
@@ -306,6 +314,7 @@ def test_grad_modes_nest_and_decorate():
     assert not called() and not bare() and not next(steps()) and called.__name__ == "called"
     with torch.no_grad() as value:
         assert value is None
+    assert type(copy.deepcopy(torch.no_grad())) is torch.no_grad
     with pytest.raises(TypeError):
         torch.no_grad(1, 2)
 
@@ -368,6 +377,47 @@ def test_setting_parameters_quickly_or_not():
 
     with pytest.raises(AttributeError, match=r"before Module.__init__\(\) call"):
         Late()
+
+
+def test_parameters_come_in_order_and_once():
+    shared = nn.Linear(1, 1)
+    model = nn.Sequential(nn.Linear(2, 1), nn.Sequential(shared, nn.ReLU()), shared)
+    model.extra = model[0].weight
+    model.none = None
+    model.register_parameter("absent", None)
+    model.own = nn.Parameter(torch.ones(1))
+    expected = [id(p) for _, p in model.named_parameters()]
+    assert [id(p) for p in model.parameters()] == expected and len(set(expected)) == 5
+    assert [id(p) for p in model.parameters(recurse=False)] == [id(model.extra), id(model.own)]
+
+    class Walked(nn.Module):
+        def named_modules(self, memo=None, prefix="", remove_duplicate=True):
+            yield prefix, self
+
+    walked = Walked()
+    walked.hidden = nn.Linear(1, 1)
+    assert list(walked.parameters()) == [] and list(nn.Sequential(walked).parameters()) == []
+
+    class Equal(nn.Linear):
+        def __eq__(self, other):
+            return isinstance(other, Equal)
+
+        def __hash__(self):
+            return 1
+
+    assert len(list(nn.Sequential(Equal(1, 1), Equal(1, 1)).parameters())) == 2
+    deep = nn.Linear(1, 1)
+    for _ in range(900):
+        outer = nn.Module()
+        outer.inner = deep
+        deep = outer
+    try:
+        assert len(list(deep.parameters())) == 2
+    except RecursionError:
+        pass
+    looped = nn.Module()
+    looped.me = looped
+    assert list(looped.parameters()) == []
 
 
 def test_backward_of_scalars():

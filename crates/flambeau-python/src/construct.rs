@@ -493,23 +493,25 @@ pub fn _make_subclass(
 
 /// `Tensor.tolist`: nested lists of numbers, or a number.
 pub fn list_of(py: Python<'_>, t: &Tensor) -> PyResult<Py<PyAny>> {
-    if t.is_meta() {
+    let (rank, length, meta) =
+        t.with_array(|a| (a.dim(), a.sizes.first().copied().unwrap_or(0), a.device().is_meta()));
+    if meta {
         return Err(pyo3::exceptions::PyNotImplementedError::new_err(
             "Cannot copy out of meta tensor; no data!",
         ));
     }
-    if t.dim() == 0 {
+    if rank == 0 {
         return crate::dispatch::scalar_to_py(py, t.item().py()?);
     }
-    if t.dim() > 1 {
+    if rank > 1 {
         // A copy: making lists may run the garbage collector, hence anything.
         let a = shape::clone_dense(&t.alias()).py()?.array();
         return level(py, &a, a.data_ptr(), 0);
     }
-    let list = empty_list(py, t.sizes()[0])?;
+    let list = empty_list(py, length)?;
     // No object that is made from here on is tracked by the collector.
     let a = t.array();
-    if a.dim() != 1 || a.sizes[0] != list.len()? as i64 {
+    if a.dim() != 1 || a.sizes[0] != length {
         return Err(PyRuntimeError::new_err("the tensor was resized while it was read"));
     }
     // SAFETY: elements lie within the storage, which nothing changes meanwhile.

@@ -211,6 +211,7 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         _is_contiguous,
         construct::_as_subclass,
         methods::_mark_hooked,
+        methods::_module_parameters,
         methods::_module_call,
         buffer::_frombuffer,
         dlpack::_to_dlpack,

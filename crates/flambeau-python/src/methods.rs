@@ -8,7 +8,8 @@ use pyo3::Borrowed;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi::{self, PyObject, PyObject_VectorcallMethod};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyList, PyTuple};
+use std::collections::HashSet;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -231,6 +232,59 @@ pub fn _type_lookup(
         let found = _PyType_Lookup(class.as_ptr().cast(), name.as_ptr());
         if found.is_null() { py.None() } else { Bound::from_borrowed_ptr(py, found).unbind() }
     }
+}
+
+/// The parameters of a module and of all below it, each once, in the order of `named_modules`; None where a class has
+/// a walk of its own (another `named_modules` than `walk`, its own equality or tables), which only Python code can
+/// follow, and where the modules nest too deeply.
+#[pyfunction]
+pub fn _module_parameters<'py>(
+    module: &Bound<'py, PyAny>,
+    walk: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyList>>> {
+    let found = PyList::empty(module.py());
+    let (mut modules, mut parameters) = (HashSet::new(), HashSet::new());
+    Ok(collect(module, walk, 0, &mut modules, &mut parameters, &found)?.then_some(found))
+}
+
+fn collect<'py>(
+    module: &Bound<'py, PyAny>,
+    walk: &Bound<'py, PyAny>,
+    depth: usize,
+    modules: &mut HashSet<usize>,
+    parameters: &mut HashSet<usize>,
+    found: &Bound<'py, PyList>,
+) -> PyResult<bool> {
+    let py = module.py();
+    // SAFETY: live objects; what the class defines is compared, not kept.
+    let plain = unsafe {
+        let class = ffi::Py_TYPE(module.as_ptr());
+        let hash = pyo3::intern!(py, "__hash__").as_ptr();
+        _PyType_Lookup(class, pyo3::intern!(py, "named_modules").as_ptr()) == walk.as_ptr()
+            && _PyType_Lookup(class, hash) == _PyType_Lookup(&raw mut ffi::PyBaseObject_Type, hash)
+    };
+    if !plain || depth > 500 {
+        return Ok(false);
+    }
+    if !modules.insert(module.as_ptr() as usize) {
+        return Ok(true);
+    }
+    let own = module.getattr(pyo3::intern!(py, "_parameters"))?;
+    let children = module.getattr(pyo3::intern!(py, "_modules"))?;
+    let (Ok(own), Ok(children)) = (own.cast_exact::<PyDict>(), children.cast_exact::<PyDict>()) else {
+        return Ok(false);
+    };
+    for parameter in own.values() {
+        if !parameter.is_none() && parameters.insert(parameter.as_ptr() as usize) {
+            found.append(parameter)?;
+        }
+    }
+    for child in children.values() {
+        if !child.is_none() && !collect(&child, walk, depth + 1, modules, parameters, found)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The method `__call__` for the class of modules.

@@ -58,7 +58,9 @@ pub fn from_array_like(data: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
 #[pyfunction]
 pub fn from_numpy(ndarray: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = ndarray.py();
-    if ndarray.cast::<PyUntypedArray>().is_err() || !is_numpy(ndarray) {
+    if !ndarray.is_exact_instance_of::<PyUntypedArray>()
+        && (ndarray.cast::<PyUntypedArray>().is_err() || !is_numpy(ndarray))
+    {
         return Err(PyTypeError::new_err(format!("expected np.ndarray (got {})", type_name(ndarray))));
     }
     let t = from_ndarray(ndarray)?;

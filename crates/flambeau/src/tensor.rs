@@ -32,12 +32,30 @@ pub struct WeakTensor(Weak<TensorImpl>);
 pub(crate) struct TensorImpl {
     array: RwLock<Array>,
     /// Shared by a base, its views and detached aliases once one of them exists.
-    version: OnceLock<Arc<AtomicU64>>,
+    version: Version,
     flags: AtomicU8,
     /// Counts the arrays that it has referred to, for those who keep what they read of one.
     arrays: AtomicU32,
     meta: Mutex<Option<Box<AutogradMeta>>>,
     host: AtomicPtr<()>,
+}
+
+/// A counter of in-place changes: that of another tensor, or one of its own, made when it is first needed.
+#[derive(Default)]
+struct Version {
+    shared: Option<Arc<AtomicU64>>,
+    own: OnceLock<Arc<AtomicU64>>,
+}
+
+impl Version {
+    #[inline]
+    fn get(&self) -> Option<&Arc<AtomicU64>> {
+        self.shared.as_ref().or_else(|| self.own.get())
+    }
+    #[inline]
+    fn get_or_make(&self) -> &Arc<AtomicU64> {
+        self.shared.as_ref().unwrap_or_else(|| self.own.get_or_init(Default::default))
+    }
 }
 
 /// The tensor requires a gradient itself (a leaf).
@@ -72,14 +90,14 @@ impl Tensor {
     #[inline]
     pub fn from_array(array: Array) -> Tensor {
         let flags = if crate::autograd::inference_enabled() { INFERENCE } else { 0 };
-        Self::with_parts(array, flags, OnceLock::new())
+        Self::with_parts(array, flags, None)
     }
 
     #[inline]
-    fn with_parts(array: Array, flags: u8, version: OnceLock<Arc<AtomicU64>>) -> Tensor {
+    fn with_parts(array: Array, flags: u8, shared: Option<Arc<AtomicU64>>) -> Tensor {
         Tensor(Arc::new(TensorImpl {
             array: RwLock::new(array),
-            version,
+            version: Version { shared, own: OnceLock::new() },
             flags: AtomicU8::new(flags),
             arrays: AtomicU32::new(0),
             meta: Mutex::new(None),
@@ -205,7 +223,7 @@ impl Tensor {
         }
     }
     fn shared_version(&self) -> &Arc<AtomicU64> {
-        self.0.version.get_or_init(|| Arc::new(AtomicU64::new(0)))
+        self.0.version.get_or_make()
     }
     /// An alias of the same array without history that shares the version (`detach`).
     pub fn alias(&self) -> Tensor {
@@ -214,9 +232,9 @@ impl Tensor {
     /// A tensor over a part or a reinterpretation of this tensor's storage, sharing the version.
     pub fn alias_as(&self, array: Array) -> Tensor {
         if self.is_inference() {
-            return Self::with_parts(array, INFERENCE, OnceLock::new());
+            return Self::with_parts(array, INFERENCE, None);
         }
-        Self::with_parts(array, 0, OnceLock::from(self.shared_version().clone()))
+        Self::with_parts(array, 0, Some(self.shared_version().clone()))
     }
     /// An alias with a version of its own (`.data`).
     pub fn data(&self) -> Tensor {

@@ -206,11 +206,33 @@ fn attempt<'py>(
                     object
                 }
                 None => {
-                    into.args.push(default(param, manner)?);
+                    // Most parameters are options that nobody gives.
+                    if param.default == Default::None {
+                        into.args.push(Arg::None);
+                    } else {
+                        into.args.push(default(param, manner)?);
+                    }
                     continue;
                 }
             }
         };
+        // The commonest arguments first.
+        // SAFETY: arguments live as long as the call.
+        unsafe {
+            match param.kind {
+                Kind::Tensor => {
+                    if let Some(t) = object::borrow(object) {
+                        into.args.push(Arg::Tensor(t));
+                        continue;
+                    }
+                }
+                Kind::Scalar if ffi::PyFloat_CheckExact(object) != 0 => {
+                    into.args.push(Arg::Scalar(Scalar::Float(ffi::PyFloat_AS_DOUBLE(object))));
+                    continue;
+                }
+                _ => {}
+            }
+        }
         // SAFETY: arguments live as long as the call.
         match unsafe { value::convert(given.py, object, param.kind, numbers)? } {
             Some(arg) => into.args.push(arg),

@@ -35,6 +35,7 @@ pub struct ViewMeta {
 
 /// A tensor over `array` (which shares the storage of `source`) that is a view of it, without history yet.
 pub fn as_view(source: &Tensor, array: Array, creation: Creation) -> Tensor {
+    let dtype = array.dtype;
     let out = source.alias_as(array);
     let creation = if super::inference_enabled() {
         Creation::Inference
@@ -44,7 +45,7 @@ pub fn as_view(source: &Tensor, array: Array, creation: Creation) -> Tensor {
         creation
     };
     let version = out.version();
-    let mut tracks = out.dtype().is_differentiable() && source.dtype().is_differentiable();
+    let mut tracks = dtype.is_differentiable() && source.dtype().is_differentiable();
     // The base is never itself a view, so that a chain of views holds (and drops) no chain of tensors.
     let (base, creation) = match source.view_meta() {
         Some(v) => {

@@ -19,9 +19,14 @@ fn joined_strides(arrays: &[Array], sizes: &[i64]) -> Result<Dims> {
     Ok(contiguous_strides(sizes))
 }
 
-fn promoted(refs: &[&Tensor]) -> flambeau_core::DType {
-    let first = refs[0].dtype();
-    if refs.iter().all(|t| t.dtype() == first) { first } else { crate::pointwise::result_type(refs) }
+fn promoted(refs: &[&Tensor], arrays: &[Array]) -> flambeau_core::DType {
+    let first = arrays[0].dtype;
+    if arrays.iter().all(|a| a.dtype == first) { first } else { crate::pointwise::result_type(refs) }
+}
+
+fn device_of(refs: &[&Tensor], arrays: &[Array]) -> Result<flambeau_core::Device> {
+    let first = arrays[0].device();
+    if arrays.iter().all(|a| a.device() == first) { Ok(first) } else { crate::ops::common_device(refs) }
 }
 
 /// `torch.cat`: tensors one after the other along a dimension. Empty tensors of one dimension are skipped.
@@ -57,8 +62,8 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
             None => bail!("numel: integer multiplication overflow"),
         };
     }
-    let dtype = promoted(&refs);
-    let device = crate::ops::common_device(&refs)?;
+    let dtype = promoted(&refs, &arrays);
+    let device = device_of(&refs, &arrays)?;
     numel(&sizes)?;
     let strides = joined_strides(&arrays, &sizes)?;
     let out = Tensor::from_array(Array::empty_strided(&sizes, strides, dtype, device, Init::Uninit)?);
@@ -123,20 +128,21 @@ pub fn stack(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
             );
         }
     }
-    let dtype = promoted(&refs);
-    let device = crate::ops::common_device(&refs)?;
+    let arrays: SmallVec<[Array; 4]> = tensors.iter().map(|t| t.array()).collect();
+    let dtype = promoted(&refs, &arrays);
+    let device = device_of(&refs, &arrays)?;
     let mut whole = sizes.clone();
     whole.insert(d, tensors.len() as i64);
     let out = Tensor::empty_raw(&whole, dtype, device)?;
     let mut window = out.array();
     window.sizes.remove(d);
     let stride = window.strides.remove(d);
-    for (i, t) in tensors.iter().enumerate() {
+    for (i, a) in arrays.iter().enumerate() {
         window.offset = i as i64 * stride;
-        copy_array(&window, &t.array())?;
+        copy_array(&window, a)?;
     }
     if autograd::needs_grad(&refs) && dtype.is_differentiable() {
-        let dtypes: SmallVec<[flambeau_core::DType; 8]> = tensors.iter().map(|t| t.dtype()).collect();
+        let dtypes: SmallVec<[flambeau_core::DType; 8]> = arrays.iter().map(|a| a.dtype).collect();
         record(&[&out], "StackBackward0", &refs, &[], move |ctx| {
             let mut grads = autograd::Grads::new();
             for (i, &dtype) in dtypes.iter().enumerate() {
@@ -217,13 +223,14 @@ pub fn block_diag(tensors: &[Tensor]) -> Result<Tensor> {
     if tensors.is_empty() {
         return Tensor::zeros_raw(&[1, 0], crate::default_dtype(), crate::default_device());
     }
-    let dtype = promoted(&refs);
-    let device = crate::ops::common_device(&refs)?;
+    let arrays: SmallVec<[Array; 4]> = tensors.iter().map(|t| t.array()).collect();
+    let dtype = promoted(&refs, &arrays);
+    let device = device_of(&refs, &arrays)?;
     let out = Tensor::zeros_raw(&[rows, columns], dtype, device)?;
     let mut window = out.array();
-    for (t, &(r, c)) in tensors.iter().zip(&shapes) {
+    for (a, &(r, c)) in arrays.iter().zip(&shapes) {
         window.sizes = Dims::from_slice(&[r, c]);
-        copy_array(&window, &t.array())?;
+        copy_array(&window, a)?;
         window.offset += r * columns + c;
     }
     if autograd::needs_grad(&refs) && dtype.is_differentiable() {

@@ -30,8 +30,11 @@ pub(super) fn run(
     }
     let mut flats: SmallVec<[Flat; 4]> = SmallVec::new();
     for a in arrays {
-        let single = a.sizes.is_empty() && !shape.sizes.is_empty();
-        if !a.device().is_cpu() || !(single || (a.sizes == shape.sizes && a.is_contiguous())) {
+        // One element stands for all; else the elements are the result's, but for leading sizes of 1.
+        let count = a.numel();
+        let single = count == 1 && n > 1;
+        let dense = count == n && shape.sizes.ends_with(&a.sizes) && a.is_contiguous();
+        if !a.device().is_cpu() || !(single || dense) {
             return Ok(None);
         }
         flats.push(Flat { pointer: a.data_ptr(), dtype: a.dtype, single });
@@ -42,7 +45,7 @@ pub(super) fn run(
             !Arc::ptr_eq(&a.storage, &target.storage)
                 || (flat.pointer == flats[0].pointer && flat.dtype == flats[0].dtype && !flat.single)
         };
-        let writable = !flats[0].single
+        let writable = target.sizes == shape.sizes
             && target.dtype == to.result
             && !tensors[0].is_inference()
             && !target.storage.is_read_only()

@@ -92,7 +92,7 @@ fn apply(
     }
     let record = tracked && !def.detached && to.result.is_differentiable();
     if matches!(dest, Dest::Fresh) || (dest.is_inplace() && !tracked) {
-        let consts = || to.variant.constants(|i| resolve::value(&params[i]));
+        let consts = || to.variant.constants(|i| params.get(i).and_then(resolve::value));
         if let Some(out) = few::run(&to, tensors, &arrays, consts, dest.is_inplace())? {
             drop(arrays);
             if record {

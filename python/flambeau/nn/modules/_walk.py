@@ -1,5 +1,7 @@
 """Walking a tree of modules: the iterators and look-ups by dotted name."""
 
+from flambeau._C import _module_parameters
+
 
 def _get_name(self):
     return type(self).__name__
@@ -61,6 +63,10 @@ def parameters(self, recurse=True):
     if not _plain_walk(self):
         for _, parameter in self.named_parameters(recurse=recurse):
             yield parameter
+        return
+    found = _module_parameters(self, named_modules) if recurse else None
+    if found is not None:
+        yield from found
         return
     seen = set()
     for module in _subtree(self, set(), []) if recurse else (self,):
