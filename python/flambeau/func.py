@@ -50,9 +50,11 @@ class _Variables:
 
     def __enter__(self):
         """Records what follows; leaves made in it by other transforms count as this one's too."""
+        self._recording = torch.is_grad_enabled()
         self._running.append(self)
         self._mode = torch.enable_grad()
         self._mode.__enter__()
+        return self
 
     def __exit__(self, *error):
         self._mode.__exit__(*error)
@@ -71,9 +73,14 @@ class _Variables:
             self.own(leaf.requires_grad_(True))
         return leaf
 
-    def release(self, tree, recording):
-        """The results, without history if nothing but the fresh leaves is behind them."""
-        return _map(lambda t: t if recording and self._has_outer(t) else t.detach(), tree)
+    def call(self, func, args, kwargs, argnums, has_aux):
+        """Stand-ins of the arguments `argnums`, what the function makes of them, and what it returns besides."""
+        chosen = _map(self.stand_in, _select(args, argnums))
+        return chosen, *_split_aux(func(*_replace(args, argnums, chosen), **kwargs), has_aux)
+
+    def release(self, tree):
+        """The results, without history if nothing but the fresh leaves is behind them or none was recorded before."""
+        return _map(lambda t: t if self._recording and self._has_outer(t) else t.detach(), tree)
 
     def _has_outer(self, tensor):
         if not tensor.requires_grad:
@@ -151,11 +158,8 @@ def grad_and_value(func, argnums=0, has_aux=False):
 
     @functools.wraps(func)
     def wrapper(*args, **kwargs):
-        recording = torch.is_grad_enabled()
-        variables = _Variables()
-        with variables:
-            chosen = _map(variables.stand_in, _select(args, argnums))
-            value, aux = _split_aux(func(*_replace(args, argnums, chosen), **kwargs), has_aux)
+        with _Variables() as variables:
+            chosen, value, aux = variables.call(func, args, kwargs, argnums, has_aux)
             if not isinstance(value, torch.Tensor):
                 raise RuntimeError(
                     "Expected f(*args) to return float tensor(s), got type "
@@ -167,7 +171,7 @@ def grad_and_value(func, argnums=0, has_aux=False):
                     f"got tensor with {value.dim()} dims. Maybe you wanted to use the vjp or jacrev APIs instead?"
                 )
             gradients = _fill(chosen, _derivatives([value], _tensors(chosen)))
-        gradients, value, aux = variables.release((gradients, value, aux), recording)
+        gradients, value, aux = variables.release((gradients, value, aux))
         return gradients, ((value, aux) if has_aux else value)
 
     return wrapper
@@ -187,11 +191,8 @@ def grad(func, argnums=0, has_aux=False):
 
 def vjp(func, *primals, has_aux=False):
     """``(output, vjp_fn)``, or with aux as third; `vjp_fn(cotangents)` is the tuple of products with the Jacobians."""
-    recording = torch.is_grad_enabled()
-    variables = _Variables()
-    with variables:
-        inputs = _map(variables.stand_in, primals)
-        output, aux = _split_aux(func(*inputs), has_aux)
+    with _Variables() as variables:
+        inputs, output, aux = variables.call(func, primals, {}, range(len(primals)), has_aux)
 
     def vjp_fn(*cotangents):
         given = cotangents[0] if len(cotangents) == 1 else cotangents
@@ -204,12 +205,10 @@ def vjp(func, *primals, has_aux=False):
         with variables:
             products = _fill(inputs, _derivatives(outs, _tensors(inputs), directions))
         # The cotangents may themselves be variables of an enclosing transform.
-        return variables.release(products, torch.is_grad_enabled())
+        return variables.release(products)
 
-    released = variables.release(output, recording)
-    if has_aux:
-        return released, vjp_fn, variables.release(aux, recording)
-    return released, vjp_fn
+    released, aux = variables.release((output, aux))
+    return (released, vjp_fn, aux) if has_aux else (released, vjp_fn)
 
 
 def jvp(func, primals, tangents, *, strict=False, has_aux=False):
@@ -218,11 +217,8 @@ def jvp(func, primals, tangents, *, strict=False, has_aux=False):
         raise RuntimeError(
             "jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be valid to call f(*primals)."
         )
-    recording = torch.is_grad_enabled()
-    variables = _Variables()
-    with variables:
-        inputs = _map(variables.stand_in, primals)
-        output, aux = _split_aux(func(*inputs), has_aux)
+    with _Variables() as variables:
+        inputs, output, aux = variables.call(func, primals, {}, range(len(primals)), has_aux)
         sources, directions = _tensors(inputs), _tensors(tangents)
         if [s.shape for s in sources] != [d.shape for d in directions]:
             raise RuntimeError("jvp(f, primals, tangents): Expected tangents to have the shapes of primals")
@@ -233,7 +229,7 @@ def jvp(func, primals, tangents, *, strict=False, has_aux=False):
         if strict and any(not out.requires_grad for out in outs):
             raise RuntimeError("jvp(f, primals, tangents, strict=True): an output does not depend on the inputs")
         result = _fill(output, derivatives)
-    output, result, aux = variables.release((output, result, aux), recording)
+    output, result, aux = variables.release((output, result, aux))
     return (output, result, aux) if has_aux else (output, result)
 
 
@@ -245,11 +241,8 @@ def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_
 
     @functools.wraps(func)
     def wrapper(*args, **kwargs):
-        recording = torch.is_grad_enabled()
-        variables = _Variables()
-        with variables:
-            chosen = _map(variables.stand_in, _select(args, argnums))
-            output, aux = _split_aux(func(*_replace(args, argnums, chosen), **kwargs), has_aux)
+        with _Variables() as variables:
+            chosen, output, aux = variables.call(func, args, kwargs, argnums, has_aux)
             inputs = _tensors(chosen)
 
             def blocks(out):
@@ -266,7 +259,7 @@ def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_
                 return _fill(chosen, shaped)
 
             jacobian = _map(blocks, output)
-        jacobian, aux = variables.release((jacobian, aux), recording)
+        jacobian, aux = variables.release((jacobian, aux))
         return (jacobian, aux) if has_aux else jacobian
 
     return wrapper

@@ -97,6 +97,26 @@ impl DType {
             UInt64 => "UInt64",
         }
     }
+    /// The C++ spelling of the element type, as compilers print it: `long int`, `c10::Half`.
+    pub const fn cpp_type(self) -> &'static str {
+        match self {
+            UInt8 => "unsigned char",
+            Int8 => "signed char",
+            Int16 => "short int",
+            Int32 => "int",
+            Int64 => "long int",
+            Float16 => "c10::Half",
+            Float32 => "float",
+            Float64 => "double",
+            Complex64 => "c10::complex<float>",
+            Complex128 => "c10::complex<double>",
+            Bool => "bool",
+            BFloat16 => "c10::BFloat16",
+            UInt16 => "short unsigned int",
+            UInt32 => "unsigned int",
+            UInt64 => "long unsigned int",
+        }
+    }
     pub const fn category(self) -> Category {
         match self {
             Bool => Category::Bool,
@@ -213,93 +233,72 @@ elements!(u8 => UInt8, i8 => Int8, i16 => Int16, i32 => Int32, i64 => Int64, f16
           f64 => Float64, C32 => Complex64, C64 => Complex128, bool => Bool, bf16 => BFloat16, u16 => UInt16,
           u32 => UInt32, u64 => UInt64);
 
-/// The one place where a dtype becomes a Rust type: `dispatch!(dtype, T => body)` runs the body with `T`
-/// the storage type; `dispatch!(float dtype, …)`, `compute` and others restrict it.
-/// `bool` is dispatched as `u8`, whose bytes are 0 or 1.
+/// The one place where a dtype becomes a Rust type: `dispatch!(storage dtype, T => body)` runs the body with `T` the
+/// storage type (`bool` is dispatched as `u8`, whose bytes are 0 or 1), `compute` with the type that the dtype is
+/// computed in. `ordered` is `compute` for types with an order, `real` for real floating-point numbers, `linear` takes
+/// the dtype itself where linear algebra has it; these three run another body for all other dtypes.
 #[macro_export]
 macro_rules! dispatch {
-    (compute $dtype:expr, $T:ident => $body:expr) => {
-        match $dtype.compute() {
-            $crate::DType::Float32 => {
-                type $T = f32;
+    (@arms $dtype:expr, $T:ident => $body:expr, { $($variant:pat => $type:ty),* }, $rest:pat => $other:expr) => {
+        match $dtype {
+            $($variant => {
+                type $T = $type;
                 $body
-            }
-            $crate::DType::Float64 => {
-                type $T = f64;
-                $body
-            }
-            $crate::DType::Complex64 => {
-                type $T = $crate::C32;
-                $body
-            }
-            $crate::DType::Complex128 => {
-                type $T = $crate::C64;
-                $body
-            }
-            _ => {
-                type $T = i64;
-                $body
-            }
+            })*
+            $rest => $other,
         }
     };
+    (compute $dtype:expr, $T:ident => $body:expr) => {
+        $crate::dispatch!(@arms $dtype.compute(), $T => $body, {
+            $crate::DType::Float32 => f32,
+            $crate::DType::Float64 => f64,
+            $crate::DType::Complex64 => $crate::C32,
+            $crate::DType::Complex128 => $crate::C64
+        }, _ => {
+            type $T = i64;
+            $body
+        })
+    };
+    (ordered $dtype:expr, $T:ident => $body:expr, else $other:expr) => {
+        $crate::dispatch!(@arms $dtype.compute(), $T => $body, {
+            $crate::DType::Float32 => f32,
+            $crate::DType::Float64 => f64,
+            $crate::DType::Int64 => i64
+        }, _ => $other)
+    };
+    (real $dtype:expr, $T:ident => $body:expr, else $other:expr) => {
+        $crate::dispatch!(@arms $dtype.compute(), $T => $body, {
+            $crate::DType::Float32 => f32,
+            $crate::DType::Float64 => f64
+        }, _ => $other)
+    };
+    (linear $dtype:expr, $T:ident => $body:expr, else $other:expr) => {
+        $crate::dispatch!(@arms $dtype, $T => $body, {
+            $crate::DType::Float32 => f32,
+            $crate::DType::Float64 => f64,
+            $crate::DType::Complex64 => $crate::C32,
+            $crate::DType::Complex128 => $crate::C64
+        }, _ => $other)
+    };
     (storage $dtype:expr, $T:ident => $body:expr) => {
-        match $dtype {
-            $crate::DType::UInt8 | $crate::DType::Bool => {
-                type $T = u8;
-                $body
-            }
-            $crate::DType::Int8 => {
-                type $T = i8;
-                $body
-            }
-            $crate::DType::Int16 => {
-                type $T = i16;
-                $body
-            }
-            $crate::DType::Int32 => {
-                type $T = i32;
-                $body
-            }
-            $crate::DType::Int64 => {
-                type $T = i64;
-                $body
-            }
-            $crate::DType::Float16 => {
-                type $T = $crate::f16;
-                $body
-            }
-            $crate::DType::BFloat16 => {
-                type $T = $crate::bf16;
-                $body
-            }
-            $crate::DType::Float32 => {
-                type $T = f32;
-                $body
-            }
-            $crate::DType::Float64 => {
-                type $T = f64;
-                $body
-            }
-            $crate::DType::Complex64 => {
-                type $T = $crate::C32;
-                $body
-            }
-            $crate::DType::Complex128 => {
-                type $T = $crate::C64;
-                $body
-            }
-            $crate::DType::UInt16 => {
-                type $T = u16;
-                $body
-            }
-            $crate::DType::UInt32 => {
-                type $T = u32;
-                $body
-            }
-            $crate::DType::UInt64 => {
-                type $T = u64;
-                $body
-            }
-        }
+        $crate::dispatch!(@arms $dtype, $T => $body, {
+            $crate::DType::Bool => u8,
+            $crate::DType::Int8 => i8,
+            $crate::DType::Int16 => i16,
+            $crate::DType::Int32 => i32,
+            $crate::DType::Int64 => i64,
+            $crate::DType::Float16 => $crate::f16,
+            $crate::DType::BFloat16 => $crate::bf16,
+            $crate::DType::Float32 => f32,
+            $crate::DType::Float64 => f64,
+            $crate::DType::Complex64 => $crate::C32,
+            $crate::DType::Complex128 => $crate::C64,
+            $crate::DType::UInt16 => u16,
+            $crate::DType::UInt32 => u32,
+            $crate::DType::UInt64 => u64
+        }, $crate::DType::UInt8 => {
+            type $T = u8;
+            $body
+        })
     };
 }

@@ -346,7 +346,11 @@ mod tests {
     #[test]
     fn resize_keeps_contents_and_zeroes_growth() {
         let s = Storage::new(4, Device::CPU, Init::Zero).unwrap();
-        let bytes = |s: &Storage| (0..s.nbytes()).map(|i| unsafe { *s.as_ptr().add(i) }).collect::<Vec<_>>();
+        let bytes = |s: &Storage| {
+            // SAFETY: a storage has its bytes, which nothing else writes here.
+            unsafe { std::slice::from_raw_parts(s.as_ptr(), s.nbytes()) }.to_vec()
+        };
+        // SAFETY: 4 bytes of one's own.
         unsafe { s.as_ptr().write_bytes(7, 4) };
         let before = s.as_ptr();
         s.resize(2).unwrap();
@@ -358,6 +362,7 @@ mod tests {
         let loan = s.lend();
         assert!(!s.resizable() && s.resize(1000).is_err());
         let part = s.slice(1, 3).unwrap();
+        // SAFETY: the first of 3 bytes.
         unsafe { part.as_ptr().write(8) };
         assert_eq!((part.nbytes(), bytes(&s)[1]), (3, 8));
         assert!(s.slice(4, 3).is_err() && s.slice(usize::MAX, 2).is_err());
@@ -368,11 +373,14 @@ mod tests {
     #[test]
     fn the_first_write_to_read_only_memory_moves_it() {
         static DATA: [u8; 3] = [1, 2, 3];
+        // SAFETY: static bytes, which are not written to before they have moved.
         let s = unsafe { Storage::foreign_read_only(DATA.as_ptr().cast_mut(), 3, Box::new(())) };
         assert!(s.is_read_only() && !s.resizable());
         s.make_writable().unwrap();
+        // SAFETY: the storage has memory of its own by now.
         unsafe { s.as_ptr().write(9) };
         assert!(!s.is_read_only() && s.as_ptr().cast_const() != DATA.as_ptr() && DATA == [1, 2, 3]);
+        // SAFETY: 3 bytes.
         assert_eq!(unsafe { std::slice::from_raw_parts(s.as_ptr(), 3) }, [9, 2, 3]);
     }
 }

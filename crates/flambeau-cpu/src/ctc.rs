@@ -25,7 +25,7 @@ impl CtcTargets {
     }
     /// The class of a state.
     fn class(&self, b: usize, state: usize) -> usize {
-        if state % 2 == 0 { self.blank } else { self.labels[self.starts[b] + state / 2] as usize }
+        if state.is_multiple_of(2) { self.blank } else { self.labels[self.starts[b] + state / 2] as usize }
     }
     /// Whether a state can be entered from two states before (or left to two behind, seen from the other side):
     /// two labels that differ.

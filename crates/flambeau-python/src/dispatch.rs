@@ -2,6 +2,7 @@
 //! a function of a module and, with the method-descriptor protocol, as a method of Tensor. One of the modules
 //! with unsafe code.
 
+use crate::class::{self, Class};
 use crate::errors::owned_ptr;
 use crate::errors::{IntoPy, guard};
 use crate::object;
@@ -34,66 +35,24 @@ static TYPE: OnceLock<usize> = OnceLock::new();
 
 /// Makes the type of operator functions.
 pub fn create_type(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    let members: &'static mut [ffi::PyMemberDef; 2] = Box::leak(Box::new([
-        ffi::PyMemberDef {
-            name: c"__vectorcalloffset__".as_ptr(),
-            type_code: ffi::Py_T_PYSSIZET,
-            offset: std::mem::offset_of!(OpFunction, vectorcall) as ffi::Py_ssize_t,
-            flags: ffi::Py_READONLY,
-            doc: std::ptr::null(),
-        },
-        ffi::PyMemberDef::default(),
-    ]));
-    let getset = |name: &'static std::ffi::CStr, get: ffi::getter| ffi::PyGetSetDef {
-        name: name.as_ptr(),
-        get: Some(get),
-        set: None,
-        doc: std::ptr::null(),
-        closure: std::ptr::null_mut(),
-    };
-    let getsets: &'static mut [ffi::PyGetSetDef; 6] = Box::leak(Box::new([
-        getset(c"__name__", get_name),
-        getset(c"__qualname__", get_qualname),
-        getset(c"__doc__", get_doc),
-        getset(c"__module__", get_module),
-        getset(c"__text_signature__", get_signature),
-        ffi::PyGetSetDef {
-            name: std::ptr::null(),
-            get: None,
-            set: None,
-            doc: std::ptr::null(),
-            closure: std::ptr::null_mut(),
-        },
-    ]));
-    let methods: &'static mut [ffi::PyMethodDef; 2] = Box::leak(Box::new([
-        ffi::PyMethodDef {
-            ml_name: c"__reduce__".as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunction: reduce },
-            ml_flags: ffi::METH_NOARGS,
-            ml_doc: std::ptr::null(),
-        },
-        ffi::PyMethodDef::zeroed(),
-    ]));
-    let slot = |slot: c_int, f: *mut c_void| ffi::PyType_Slot { slot, pfunc: f };
-    let slots: &'static mut [ffi::PyType_Slot] = Box::leak(Box::new([
-        slot(ffi::Py_tp_call, ffi::PyVectorcall_Call as *mut c_void),
-        slot(ffi::Py_tp_descr_get, descr_get as *mut c_void),
-        slot(ffi::Py_tp_repr, repr as *mut c_void),
-        slot(ffi::Py_tp_members, members.as_mut_ptr().cast()),
-        slot(ffi::Py_tp_getset, getsets.as_mut_ptr().cast()),
-        slot(ffi::Py_tp_methods, methods.as_mut_ptr().cast()),
-        slot(0, std::ptr::null_mut()),
-    ]));
-    let mut spec = ffi::PyType_Spec {
-        name: c"flambeau._C.Operator".as_ptr(),
-        basicsize: size_of::<OpFunction>() as c_int,
-        itemsize: 0,
-        flags: (ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_VECTORCALL | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR)
-            as u32,
-        slots: slots.as_mut_ptr(),
-    };
-    // SAFETY: the spec and everything it points to live for ever.
-    let class = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&mut spec))? };
+    let class = Class::new(c"flambeau._C.Operator", size_of::<OpFunction>())
+        .flags(ffi::Py_TPFLAGS_HAVE_VECTORCALL | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR)
+        .members(vec![class::member(c"__vectorcalloffset__", std::mem::offset_of!(OpFunction, vectorcall))])
+        .properties(vec![
+            class::property(c"__name__", get_name, None),
+            class::property(c"__qualname__", get_qualname, None),
+            class::property(c"__doc__", get_doc, None),
+            class::property(c"__module__", get_module, None),
+            class::property(c"__text_signature__", get_signature, None),
+        ])
+        .methods(vec![class::plain(c"__reduce__", reduce, c"What it is pickled as.")])
+        .slots([
+            (ffi::Py_tp_call, ffi::PyVectorcall_Call as *mut c_void),
+            (ffi::Py_tp_descr_get, descr_get as *mut c_void),
+            (ffi::Py_tp_repr, repr as *mut c_void),
+        ]);
+    // SAFETY: the functions are those of their slots and of this layout.
+    let class = unsafe { class.create(py, std::ptr::null_mut()) }?;
     let _ = TYPE.set(class.as_ptr() as usize);
     Ok(class.unbind())
 }

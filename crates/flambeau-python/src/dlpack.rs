@@ -72,21 +72,28 @@ trait Managed: Sized + 'static {
     fn check_version(&self) -> PyResult<()>;
 }
 
+/// What both structs have under the same name.
+macro_rules! fields {
+    () => {
+        fn tensor(&self) -> &DLTensor {
+            &self.tensor
+        }
+        fn context(&self) -> *mut c_void {
+            self.context
+        }
+        fn deleter(&self) -> Deleter<Self> {
+            self.deleter
+        }
+    };
+}
+
 impl Managed for Legacy {
     const NAME: &'static CStr = c"dltensor";
     const USED: &'static CStr = c"used_dltensor";
     fn new(tensor: DLTensor, context: *mut c_void, deleter: Deleter<Self>, _: u64) -> Self {
         Legacy { tensor, context, deleter }
     }
-    fn tensor(&self) -> &DLTensor {
-        &self.tensor
-    }
-    fn context(&self) -> *mut c_void {
-        self.context
-    }
-    fn deleter(&self) -> Deleter<Self> {
-        self.deleter
-    }
+    fields!();
     fn flags(&self) -> u64 {
         0
     }
@@ -101,15 +108,7 @@ impl Managed for Versioned {
     fn new(tensor: DLTensor, context: *mut c_void, deleter: Deleter<Self>, flags: u64) -> Self {
         Versioned { major: MAJOR, minor: MINOR, context, deleter, flags, tensor }
     }
-    fn tensor(&self) -> &DLTensor {
-        &self.tensor
-    }
-    fn context(&self) -> *mut c_void {
-        self.context
-    }
-    fn deleter(&self) -> Deleter<Self> {
-        self.deleter
-    }
+    fields!();
     fn flags(&self) -> u64 {
         self.flags
     }

@@ -1,11 +1,12 @@
 //! The bases of `no_grad` and `enable_grad`: what entering and leaving a `with` block does. Raw type objects: one of
 //! the modules with unsafe code.
 
+use crate::class::{self, Class};
 use crate::errors::guard;
 use flambeau::autograd::set_grad_enabled;
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use pyo3::prelude::*;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_void};
 
 #[repr(C)]
 struct Switch {
@@ -16,38 +17,16 @@ struct Switch {
 
 /// Makes the class that sets the mode to `ON`.
 pub fn create_type<const ON: bool>(py: Python<'_>, name: &'static CStr) -> PyResult<Py<PyAny>> {
-    let methods: &'static mut [ffi::PyMethodDef; 3] = Box::leak(Box::new([
-        ffi::PyMethodDef {
-            ml_name: c"__enter__".as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunction: enter::<ON> },
-            ml_flags: ffi::METH_NOARGS,
-            ml_doc: std::ptr::null(),
-        },
-        ffi::PyMethodDef {
-            ml_name: c"__exit__".as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: exit },
-            ml_flags: ffi::METH_FASTCALL,
-            ml_doc: std::ptr::null(),
-        },
-        ffi::PyMethodDef::zeroed(),
-    ]));
-    let slot = |slot: c_int, f: *mut c_void| ffi::PyType_Slot { slot, pfunc: f };
-    let slots: &'static mut [ffi::PyType_Slot] = Box::leak(Box::new([
-        slot(ffi::Py_tp_new, new as *mut c_void),
-        slot(ffi::Py_tp_methods, methods.as_mut_ptr().cast()),
-        slot(ffi::Py_tp_doc, c"Sets the grad mode for a `with` block.".as_ptr() as *mut c_void),
-        slot(0, std::ptr::null_mut()),
-    ]));
-    let mut spec = ffi::PyType_Spec {
-        name: name.as_ptr(),
-        basicsize: size_of::<Switch>() as c_int,
-        itemsize: 0,
-        flags: (ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_BASETYPE) as u32,
-        slots: slots.as_mut_ptr(),
-    };
-    // SAFETY: the spec and everything it points to live for ever.
-    let class = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&mut spec))? };
-    Ok(class.unbind())
+    let class = Class::new(name, size_of::<Switch>())
+        .flags(ffi::Py_TPFLAGS_BASETYPE)
+        .doc(c"Sets the grad mode for a `with` block.")
+        .methods(vec![
+            class::plain(c"__enter__", enter::<ON>, c"Sets the mode."),
+            class::positional(c"__exit__", exit, c"Sets the mode that was before."),
+        ])
+        .slots([(ffi::Py_tp_new, new as *mut c_void)]);
+    // SAFETY: the functions are those of their slots and of this layout.
+    Ok(unsafe { class.create(py, std::ptr::null_mut()) }?.unbind())
 }
 
 /// A context manager, or with a function as argument that function decorated.

@@ -5,6 +5,7 @@
 
 mod autograd;
 mod buffer;
+mod class;
 mod construct;
 mod declarations;
 mod dispatch;

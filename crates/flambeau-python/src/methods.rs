@@ -1,6 +1,7 @@
 //! Methods of Tensor that are no operators: facts about it, and its way to Python's and NumPy's values. Method
 //! tables of the C API: one of the modules with unsafe code.
 
+use crate::class::{keywords, plain};
 use crate::errors::{IntoPy, guard};
 use crate::{construct, dispatch, numpy, object, parse};
 use flambeau::Tensor;
@@ -290,7 +291,7 @@ fn collect<'py>(
 /// The method `__call__` for the class of modules.
 #[pyfunction]
 pub fn _module_call(py: Python<'_>, class: &Bound<'_, pyo3::types::PyType>) -> PyResult<Py<PyAny>> {
-    let definition = fast(
+    let definition = keywords(
         c"__call__",
         call_module,
         c"__call__($self, /, *args, **kwargs)\n--\n\nCalls `forward`, and the hooks if there are any.",
@@ -302,47 +303,30 @@ pub fn _module_call(py: Python<'_>, class: &Bound<'_, pyo3::types::PyType>) -> P
     }
 }
 
-fn none(name: &'static CStr, f: ffi::PyCFunction, doc: &'static CStr) -> ffi::PyMethodDef {
-    ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunction: f },
-        ml_flags: ffi::METH_NOARGS,
-        ml_doc: doc.as_ptr(),
-    }
-}
-
-fn fast(name: &'static CStr, f: ffi::PyCFunctionFastWithKeywords, doc: &'static CStr) -> ffi::PyMethodDef {
-    ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: f },
-        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
-        ml_doc: doc.as_ptr(),
-    }
-}
-
-fn definitions() -> Vec<ffi::PyMethodDef> {
+/// The table for the type object.
+pub fn table() -> Vec<ffi::PyMethodDef> {
     vec![
-        none(c"item", item, c"item($self, /)\n--\n\nThe single element as a Python number."),
-        none(c"tolist", tolist, c"tolist($self, /)\n--\n\nThe elements as a nested list, or as a number."),
-        none(c"data_ptr", data_ptr, c"data_ptr($self, /)\n--\n\nThe address of the first element."),
-        none(c"dim", dim, c"dim($self, /)\n--\n\nThe number of dimensions."),
-        none(c"ndimension", dim, c"ndimension($self, /)\n--\n\nThe number of dimensions."),
-        none(
+        plain(c"item", item, c"item($self, /)\n--\n\nThe single element as a Python number."),
+        plain(c"tolist", tolist, c"tolist($self, /)\n--\n\nThe elements as a nested list, or as a number."),
+        plain(c"data_ptr", data_ptr, c"data_ptr($self, /)\n--\n\nThe address of the first element."),
+        plain(c"dim", dim, c"dim($self, /)\n--\n\nThe number of dimensions."),
+        plain(c"ndimension", dim, c"ndimension($self, /)\n--\n\nThe number of dimensions."),
+        plain(
             c"storage_offset",
             storage_offset,
             c"storage_offset($self, /)\n--\n\nThe place of the first element in the storage.",
         ),
-        none(c"numel", numel, c"numel($self, /)\n--\n\nThe number of elements."),
-        none(c"nelement", numel, c"nelement($self, /)\n--\n\nThe number of elements."),
-        none(c"element_size", element_size, c"element_size($self, /)\n--\n\nThe size of an element in bytes."),
-        none(
+        plain(c"numel", numel, c"numel($self, /)\n--\n\nThe number of elements."),
+        plain(c"nelement", numel, c"nelement($self, /)\n--\n\nThe number of elements."),
+        plain(c"element_size", element_size, c"element_size($self, /)\n--\n\nThe size of an element in bytes."),
+        plain(
             c"is_inference",
             is_inference,
             c"is_inference($self, /)\n--\n\nWhether the tensor was made in inference mode.",
         ),
-        fast(c"size", size, c"size($self, /, dim=None)\n--\n\nThe sizes, or the size of one dimension."),
-        fast(c"numpy", to_numpy, c"numpy($self, /, *, force=False)\n--\n\nAn array over the same memory."),
-        fast(
+        keywords(c"size", size, c"size($self, /, dim=None)\n--\n\nThe sizes, or the size of one dimension."),
+        keywords(c"numpy", to_numpy, c"numpy($self, /, *, force=False)\n--\n\nAn array over the same memory."),
+        keywords(
             c"requires_grad_",
             requires_grad_,
             c"requires_grad_($self, /, requires_grad=True)\n--\n\nSets `requires_grad` and returns the tensor.",
@@ -350,17 +334,10 @@ fn definitions() -> Vec<ffi::PyMethodDef> {
     ]
 }
 
-/// The table for the type object.
-pub fn table() -> *mut ffi::PyMethodDef {
-    let mut list = definitions();
-    list.push(ffi::PyMethodDef::zeroed());
-    Vec::leak(list).as_mut_ptr()
-}
-
 /// The names of the methods in the table.
 pub fn names() -> impl Iterator<Item = &'static str> {
     // SAFETY: the names are static strings.
-    definitions().into_iter().map(|d| unsafe { CStr::from_ptr(d.ml_name) }.to_str().unwrap_or_default())
+    table().into_iter().map(|d| unsafe { CStr::from_ptr(d.ml_name) }.to_str().unwrap_or_default())
 }
 
 unsafe extern "C" {

@@ -3,6 +3,7 @@
 //! graph still holds the tensor, ownership turns around and the tensor keeps the object until it is asked for
 //! again. Raw type object: one of the modules with unsafe code.
 
+use crate::class::{self, Class};
 use crate::errors::owned_ptr;
 use flambeau::{HOST_DROP, Tensor};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
@@ -45,89 +46,70 @@ pub fn tensor_type() -> *mut PyTypeObject {
 
 /// Makes the type object; `init` methods are added by the caller through attributes.
 pub fn create_type(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    let members: &'static mut [ffi::PyMemberDef; 3] = Box::leak(Box::new([
-        member(c"__dictoffset__", std::mem::offset_of!(PyTensor, dict)),
-        member(c"__weaklistoffset__", std::mem::offset_of!(PyTensor, weaklist)),
-        ffi::PyMemberDef::default(),
-    ]));
-    let slot = |slot: c_int, f: *mut c_void| ffi::PyType_Slot { slot, pfunc: f };
-    let slots: &'static mut [ffi::PyType_Slot] = Box::leak(Box::new([
-        slot(ffi::Py_tp_dealloc, dealloc as *mut c_void),
-        slot(ffi::Py_tp_finalize, finalize as *mut c_void),
-        slot(ffi::Py_tp_traverse, traverse as *mut c_void),
-        slot(ffi::Py_tp_clear, clear as *mut c_void),
-        slot(ffi::Py_tp_new, crate::construct::tensor_new as *mut c_void),
-        slot(ffi::Py_tp_init, init as *mut c_void),
-        slot(ffi::Py_tp_setattro, setattro as *mut c_void),
-        slot(ffi::Py_tp_members, members.as_mut_ptr().cast()),
-        slot(ffi::Py_nb_add, crate::number::add as *mut c_void),
-        slot(ffi::Py_nb_subtract, crate::number::sub as *mut c_void),
-        slot(ffi::Py_nb_multiply, crate::number::mul as *mut c_void),
-        slot(ffi::Py_nb_true_divide, crate::number::div as *mut c_void),
-        slot(ffi::Py_nb_floor_divide, crate::number::floor_divide as *mut c_void),
-        slot(ffi::Py_nb_remainder, crate::number::remainder as *mut c_void),
-        slot(ffi::Py_nb_matrix_multiply, crate::number::matmul as *mut c_void),
-        slot(ffi::Py_nb_and, crate::number::and as *mut c_void),
-        slot(ffi::Py_nb_or, crate::number::or as *mut c_void),
-        slot(ffi::Py_nb_xor, crate::number::xor as *mut c_void),
-        slot(ffi::Py_nb_lshift, crate::number::lshift as *mut c_void),
-        slot(ffi::Py_nb_rshift, crate::number::rshift as *mut c_void),
-        slot(ffi::Py_nb_inplace_add, crate::number::iadd as *mut c_void),
-        slot(ffi::Py_nb_inplace_subtract, crate::number::isub as *mut c_void),
-        slot(ffi::Py_nb_inplace_multiply, crate::number::imul as *mut c_void),
-        slot(ffi::Py_nb_inplace_true_divide, crate::number::idiv as *mut c_void),
-        slot(ffi::Py_nb_inplace_floor_divide, crate::number::ifloor_divide as *mut c_void),
-        slot(ffi::Py_nb_inplace_remainder, crate::number::iremainder as *mut c_void),
-        slot(ffi::Py_nb_inplace_and, crate::number::iand as *mut c_void),
-        slot(ffi::Py_nb_inplace_or, crate::number::ior as *mut c_void),
-        slot(ffi::Py_nb_inplace_xor, crate::number::ixor as *mut c_void),
-        slot(ffi::Py_nb_inplace_lshift, crate::number::ilshift as *mut c_void),
-        slot(ffi::Py_nb_inplace_rshift, crate::number::irshift as *mut c_void),
-        slot(ffi::Py_nb_power, crate::number::power as *mut c_void),
-        slot(ffi::Py_nb_inplace_power, crate::number::ipower as *mut c_void),
-        slot(ffi::Py_nb_negative, crate::number::negative as *mut c_void),
-        slot(ffi::Py_nb_positive, crate::number::positive as *mut c_void),
-        slot(ffi::Py_nb_absolute, crate::number::absolute as *mut c_void),
-        slot(ffi::Py_nb_invert, crate::number::invert as *mut c_void),
-        slot(ffi::Py_nb_float, crate::number::to_float as *mut c_void),
-        slot(ffi::Py_nb_int, crate::number::to_int as *mut c_void),
-        slot(ffi::Py_nb_index, crate::number::to_index as *mut c_void),
-        slot(ffi::Py_mp_length, length as *mut c_void),
-        slot(ffi::Py_tp_repr, crate::text::repr as *mut c_void),
-        slot(ffi::Py_nb_bool, crate::number::truth as *mut c_void),
-        slot(ffi::Py_mp_subscript, crate::indexing::subscript as *mut c_void),
-        slot(ffi::Py_mp_ass_subscript, crate::indexing::assign_subscript as *mut c_void),
-        slot(ffi::Py_tp_richcompare, crate::number::richcompare as *mut c_void),
-        slot(ffi::Py_tp_hash, hash as *mut c_void),
-        slot(ffi::Py_bf_getbuffer, crate::buffer::get as *mut c_void),
-        slot(ffi::Py_bf_releasebuffer, crate::buffer::release as *mut c_void),
-        slot(ffi::Py_tp_getset, crate::properties::table().cast()),
-        slot(ffi::Py_tp_methods, crate::methods::table().cast()),
-        slot(ffi::Py_tp_doc, c"A multi-dimensional array of one dtype.".as_ptr() as *mut c_void),
-        slot(0, std::ptr::null_mut()),
-    ]));
-    let mut spec = ffi::PyType_Spec {
-        name: c"flambeau.Tensor".as_ptr(),
-        basicsize: size_of::<PyTensor>() as c_int,
-        itemsize: 0,
-        flags: (ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_BASETYPE | ffi::Py_TPFLAGS_HAVE_GC) as u32,
-        slots: slots.as_mut_ptr(),
-    };
-    // SAFETY: the spec and everything it points to live for ever.
-    let object = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&mut spec))? };
-    let _ = TYPE.set(object.as_ptr() as usize);
+    let class = Class::new(c"flambeau.Tensor", size_of::<PyTensor>())
+        .flags(ffi::Py_TPFLAGS_BASETYPE | ffi::Py_TPFLAGS_HAVE_GC)
+        .doc(c"A multi-dimensional array of one dtype.")
+        .members(vec![
+            class::member(c"__dictoffset__", std::mem::offset_of!(PyTensor, dict)),
+            class::member(c"__weaklistoffset__", std::mem::offset_of!(PyTensor, weaklist)),
+        ])
+        .properties(crate::properties::table())
+        .methods(crate::methods::table())
+        .slots([
+            (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+            (ffi::Py_tp_finalize, finalize as *mut c_void),
+            (ffi::Py_tp_traverse, traverse as *mut c_void),
+            (ffi::Py_tp_clear, clear as *mut c_void),
+            (ffi::Py_tp_new, crate::construct::tensor_new as *mut c_void),
+            (ffi::Py_tp_init, init as *mut c_void),
+            (ffi::Py_tp_setattro, setattro as *mut c_void),
+            (ffi::Py_nb_add, crate::number::add as *mut c_void),
+            (ffi::Py_nb_subtract, crate::number::sub as *mut c_void),
+            (ffi::Py_nb_multiply, crate::number::mul as *mut c_void),
+            (ffi::Py_nb_true_divide, crate::number::div as *mut c_void),
+            (ffi::Py_nb_floor_divide, crate::number::floor_divide as *mut c_void),
+            (ffi::Py_nb_remainder, crate::number::remainder as *mut c_void),
+            (ffi::Py_nb_matrix_multiply, crate::number::matmul as *mut c_void),
+            (ffi::Py_nb_and, crate::number::and as *mut c_void),
+            (ffi::Py_nb_or, crate::number::or as *mut c_void),
+            (ffi::Py_nb_xor, crate::number::xor as *mut c_void),
+            (ffi::Py_nb_lshift, crate::number::lshift as *mut c_void),
+            (ffi::Py_nb_rshift, crate::number::rshift as *mut c_void),
+            (ffi::Py_nb_inplace_add, crate::number::iadd as *mut c_void),
+            (ffi::Py_nb_inplace_subtract, crate::number::isub as *mut c_void),
+            (ffi::Py_nb_inplace_multiply, crate::number::imul as *mut c_void),
+            (ffi::Py_nb_inplace_true_divide, crate::number::idiv as *mut c_void),
+            (ffi::Py_nb_inplace_floor_divide, crate::number::ifloor_divide as *mut c_void),
+            (ffi::Py_nb_inplace_remainder, crate::number::iremainder as *mut c_void),
+            (ffi::Py_nb_inplace_and, crate::number::iand as *mut c_void),
+            (ffi::Py_nb_inplace_or, crate::number::ior as *mut c_void),
+            (ffi::Py_nb_inplace_xor, crate::number::ixor as *mut c_void),
+            (ffi::Py_nb_inplace_lshift, crate::number::ilshift as *mut c_void),
+            (ffi::Py_nb_inplace_rshift, crate::number::irshift as *mut c_void),
+            (ffi::Py_nb_power, crate::number::power as *mut c_void),
+            (ffi::Py_nb_inplace_power, crate::number::ipower as *mut c_void),
+            (ffi::Py_nb_negative, crate::number::negative as *mut c_void),
+            (ffi::Py_nb_positive, crate::number::positive as *mut c_void),
+            (ffi::Py_nb_absolute, crate::number::absolute as *mut c_void),
+            (ffi::Py_nb_invert, crate::number::invert as *mut c_void),
+            (ffi::Py_nb_float, crate::number::to_float as *mut c_void),
+            (ffi::Py_nb_int, crate::number::to_int as *mut c_void),
+            (ffi::Py_nb_index, crate::number::to_index as *mut c_void),
+            (ffi::Py_mp_length, length as *mut c_void),
+            (ffi::Py_tp_repr, crate::text::repr as *mut c_void),
+            (ffi::Py_nb_bool, crate::number::truth as *mut c_void),
+            (ffi::Py_mp_subscript, crate::indexing::subscript as *mut c_void),
+            (ffi::Py_mp_ass_subscript, crate::indexing::assign_subscript as *mut c_void),
+            (ffi::Py_tp_richcompare, crate::number::richcompare as *mut c_void),
+            (ffi::Py_tp_hash, hash as *mut c_void),
+            (ffi::Py_bf_getbuffer, crate::buffer::get as *mut c_void),
+            (ffi::Py_bf_releasebuffer, crate::buffer::release as *mut c_void),
+        ]);
+    // SAFETY: the functions are those of their slots and of this layout.
+    let class = unsafe { class.create(py, std::ptr::null_mut()) }?;
+    let _ = TYPE.set(class.as_ptr() as usize);
     let _ = HOST_DROP.set(drop_host);
-    Ok(object.unbind())
-}
-
-fn member(name: &'static std::ffi::CStr, offset: usize) -> ffi::PyMemberDef {
-    ffi::PyMemberDef {
-        name: name.as_ptr(),
-        type_code: ffi::Py_T_PYSSIZET,
-        offset: offset as ffi::Py_ssize_t,
-        flags: ffi::Py_READONLY,
-        doc: std::ptr::null(),
-    }
+    Ok(class.unbind())
 }
 
 /// Whether the object is a tensor of any class.

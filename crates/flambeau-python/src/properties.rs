@@ -1,5 +1,6 @@
 //! Attributes of tensors: `x.shape`, `x.grad`, `x.requires_grad`.
 
+use crate::class;
 use crate::errors::{IntoPy, guard};
 use crate::{autograd, object, types};
 use flambeau::Tensor;
@@ -97,7 +98,11 @@ static PROPERTIES: &[Property] = &[
             None => Err(PyRuntimeError::new_err("requires_grad cannot be deleted")),
         }),
     },
-    Property { name: c"is_leaf", get: |py, t| boolean(py, t.is_leaf() || forward_only(t)), set: None },
+    Property {
+        name: c"is_leaf",
+        get: |py, t| boolean(py, t.grad_fn().is_none_or(|node| node.is_forward_only())),
+        set: None,
+    },
     Property {
         name: c"retains_grad",
         get: |py, t| boolean(py, flambeau::autograd::retains_grad(t)),
@@ -289,39 +294,16 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The table for the type object.
-pub fn table() -> *mut ffi::PyGetSetDef {
-    let mut list: Vec<ffi::PyGetSetDef> = PROPERTIES
-        .iter()
-        .map(|p| ffi::PyGetSetDef {
-            name: p.name.as_ptr(),
-            get: Some(getter),
-            set: p.set.map(|_| setter as ffi::setter),
-            doc: std::ptr::null(),
-            closure: p as *const Property as *mut c_void,
-        })
-        .collect();
-    list.push(ffi::PyGetSetDef {
-        name: c"shape".as_ptr(),
-        get: Some(object::shape),
-        set: None,
-        doc: std::ptr::null(),
-        closure: std::ptr::null_mut(),
+pub fn table() -> Vec<ffi::PyGetSetDef> {
+    let own = PROPERTIES.iter().map(|p| ffi::PyGetSetDef {
+        closure: p as *const Property as *mut c_void,
+        ..class::property(p.name, getter, p.set.map(|_| setter as ffi::setter))
     });
-    list.push(ffi::PyGetSetDef {
-        name: c"__dict__".as_ptr(),
-        get: Some(dictionary),
-        set: Some(ffi::PyObject_GenericSetDict),
-        doc: std::ptr::null(),
-        closure: std::ptr::null_mut(),
-    });
-    list.push(ffi::PyGetSetDef {
-        name: std::ptr::null(),
-        get: None,
-        set: None,
-        doc: std::ptr::null(),
-        closure: std::ptr::null_mut(),
-    });
-    Box::leak(list.into_boxed_slice()).as_mut_ptr()
+    own.chain([
+        class::property(c"shape", object::shape, None),
+        class::property(c"__dict__", dictionary, Some(ffi::PyObject_GenericSetDict)),
+    ])
+    .collect()
 }
 
 /// Whether a tensor has history for the sake of forward derivatives only, which Python does not show.

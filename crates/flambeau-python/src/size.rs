@@ -1,12 +1,13 @@
 //! `flambeau.Size`, the tuple of ints that a shape is. Raw type object: one of the modules with unsafe code.
 
+use crate::class::{self, Class};
 use crate::errors::{guard, owned_ptr};
 use crate::types::type_name;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 use std::sync::OnceLock;
 
 static TYPE: OnceLock<usize> = OnceLock::new();
@@ -17,44 +18,26 @@ fn size_type() -> *mut PyTypeObject {
 
 /// Makes the type object.
 pub fn create_type(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    let methods: &'static mut [ffi::PyMethodDef; 3] = Box::leak(Box::new([
-        ffi::PyMethodDef {
-            ml_name: c"numel".as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunction: numel },
-            ml_flags: ffi::METH_NOARGS,
-            ml_doc: c"numel($self, /)\n--\n\nThe number of elements of a tensor of this size.".as_ptr(),
-        },
-        ffi::PyMethodDef {
-            ml_name: c"__reduce__".as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunction: reduce },
-            ml_flags: ffi::METH_NOARGS,
-            ml_doc: std::ptr::null(),
-        },
-        ffi::PyMethodDef::zeroed(),
-    ]));
-    let slot = |slot: c_int, f: *mut c_void| ffi::PyType_Slot { slot, pfunc: f };
-    let slots: &'static mut [ffi::PyType_Slot] = Box::leak(Box::new([
-        slot(ffi::Py_tp_new, new as *mut c_void),
-        slot(ffi::Py_tp_repr, repr as *mut c_void),
-        slot(ffi::Py_mp_subscript, subscript as *mut c_void),
-        slot(ffi::Py_nb_add, add as *mut c_void),
-        slot(ffi::Py_sq_repeat, repeat as *mut c_void),
-        slot(ffi::Py_tp_methods, methods.as_mut_ptr().cast()),
-        slot(ffi::Py_tp_doc, c"The shape of a tensor: a tuple of ints.".as_ptr() as *mut c_void),
-        slot(0, std::ptr::null_mut()),
-    ]));
-    let mut spec = ffi::PyType_Spec {
-        name: c"flambeau.Size".as_ptr(),
-        basicsize: 0,
-        itemsize: 0,
-        flags: (ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_BASETYPE) as u32,
-        slots: slots.as_mut_ptr(),
-    };
-    // SAFETY: the spec and everything it points to live for ever; the base is a live type.
-    let class = unsafe {
-        let base = (&raw mut ffi::PyTuple_Type).cast::<PyObject>();
-        Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&mut spec, base))?
-    };
+    let class = Class::new(c"flambeau.Size", 0)
+        .flags(ffi::Py_TPFLAGS_BASETYPE)
+        .doc(c"The shape of a tensor: a tuple of ints.")
+        .methods(vec![
+            class::plain(
+                c"numel",
+                numel,
+                c"numel($self, /)\n--\n\nThe number of elements of a tensor of this size.",
+            ),
+            class::plain(c"__reduce__", reduce, c"What it is pickled as."),
+        ])
+        .slots([
+            (ffi::Py_tp_new, new as *mut c_void),
+            (ffi::Py_tp_repr, repr as *mut c_void),
+            (ffi::Py_mp_subscript, subscript as *mut c_void),
+            (ffi::Py_nb_add, add as *mut c_void),
+            (ffi::Py_sq_repeat, repeat as *mut c_void),
+        ]);
+    // SAFETY: the functions are those of their slots, the layout is that of the base, a live type.
+    let class = unsafe { class.create(py, (&raw mut ffi::PyTuple_Type).cast()) }?;
     let _ = TYPE.set(class.as_ptr() as usize);
     Ok(class.unbind())
 }

@@ -78,11 +78,11 @@ fn adaptor_body(entry: &Entry) -> String {
             i += 1;
         }
     }
-    let call = format!("crate::ops::{module}::{}({})?", ident(&entry.function), args.join(", "));
-    let inner = if entry.signature.returns == Returns::Nothing {
-        format!("{{ {call}; Ok(Ret::None) }}")
-    } else {
-        format!("Ok(Ret::from({call}))")
+    let call = format!("crate::ops::{module}::{}({})", ident(&entry.function), args.join(", "));
+    let inner = match entry.signature.returns {
+        Returns::Nothing => format!("{{ {call}?; Ok(Ret::None) }}"),
+        Returns::Value("crate::schema::Ret") => call,
+        _ => format!("Ok(Ret::from({call}?))"),
     };
     let operands = params.iter().filter_map(|p| match p.kind {
         Kind::Tensor | Kind::OptTensor => Some(1),

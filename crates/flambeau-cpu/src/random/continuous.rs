@@ -1,6 +1,6 @@
 //! Distributions made from one uniform or normal number an element.
 
-use super::error_text::{cpp_type, general, not_implemented};
+use super::error_text::{general, not_implemented};
 use super::generator::Generator;
 use super::sample::Sample;
 use flambeau_core::{DType, Result, bail};
@@ -37,7 +37,7 @@ pub fn cauchy_<T: Sample>(
         bail!(
             "Cauchy distribution is a continuous probability distribution. dtype must be a floating point but you \
              specified {}",
-            cpp_type(dtype)
+            dtype.cpp_type()
         );
     }
     g.fill_uniform64(out, |u| T::from_f64(sigma.mul_add((std::f64::consts::PI * (u - 0.5)).tan(), median)));

@@ -8,27 +8,6 @@ pub(super) fn not_implemented(kernel: &str, dtype: DType) -> Error {
     Error::not_implemented(format!("\"{kernel}\" not implemented for '{}'", dtype.cpp_name()))
 }
 
-/// The C++ spelling of an element type, as compilers print it.
-pub(super) fn cpp_type(dtype: DType) -> &'static str {
-    match dtype {
-        DType::UInt8 => "unsigned char",
-        DType::Int8 => "signed char",
-        DType::Int16 => "short int",
-        DType::Int32 => "int",
-        DType::Int64 => "long int",
-        DType::Float16 => "c10::Half",
-        DType::Float32 => "float",
-        DType::Float64 => "double",
-        DType::Complex64 => "c10::complex<float>",
-        DType::Complex128 => "c10::complex<double>",
-        DType::Bool => "bool",
-        DType::BFloat16 => "c10::BFloat16",
-        DType::UInt16 => "short unsigned int",
-        DType::UInt32 => "unsigned int",
-        DType::UInt64 => "long unsigned int",
-    }
-}
-
 /// A number as a C++ stream prints it: six significant digits (`%g`).
 pub(super) fn general(x: f64) -> String {
     if x.is_nan() {

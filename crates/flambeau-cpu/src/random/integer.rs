@@ -1,7 +1,7 @@
 //! Random integers and permutations.
 
 use super::continuous::is_wide_unsigned;
-use super::error_text::{cpp_type, not_implemented};
+use super::error_text::not_implemented;
 use super::generator::Generator;
 use super::sample::Sample;
 use super::uniform::max_finite;
@@ -130,7 +130,7 @@ fn check_range(dtype: DType, from: i64, last: i64, warnings: &mut Vec<String>) -
             (low..=high).contains(&(bound as i128))
         };
         if !inside {
-            bail!("{name} is out of bounds for {}", cpp_type(dtype));
+            bail!("{name} is out of bounds for {}", dtype.cpp_type());
         }
     }
     if dtype.is_floating_point() {
@@ -141,7 +141,7 @@ fn check_range(dtype: DType, from: i64, last: i64, warnings: &mut Vec<String>) -
                     "{name} is out of bounds [-(2^{digits}), 2^{digits}]. Due to precision limitations {} can \
                      support discrete uniform distribution only within this range. This warning will become an error \
                      in version 1.7 release, please fix the code in advance",
-                    cpp_type(dtype)
+                    dtype.cpp_type()
                 ));
             }
         }

@@ -1,6 +1,6 @@
 //! Uniform reals.
 
-use super::error_text::{cpp_type, general, not_implemented};
+use super::error_text::{general, not_implemented};
 use super::fused::{scale_add_f32, scale_add_f64};
 use super::generator::{Generator, unit_f32};
 use super::sample::{Reals, Sample};
@@ -26,7 +26,7 @@ pub fn check_uniform_bounds(dtype: DType, from: f64, to: f64) -> Result<()> {
     let max = max_finite(real);
     for (name, bound) in [("from", from), ("to", to)] {
         if !(-max..=max).contains(&bound) {
-            bail!("{name} is out of bounds for {}", cpp_type(real));
+            bail!("{name} is out of bounds for {}", real.cpp_type());
         }
     }
     if from > to {

@@ -4,7 +4,7 @@ use super::Extremum;
 use super::plan::{Kept, Plan, advance};
 use super::reducers::ordered;
 use crate::pointwise::{Operand, load, store};
-use flambeau_core::{DType, Result, bail};
+use flambeau_core::Result;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 

@@ -110,7 +110,7 @@ unsafe fn columns<T: Float, const N: usize, const W: usize>(
     out: &mut [T],
 ) {
     let count = out.len();
-    // SAFETY of `at`: callers below pass rows under n and columns under count.
+    // SAFETY: called below with rows under n and columns under count.
     let at = |i: usize, c: usize| unsafe { *x.offset(i as isize * stride + c as isize) };
     let mut c = 0;
     while c + N <= count {

@@ -1,7 +1,7 @@
 //! Distances between all pairs of rows. One of the modules with unsafe code.
 
+use super::norm::Norm;
 use super::plan::advance;
-use super::reducers::Norm;
 use crate::pointwise::{Compute, Operand, load, store};
 use flambeau_core::{DType, Result, bail};
 use smallvec::SmallVec;

@@ -4,7 +4,7 @@ use super::plan::advance;
 use super::reducers::ordered;
 use super::{Arith, Extremum};
 use crate::pointwise::{Compute, Operand, load, store};
-use flambeau_core::{C64, DType, Result, bail};
+use flambeau_core::{C64, DType, Result};
 use smallvec::SmallVec;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;

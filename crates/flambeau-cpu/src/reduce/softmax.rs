@@ -3,7 +3,7 @@
 
 use super::plan::advance;
 use crate::pointwise::{Compute, Kernel, Operand, Operation, Prim, load, store};
-use flambeau_core::{DType, Result, bail};
+use flambeau_core::{Result, bail, dispatch};
 use smallvec::SmallVec;
 
 /// Lines that are worked on together where they lie side by side.
@@ -44,17 +44,7 @@ real!(f32, f64);
 
 macro_rules! real_dispatch {
     ($dtype:expr, $T:ident => $body:expr) => {
-        match $dtype.compute() {
-            DType::Float32 => {
-                type $T = f32;
-                $body
-            }
-            DType::Float64 => {
-                type $T = f64;
-                $body
-            }
-            _ => bail!(NotImplemented, "softmax serves real floating-point types"),
-        }
+        dispatch!(real $dtype, $T => $body, else bail!(NotImplemented, "softmax serves real floating-point types"))
     };
 }
 

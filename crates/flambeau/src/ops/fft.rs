@@ -261,7 +261,9 @@ pub fn fft_ihfft(self_: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -
 }
 
 /// The dimensions of a transform and the points of each, where given.
-fn plan(t: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>) -> Result<Vec<(usize, Option<i64>)>> {
+type Plan = Vec<(usize, Option<i64>)>;
+
+fn plan(t: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>) -> Result<Plan> {
     let rank = t.dim();
     let dims: Vec<usize> = match (dim, s) {
         (Some(dim), _) => dim.iter().map(|&d| at(t, d)).collect::<Result<_>>()?,
@@ -295,95 +297,59 @@ fn over(t: &Tensor, plan: &[(usize, Option<i64>)], norm: Option<&str>, forward: 
     Ok(out)
 }
 
-/// `torch.fft.fftn`
-pub fn fft_fftn(
-    self_: &Tensor,
+/// [`plan`] for the transforms of which the last dimension is another kind: that one apart.
+fn split(
+    name: &str,
+    t: &Tensor,
     s: Option<&[i64]>,
     dim: Option<&[i64]>,
-    norm: Option<&str>,
-) -> Result<Tensor> {
-    over(self_, &plan(self_, s, dim)?, norm, true)
+) -> Result<(Plan, (usize, Option<i64>))> {
+    let mut rest = plan(t, s, dim)?;
+    match rest.pop() {
+        Some(last) => Ok((rest, last)),
+        None => bail!("{name} must transform at least one axis"),
+    }
 }
 
-/// `torch.fft.ifftn`
-pub fn fft_ifftn(
-    self_: &Tensor,
-    s: Option<&[i64]>,
-    dim: Option<&[i64]>,
-    norm: Option<&str>,
-) -> Result<Tensor> {
-    over(self_, &plan(self_, s, dim)?, norm, false)
+/// Each transform over several dimensions, and the same over two.
+macro_rules! several {
+    ($($name:literal $over:ident $over_two:ident |$t:ident, $s:ident, $dim:ident, $norm:ident| $value:expr;)*) => { $(
+        #[doc = concat!("`torch.fft.", $name, "`")]
+        pub fn $over(
+            $t: &Tensor,
+            $s: Option<&[i64]>,
+            $dim: Option<&[i64]>,
+            $norm: Option<&str>,
+        ) -> Result<Tensor> {
+            $value
+        }
+        #[doc = concat!("`torch.fft.", $name, "` over two dimensions.")]
+        pub fn $over_two(t: &Tensor, s: Option<&[i64]>, dim: &[i64], norm: Option<&str>) -> Result<Tensor> {
+            $over(t, s, Some(dim), norm)
+        }
+    )* };
 }
-
-/// `torch.fft.rfftn`: of the last dimension half the transform.
-pub fn fft_rfftn(
-    self_: &Tensor,
-    s: Option<&[i64]>,
-    dim: Option<&[i64]>,
-    norm: Option<&str>,
-) -> Result<Tensor> {
-    check_real("rfftn", self_)?;
-    let plan = plan(self_, s, dim)?;
-    let Some((&(last, n), rest)) = plan.split_last() else {
-        bail!("rfftn must transform at least one axis");
+several! {
+    "fftn" fft_fftn fft_fft2 |t, s, dim, norm| over(t, &plan(t, s, dim)?, norm, true);
+    "ifftn" fft_ifftn fft_ifft2 |t, s, dim, norm| over(t, &plan(t, s, dim)?, norm, false);
+    "rfftn" fft_rfftn fft_rfft2 |t, s, dim, norm| {
+        check_real("rfftn", t)?;
+        let (rest, (last, n)) = split("rfftn", t, s, dim)?;
+        over(&half("rfftn", t, n, last, norm, true)?, &rest, norm, true)
     };
-    over(&half("rfftn", self_, n, last, norm, true)?, rest, norm, true)
-}
-
-/// `torch.fft.irfftn`: the real inverse of [`fft_rfftn`].
-pub fn fft_irfftn(
-    self_: &Tensor,
-    s: Option<&[i64]>,
-    dim: Option<&[i64]>,
-    norm: Option<&str>,
-) -> Result<Tensor> {
-    let plan = plan(self_, s, dim)?;
-    let Some((&(last, n), rest)) = plan.split_last() else {
-        bail!("irfftn must transform at least one axis");
+    "irfftn" fft_irfftn fft_irfft2 |t, s, dim, norm| {
+        let (rest, (last, n)) = split("irfftn", t, s, dim)?;
+        from_half(&over(t, &rest, norm, false)?, n, last, norm, false)
     };
-    from_half(&over(self_, rest, norm, false)?, n, last, norm, false)
-}
-
-/// `torch.fft.hfftn`
-pub fn fft_hfftn(
-    self_: &Tensor,
-    s: Option<&[i64]>,
-    dim: Option<&[i64]>,
-    norm: Option<&str>,
-) -> Result<Tensor> {
-    let plan = plan(self_, s, dim)?;
-    let Some((&(last, n), rest)) = plan.split_last() else {
-        bail!("hfftn must transform at least one axis");
+    "hfftn" fft_hfftn fft_hfft2 |t, s, dim, norm| {
+        let (rest, (last, n)) = split("hfftn", t, s, dim)?;
+        from_half(&over(t, &rest, norm, true)?, n, last, norm, true)
     };
-    from_half(&over(self_, rest, norm, true)?, n, last, norm, true)
-}
-
-/// `torch.fft.ihfftn`
-pub fn fft_ihfftn(
-    self_: &Tensor,
-    s: Option<&[i64]>,
-    dim: Option<&[i64]>,
-    norm: Option<&str>,
-) -> Result<Tensor> {
-    let plan = plan(self_, s, dim)?;
-    let Some((&(last, n), rest)) = plan.split_last() else {
-        bail!("ihfftn must transform at least one axis");
-    };
-    over(&half("ihfftn", self_, n, last, norm, false)?, rest, norm, false)
-}
-
-macro_rules! planar {
-    ($($name:ident => $full:ident),*) => {
-        $(
-            /// The transform over two dimensions.
-            pub fn $name(self_: &Tensor, s: Option<&[i64]>, dim: &[i64], norm: Option<&str>) -> Result<Tensor> {
-                $full(self_, s, Some(dim), norm)
-            }
-        )*
+    "ihfftn" fft_ihfftn fft_ihfft2 |t, s, dim, norm| {
+        let (rest, (last, n)) = split("ihfftn", t, s, dim)?;
+        over(&half("ihfftn", t, n, last, norm, false)?, &rest, norm, false)
     };
 }
-planar!(fft_fft2 => fft_fftn, fft_ifft2 => fft_ifftn, fft_rfft2 => fft_rfftn, fft_irfft2 => fft_irfftn,
-        fft_hfft2 => fft_hfftn, fft_ihfft2 => fft_ihfftn);
 
 fn shifted(t: &Tensor, dim: Option<&[i64]>, back: bool) -> Result<Tensor> {
     let dims: Dims = match dim {

@@ -236,32 +236,26 @@ fn correction_of(unbiased: Option<bool>, correction: Option<Scalar>) -> Result<f
     }
 }
 
-/// `masked.var`
-pub fn var(
-    input: &Tensor,
-    dim: Option<&[i64]>,
-    unbiased: Option<bool>,
-    correction: Option<Scalar>,
-    keepdim: Option<bool>,
-    dtype: Option<DType>,
-    mask: Option<&Tensor>,
-) -> Result<Tensor> {
-    let correction = correction_of(unbiased, correction)?;
-    spread(input, dim, correction, keepdim.unwrap_or(false), dtype, mask, false)
+macro_rules! spreads {
+    ($($name:ident $root:literal;)*) => { $(
+        #[doc = concat!("`masked.", stringify!($name), "`")]
+        pub fn $name(
+            input: &Tensor,
+            dim: Option<&[i64]>,
+            unbiased: Option<bool>,
+            correction: Option<Scalar>,
+            keepdim: Option<bool>,
+            dtype: Option<DType>,
+            mask: Option<&Tensor>,
+        ) -> Result<Tensor> {
+            let correction = correction_of(unbiased, correction)?;
+            spread(input, dim, correction, keepdim.unwrap_or(false), dtype, mask, $root)
+        }
+    )* };
 }
-
-/// `masked.std`
-pub fn std(
-    input: &Tensor,
-    dim: Option<&[i64]>,
-    unbiased: Option<bool>,
-    correction: Option<Scalar>,
-    keepdim: Option<bool>,
-    dtype: Option<DType>,
-    mask: Option<&Tensor>,
-) -> Result<Tensor> {
-    let correction = correction_of(unbiased, correction)?;
-    spread(input, dim, correction, keepdim.unwrap_or(false), dtype, mask, true)
+spreads! {
+    var false;
+    std true;
 }
 
 /// `masked.cumsum`

@@ -33,6 +33,6 @@ pub mod unique;
 pub use crate::generated::functions::*;
 pub use support::{
     Overlap, any_nan, any_zero, check_castable, check_devices, check_writable, common_device, convert_grad,
-    copy_array, copy_data, cpp_type, deliver, deliver_factory, deliver_strictly, grad_add, grad_add_,
-    operand, prepare_out, scale, sum_to_size,
+    copy_array, copy_data, deliver, deliver_factory, deliver_strictly, grad_add, grad_add_, operand,
+    prepare_out, scale, sum_to_size,
 };

@@ -111,7 +111,7 @@ fn interleaved(a: &Array, b: &Array) -> bool {
 }
 
 /// Makes `out` ready for a result of the given sizes: resizes it if it has another shape.
-pub fn prepare_out(out: &Tensor, sizes: &[i64], inputs: &[Array]) -> Result<()> {
+pub fn prepare_out(out: &Tensor, sizes: &[i64]) -> Result<()> {
     let current = out.array();
     if current.sizes[..] == *sizes {
         return Ok(());
@@ -123,34 +123,12 @@ pub fn prepare_out(out: &Tensor, sizes: &[i64], inputs: &[Array]) -> Result<()> 
             show(sizes)
         ));
     }
-    let _ = inputs;
     ops::shape::resize_raw(out, sizes)
 }
 
 /// Runs `compute` and delivers its result as the call asks: fresh, written to the first argument, or to `out=`.
 pub fn deliver(call: &Call, compute: impl Fn(&Call) -> Result<Ret>) -> Result<Ret> {
     deliver_strictly(call, false, Overlap::Any, compute)
-}
-
-/// The name of an element type in C++.
-pub fn cpp_type(dtype: DType) -> &'static str {
-    match dtype {
-        DType::UInt8 => "unsigned char",
-        DType::Int8 => "signed char",
-        DType::Int16 => "short int",
-        DType::Int32 => "int",
-        DType::Int64 => "long int",
-        DType::Float16 => "c10::Half",
-        DType::Float32 => "float",
-        DType::Float64 => "double",
-        DType::Complex64 => "c10::complex<float>",
-        DType::Complex128 => "c10::complex<double>",
-        DType::Bool => "bool",
-        DType::BFloat16 => "c10::BFloat16",
-        DType::UInt16 => "short unsigned int",
-        DType::UInt32 => "unsigned int",
-        DType::UInt64 => "long unsigned int",
-    }
 }
 
 /// How `out=` may share memory with an operand of the same call.
@@ -222,8 +200,8 @@ pub fn deliver_strictly(
                 if exact && result.dtype() != out.dtype() {
                     bail!(
                         "Expected out tensor to have dtype {}, but got {} instead",
-                        cpp_type(result.dtype()),
-                        cpp_type(out.dtype())
+                        result.dtype().cpp_type(),
+                        out.dtype().cpp_type()
                     );
                 }
                 check_castable(result.dtype(), out.dtype())?;
@@ -246,7 +224,7 @@ pub fn deliver_strictly(
                 check_writable(&ops::shape::resized(out, &result.sizes())?, &operands)?;
             }
             for (result, out) in results.iter().zip(outs.iter()) {
-                prepare_out(out, &result.sizes(), &[])?;
+                prepare_out(out, &result.sizes())?;
             }
             for (result, out) in results.iter().zip(outs.iter()) {
                 copy_data(out, result)?;

@@ -3,7 +3,6 @@
 
 use super::ParamValue;
 use crate::Tensor;
-use crate::ops::cpp_type;
 use flambeau_core::{DType, Result, Scalar, bail};
 
 /// The parameter as a number, if it is one.
@@ -110,7 +109,7 @@ pub fn lerp(tensors: &[&Tensor], _: &[ParamValue], _: DType) -> Result<()> {
     let expected = tensors[0].dtype();
     for (t, name) in tensors[1..].iter().zip(["end", "weight"]) {
         if t.dtype() != expected {
-            let (expected, got) = (cpp_type(expected), cpp_type(t.dtype()));
+            let (expected, got) = (expected.cpp_type(), t.dtype().cpp_type());
             bail!("expected dtype {expected} for `{name}` but got dtype {got}");
         }
     }
@@ -249,7 +248,7 @@ pub fn huber(_: &[&Tensor], params: &[ParamValue], _: DType) -> Result<()> {
 pub fn masked_fill(tensors: &[&Tensor], params: &[ParamValue], _: DType) -> Result<()> {
     let (dtype, mask) = (tensors[0].dtype(), tensors[1].dtype());
     if mask != DType::Bool {
-        bail!("masked_fill_ only supports boolean masks, but got mask with dtype {}", cpp_type(mask));
+        bail!("masked_fill_ only supports boolean masks, but got mask with dtype {}", mask.cpp_type());
     }
     if let Some(value) = tensors.get(2) {
         if value.dim() > 0 {
@@ -259,7 +258,7 @@ pub fn masked_fill(tensors: &[&Tensor], params: &[ParamValue], _: DType) -> Resu
             );
         }
         if value.is_complex() && !dtype.is_complex() {
-            bail!("value cannot be converted to type {} without overflow", cpp_type(dtype));
+            bail!("value cannot be converted to type {} without overflow", dtype.cpp_type());
         }
     }
     match number(params, 0) {

@@ -170,7 +170,7 @@ fn execute(
                     device
                 );
             }
-            ops::prepare_out(out, &sizes, &arrays)?;
+            ops::prepare_out(out, &sizes)?;
             out.clone()
         }
     };

@@ -230,7 +230,9 @@ def multi_head_attention_forward(
     dropout_p = dropout_p if training else 0.0
     weights = None
     if need_weights:
-        assert not (is_causal and mask is None), "FIXME: is_causal not implemented for need_weights"
+        assert not (is_causal and mask is None), (
+            "is_causal without a mask gives no weights: pass attn_mask, or need_weights=False"
+        )
         scaled = query * math.sqrt(1.0 / float(query.shape[-1]))
         if mask is not None:
             scores = torch.baddbmm(mask, scaled, key.transpose(-2, -1))

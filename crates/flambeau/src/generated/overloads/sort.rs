@@ -360,13 +360,7 @@ pub const NANQUANTILE_SCALAR: Overload = Overload {
 };
 
 pub fn unique(c: &Call) -> Result<Ret> {
-    Ok(Ret::from(crate::ops::unique::unique(
-        c.tensor(0)?,
-        c.bool(1)?,
-        c.bool(2)?,
-        c.bool(3)?,
-        c.opt_int(4)?,
-    )?))
+    crate::ops::unique::unique(c.tensor(0)?, c.bool(1)?, c.bool(2)?, c.bool(3)?, c.opt_int(4)?)
 }
 pub const UNIQUE: Overload = Overload {
     name: "",
@@ -387,12 +381,7 @@ pub const UNIQUE: Overload = Overload {
 };
 
 pub fn unique_consecutive(c: &Call) -> Result<Ret> {
-    Ok(Ret::from(crate::ops::unique::unique_consecutive(
-        c.tensor(0)?,
-        c.bool(1)?,
-        c.bool(2)?,
-        c.opt_int(3)?,
-    )?))
+    crate::ops::unique::unique_consecutive(c.tensor(0)?, c.bool(1)?, c.bool(2)?, c.opt_int(3)?)
 }
 pub const UNIQUE_CONSECUTIVE: Overload = Overload {
     name: "",

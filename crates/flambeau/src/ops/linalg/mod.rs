@@ -54,30 +54,12 @@ use smallvec::smallvec;
 /// Runs the body with `$T` as the element type of the four dtypes that have linear algebra.
 macro_rules! elements {
     ($dtype:expr, $kernel:expr, $T:ident => $body:expr) => {
-        match $dtype {
-            flambeau_core::DType::Float32 => {
-                type $T = f32;
-                $body
-            }
-            flambeau_core::DType::Float64 => {
-                type $T = f64;
-                $body
-            }
-            flambeau_core::DType::Complex64 => {
-                type $T = flambeau_core::C32;
-                $body
-            }
-            flambeau_core::DType::Complex128 => {
-                type $T = flambeau_core::C64;
-                $body
-            }
-            other => flambeau_core::bail!(
-                NotImplemented,
-                "\"{}\" not implemented for '{}'",
-                $kernel,
-                other.cpp_name()
-            ),
-        }
+        flambeau_core::dispatch!(linear $dtype, $T => $body, else flambeau_core::bail!(
+            NotImplemented,
+            "\"{}\" not implemented for '{}'",
+            $kernel,
+            $dtype.cpp_name()
+        ))
     };
 }
 use elements;

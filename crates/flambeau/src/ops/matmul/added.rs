@@ -15,7 +15,7 @@ fn factor(s: Scalar, dtype: DType) -> Result<Scalar> {
     match s {
         Scalar::Complex(c) if !dtype.is_complex() => {
             if c.im != 0.0 {
-                bail!("value cannot be converted to type {} without overflow", crate::ops::cpp_type(dtype));
+                bail!("value cannot be converted to type {} without overflow", dtype.cpp_type());
             }
             factor(Scalar::Float(c.re), dtype)
         }

@@ -11,13 +11,13 @@ pub use products::{
 };
 
 use crate::Tensor;
-use crate::ops::{cpp_type, shape};
+use crate::ops::shape;
 use flambeau_core::{Array, DType, Init, Result, bail};
 
 fn check_same_dtype(a: &Tensor, b: &Tensor) -> Result<()> {
     let (x, y) = (a.dtype(), b.dtype());
     if x != y {
-        bail!("expected m1 and m2 to have the same dtype, but got: {} != {}", cpp_type(x), cpp_type(y));
+        bail!("expected m1 and m2 to have the same dtype, but got: {} != {}", x.cpp_type(), y.cpp_type());
     }
     if x == DType::Bool {
         bail!(NotImplemented, "\"addmm_impl_cpu_\" not implemented for 'Bool'");

@@ -4,7 +4,7 @@ use crate::Tensor;
 use crate::autograd::{Context, GradMode, Save, grad_enabled, record};
 use crate::generated::functions as f;
 use crate::ops::dense::{Dense, computed, computed_pair};
-use crate::ops::{cpp_type, creation, random, reduce, shape, softmax};
+use crate::ops::{creation, random, reduce, shape, softmax};
 use flambeau_core::{DType, Dims, Result, Scalar, bail, broadcast_shapes};
 use flambeau_cpu::attention::{self, Attention};
 use smallvec::smallvec;
@@ -20,7 +20,7 @@ fn check(
     let ranks = [query.dim(), key.dim(), value.dim()];
     let dtypes = [query.dtype(), key.dtype(), value.dtype()];
     if dtypes[1] != dtypes[0] || dtypes[2] != dtypes[0] {
-        let [q, k, v] = dtypes.map(cpp_type);
+        let [q, k, v] = dtypes.map(DType::cpp_type);
         bail!(
             "Expected query, key, and value to have the same dtype, but got query.dtype: {q} key.dtype: {k} and value.dtype: {v} instead."
         );
@@ -38,8 +38,8 @@ fn check(
         if dtype != DType::Bool && dtype != DType::Float32 && dtype != dtypes[0] {
             bail!(
                 "Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: {} and  query.dtype: {} instead.",
-                cpp_type(dtype),
-                cpp_type(dtypes[0])
+                dtype.cpp_type(),
+                dtypes[0].cpp_type()
             );
         }
         if mask.dim() < 2 {

@@ -460,33 +460,34 @@ fn adjoint(
 }
 
 macro_rules! convolutions {
-    ($($dims:literal $plain:ident $padding:ident $transposed:ident;)*) => { $(
-        #[doc = concat!("`torch.", stringify!($plain), "`")]
-        pub fn $plain(
+    ($($dims:literal $name:ident($padding:ty) $run:ident;)*) => { $(
+        #[doc = concat!("`torch.", stringify!($name), "`")]
+        pub fn $name(
             input: &Tensor,
             weight: &Tensor,
             bias: Option<&Tensor>,
             stride: &[i64],
-            padding: &[i64],
+            padding: $padding,
             dilation: &[i64],
             groups: i64,
         ) -> Result<Tensor> {
-            plain(stringify!($plain), $dims, input, weight, bias, stride, padding, dilation, groups)
+            $run(stringify!($name), $dims, input, weight, bias, stride, padding, dilation, groups)
         }
-        #[doc = concat!("`torch.", stringify!($plain), "` with padding `'valid'` or `'same'`")]
-        pub fn $padding(
-            input: &Tensor,
-            weight: &Tensor,
-            bias: Option<&Tensor>,
-            stride: &[i64],
-            padding: &str,
-            dilation: &[i64],
-            groups: i64,
-        ) -> Result<Tensor> {
-            padded(stringify!($plain), $dims, input, weight, bias, stride, padding, dilation, groups)
-        }
-        #[doc = concat!("`torch.", stringify!($transposed), "`")]
-        pub fn $transposed(
+    )* };
+}
+convolutions! {
+    1 conv1d(&[i64]) plain;
+    2 conv2d(&[i64]) plain;
+    3 conv3d(&[i64]) plain;
+    1 conv1d_padding(&str) padded;
+    2 conv2d_padding(&str) padded;
+    3 conv3d_padding(&str) padded;
+}
+
+macro_rules! adjoints {
+    ($($dims:literal $name:ident;)*) => { $(
+        #[doc = concat!("`torch.", stringify!($name), "`")]
+        pub fn $name(
             input: &Tensor,
             weight: &Tensor,
             bias: Option<&Tensor>,
@@ -497,14 +498,14 @@ macro_rules! convolutions {
             dilation: &[i64],
         ) -> Result<Tensor> {
             let steps = [stride, padding, output_padding, dilation];
-            adjoint(stringify!($transposed), $dims, input, weight, bias, steps, groups)
+            adjoint(stringify!($name), $dims, input, weight, bias, steps, groups)
         }
     )* };
 }
-convolutions! {
-    1 conv1d conv1d_padding conv_transpose1d;
-    2 conv2d conv2d_padding conv_transpose2d;
-    3 conv3d conv3d_padding conv_transpose3d;
+adjoints! {
+    1 conv_transpose1d;
+    2 conv_transpose2d;
+    3 conv_transpose3d;
 }
 
 /// `torch.convolution`: any of the convolutions of a batched input.

@@ -209,43 +209,31 @@ pub fn grid_sampler(
     Sampler::new(interpolation_mode, padding_mode, align_corners).forward(input, grid)
 }
 
-fn of_rank(
-    rank: usize,
-    input: &Tensor,
-    grid: &Tensor,
-    [interpolation_mode, padding_mode]: [i64; 2],
-    align_corners: bool,
-) -> Result<Tensor> {
-    if input.dim() != rank || grid.dim() != rank {
-        bail!(
-            "grid_sampler(): expected {rank}D input and grid, but got input with sizes {} and grid with sizes {}",
-            show(&input.sizes()),
-            show(&grid.sizes())
-        );
-    }
-    grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners)
+macro_rules! of_rank {
+    ($($rank:literal $name:ident;)*) => { $(
+        #[doc = concat!("`torch.", stringify!($name), "`")]
+        pub fn $name(
+            input: &Tensor,
+            grid: &Tensor,
+            interpolation_mode: i64,
+            padding_mode: i64,
+            align_corners: bool,
+        ) -> Result<Tensor> {
+            if input.dim() != $rank || grid.dim() != $rank {
+                bail!(
+                    "grid_sampler(): expected {}D input and grid, but got input with sizes {} and grid with sizes {}",
+                    $rank,
+                    show(&input.sizes()),
+                    show(&grid.sizes())
+                );
+            }
+            grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners)
+        }
+    )* };
 }
-
-/// `torch.grid_sampler_2d`
-pub fn grid_sampler_2d(
-    input: &Tensor,
-    grid: &Tensor,
-    interpolation_mode: i64,
-    padding_mode: i64,
-    align_corners: bool,
-) -> Result<Tensor> {
-    of_rank(4, input, grid, [interpolation_mode, padding_mode], align_corners)
-}
-
-/// `torch.grid_sampler_3d`
-pub fn grid_sampler_3d(
-    input: &Tensor,
-    grid: &Tensor,
-    interpolation_mode: i64,
-    padding_mode: i64,
-    align_corners: bool,
-) -> Result<Tensor> {
-    of_rank(5, input, grid, [interpolation_mode, padding_mode], align_corners)
+of_rank! {
+    4 grid_sampler_2d;
+    5 grid_sampler_3d;
 }
 
 /// The normalised coordinates of `n` elements along a dimension.

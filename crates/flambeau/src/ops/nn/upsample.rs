@@ -65,7 +65,8 @@ impl Resize {
             );
         }
         let dtype = input.dtype();
-        if !dtype.is_floating_point() && !(dtype == DType::UInt8 && self.kind.bytes) {
+        let bytes = dtype == DType::UInt8 && self.kind.bytes;
+        if !dtype.is_floating_point() && !bytes {
             bail!(NotImplemented, "\"{}\" not implemented for '{}'", self.kind.kernel, dtype.cpp_name());
         }
         Ok(sizes[..2].iter().chain(to).copied().collect())

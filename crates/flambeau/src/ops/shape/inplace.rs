@@ -3,7 +3,6 @@
 use super::axes::{check_t, named_dims, squeezed, unsqueezed};
 use crate::Tensor;
 use crate::autograd::{self, record_inplace};
-use crate::ops::cpp_type;
 use crate::ops::shape::{reshape, transpose};
 use flambeau_core::{Array, Dims, MemoryFormat, Result, bail, check_sizes, numel, required_bytes, wrap_dim};
 use smallvec::smallvec;
@@ -177,7 +176,7 @@ fn refer(self_: &Tensor, array: Array) -> Result<Tensor> {
     numel(&array.sizes)?;
     let (old, new) = (self_.dtype(), array.dtype);
     if old != new {
-        bail!("Could not set tensor of type {} to a tensor of type {}", cpp_type(new), cpp_type(old));
+        bail!("Could not set tensor of type {} to a tensor of type {}", new.cpp_type(), old.cpp_type());
     }
     autograd::check_inplace(self_, false)?;
     self_.set_array(array);

@@ -9,11 +9,18 @@ use flambeau_core::{DType, Dims, Result, bail, wrap_dim};
 use flambeau_cpu::norm::{Groups, Planes};
 use smallvec::smallvec;
 
-fn check_channels(t: Option<&Tensor>, channels: i64, name: &str) -> Result<()> {
-    if let Some(t) = t
-        && t.numel() as i64 != channels
-    {
-        bail!("{name} should contain {channels} elements not {}", t.numel());
+/// Weight, bias, running mean and running variance.
+type Parameters<'a> = [Option<&'a Tensor>; 4];
+
+/// Fails unless each parameter has an element for each channel; `samples` have them in turn.
+fn check_channels([weight, bias, mean, var]: Parameters, channels: i64, samples: i64) -> Result<()> {
+    for (t, name) in [(mean, "running_mean"), (var, "running_var"), (weight, "weight"), (bias, "bias")] {
+        if let Some(t) = t
+            && t.numel() as i64 != channels
+        {
+            let [wanted, found] = [channels, t.numel() as i64].map(|n| samples.saturating_mul(n));
+            bail!("{name} should contain {wanted} elements not {found}");
+        }
     }
     Ok(())
 }
@@ -40,6 +47,24 @@ fn update(running: Option<&Tensor>, values: &[f64], momentum: f64, fused: bool) 
     Ok(())
 }
 
+/// Means and reciprocal standard deviations of an input's groups, towards which the running ones move.
+fn measured(
+    groups: Groups,
+    input: &Tensor,
+    parameters: Parameters,
+    [momentum, eps]: [f64; 2],
+) -> Result<[Vec<f64>; 2]> {
+    let count = (groups.outer * groups.inner) as f64;
+    let (mean, var) = moments(groups, input)?;
+    let [.., running_mean, running_var] = parameters;
+    update(running_mean, &mean, momentum, false)?;
+    let unbiased: Vec<f64> = var.iter().map(|v| v * count / (count - 1.0)).collect();
+    update(running_var, &unbiased, momentum, true)?;
+    Ok([mean, scales(&var, eps)])
+}
+
+const NAMES: [&str; 2] = ["NativeBatchNormBackward0", "NativeBatchNormBackwardBackward0"];
+
 /// For each channel the mean over the samples of `step`.
 fn average(channels: usize, values: &[f64], step: impl Fn(usize, f64) -> f64) -> Vec<f64> {
     let samples = values.len().checked_div(channels).unwrap_or(0) as f64;
@@ -56,7 +81,7 @@ fn empty(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Resu
     inputs.extend(bias);
     let like: Vec<_> =
         inputs.iter().map(|t| t.with_array(|a| (a.sizes.clone(), a.dtype, a.device()))).collect();
-    record(&[&out], "NativeBatchNormBackward0", &inputs, &[], move |_| {
+    record(&[&out], NAMES[0], &inputs, &[], move |_| {
         like.iter()
             .map(|(sizes, dtype, device)| Tensor::zeros_raw(sizes, *dtype, *device).map(Some))
             .collect()
@@ -72,11 +97,12 @@ fn three(sizes: &[i64]) -> [usize; 3] {
 /// The result with what was saved: means and reciprocal standard deviations of the batch.
 fn batch(
     input: &Tensor,
-    [weight, bias, running_mean, running_var]: [Option<&Tensor>; 4],
+    parameters: Parameters,
     training: bool,
     momentum: f64,
     eps: f64,
 ) -> Result<(Tensor, [Vec<f64>; 2])> {
+    let [weight, bias, running_mean, running_var] = parameters;
     let sizes = input.sizes();
     let channels = sizes.get(1).copied().unwrap_or(0);
     if running_mean.is_some() != running_var.is_some() && training {
@@ -85,10 +111,7 @@ fn batch(
     if !training && running_mean.is_none() {
         bail!(Value, "running_mean must be defined in evaluation mode");
     }
-    let names = ["running_mean", "running_var", "weight", "bias"];
-    for (t, name) in [running_mean, running_var, weight, bias].into_iter().zip(names) {
-        check_channels(t, channels, name)?;
-    }
+    check_channels(parameters, channels, 1)?;
     if !training && running_var.is_none() {
         bail!("running_var must be defined in evaluation mode");
     }
@@ -96,37 +119,30 @@ fn batch(
         return Ok((empty(input, weight, bias)?, Default::default()));
     }
     wrap_dim(1, sizes.len())?;
-    check_dtypes("batch_norm", input, &[weight, bias, running_mean, running_var])?;
+    check_dtypes("batch_norm", input, &parameters)?;
     let [n, c, inner] = three(&sizes);
-    let count = n * inner;
-    let (mean, scale) = match (training, running_mean, running_var) {
+    let moments = match (training, running_mean, running_var) {
         (false, Some(mean), Some(var)) if !mean.is_meta() && !var.is_meta() => {
-            (mean.to_vec::<f64>()?, scales(&var.to_vec::<f64>()?, eps))
+            [mean.to_vec::<f64>()?, scales(&var.to_vec::<f64>()?, eps)]
         }
         (false, ..) => Default::default(),
-        _ => {
-            let (mean, var) = moments(Groups { outer: n, stats: c, inner }, input)?;
-            update(running_mean, &mean, momentum, false)?;
-            let unbiased: Vec<f64> = var.iter().map(|v| v * count as f64 / (count as f64 - 1.0)).collect();
-            update(running_var, &unbiased, momentum, true)?;
-            (mean, scales(&var, eps))
-        }
+        _ => measured(Groups { outer: n, stats: c, inner }, input, parameters, [momentum, eps])?,
     };
     let dims: Dims = (0..sizes.len() as i64).filter(|&d| d != 1).collect();
-    let saved = if training { [mean.clone(), scale.clone()] } else { Default::default() };
+    let saved = if training { moments.clone() } else { Default::default() };
     let planes = Planes {
         channels: c,
         inner,
         stat: if input.is_meta() { Vec::new() } else { (0..n).flat_map(|_| 0..c).collect() },
-        count: training.then_some(count),
+        count: training.then_some(n * inner),
     };
     let normal = Normal {
         layout: Layout::Planes(planes),
-        moments: [mean, scale],
+        moments,
         view: training.then(|| (sizes.clone(), dims)),
         affine: per_channel(sizes.len(), channels),
         eps,
-        names: ["NativeBatchNormBackward0", "NativeBatchNormBackwardBackward0"],
+        names: NAMES,
     };
     Ok((normal.apply(input, weight, bias, &[])?, saved))
 }
@@ -182,56 +198,32 @@ pub fn instance_norm(
     eps: f64,
     cudnn_enabled: bool,
 ) -> Result<Tensor> {
-    let sizes = input.sizes();
+    let _ = cudnn_enabled;
+    let (sizes, parameters) = (input.sizes(), [weight, bias, running_mean, running_var]);
     wrap_dim(1, sizes.len())?;
     if !use_input_stats {
         if running_mean.is_none() || running_var.is_none() {
             bail!("Expected running_mean and running_var to be defined when use_input_stats is false");
         }
-        return batch_norm(
-            input,
-            weight,
-            bias,
-            running_mean,
-            running_var,
-            false,
-            momentum,
-            eps,
-            cudnn_enabled,
-        );
+        return Ok(batch(input, parameters, false, momentum, eps)?.0);
     }
     let channels = sizes[1];
-    let names = ["running_mean", "running_var", "weight", "bias"];
-    for (t, name) in [running_mean, running_var, weight, bias].into_iter().zip(names) {
-        if let Some(t) = t
-            && t.numel() as i64 != channels
-        {
-            let wanted = sizes[0].saturating_mul(channels);
-            bail!(
-                "{name} should contain {wanted} elements not {}",
-                sizes[0].saturating_mul(t.numel() as i64)
-            );
-        }
-    }
+    check_channels(parameters, channels, sizes[0])?;
     if input.numel() == 0 {
         return empty(input, weight, bias);
     }
-    check_dtypes("batch_norm", input, &[weight, bias, running_mean, running_var])?;
+    check_dtypes("batch_norm", input, &parameters)?;
     let [n, c, inner] = three(&sizes);
-    let (mean, var) = moments(Groups { outer: 1, stats: n * c, inner }, input)?;
-    update(running_mean, &mean, momentum, false)?;
-    let unbiased: Vec<f64> = var.iter().map(|v| v * inner as f64 / (inner as f64 - 1.0)).collect();
-    update(running_var, &unbiased, momentum, true)?;
-    let scale = scales(&var, eps);
+    let moments = measured(Groups { outer: 1, stats: n * c, inner }, input, parameters, [momentum, eps])?;
     let stat = if input.is_meta() { Vec::new() } else { (0..n * c).collect() };
     let planes = Planes { channels: c, inner, stat, count: Some(inner) };
     let normal = Normal {
         layout: Layout::Planes(planes),
-        moments: [mean, scale],
+        moments,
         view: Some((smallvec![(n * c) as i64, inner as i64], smallvec![1])),
         affine: per_channel(sizes.len(), channels),
         eps,
-        names: ["NativeBatchNormBackward0", "NativeBatchNormBackwardBackward0"],
+        names: NAMES,
     };
     normal.apply(input, weight, bias, &[])
 }

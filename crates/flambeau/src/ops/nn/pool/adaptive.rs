@@ -3,10 +3,9 @@
 use super::positions::record_maxima;
 use super::{as_image, check_dtype, check_line, from_image, one_int, planes, pooled, unsigned};
 use crate::Tensor;
-use crate::autograd::{GradMode, record};
-use crate::ops::dense::{Dense, computed, computed_pair};
+use crate::autograd::record;
 use crate::ops::reduce;
-use flambeau_core::{DType, Dims, Result, bail, show};
+use flambeau_core::{Dims, Result, bail, show};
 use flambeau_cpu::pool;
 use smallvec::smallvec;
 
@@ -48,24 +47,22 @@ fn check_adaptive(name: &str, dims: usize, input: &Tensor, output: &[i64]) -> Re
     Ok(to)
 }
 
+/// The number of planes, and the sizes of a plane before and after.
+fn spatial(dims: usize, from: &[i64], onto: &[i64]) -> Result<(usize, [Vec<usize>; 2])> {
+    let first = from.len() - dims;
+    Ok((planes(from, dims), [unsigned(&from[first..])?, unsigned(&onto[first..])?]))
+}
+
 fn twice(dims: usize) -> &'static str {
     if dims == 2 { "AdaptiveAvgPool2DBackwardBackward0" } else { "AdaptiveAvgPool3DBackwardBackward0" }
 }
 
 fn adaptive_average(input: &Tensor, to: &[i64], dims: usize) -> Result<Tensor> {
-    let (sizes, dtype) = (input.sizes(), input.dtype());
-    let out = if input.is_meta() {
-        Tensor::empty_raw(to, dtype, input.device())?
-    } else {
-        let _guard = GradMode::no_grad();
-        let first = sizes.len() - dims;
-        let (planes, from, onto) =
-            (planes(&sizes, dims), unsigned(&sizes[first..])?, unsigned(&to[first..])?);
-        pooled!(dtype, T => {
-            let values = Dense::<T>::of(input)?;
-            computed::<T>(to, dtype, |out| pool::adaptive_avg_pool(planes, &from, &onto, &values, out))?
-        })
-    };
+    let sizes = input.sizes();
+    let out = pooled!(input => to, |x, out| {
+        let (planes, [from, onto]) = spatial(dims, &sizes, to)?;
+        pool::adaptive_avg_pool(planes, &from, &onto, &x, out)
+    });
     let name = if dims == 2 { "AdaptiveAvgPool2DBackward0" } else { "AdaptiveAvgPool3DBackward0" };
     record(&[&out], name, &[input], &[], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
@@ -76,20 +73,11 @@ fn adaptive_average(input: &Tensor, to: &[i64], dims: usize) -> Result<Tensor> {
 
 /// The adjoint of the adaptive average of inputs of `sizes`.
 fn adaptive_average_backward(grad: &Tensor, sizes: &[i64], dims: usize) -> Result<Tensor> {
-    let (to, dtype) = (grad.sizes(), grad.dtype());
-    let out = if grad.is_meta() {
-        Tensor::empty_raw(sizes, dtype, grad.device())?
-    } else {
-        let _guard = GradMode::no_grad();
-        let first = sizes.len() - dims;
-        let (planes, from, onto) = (planes(sizes, dims), unsigned(&sizes[first..])?, unsigned(&to[first..])?);
-        pooled!(dtype, T => {
-            let values = Dense::<T>::of(grad)?;
-            computed::<T>(sizes, dtype, |out| {
-                pool::adaptive_avg_pool_backward(planes, &from, &onto, &values, out)
-            })?
-        })
-    };
+    let to = grad.sizes();
+    let out = pooled!(grad => sizes, |x, out| {
+        let (planes, [from, onto]) = spatial(dims, sizes, &to)?;
+        pool::adaptive_avg_pool_backward(planes, &from, &onto, &x, out)
+    });
     record(&[&out], twice(dims), &[grad], &[], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
         Ok(smallvec![Some(adaptive_average(grad, &to, dims)?)])
@@ -99,26 +87,12 @@ fn adaptive_average_backward(grad: &Tensor, sizes: &[i64], dims: usize) -> Resul
 
 fn adaptive_maxima(name: &str, dims: usize, input: &Tensor, output: &[i64]) -> Result<(Tensor, Tensor)> {
     let to = check_adaptive(name, dims, input, output)?;
-    let (sizes, dtype) = (input.sizes(), input.dtype());
-    let (values, indices) = if input.is_meta() {
-        (
-            Tensor::empty_raw(&to, dtype, input.device())?,
-            Tensor::empty_raw(&to, DType::Int64, input.device())?,
-        )
-    } else {
-        let _guard = GradMode::no_grad();
-        let first = sizes.len() - dims;
-        let (planes, from, onto) =
-            (planes(&sizes, dims), unsigned(&sizes[first..])?, unsigned(&to[first..])?);
-        pooled!(dtype, T => {
-            let x = Dense::<T>::of(input)?;
-            let run = |out: &mut [T], places: &mut [i64]| pool::adaptive_max_pool(planes, &from, &onto, &x, out, places);
-            computed_pair::<T, i64>([&to, &to], dtype, run)?
-        })
-    };
+    let found = pooled!(input => (&to, indices), |x, out, places| {
+        let (planes, [from, onto]) = spatial(dims, &input.sizes(), &to)?;
+        pool::adaptive_max_pool(planes, &from, &onto, &x, out, places)
+    });
     let name = if dims == 2 { "AdaptiveMaxPool2DBackward0" } else { "AdaptiveMaxPool3DBackward0" };
-    record_maxima(&values, &indices, input, dims, name)?;
-    Ok((values, indices))
+    record_maxima(found, input, dims, name)
 }
 
 /// `torch.adaptive_avg_pool1d`

@@ -3,8 +3,7 @@
 use super::windows::{Windows, axes, output_sizes};
 use super::{as_image, check_dtype, check_line, from_image, one_int, pooled};
 use crate::Tensor;
-use crate::autograd::{GradMode, record};
-use crate::ops::dense::{Dense, computed};
+use crate::autograd::record;
 use flambeau_core::{DType, Result, bail, show};
 use flambeau_cpu::pool;
 use smallvec::smallvec;
@@ -66,19 +65,11 @@ impl Average {
     }
 
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        let (sizes, dtype) = (input.sizes(), input.dtype());
+        let sizes = input.sizes();
         let s = self.windows.shape(&sizes)?;
         let to = output_sizes(&s, &sizes, self.dims);
-        let out = if input.is_meta() {
-            Tensor::empty_raw(&to, dtype, input.device())?
-        } else {
-            let _guard = GradMode::no_grad();
-            pooled!(dtype, T => {
-                let from = Dense::<T>::of(input)?;
-                let (include, divisor) = (self.count_include_pad, self.divisor);
-                computed::<T>(&to, dtype, |out| pool::avg_pool(&s, &from, include, divisor, out))?
-            })
-        };
+        let (include, divisor) = (self.count_include_pad, self.divisor);
+        let out = pooled!(input => &to, |x, out| pool::avg_pool(&s, &x, include, divisor, out));
         let this = self.clone();
         let name = if self.dims == 2 { "AvgPool2DBackward0" } else { "AvgPool3DBackward0" };
         record(&[&out], name, &[input], &[], move |ctx| {
@@ -90,18 +81,9 @@ impl Average {
 
     /// The adjoint of `forward` for inputs of `sizes`.
     fn backward(&self, grad: &Tensor, sizes: &[i64]) -> Result<Tensor> {
-        let dtype = grad.dtype();
         let s = self.windows.shape(sizes)?;
-        let out = if grad.is_meta() {
-            Tensor::empty_raw(sizes, dtype, grad.device())?
-        } else {
-            let _guard = GradMode::no_grad();
-            pooled!(dtype, T => {
-                let from = Dense::<T>::of(grad)?;
-                let (include, divisor) = (self.count_include_pad, self.divisor);
-                computed::<T>(sizes, dtype, |out| pool::avg_pool_backward(&s, &from, include, divisor, out))?
-            })
-        };
+        let (include, divisor) = (self.count_include_pad, self.divisor);
+        let out = pooled!(grad => sizes, |x, out| pool::avg_pool_backward(&s, &x, include, divisor, out));
         let this = self.clone();
         record(&[&out], self.twice(), &[grad], &[], move |ctx| {
             let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };

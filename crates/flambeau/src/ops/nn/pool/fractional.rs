@@ -88,7 +88,7 @@ fn fractional(
     let (sizes, dtype) = (input.sizes(), input.dtype());
     let first = sizes.len() - dims;
     let to: Dims = sizes[..first].iter().chain(&output).copied().collect();
-    let (values, indices) = if input.is_meta() {
+    let found = if input.is_meta() {
         (
             Tensor::empty_raw(&to, dtype, input.device())?,
             Tensor::empty_raw(&to, DType::Int64, input.device())?,
@@ -112,8 +112,7 @@ fn fractional(
         if dtype == DType::Float64 { run!(f64) } else { run!(f32) }
     };
     let name = if dims == 2 { "FractionalMaxPool2DBackward0" } else { "FractionalMaxPool3DBackward0" };
-    record_maxima(&values, &indices, input, dims, name)?;
-    Ok((values, indices))
+    record_maxima(found, input, dims, name)
 }
 
 /// `fractional_max_pool2d`: maxima and their positions in the plane; `random_samples` is (N, C, 2) in [0, 1).

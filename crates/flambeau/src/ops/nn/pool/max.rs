@@ -4,8 +4,6 @@ use super::positions::record_maxima;
 use super::windows::{Windows, output_sizes};
 use super::{as_image, check_dtype, from_image, pooled};
 use crate::Tensor;
-use crate::autograd::GradMode;
-use crate::ops::dense::{Dense, computed_pair};
 use flambeau_core::{DType, Result, bail, show};
 use flambeau_cpu::pool;
 
@@ -32,37 +30,25 @@ fn maxima(name: &str, dims: usize, input: &Tensor, windows: &Windows) -> Result<
     let s = windows.shape(&sizes)?;
     check_dtype(name, dtype, |d| !d.is_complex() && !unpoolable(d))?;
     let to = output_sizes(&s, &sizes, dims);
-    let (values, indices) = if input.is_meta() {
-        (
-            Tensor::empty_raw(&to, dtype, input.device())?,
-            Tensor::empty_raw(&to, DType::Int64, input.device())?,
-        )
-    } else {
-        let _guard = GradMode::no_grad();
-        pooled!(dtype, T => {
-            let from = Dense::<T>::of(input)?;
-            let run = |out: &mut [T], places: &mut [i64]| pool::max_pool(&s, &from, out, Some(places));
-            computed_pair::<T, i64>([&to, &to], dtype, run)?
-        })
-    };
+    let found = pooled!(input => (&to, indices), |x, out, places| pool::max_pool(&s, &x, out, Some(places)));
     let name = if dims == 2 { "MaxPool2DWithIndicesBackward0" } else { "MaxPool3DWithIndicesBackward0" };
-    record_maxima(&values, &indices, input, dims, name)?;
-    Ok((values, indices))
+    record_maxima(found, input, dims, name)
 }
 
 fn unpoolable(dtype: DType) -> bool {
     matches!(dtype, DType::Bool | DType::UInt16 | DType::UInt32 | DType::UInt64)
 }
 
-fn max_line(
-    input: &Tensor,
-    kernel: &[i64],
+/// `torch.max_pool1d_with_indices`: maxima and their positions in the line.
+pub fn max_pool1d_with_indices(
+    self_: &Tensor,
+    kernel_size: &[i64],
     stride: &[i64],
     padding: &[i64],
     dilation: &[i64],
     ceil_mode: bool,
 ) -> Result<(Tensor, Tensor)> {
-    let sizes = input.sizes();
+    let sizes = self_.sizes();
     let empty = sizes.len() > 1 && sizes[sizes.len() - 2..].contains(&0);
     if !(2..=3).contains(&sizes.len()) || empty {
         bail!(
@@ -79,7 +65,7 @@ fn max_line(
             ),
         }
     };
-    let k = one(kernel, "kernel_size")?;
+    let k = one(kernel_size, "kernel_size")?;
     let s = if stride.is_empty() { k } else { one(stride, "stride")? };
     let (p, d) = (one(padding, "padding")?, one(dilation, "dilation")?);
     for (value, name) in [(k, "kernel_size"), (s, "stride")] {
@@ -100,37 +86,14 @@ fn max_line(
     if room < 0 && !(ceil_mode && room.saturating_add(s - 1) >= 0) {
         bail!("max_pool1d() Invalid computed output size: {}", room.div_euclid(s) + 1);
     }
-    check_dtype("max_pool1d_impl", input.dtype(), |d| d.is_floating_point())?;
-    as_image(input, |image| {
+    check_dtype("max_pool1d_impl", self_.dtype(), |d| d.is_floating_point())?;
+    as_image(self_, |image| {
         let (values, indices) = maxima("max_pool2d", 2, image, &windows)?;
         Ok((from_image(&values)?, from_image(&indices)?))
     })
 }
 
-/// `torch.max_pool1d`
-pub fn max_pool1d(
-    self_: &Tensor,
-    kernel_size: &[i64],
-    stride: &[i64],
-    padding: &[i64],
-    dilation: &[i64],
-    ceil_mode: bool,
-) -> Result<Tensor> {
-    Ok(max_line(self_, kernel_size, stride, padding, dilation, ceil_mode)?.0)
-}
-/// `torch.max_pool1d_with_indices`
-pub fn max_pool1d_with_indices(
-    self_: &Tensor,
-    kernel_size: &[i64],
-    stride: &[i64],
-    padding: &[i64],
-    dilation: &[i64],
-    ceil_mode: bool,
-) -> Result<(Tensor, Tensor)> {
-    max_line(self_, kernel_size, stride, padding, dilation, ceil_mode)
-}
-
-macro_rules! max_pools {
+macro_rules! with_indices {
     ($($dims:literal $name:ident $with_indices:ident;)*) => { $(
         #[doc = concat!("`", stringify!($with_indices), "`: maxima and their positions in the plane.")]
         pub fn $with_indices(
@@ -145,6 +108,15 @@ macro_rules! max_pools {
             let windows = Windows::new(name, $dims, kernel_size, stride, padding, dilation, ceil_mode)?;
             maxima(name, $dims, self_, &windows)
         }
+    )* };
+}
+with_indices! {
+    2 max_pool2d max_pool2d_with_indices;
+    3 max_pool3d max_pool3d_with_indices;
+}
+
+macro_rules! values {
+    ($($name:ident $with_indices:ident;)*) => { $(
         #[doc = concat!("`torch.", stringify!($name), "`")]
         pub fn $name(
             self_: &Tensor,
@@ -158,7 +130,8 @@ macro_rules! max_pools {
         }
     )* };
 }
-max_pools! {
-    2 max_pool2d max_pool2d_with_indices;
-    3 max_pool3d max_pool3d_with_indices;
+values! {
+    max_pool1d max_pool1d_with_indices;
+    max_pool2d max_pool2d_with_indices;
+    max_pool3d max_pool3d_with_indices;
 }

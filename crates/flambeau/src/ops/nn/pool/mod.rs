@@ -21,29 +21,43 @@ use crate::Tensor;
 use crate::ops::shape;
 use flambeau_core::{DType, Dims, Result, bail, show};
 
-/// Runs the body with `T` the type that a real dtype is pooled in.
+/// What `$run` makes of the elements `$x` of a tensor: a tensor of the given sizes whose elements it writes to `$out`,
+/// and with `indices` the positions besides. Meta tensors have sizes only.
 macro_rules! pooled {
-    ($dtype:expr, $T:ident => $body:expr) => {
-        match $dtype.compute() {
-            DType::Float32 => {
-                type $T = f32;
-                $body
-            }
-            DType::Float64 => {
-                type $T = f64;
-                $body
-            }
-            _ => {
-                type $T = i64;
-                $body
-            }
-        }
+    ($input:expr => $to:expr, |$x:ident, $out:ident| $run:expr) => {
+        pooled!(@run $input, $to, T, to => $crate::Tensor::empty_raw(to, $input.dtype(), $input.device())?, {
+            let $x = $crate::ops::dense::Dense::<T>::of($input)?;
+            $crate::ops::dense::computed::<T>(to, $input.dtype(), |$out| $run)?
+        })
     };
+    ($input:expr => ($to:expr, indices), |$x:ident, $out:ident, $places:ident| $run:expr) => {
+        pooled!(@run $input, $to, T, to => {
+            let empty = |dtype| $crate::Tensor::empty_raw(to, dtype, $input.device());
+            (empty($input.dtype())?, empty(flambeau_core::DType::Int64)?)
+        }, {
+            let $x = $crate::ops::dense::Dense::<T>::of($input)?;
+            let run = |$out: &mut [T], $places: &mut [i64]| $run;
+            $crate::ops::dense::computed_pair::<T, i64>([to, to], $input.dtype(), run)?
+        })
+    };
+    (@run $input:expr, $sizes:expr, $T:ident, $to:ident => $meta:expr, $value:expr) => {{
+        let $to: &[i64] = $sizes;
+        if $input.is_meta() {
+            $meta
+        } else {
+            let _guard = $crate::autograd::GradMode::no_grad();
+            let dtype = $input.dtype();
+            flambeau_core::dispatch!(ordered dtype, $T => $value, else flambeau_core::bail!(
+                NotImplemented,
+                "pooling is not implemented for '{}'",
+                dtype.cpp_name()
+            ))
+        }
+    }};
 }
+use pooled;
 
 const COUNT: [&str; 4] = ["zero", "one", "two", "three"];
-
-use pooled;
 
 fn unsigned(values: &[i64]) -> Result<Vec<usize>> {
     values

@@ -2,9 +2,9 @@
 
 use super::{planes, pooled, product, unsigned};
 use crate::Tensor;
-use crate::autograd::{GradMode, Save, record};
-use crate::ops::dense::{Dense, computed};
-use flambeau_core::{DType, Result};
+use crate::autograd::{Save, record};
+use crate::ops::dense::Dense;
+use flambeau_core::Result;
 use flambeau_cpu::pool;
 use smallvec::smallvec;
 
@@ -14,19 +14,11 @@ fn selection_name(dims: usize) -> &'static str {
 
 /// Adds each element of `grad` to zeros of `sizes` at its index into the plane.
 fn scatter(grad: &Tensor, indices: &Tensor, sizes: &[i64], dims: usize) -> Result<Tensor> {
-    let dtype = grad.dtype();
-    let out = if grad.is_meta() {
-        Tensor::empty_raw(sizes, dtype, grad.device())?
-    } else {
-        let _guard = GradMode::no_grad();
+    let out = pooled!(grad => sizes, |x, out| {
         let (planes, plane) = (planes(sizes, dims), product(&sizes[sizes.len() - dims..])?);
         let windows = product(&grad.sizes()[sizes.len() - dims..])?;
-        let places = Dense::<i64>::of(indices)?;
-        pooled!(dtype, T => {
-            let from = Dense::<T>::of(grad)?;
-            computed::<T>(sizes, dtype, |out| pool::max_pool_backward(planes, plane, windows, &from, &places, out))?
-        })
-    };
+        pool::max_pool_backward(planes, plane, windows, &x, &Dense::<i64>::of(indices)?, out)
+    });
     record(&[&out], selection_name(dims), &[grad], &[Save::Input(indices)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
         Ok(smallvec![Some(take(grad, &ctx.saved(0)?, dims)?)])
@@ -36,21 +28,12 @@ fn scatter(grad: &Tensor, indices: &Tensor, sizes: &[i64], dims: usize) -> Resul
 
 /// For each index the element of `x`'s plane there: the adjoint of [`scatter`].
 pub(super) fn take(x: &Tensor, indices: &Tensor, dims: usize) -> Result<Tensor> {
-    let (dtype, sizes, from) = (x.dtype(), indices.sizes(), x.sizes());
-    let out = if x.is_meta() {
-        Tensor::empty_raw(&sizes, dtype, x.device())?
-    } else {
-        let _guard = GradMode::no_grad();
+    let (sizes, from) = (indices.sizes(), x.sizes());
+    let out = pooled!(x => &sizes, |values, out| {
         let (planes, windows) = (planes(&sizes, dims), product(&sizes[sizes.len() - dims..])?);
         let spatial = unsigned(&from[from.len() - dims..])?;
-        let places = Dense::<i64>::of(indices)?;
-        pooled!(dtype, T => {
-            let values = Dense::<T>::of(x)?;
-            computed::<T>(&sizes, dtype, |out| {
-                pool::max_unpool_backward(planes, windows, &spatial, &values, &places, out)
-            })?
-        })
-    };
+        pool::max_unpool_backward(planes, windows, &spatial, &values, &Dense::<i64>::of(indices)?, out)
+    });
     record(&[&out], selection_name(dims), &[x], &[Save::Input(indices)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
         Ok(smallvec![Some(scatter(grad, &ctx.saved(0)?, &from, dims)?)])
@@ -58,17 +41,17 @@ pub(super) fn take(x: &Tensor, indices: &Tensor, dims: usize) -> Result<Tensor> 
     Ok(out)
 }
 
-/// Records the maxima at `indices` of `input`.
+/// Records maxima of `input` and passes them on with their positions.
 pub(super) fn record_maxima(
-    values: &Tensor,
-    indices: &Tensor,
+    (values, indices): (Tensor, Tensor),
     input: &Tensor,
     dims: usize,
     name: &'static str,
-) -> Result<()> {
+) -> Result<(Tensor, Tensor)> {
     let sizes = input.sizes();
-    record(&[values], name, &[input], &[Save::Input(indices)], move |ctx| {
+    record(&[&values], name, &[input], &[Save::Input(&indices)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
         ctx.connected(selection_name(dims), smallvec![Some(scatter(grad, &ctx.saved(0)?, &sizes, dims)?)])
-    })
+    })?;
+    Ok((values, indices))
 }

@@ -3,8 +3,8 @@
 use super::positions::take;
 use super::{check_dtype, planes, pooled, product, unsigned, with_spatial};
 use crate::Tensor;
-use crate::autograd::{GradMode, Save, record};
-use crate::ops::dense::{Dense, computed};
+use crate::autograd::{Save, record};
+use crate::ops::dense::Dense;
 use flambeau_core::{DType, Result, bail, show};
 use flambeau_cpu::pool;
 use smallvec::smallvec;
@@ -43,17 +43,10 @@ fn unpool(self_: &Tensor, indices: &Tensor, output_size: &[i64], dims: usize) ->
     check_dtype(&format!("max_unpool{dims}d"), dtype, |d| d.is_floating_point())?;
     let spatial = unsigned(output_size)?;
     let to = with_spatial(&sizes, dims, &spatial);
-    let out = if self_.is_meta() {
-        Tensor::empty_raw(&to, dtype, self_.device())?
-    } else {
-        let _guard = GradMode::no_grad();
+    let out = pooled!(self_ => &to, |x, out| {
         let (planes, plane) = (planes(&sizes, dims), product(&sizes[sizes.len() - dims..])?);
-        let places = Dense::<i64>::of(indices)?;
-        pooled!(dtype, T => {
-            let from = Dense::<T>::of(self_)?;
-            computed::<T>(&to, dtype, |out| pool::max_unpool(planes, plane, &spatial, &from, &places, out))?
-        })
-    };
+        pool::max_unpool(planes, plane, &spatial, &x, &Dense::<i64>::of(indices)?, out)
+    });
     let name = if dims == 2 { "MaxUnpool2DBackward0" } else { "MaxUnpool3DBackward0" };
     record(&[&out], name, &[self_], &[Save::Input(indices)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
