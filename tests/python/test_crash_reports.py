@@ -398,3 +398,17 @@ def test_operands_stay_as_they_were():
         with pytest.raises(ERRORS):
             attempt()
         assert x.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_complex_numbers_without_elements_along_vast_dimensions():
+    x = torch.empty((0, 2**31, 2**31), dtype=torch.complex128)
+    assert x.nan_to_num_(0.5, 0.0).shape == x.shape
+    assert torch.view_as_real(x).shape == (0, 2**31, 2**31, 2)
+    with pytest.warns(UserWarning, match="degrees of freedom"):
+        assert torch.var(x, None).isnan()
+
+
+def test_an_index_given_as_a_tensor_stays():
+    index = torch.tensor([-1])
+    torch.nn.functional.embedding(torch.tensor([0, 1]), torch.ones(3, 2), index)
+    assert index.tolist() == [-1]

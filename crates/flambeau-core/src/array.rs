@@ -106,6 +106,24 @@ pub fn required_bytes(sizes: &[i64], strides: &[i64], offset: i64, itemsize: usi
 }
 
 impl Array {
+    /// The real (0) or imaginary (1) parts of complex numbers, in the same memory.
+    pub fn component(&self, which: i64) -> Array {
+        let mut a = self.clone();
+        a.dtype = a.dtype.to_real();
+        a.offset = 2 * a.offset + which;
+        // Strides along dimensions without elements may be of any size.
+        a.strides.iter_mut().for_each(|s| *s = s.saturating_mul(2));
+        a
+    }
+
+    /// Complex numbers as pairs of real ones along a last dimension, in the same memory.
+    pub fn as_pairs(&self) -> Array {
+        let mut a = self.component(0);
+        a.sizes.push(2);
+        a.strides.push(1);
+        a
+    }
+
     /// A fresh row-major array.
     pub fn empty(sizes: &[i64], dtype: DType, device: Device, init: Init) -> Result<Array> {
         // Sizes in one pass; what is empty or does not fit is left to the checks below.

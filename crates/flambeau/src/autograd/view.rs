@@ -122,22 +122,10 @@ pub(crate) fn grad_fn(tensor: &Tensor) -> Option<Arc<Node>> {
     Some(fresh)
 }
 
-/// An array with complex numbers as pairs of real ones along a last dimension.
-fn as_pairs(array: &Array) -> Array {
-    let mut a = array.clone();
-    if a.dtype.is_complex() {
-        a.offset *= 2;
-        a.strides.iter_mut().for_each(|s| *s *= 2);
-        a.sizes.push(2);
-        a.strides.push(1);
-        a.dtype = a.dtype.to_real();
-    }
-    a
-}
-
 /// A base and its view in one dtype: as pairs where one of them is real and the other complex.
 fn in_common_units(base: &Array, view: &Array) -> (Array, Array) {
-    if base.dtype == view.dtype { (base.clone(), view.clone()) } else { (as_pairs(base), as_pairs(view)) }
+    let pairs = |a: &Array| if a.dtype.is_complex() { a.as_pairs() } else { a.clone() };
+    if base.dtype == view.dtype { (base.clone(), view.clone()) } else { (pairs(base), pairs(view)) }
 }
 
 fn as_strided_backward(

@@ -76,9 +76,9 @@ pub fn nan_to_num(
     if !dtype.is_complex() {
         return f::_nan_to_num(self_, nan, posinf, neginf);
     }
-    let plain = self_.alias();
-    let re = f::_nan_to_num(&part(&plain, 0), nan, posinf, neginf)?;
-    let im = f::_nan_to_num(&part(&plain, 1), nan, posinf, neginf)?;
+    let part = |which| self_.alias_as(self_.array().component(which));
+    let re = f::_nan_to_num(&part(0), nan, posinf, neginf)?;
+    let im = f::_nan_to_num(&part(1), nan, posinf, neginf)?;
     let out = complex(&re, &im)?;
     record(&[&out], "NanToNumBackward0", &[self_], &[Save::Input(self_)], |ctx| {
         Ok(smallvec![match ctx.grad(0) {
@@ -87,17 +87,6 @@ pub fn nan_to_num(
         }])
     })?;
     Ok(out)
-}
-
-/// The real (0) or imaginary (1) parts of a complex tensor, sharing its memory; without history.
-fn part(t: &Tensor, which: i64) -> Tensor {
-    let mut a = t.array();
-    a.dtype = a.dtype.to_real();
-    a.offset = a.offset * 2 + which;
-    for stride in a.strides.iter_mut() {
-        *stride *= 2;
-    }
-    t.alias_as(a)
 }
 
 /// The double precision dtype in which `float_power` computes.
@@ -338,8 +327,8 @@ pub fn complex(real: &Tensor, imag: &Tensor) -> Result<Tensor> {
     let sizes = broadcast_shapes(&real.sizes(), &imag.sizes())?;
     let device = crate::ops::common_device(&[real, imag])?;
     let out = Tensor::from_array(Array::empty(&sizes, dtype.to_complex(), device, Init::Uninit)?);
-    crate::ops::copy_data(&part(&out, 0), &real.alias())?;
-    crate::ops::copy_data(&part(&out, 1), &imag.alias())?;
+    crate::ops::copy_data(&out.alias_as(out.array().component(0)), &real.alias())?;
+    crate::ops::copy_data(&out.alias_as(out.array().component(1)), &imag.alias())?;
     record(&[&out], "ComplexBackward0", &[real, imag], &[], |ctx| {
         Ok(match ctx.grad(0) {
             Some(grad) => smallvec![Some(f::_real_part(grad)?), Some(f::_imag_part(grad)?)],

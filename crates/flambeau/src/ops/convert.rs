@@ -129,15 +129,10 @@ pub fn is_neg(self_: &Tensor) -> Result<bool> {
 
 /// `torch.view_as_real`: real and imaginary parts as a last dimension of size 2.
 pub fn view_as_real(self_: &Tensor) -> Result<Tensor> {
-    let mut a = self_.array();
-    if !a.dtype.is_complex() {
+    if !self_.is_complex() {
         bail!(Type, "view_as_real is only supported for complex tensors");
     }
-    a.dtype = a.dtype.to_real();
-    a.offset *= 2;
-    a.strides.iter_mut().for_each(|s| *s = s.saturating_mul(2));
-    a.sizes.push(2);
-    a.strides.push(1);
+    let a = self_.array().as_pairs();
     flambeau_core::numel(&a.sizes)?;
     let out = as_view(self_, a, Creation::Default);
     record(&[&out], "ViewAsRealBackward0", &[self_], &[], |ctx| {

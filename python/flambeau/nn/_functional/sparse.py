@@ -20,7 +20,7 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
         rows = weight.size(0)
         assert -rows <= padding_idx < rows, "Padding_idx must be within num_embeddings"
         if padding_idx < 0:
-            padding_idx += rows
+            padding_idx = padding_idx + rows
     if max_norm is not None:
         input = input.contiguous()
         _renormed(weight, input, max_norm, norm_type)

@@ -18,7 +18,7 @@ def _resolve_padding(padding_idx, num_embeddings):
         assert padding_idx < num_embeddings, "Padding_idx must be within num_embeddings"
     elif padding_idx < 0:
         assert padding_idx >= -num_embeddings, "Padding_idx must be within num_embeddings"
-        padding_idx += num_embeddings
+        padding_idx = padding_idx + num_embeddings
     return padding_idx
 
 

@@ -6,18 +6,8 @@ use crate::autograd::{Save, record};
 use crate::generated::functions as f;
 use crate::ops::operand;
 use flambeau_core::{Array, Result, Scalar, bail};
-use flambeau_cpu::pointwise::Operand;
 use flambeau_cpu::reduce;
 use smallvec::smallvec;
-
-/// The real or imaginary part of a complex array.
-fn part(a: &Array, imaginary: bool) -> Operand {
-    let mut o = operand(a);
-    o.dtype = a.dtype.to_real();
-    o.strides.iter_mut().for_each(|s| *s *= 2);
-    o.pointer = o.pointer.wrapping_add(if imaginary { o.dtype.size() } else { 0 });
-    o
-}
 
 /// Variance (its root if asked) without history, and the mean if wanted.
 fn compute(
@@ -38,8 +28,8 @@ fn compute(
         if input.dtype.is_complex() {
             // The variance of a complex number is that of its parts together.
             let (second, to_second) = g.output(real, input)?;
-            reduce::moments(&part(input, false), &to, None, &g.sizes, &g.mask, correction, false);
-            reduce::moments(&part(input, true), &to_second, None, &g.sizes, &g.mask, correction, false);
+            reduce::moments(&operand(&input.component(0)), &to, None, &g.sizes, &g.mask, correction, false);
+            reduce::moments(&operand(&input.component(1)), &to_second, None, &g.sizes, &g.mask, correction, false);
             let total = f::add(&out, &second, 1i64.into())?;
             let mean = match mean {
                 Some((mean, to_mean)) => {
