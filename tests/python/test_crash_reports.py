@@ -412,3 +412,34 @@ def test_an_index_given_as_a_tensor_stays():
     index = torch.tensor([-1])
     torch.nn.functional.embedding(torch.tensor([0, 1]), torch.ones(3, 2), index)
     assert index.tolist() == [-1]
+
+
+def test_an_infinite_mean_does_not_depend_on_the_order():
+    x = torch.tensor([2.0, float("-inf"), 1.0, 3.0])
+    for k in range(4):
+        y = x.roll(k)
+        for y in (y, y.repeat(9), y.bfloat16(), y.unsqueeze(1).expand(4, 4)[:, ::2]):
+            deviation, mean = torch.std_mean(y, 0)
+            assert (mean == float("-inf")).all() and deviation.isnan().all(), (y, mean, deviation)
+
+
+def test_modules_are_built_from_what_they_need():
+    with pytest.raises(TypeError, match="int is not a Module subclass"):
+        torch.nn.TransformerEncoder(4, 2**70)
+    size = torch.ones(2, 2)
+    with pytest.raises(TypeError):
+        torch.nn.LinearCrossEntropyLoss(1, size, out_features=size)
+    assert size.eq(1).all()
+
+
+def test_one_processor():
+    assert str(torch.ones(2, device="cpu:1").device) == "cpu"
+    assert str(torch.ones(2, device="meta:3").device) == "meta"
+
+
+def test_vast_bins():
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        torch.histogram(torch.empty(0, 3), 2**60)
+    classes = torch.empty(0, 2**40, dtype=torch.int64)
+    assert torch.nn.functional.multilabel_margin_loss(torch.empty(0, 2**40), classes, reduction="none").shape == (0,)
+    assert torch.adaptive_avg_pool1d(torch.empty(0, 2**40), 2**32).shape == (0, 2**32)

@@ -187,7 +187,8 @@ impl Array {
     /// Pointer to the first element (dangling for empty arrays).
     #[inline]
     pub fn data_ptr(&self) -> *mut u8 {
-        self.storage.as_ptr().wrapping_offset(self.offset as isize * self.dtype.size() as isize)
+        // Without elements, the offset may be beyond any memory.
+        self.storage.as_ptr().wrapping_offset((self.offset as isize).wrapping_mul(self.dtype.size() as isize))
     }
     /// Whether elements follow each other in row-major order without gaps.
     #[inline]

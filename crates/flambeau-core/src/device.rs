@@ -31,6 +31,14 @@ impl Device {
     pub fn is_meta(self) -> bool {
         self.kind == DeviceType::Meta
     }
+    /// The device as tensors name it: there is one processor and one `meta` only, whatever index was given.
+    pub fn canonical(self) -> Device {
+        match self.kind {
+            DeviceType::Cpu => Device::CPU,
+            DeviceType::Meta => Device::META,
+            _ => self,
+        }
+    }
     pub fn type_name(self) -> &'static str {
         match self.kind {
             DeviceType::Cpu => "cpu",

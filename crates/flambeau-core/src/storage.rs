@@ -64,6 +64,7 @@ pub enum Init {
 impl Storage {
     /// Allocates `nbytes` on the device. Zero-size storages own no memory.
     pub fn new(nbytes: usize, device: Device, init: Init) -> Result<Arc<Storage>> {
+        let device = device.canonical();
         if device.is_meta() {
             return Ok(Self::place(std::ptr::null_mut(), nbytes, 0, device, Owner::Meta));
         }

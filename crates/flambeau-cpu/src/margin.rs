@@ -24,7 +24,7 @@ pub fn multilabel<F: Float + Element>(
     losses: &mut [F],
 ) -> Result<()> {
     check(classes, input.len(), labels, losses.len())?;
-    let mut taken = vec![false; classes];
+    let mut taken = vec![false; classes.min(input.len())];
     let count = F::from(classes).unwrap_or_else(F::nan);
     let samples = input.chunks_exact(classes).zip(labels.chunks_exact(classes));
     for ((x, labels), loss) in samples.zip(losses) {
@@ -54,7 +54,7 @@ pub fn multilabel_backward<F: Float + Element>(
     check(classes, input.len(), labels, grad.len())?;
     ensure!(out.len() == input.len(), "multilabel_margin_loss: sizes don't match");
     out.fill(F::zero());
-    let mut taken = vec![false; classes];
+    let mut taken = vec![false; classes.min(input.len())];
     let count = F::from(classes).unwrap_or_else(F::nan);
     let samples = input.chunks_exact(classes).zip(labels.chunks_exact(classes));
     for (((x, labels), &grad), out) in samples.zip(grad).zip(out.chunks_exact_mut(classes)) {

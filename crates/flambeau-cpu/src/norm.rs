@@ -2,7 +2,7 @@
 
 use crate::gemm::size_product;
 use crate::wide::wide;
-use flambeau_core::{Element, Result, ensure};
+use flambeau_core::{Element, Result, check_memory, ensure};
 use num_traits::Float;
 
 /// Elements that are normalised; halves as `f32`.
@@ -73,6 +73,7 @@ fn dots<F: Float>(g: &[F], x: &[F], shift: f64) -> (f64, f64) {
 pub fn moments<F: Real>(s: Groups, x: &[F]) -> Result<(Vec<f64>, Vec<f64>)> {
     ensure!(x.len() == size_product(&[s.outer, s.stats, s.inner])?, "norm: sizes don't match");
     let count = (s.outer * s.inner) as f64;
+    check_memory(s.stats, 2 * size_of::<f64>())?;
     let mut moments = (vec![0.0; s.stats], vec![0.0; s.stats]);
     for k in 0..s.stats {
         let block = |o: usize| &x[(o * s.stats + k) * s.inner..][..s.inner];
@@ -139,6 +140,7 @@ pub fn normalise_planes_backward<F: Real>(
     s.check(mean, scale, &[grad.len(), x.len(), out.len()])?;
     ensure!(weight.is_none_or(|w| w.len() == s.channels), "norm: sizes don't match");
     let range = |p: usize| p * s.inner..(p + 1) * s.inner;
+    check_memory(s.channels, 3 * size_of::<f64>())?;
     let (mut by_weight, mut by_bias) = (vec![0.0; s.channels], vec![0.0; s.channels]);
     // Means over each group of the gradient, and of the gradient times the normalised element.
     let mut means = vec![(0.0, 0.0); mean.len()];
@@ -212,6 +214,7 @@ pub fn normalise_rows_backward<F: Real>(
         fits && scale.len() == mean.len() && weight.is_none_or(|w| w.len() == width),
         "norm: sizes don't match"
     );
+    check_memory(width, 3 * size_of::<f64>())?;
     let (mut by_weight, mut by_bias) = (vec![0.0; width], vec![0.0; width]);
     if width == 0 {
         return Ok([Vec::new(), Vec::new()]);

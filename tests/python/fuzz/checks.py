@@ -42,13 +42,13 @@ def equal(a, b):
     return type(a) is type(b)
 
 
-def plainly(value):
+def plainly(value, depth=0):
     """The same argument, in row-major memory of its own."""
     if isinstance(value, torch.Tensor):
         out = value.detach().clone(memory_format=torch.contiguous_format)
         return out.requires_grad_() if value.requires_grad else out
-    if isinstance(value, (list, tuple)) and len(value) < 8 and not (value and value[0] is value):
-        return type(value)(plainly(item) for item in value) if type(value) in (list, tuple) else value
+    if type(value) in (list, tuple) and len(value) < 8 and depth < 8:
+        return type(value)(plainly(item, depth + 1) for item in value)
     return value
 
 

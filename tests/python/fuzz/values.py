@@ -1,5 +1,7 @@
 """Random arguments: tensors of all layouts, numbers up to and beyond the limits, and things that are no arguments."""
 
+import os
+
 import numpy as np
 
 import flambeau as torch
@@ -16,6 +18,7 @@ SHAPES = [
     (), (1,), (3,), (4,), (0,), (2, 3), (3, 3), (3, 2), (1, 3), (3, 1), (0, 3), (3, 0), (2, 3, 3), (2, 3, 4), (1, 1, 1),
     (2, 0, 3), (1, 2, 5), (2, 2, 6), (1, 2, 5, 5), (2, 4, 4, 6), (0, 2, 5, 5), (1, 1, 3, 3), (1, 2, 3, 4, 4), (2, 1, 1, 1, 1, 2),
 ]  # fmt: skip
+VAST_SHARE = float(os.environ.get("FLAMBEAU_FUZZ_VAST", "0.04"))
 VAST = [(0, 2**40), (3, 0, 2**40), (2, 0, 2**31), (0, 2**31, 2**31)]
 WORDS = [
     "mean", "sum", "none", "x", "", "ortho", "forward", "backward", "fro", "nuc", "L", "U", "reflect", "constant",
@@ -46,7 +49,7 @@ WORDS_OF = {
 
 
 def some_shape(rng):
-    if rng.random() < 0.04:
+    if rng.random() < VAST_SHARE:
         return rng.choice(VAST)
     return rng.choice(SHAPES)
 

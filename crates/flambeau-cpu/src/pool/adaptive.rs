@@ -20,6 +20,9 @@ fn windows(
     output: [usize; 3],
     mut visit: impl FnMut(usize, usize, [(usize, usize); 3]),
 ) {
+    if planes == 0 {
+        return;
+    }
     let tables: [Vec<(usize, usize)>; 3] =
         std::array::from_fn(|d| (0..output[d]).map(|o| window(input[d], output[d], o)).collect());
     let mut at = 0;

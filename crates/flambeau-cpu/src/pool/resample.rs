@@ -327,6 +327,9 @@ pub fn upsample<F: Float + Element>(
     out: &mut [F],
 ) -> Result<()> {
     let (ins, outs, scales) = prepare(planes, input, output, scales, from.len(), out.len())?;
+    if planes == 0 {
+        return Ok(());
+    }
     let mut sizes = ins;
     let mut current: Vec<F> = buffer(from.len())?;
     current.copy_from_slice(from);
@@ -358,6 +361,9 @@ pub fn upsample_backward<F: Float + Element>(
     out: &mut [F],
 ) -> Result<()> {
     let (ins, outs, scales) = prepare(planes, input, output, scales, out.len(), grad.len())?;
+    if planes == 0 {
+        return Ok(());
+    }
     let mut sizes = outs;
     let mut current: Vec<F> = buffer(grad.len())?;
     current.copy_from_slice(grad);
@@ -388,6 +394,9 @@ pub fn upsample_nearest<T: Element>(
     out: &mut [T],
 ) -> Result<()> {
     let (ins, outs, scales) = prepare(planes, input, output, scales, from.len(), out.len())?;
+    if planes == 0 {
+        return Ok(());
+    }
     let double = size_of::<T>() == 8 && T::DTYPE.is_floating_point();
     let [d, h, w] =
         std::array::from_fn(|i| nearest_indices(input.len(), ins[i], outs[i], scales[i], exact, double));
@@ -418,6 +427,9 @@ pub fn upsample_bytes(
     out: &mut [u8],
 ) -> Result<()> {
     let (ins, outs, scales) = prepare(planes, input, output, scales, from.len(), out.len())?;
+    if planes == 0 {
+        return Ok(());
+    }
     let mut sizes = ins;
     let mut current: Vec<u8> = buffer(from.len())?;
     current.copy_from_slice(from);

@@ -39,7 +39,7 @@ pub fn dirichlet<T: Sample>(
     );
     let below_one =
         if dtype == DType::Float64 { 1.0 - f64::EPSILON / 2.0 } else { 1.0 - f32::EPSILON as f64 / 2.0 };
-    let mut row = vec![0.0; width];
+    let mut row = vec![0.0; width.min(alpha.len())];
     for (out, alpha) in out.chunks_mut(width.max(1)).zip(alpha.chunks(width.max(1))) {
         for (r, a) in row.iter_mut().zip(alpha) {
             // The numbers are made, clamped and added in f64 for either dtype.

@@ -132,7 +132,7 @@ fn search<T: Sample>(
         }
     }
     let single = T::DTYPE != DType::Float64;
-    let mut cumulative = vec![0.0; categories];
+    let mut cumulative = vec![0.0; categories.min(weights.len())];
     for (row, out) in weights.chunks(categories).zip(out.chunks_mut(n)) {
         let mut sum = 0.0;
         for (c, w) in cumulative.iter_mut().zip(row) {

@@ -45,11 +45,11 @@ impl Plan {
                 });
             }
         }
-        // Equal strides (expanded dimensions) keep their order.
+        // Equal strides (expanded dimensions) keep their order. Where there are no elements, strides may be of any size.
         plan.reduced.sort_by_key(|d| std::cmp::Reverse(d.1.unsigned_abs()));
         plan.kept.sort_by_key(|d| std::cmp::Reverse(d.stride.unsigned_abs()));
         plan.reduced.dedup_by(|inner, outer| {
-            let joins = outer.1 == inner.0 as isize * inner.1;
+            let joins = outer.1 == (inner.0 as isize).wrapping_mul(inner.1);
             if joins {
                 *outer = (outer.0 * inner.0, inner.1);
             }
@@ -57,8 +57,8 @@ impl Plan {
         });
         plan.kept.dedup_by(|inner, outer| {
             let n = inner.size as isize;
-            let joins = outer.stride == n * inner.stride
-                && outer.out.iter().zip(&inner.out).all(|(&a, &b)| a == n * b);
+            let joins = outer.stride == n.wrapping_mul(inner.stride)
+                && outer.out.iter().zip(&inner.out).all(|(&a, &b)| a == n.wrapping_mul(b));
             if joins {
                 *outer = Kept { size: outer.size * inner.size, stride: inner.stride, out: inner.out.clone() };
             }

@@ -317,7 +317,8 @@ impl Reducer for Moments {
     fn step(&self, (n, mean, m2): Self::Acc, x: f64) -> Self::Acc {
         let n = n + 1.0;
         let delta = x - mean;
-        let mean = mean + delta / n;
+        // An infinite mean stays, whatever the order of the numbers.
+        let mean = mean + if mean.is_infinite() { x } else { delta / n };
         (n, mean, m2 + delta * (x - mean))
     }
     #[inline(always)]
@@ -330,7 +331,8 @@ impl Reducer for Moments {
         }
         let n = a.0 + b.0;
         let delta = b.1 - a.1;
-        (n, a.1 + delta * (b.0 / n), a.2 + b.2 + delta * delta * (a.0 * b.0 / n))
+        let mean = a.1 + if a.1.is_infinite() { b.1 } else { delta * (b.0 / n) };
+        (n, mean, a.2 + b.2 + delta * delta * (a.0 * b.0 / n))
     }
     #[inline(always)]
     fn finish(&self, (n, mean, m2): Self::Acc, output: usize) -> f64 {

@@ -129,6 +129,7 @@ fn count(
     let total = flambeau_core::numel(&sizes)?;
     let points = input.to_vec::<f64>()?;
     let weights = weight.map(|w| w.to_vec::<f64>()).transpose()?;
+    flambeau_core::check_memory(total as usize, size_of::<f64>())?;
     let mut bins = vec![0f64; total as usize];
     for (row, point) in points.chunks_exact(d.max(1)).enumerate() {
         let mut place = Some(0usize);
@@ -251,6 +252,7 @@ fn equal_edges(input: &Tensor, bins: &[i64], range: Option<&[f64]>) -> Result<Ve
         if low == high {
             (low, high) = (low - 0.5, high + 0.5);
         }
+        flambeau_core::check_memory(bins[i] as usize, 2 * size_of::<f64>())?;
         edges.push(linear_edges(low, high, bins[i], input.dtype()));
     }
     Ok(edges)

@@ -1,5 +1,7 @@
 """Losses as layers. `size_average` and `reduce` are older forms of `reduction`."""
 
+import math
+
 from .. import _reduction
 from .. import functional as F
 from .distance import PairwiseDistance
@@ -161,9 +163,7 @@ class LinearCrossEntropyLoss(_WeightedLoss):
         super().__init__(weight, None, None, reduction)
         if weight is not None and weight.shape != (num_classes,):
             raise RuntimeError(f"expected weight shape to be {(num_classes,)}, got {tuple(weight.shape)}")
-        width = num_classes
-        for size in out_features:
-            width *= size
+        width = num_classes * math.prod(out_features)
         self.num_classes = num_classes
         self.out_features = out_features
         self.linear = Linear(in_features, width, bias=bias, device=device, dtype=dtype)

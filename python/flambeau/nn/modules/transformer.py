@@ -30,6 +30,8 @@ def _generate_square_subsequent_mask(sz, device=None, dtype=None):
 
 
 def _get_clones(module, count):
+    if not isinstance(module, Module):
+        raise TypeError(f"{torch.typename(module)} is not a Module subclass")
     # Native functions are shared by the copies.
     shared = {id(function): function for function in (F.relu, F.gelu)}
     return ModuleList([copy.deepcopy(module, dict(shared)) for _ in range(count)])
