@@ -443,3 +443,12 @@ def test_vast_bins():
     classes = torch.empty(0, 2**40, dtype=torch.int64)
     assert torch.nn.functional.multilabel_margin_loss(torch.empty(0, 2**40), classes, reduction="none").shape == (0,)
     assert torch.adaptive_avg_pool1d(torch.empty(0, 2**40), 2**32).shape == (0, 2**32)
+
+
+def test_vast_batches_of_empty_matrices_are_quick():
+    x = torch.empty((2**31, 2, 0))
+    assert torch.linalg.svdvals(x).shape == (2**31, 0) and torch.linalg.pinv(x).shape == (2**31, 0, 2)
+    assert torch.linalg.qr(x).R.shape == (2**31, 0, 0)
+    assert torch.empty((0, 2**31, 2**31)).view(torch.uint8).shape == (0, 2**31, 2**33)
+    with pytest.raises(RuntimeError, match="invalid storage offset"):
+        torch.empty((0, 2**31, 2**31)).diag_embed(2, dim2=0)

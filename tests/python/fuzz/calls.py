@@ -118,7 +118,8 @@ class Call:
         self.name = name
         # Some functions take a flag `inplace`, by position too.
         flagged = text.startswith("nn.functional") and (
-            self.kwargs.get("inplace", False) is not False or any(v is True for v in [*self.args, *self.kwargs.values()])
+            self.kwargs.get("inplace", False) is not False
+            or any(v is True for v in [*self.args, *self.kwargs.values()])
         )
         self.changing = changing or "out" in self.kwargs or flagged
         self.comparable = comparable and not flagged

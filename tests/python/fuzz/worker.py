@@ -16,7 +16,7 @@ import time
 # One call may not take longer, in seconds of processor time.
 LIMIT = float(os.environ.get("FLAMBEAU_FUZZ_LIMIT", "10"))
 # Address space of a worker: allocations beyond it fail.
-MEMORY = 5 << 29
+MEMORY = 3 << 29
 
 
 def confine():

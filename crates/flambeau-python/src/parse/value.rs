@@ -35,6 +35,11 @@ pub fn is_int(object: &Bound<'_, PyAny>) -> bool {
     }
 }
 
+/// Whether the object is a tensor with a single integer, of any shape: a number where no tensor can be meant.
+fn is_one_integer(object: &Bound<'_, PyAny>) -> bool {
+    object::extract(object).is_some_and(|t| t.numel() == 1 && t.dtype().is_integral() && !t.requires_grad())
+}
+
 fn is_numpy_bool(object: &Bound<'_, PyAny>) -> bool {
     is_numpy(object) && matches!(type_name(object).as_str(), "bool_" | "bool")
 }
@@ -253,7 +258,7 @@ pub(super) unsafe fn convert<'py>(
         Kind::Int | Kind::OptInt => {
             if object.is_none() && kind == Kind::OptInt {
                 Some(Arg::None)
-            } else if is_int(object) {
+            } else if is_int(object) || is_one_integer(object) {
                 Some(Arg::Int(int_value(object)?))
             } else {
                 None

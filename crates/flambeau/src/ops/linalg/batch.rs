@@ -94,6 +94,11 @@ pub(super) fn count(batch: &[i64]) -> usize {
     if batch.contains(&0) { 0 } else { batch.iter().fold(1i64, |n, &size| n.saturating_mul(size)) as usize }
 }
 
+/// How many matrices there are to work on: none where nothing is `written` for each.
+pub(super) fn worked_on(batch: &[i64], written: usize) -> usize {
+    if written == 0 { 0 } else { count(batch) }
+}
+
 /// The first nonzero info, with its place.
 pub(super) fn first_info(info: &Tensor) -> Result<Option<(usize, i32)>> {
     let info = Buffer::<i32>::of(info)?;

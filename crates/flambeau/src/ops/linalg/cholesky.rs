@@ -1,6 +1,6 @@
 //! Cholesky factors.
 
-use super::batch::{Buffer, Source, count, first_info, place};
+use super::batch::{Buffer, Source, count, first_info, place, worked_on};
 use super::{add, adjoint, batch_sizes, check_float, check_square, elements, with};
 use crate::Tensor;
 use crate::autograd::{Save, record};
@@ -86,7 +86,7 @@ fn solve_matrices(b: &Tensor, factor: &Tensor, upper: bool) -> Result<Tensor> {
     let out = elements!(b.dtype(), "cholesky_solve_cpu", T => {
         let (from, mut to) = (Source::<T>::of(factor)?, Buffer::<T>::of(b)?);
         if !to.is_meta() {
-            for i in 0..count(&batch) {
+            for i in 0..worked_on(&batch, n * k) {
                 kernels::cholesky_solve(n, k, from.at(i, n * n), upper, to.at_mut(i, n * k))?;
             }
         }
@@ -151,7 +151,7 @@ pub fn cholesky_inverse(self_: &Tensor, upper: bool) -> Result<Tensor> {
         let from = Source::<T>::of(self_)?;
         let mut to = Buffer::<T>::zeros(&self_.sizes(), self_.dtype(), self_.device())?;
         if !to.is_meta() {
-            for i in 0..count(&batch) {
+            for i in 0..worked_on(&batch, n * n) {
                 kernels::cholesky_inverse(n, from.at(i, n * n), upper, to.at_mut(i, n * n))?;
             }
         }

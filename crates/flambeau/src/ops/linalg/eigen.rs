@@ -1,6 +1,6 @@
 //! Eigenvalues.
 
-use super::batch::{Buffer, Source, count, place};
+use super::batch::{Buffer, Source, place, worked_on};
 use super::spectral::gaps;
 use super::{
     add, adjoint, batch_sizes, check_square, columns, conj, elements, in_dtype_of, linalg_solve, sub, with,
@@ -39,7 +39,7 @@ fn hermitian(self_: &Tensor, uplo: &str, wanted: bool) -> Result<(Tensor, Tensor
         let sizes = if wanted { self_.sizes() } else { with(&[], &[0]) };
         let mut vectors = Buffer::<T>::zeros(&sizes, dtype, device)?;
         if !values.is_meta() {
-            for i in 0..count(&batch) {
+            for i in 0..worked_on(&batch, n) {
                 let a = from.at(i, n * n);
                 let to = wanted.then(|| vectors.at_mut(i, n * n));
                 let info = kernels::eigh(n, a, upper, values.at_mut(i, n), to)?;
@@ -107,7 +107,7 @@ fn general(self_: &Tensor, wanted: bool) -> Result<(Tensor, Tensor)> {
         let sizes = if wanted { self_.sizes() } else { with(&[], &[0]) };
         let mut vectors = Buffer::<C>::zeros(&sizes, complex, device)?;
         if !values.is_meta() {
-            for i in 0..count(&batch) {
+            for i in 0..worked_on(&batch, n) {
                 let a = from.at(i, n * n);
                 if !a.iter().all(|x| x.finite()) {
                     bail!("torch.linalg.eig: input tensor should not contain infs or NaNs.");

@@ -1,6 +1,6 @@
 //! LU and QR factors, exponentials and powers.
 
-use super::batch::{Buffer, Source, count};
+use super::batch::{Buffer, Source, worked_on};
 use super::linalg_solve_triangular as triangular;
 use super::{
     add, adjoint, batch_sizes, check_float, check_matrix, check_square, conj, elements, eye, linalg_inv, sub,
@@ -59,7 +59,7 @@ pub fn linalg_qr(A: &Tensor, mode: &str) -> Result<(Tensor, Tensor)> {
         let mut q = Buffer::<T>::zeros(&q_sizes, dtype, device)?;
         let mut r = Buffer::<T>::zeros(&with(&batch, &[inner, n]), dtype, device)?;
         if !r.is_meta() {
-            for i in 0..count(&batch) {
+            for i in 0..worked_on(&batch, q_len + inner * n) {
                 kernels::qr(m, n, from.at(i, m * n), kind, q.at_mut(i, q_len), r.at_mut(i, inner * n))?;
             }
         }
@@ -112,7 +112,7 @@ pub fn linalg_matrix_exp(self_: &Tensor) -> Result<Tensor> {
         let from = Source::<T>::of(&input)?;
         let mut to = Buffer::<T>::zeros(&self_.sizes(), wide, self_.device())?;
         if !to.is_meta() {
-            for i in 0..count(&batch) {
+            for i in 0..worked_on(&batch, n * n) {
                 kernels::matrix_exp(n, from.at(i, n * n), to.at_mut(i, n * n))?;
             }
         }
@@ -196,7 +196,7 @@ pub fn linalg_householder_product(input: &Tensor, tau: &Tensor) -> Result<Tensor
         let (from, scales) = (Source::<T>::of(input)?, Source::<T>::of(tau)?);
         let mut to = Buffer::<T>::zeros(&x, input.dtype(), input.device())?;
         if !to.is_meta() {
-            for i in 0..count(&batch) {
+            for i in 0..worked_on(&batch, m * n) {
                 kernels::householder_product(m, n, from.at(i, m * n), scales.at(i, k), to.at_mut(i, m * n))?;
             }
         }
@@ -241,7 +241,7 @@ pub fn geqrf(self_: &Tensor) -> Result<(Tensor, Tensor)> {
         let mut a = Buffer::<T>::of(self_)?;
         let mut tau = Buffer::<T>::zeros(&with(&batch, &[k]), self_.dtype(), self_.device())?;
         if !a.is_meta() {
-            for i in 0..count(&batch) {
+            for i in 0..worked_on(&batch, m * n) {
                 kernels::geqrf(m, n, a.at_mut(i, m * n), tau.at_mut(i, k))?;
             }
         }
@@ -334,7 +334,7 @@ pub fn ormqr(
         let (from, scales) = (Source::<T>::of(&vectors)?, Source::<T>::of(input2)?);
         let mut to = Buffer::<T>::of(input3)?;
         if !to.is_meta() {
-            for i in 0..count(&batch) {
+            for i in 0..worked_on(&batch, p * q) {
                 let (a, tau) = (from.at(i, m * k), scales.at(i, k));
                 kernels::ormqr(m, k, a, tau, p, q, to.at_mut(i, p * q), left, transpose)?;
             }

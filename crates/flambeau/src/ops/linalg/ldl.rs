@@ -1,6 +1,6 @@
 //! `L @ D @ L.mH` factors of symmetric and Hermitian matrices.
 
-use super::batch::{Buffer, Source, count, first_info, place};
+use super::batch::{Buffer, Source, count, first_info, place, worked_on};
 use super::{batch_sizes, check_float, check_square, elements, with};
 use crate::Tensor;
 use crate::ops::reduce::unsupported_gradient;
@@ -96,7 +96,7 @@ pub fn linalg_ldl_solve(LD: &Tensor, pivots: &Tensor, B: &Tensor, hermitian: boo
         let (mut from, turns) = (Buffer::<T>::of(&ld)?, Source::<i32>::of(&turns)?);
         let mut to = Buffer::<T>::of(&right)?;
         if !to.is_meta() {
-            for i in 0..count(&batch) {
+            for i in 0..worked_on(&batch, n * k) {
                 let matrix = from.at_mut(i, n * n);
                 kernels::ldl_solve(n, k, matrix, turns.at(i, n), hermitian, to.at_mut(i, n * k))?;
             }

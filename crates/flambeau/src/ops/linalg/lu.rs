@@ -1,6 +1,6 @@
 //! LU factors: their forms, and solutions from them.
 
-use super::batch::{Buffer, Source, count, first_info, place};
+use super::batch::{Buffer, Source, count, first_info, place, worked_on};
 use super::solve::expand_system;
 use super::{add, adjoint, batch_sizes, check_float, check_matrix, check_square, elements, eye, with};
 use super::{linalg_solve_triangular as triangular, transpose};
@@ -130,7 +130,7 @@ fn permutation(like: &Tensor, pivots: &Tensor, m: usize) -> Result<Tensor> {
     let (dtype, device) = (like.dtype(), like.device());
     let mut data = Buffer::<u8>::zeros(&with(&batch, &[m, m]), DType::UInt8, device)?;
     if !data.is_meta() {
-        for i in 0..count(&batch) {
+        for i in 0..worked_on(&batch, m * m) {
             let order = match kernels::lu_unpack(m, pivots.at(i, k)) {
                 Ok(order) => order,
                 Err(_) => bail!(
@@ -218,7 +218,7 @@ fn solve_factored(lu: &Tensor, pivots: &Tensor, b: &Tensor, adjointed: bool) -> 
     Ok(elements!(b.dtype(), "linalg.lu_solve_cpu", T => {
         let (from, turns, mut to) = (Source::<T>::of(lu)?, Source::<i32>::of(pivots)?, Buffer::<T>::of(b)?);
         if !to.is_meta() {
-            for i in 0..count(&batch) {
+            for i in 0..worked_on(&batch, n * k) {
                 let (lu, pivots) = (from.at(i, n * n), turns.at(i, n));
                 if pivots.iter().any(|&p| p < 1 || p as usize > n) {
                     bail!(

@@ -1,6 +1,6 @@
 //! Singular values and eigenvalues.
 
-use super::batch::{Buffer, Source, count};
+use super::batch::{Buffer, Source, worked_on};
 use super::{
     add, adjoint, batch_sizes, check_float, check_matrix, columns, elements, eye, in_dtype_of, rows, sub,
     with,
@@ -148,7 +148,7 @@ pub fn linalg_svd(A: &Tensor, full_matrices: bool, driver: Option<&str>) -> Resu
         let mut s = Buffer::<<T as LinalgElement>::R>::zeros(&with(&batch, &[size]), dtype.to_real(), device)?;
         let mut vh = Buffer::<T>::zeros(&with(&batch, &[right, n]), dtype, device)?;
         if !u.is_meta() {
-            for i in 0..count(&batch) {
+            for i in 0..worked_on(&batch, m * left + size + right * n) {
                 let a = from.at(i, m * n);
                 let vectors = Some((u.at_mut(i, m * left), vh.at_mut(i, right * n)));
                 let info = kernels::svd(m, n, a, full_matrices, s.at_mut(i, size), vectors)?;
@@ -179,7 +179,7 @@ pub fn linalg_svdvals(A: &Tensor, driver: Option<&str>) -> Result<Tensor> {
         let sizes = with(&batch, &[size]);
         let mut s = Buffer::<<T as LinalgElement>::R>::zeros(&sizes, dtype.to_real(), A.device())?;
         if !s.is_meta() {
-            for i in 0..count(&batch) {
+            for i in 0..worked_on(&batch, size) {
                 let a = from.at(i, m * n);
                 let info = kernels::svd(m, n, a, false, s.at_mut(i, size), None)?;
                 check_convergence(info, &batch, i, a.iter().all(|x| x.finite()))?;

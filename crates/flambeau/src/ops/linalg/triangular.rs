@@ -1,6 +1,6 @@
 //! Triangular systems.
 
-use super::batch::{Buffer, Source, count};
+use super::batch::{Buffer, Source, worked_on};
 use super::solve::{check_same, expand_system};
 use super::{adjoint, batch_sizes, check_float, check_square, elements, transpose};
 use crate::Tensor;
@@ -20,7 +20,7 @@ fn solve_matrices(a: &Tensor, b: &Tensor, upper: bool, unit: bool) -> Result<Ten
     let out = elements!(a.dtype(), "triangular_solve_cpu", T => {
         let (from, mut to) = (Source::<T>::of(a)?, Buffer::<T>::of(b)?);
         if !to.is_meta() {
-            for i in 0..count(&batch) {
+            for i in 0..worked_on(&batch, n * k) {
                 let (a, b) = (from.at(i, n * n), to.at_mut(i, n * k));
                 kernels::solve_triangular(n, k, a, upper, unit, kernels::Op::None, b)?;
             }

@@ -29,7 +29,15 @@ fn compute(
             // The variance of a complex number is that of its parts together.
             let (second, to_second) = g.output(real, input)?;
             reduce::moments(&operand(&input.component(0)), &to, None, &g.sizes, &g.mask, correction, false);
-            reduce::moments(&operand(&input.component(1)), &to_second, None, &g.sizes, &g.mask, correction, false);
+            reduce::moments(
+                &operand(&input.component(1)),
+                &to_second,
+                None,
+                &g.sizes,
+                &g.mask,
+                correction,
+                false,
+            );
             let total = f::add(&out, &second, 1i64.into())?;
             let mean = match mean {
                 Some((mean, to_mean)) => {

@@ -141,10 +141,11 @@ pub(super) fn diagonal_geometry(a: &Array, offset: i64, dim1: i64, dim2: i64) ->
     } else {
         n.saturating_add(offset).min(m).max(0)
     };
-    let mut start = a.offset;
+    let mut from = a.clone();
     if length > 0 {
-        start += if offset >= 0 { offset * a.strides[j] } else { -offset * a.strides[i] };
+        from.advance(if offset >= 0 { j } else { i }, offset.saturating_abs())?;
     }
+    let start = from.offset;
     let keep =
         |list: &[i64]| -> Dims { (0..a.dim()).filter(|&d| d != i && d != j).map(|d| list[d]).collect() };
     let (mut sizes, mut strides) = (keep(&a.sizes), keep(&a.strides));

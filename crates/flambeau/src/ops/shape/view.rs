@@ -223,8 +223,9 @@ pub fn view_dtype(self_: &Tensor, dtype: DType) -> Result<Tensor> {
             let ratio = old / new;
             let overflow = || Error::runtime("numel: integer multiplication overflow");
             a.sizes[last] = a.sizes[last].checked_mul(ratio).ok_or_else(overflow)?;
-            a.strides[..last].iter_mut().for_each(|s| *s *= ratio);
-            a.offset *= ratio;
+            // Without elements, strides may be of any size.
+            a.strides[..last].iter_mut().for_each(|s| *s = s.saturating_mul(ratio));
+            a.offset = a.offset.saturating_mul(ratio);
         } else {
             let ratio = new / old;
             if a.sizes[last] % ratio != 0 {
