@@ -10,6 +10,19 @@ HUGE = 2**63 - 1
 ERRORS = (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError, OverflowError, ZeroDivisionError)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def a_machine_of_some_size():
+    """Bounds the address space, so that what should not allocate fails instead of pushing all else out of memory."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (8 << 30, before[1]))
+    except (ValueError, OSError):
+        pass
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 def ones(*sizes, **options):
     return torch.ones(*sizes, **options)
 
@@ -447,8 +460,18 @@ def test_vast_bins():
 
 def test_vast_batches_of_empty_matrices_are_quick():
     x = torch.empty((2**31, 2, 0))
-    assert torch.linalg.svdvals(x).shape == (2**31, 0) and torch.linalg.pinv(x).shape == (2**31, 0, 2)
+    assert torch.linalg.svdvals(x).shape == (2**31, 0)
+    assert torch.linalg.pinv(x).shape == (2**31, 0, 2)
     assert torch.linalg.qr(x).R.shape == (2**31, 0, 0)
     assert torch.empty((0, 2**31, 2**31)).view(torch.uint8).shape == (0, 2**31, 2**33)
     with pytest.raises(RuntimeError, match="invalid storage offset"):
         torch.empty((0, 2**31, 2**31)).diag_embed(2, dim2=0)
+
+
+def test_joins_and_differences_of_nothing():
+    x = torch.empty((0, 2**31, 2**31), dtype=torch.int8)
+    assert torch.stack([x, x]).shape == (2, 0, 2**31, 2**31)
+    assert torch.diff(x, 2**63 - 1).shape == (0, 2**31, 0) and torch.diff(x, 2).shape == (0, 2**31, 2**31 - 2)
+    assert torch.pdist(torch.empty(2**31, 3, device="meta")).shape == (2**30 * (2**31 - 1),)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        torch.pdist(torch.empty(2**31, 0))

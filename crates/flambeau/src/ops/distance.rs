@@ -137,16 +137,20 @@ pub fn pdist(input: &Tensor, p: f64) -> Result<Tensor> {
         bail!("pdist only supports non-negative p values");
     }
     let n = sizes[0];
+    let pairs = match n.checked_mul(n.saturating_sub(1)) {
+        Some(twice) => twice / 2,
+        None => bail!("numel: integer multiplication overflow"),
+    };
+    if input.is_meta() {
+        return Tensor::empty_raw(&[pairs], input.dtype(), input.device());
+    }
+    flambeau_core::check_memory(pairs as usize, 2 * size_of::<i64>())?;
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for i in 0..n {
         for j in i + 1..n {
             first.push(i);
             second.push(j);
         }
-    }
-    let pairs = first.len() as i64;
-    if input.is_meta() {
-        return Tensor::empty_raw(&[pairs], input.dtype(), input.device());
     }
     let (first, second) = (Tensor::from_slice(&first, &[pairs])?, Tensor::from_slice(&second, &[pairs])?);
     let difference =

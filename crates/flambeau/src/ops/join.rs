@@ -137,7 +137,9 @@ pub fn stack(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
     let mut window = out.array();
     window.sizes.remove(d);
     let stride = window.strides.remove(d);
-    for (i, a) in arrays.iter().enumerate() {
+    // Without elements, strides may be of any size.
+    let filled = if out.numel() == 0 { 0 } else { arrays.len() };
+    for (i, a) in arrays[..filled].iter().enumerate() {
         window.offset = i as i64 * stride;
         copy_array(&window, a)?;
     }

@@ -4,7 +4,7 @@ use super::batch::Buffer;
 use super::{
     add, adjoint, batch_sizes, check_float, check_matrix, check_square, columns, eye, in_dtype_of,
     linalg_eigh, linalg_inv_ex, linalg_matrix_norm, linalg_matrix_norm_str, linalg_svd, linalg_svdvals, rows,
-    sub,
+    sub, with,
 };
 use crate::Tensor;
 use crate::autograd::{GradMode, Save, record};
@@ -83,11 +83,17 @@ pub(super) fn pinv_grad(grad: &Tensor, a: &Tensor, p: &Tensor) -> Result<Tensor>
 
 fn pseudo(a: &Tensor, bounds: &Bounds, hermitian: bool) -> Result<Tensor> {
     check_pinv(a)?;
-    let out = {
+    if hermitian {
+        check_square(a, "linalg.eigh")?;
+    }
+    let out = if a.numel() == 0 {
+        // There may be vastly many matrices without elements.
+        let (m, n) = (a.size(-2)? as usize, a.size(-1)? as usize);
+        Tensor::empty_raw(&with(&batch_sizes(a), &[n, m]), a.dtype(), a.device())?
+    } else {
         let _guard = GradMode::no_grad();
         let a = a.alias();
         let (u, s, vh, size) = if hermitian {
-            check_square(&a, "linalg.eigh")?;
             let (l, v) = linalg_eigh(&a, "L")?;
             let size = f::abs(&l)?;
             let vh = adjoint(&v)?;
