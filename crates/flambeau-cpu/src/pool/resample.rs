@@ -313,6 +313,37 @@ fn prepare(
     Ok((ins, outs, all))
 }
 
+/// Takes `planes` volumes from the first to the second sizes along one dimension after the other, in the order of
+/// `dims`, by `apply(dimension, [elements before, after], from, to)`.
+fn each_dimension<T: Copy + Default>(
+    planes: usize,
+    [mut sizes, onto]: [[usize; 3]; 2],
+    dims: impl Iterator<Item = usize>,
+    mode: Resample,
+    from: &[T],
+    out: &mut [T],
+    apply: impl Fn(usize, [usize; 2], &[T], &mut [T]),
+) -> Result<()> {
+    if planes == 0 {
+        return Ok(());
+    }
+    let mut current: Vec<T> = buffer(from.len())?;
+    current.copy_from_slice(from);
+    for d in dims {
+        if sizes[d] == onto[d] && mode == Resample::Linear {
+            continue;
+        }
+        let outer = planes * sizes[..d].iter().product::<usize>();
+        let inner = sizes[d + 1..].iter().product::<usize>();
+        let mut next: Vec<T> = buffer(outer * onto[d] * inner)?;
+        apply(d, [outer, inner], &current, &mut next);
+        sizes[d] = onto[d];
+        current = next;
+    }
+    out.copy_from_slice(&current);
+    Ok(())
+}
+
 /// Resamples `planes` volumes from the spatial sizes `input` to `output`, one dimension after the other, the last one
 /// first. `scales` holds, for each dimension, the scale factor if the caller gave one (and did not ask to recompute
 /// it). `f32` or `f64`; halves are resampled as `f32`.
@@ -327,26 +358,11 @@ pub fn upsample<F: Float + Element>(
     out: &mut [F],
 ) -> Result<()> {
     let (ins, outs, scales) = prepare(planes, input, output, scales, from.len(), out.len())?;
-    if planes == 0 {
-        return Ok(());
-    }
-    let mut sizes = ins;
-    let mut current: Vec<F> = buffer(from.len())?;
-    current.copy_from_slice(from);
-    for d in (3 - input.len()..3).rev() {
-        if ins[d] == outs[d] && mode == Resample::Linear {
-            continue;
-        }
-        let table = Table::<F>::new(input.len(), ins[d], outs[d], mode, align_corners, scales[d]);
-        let outer = planes * sizes[..d].iter().product::<usize>();
-        let inner = sizes[d + 1..].iter().product::<usize>();
-        let mut next: Vec<F> = buffer(outer * outs[d] * inner)?;
-        table.apply(outer, ins[d], inner, &current, &mut next);
-        sizes[d] = outs[d];
-        current = next;
-    }
-    out.copy_from_slice(&current);
-    Ok(())
+    let dims = (3 - input.len()..3).rev();
+    each_dimension(planes, [ins, outs], dims, mode, from, out, |d, [outer, inner], from, to| {
+        Table::<F>::new(input.len(), ins[d], outs[d], mode, align_corners, scales[d])
+            .apply(outer, ins[d], inner, from, to)
+    })
 }
 
 /// The gradient of [`upsample`]: `grad` has the output's size, `out` the input's; all of `out` is written.
@@ -361,26 +377,11 @@ pub fn upsample_backward<F: Float + Element>(
     out: &mut [F],
 ) -> Result<()> {
     let (ins, outs, scales) = prepare(planes, input, output, scales, out.len(), grad.len())?;
-    if planes == 0 {
-        return Ok(());
-    }
-    let mut sizes = outs;
-    let mut current: Vec<F> = buffer(grad.len())?;
-    current.copy_from_slice(grad);
-    for d in 3 - input.len()..3 {
-        if ins[d] == outs[d] && mode == Resample::Linear {
-            continue;
-        }
-        let table = Table::<F>::new(input.len(), ins[d], outs[d], mode, align_corners, scales[d]);
-        let outer = planes * sizes[..d].iter().product::<usize>();
-        let inner = sizes[d + 1..].iter().product::<usize>();
-        let mut next: Vec<F> = buffer(outer * ins[d] * inner)?;
-        table.apply_transposed(outer, ins[d], inner, &current, &mut next);
-        sizes[d] = ins[d];
-        current = next;
-    }
-    out.copy_from_slice(&current);
-    Ok(())
+    let dims = 3 - input.len()..3;
+    each_dimension(planes, [outs, ins], dims, mode, grad, out, |d, [outer, inner], from, to| {
+        Table::<F>::new(input.len(), ins[d], outs[d], mode, align_corners, scales[d])
+            .apply_transposed(outer, ins[d], inner, from, to)
+    })
 }
 
 /// Nearest resampling of any element type; as [`upsample`] with `Nearest`, or `NearestExact` when `exact`.
@@ -427,16 +428,8 @@ pub fn upsample_bytes(
     out: &mut [u8],
 ) -> Result<()> {
     let (ins, outs, scales) = prepare(planes, input, output, scales, from.len(), out.len())?;
-    if planes == 0 {
-        return Ok(());
-    }
-    let mut sizes = ins;
-    let mut current: Vec<u8> = buffer(from.len())?;
-    current.copy_from_slice(from);
-    for d in (3 - input.len()..3).rev() {
-        if ins[d] == outs[d] && mode == Resample::Linear {
-            continue;
-        }
+    let dims = (3 - input.len()..3).rev();
+    each_dimension(planes, [ins, outs], dims, mode, from, out, |d, [_, inner], from, to| {
         let mut table = Table::<f64>::new(input.len(), ins[d], outs[d], mode, align_corners, scales[d]);
         table.join();
         let largest = table.weights.iter().copied().fold(0.0, f64::max);
@@ -444,23 +437,16 @@ pub fn upsample_bytes(
         let places = places.unwrap_or(22);
         let weights: Vec<i32> =
             table.weights.iter().map(|w| (w * f64::from(1 << places)).round() as i32).collect();
-        let outer = planes * sizes[..d].iter().product::<usize>();
-        let inner = sizes[d + 1..].iter().product::<usize>();
-        let mut next: Vec<u8> = buffer(outer * outs[d] * inner)?;
-        for (line, to) in next.chunks_exact_mut(inner.max(1)).enumerate() {
+        for (line, to) in to.chunks_exact_mut(inner.max(1)).enumerate() {
             let (o, i) = (line / outs[d], line % outs[d]);
             let taps = i * table.taps..(i + 1) * table.taps;
             for (c, y) in to.iter_mut().enumerate() {
                 let mut sum = (1i32 << places) >> 1;
                 for (&p, &w) in table.positions[taps.clone()].iter().zip(&weights[taps.clone()]) {
-                    sum = sum.wrapping_add(w.wrapping_mul(i32::from(current[(o * ins[d] + p) * inner + c])));
+                    sum = sum.wrapping_add(w.wrapping_mul(i32::from(from[(o * ins[d] + p) * inner + c])));
                 }
                 *y = (sum >> places).clamp(0, 255) as u8;
             }
         }
-        sizes[d] = outs[d];
-        current = next;
-    }
-    out.copy_from_slice(&current);
-    Ok(())
+    })
 }
