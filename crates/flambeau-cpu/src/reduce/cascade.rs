@@ -230,6 +230,6 @@ mod tests {
     fn errors_grow_slowly_with_the_length() {
         let x = vec![0.1f32; 1 << 22];
         // The number that PyTorch gives on one thread.
-        assert_eq!(row::<f32, 32, 8>(&x), 419430.28125);
+        assert_eq!(row::<f32, 32, 8>(&x), 419_430.28);
     }
 }
