@@ -4,7 +4,8 @@ from . import _C
 from ._C import Tensor
 
 __all__ = [
-    "OutOfMemoryError", "asarray", "from_file", "frombuffer", "is_storage", "nonzero", "range", "unravel_index", "vmap",
+    "OutOfMemoryError", "asarray", "from_file", "frombuffer", "is_storage", "nonzero", "range", "triplet_margin_loss",
+    "unravel_index", "vmap",
 ]  # fmt: skip
 
 _WINDOWS = ("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window")
@@ -168,6 +169,14 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     out = _C._frombuffer(buffer, dtype, count, offset)
     return out.requires_grad_(True) if requires_grad else out
+
+
+def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2, eps=1e-06, swap=False, reduction=1):
+    """As `nn.functional.triplet_margin_loss`, the reduction by its number: 0 none, 1 mean, 2 sum."""
+    from .nn.functional import triplet_margin_loss
+
+    name = ("none", "mean", "sum")[reduction]
+    return triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction=name)
 
 
 def vmap(func, in_dims=0, out_dims=0, randomness="error", *, chunk_size=None):

@@ -34,6 +34,12 @@ Tensor.grad_dtype = _grad_dtype
 
 
 @_method
+def __rdiv__(self, other):
+    """`other / self`, as Python 2 called it."""
+    return self.reciprocal() * other
+
+
+@_method
 def record_stream(self, stream):
     """Raises: there is no device with streams."""
     raise RuntimeError("Cannot access accelerator device when none is available.")

@@ -6,8 +6,8 @@ import flambeau as torch
 from flambeau._vmap import vmap
 
 __all__ = [
-    "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "stack_module_state", "vjp",
-    "vmap",
+    "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize",
+    "replace_all_batch_norm_modules_", "stack_module_state", "vjp", "vmap",
 ]  # fmt: skip
 
 
@@ -211,6 +211,16 @@ def vjp(func, *primals, has_aux=False):
     return (released, vjp_fn, aux) if has_aux else (released, vjp_fn)
 
 
+def _tangent_map(variables, outs, sources):
+    """The function that takes tangents of `sources` to those of `outs`.
+
+    The backward pass is linear in its cotangents; its own derivative by them, in a direction, is what is wanted.
+    """
+    weights = [variables.own(torch.zeros_like(out).requires_grad_(True)) for out in outs]
+    products = _derivatives(outs, sources, weights)
+    return lambda directions: _derivatives(products, weights, directions)
+
+
 def jvp(func, primals, tangents, *, strict=False, has_aux=False):
     """``(output, product of the Jacobian with tangents)``; a derivative of the reverse pass by its direction."""
     if not isinstance(primals, tuple):
@@ -223,14 +233,47 @@ def jvp(func, primals, tangents, *, strict=False, has_aux=False):
         if [s.shape for s in sources] != [d.shape for d in directions]:
             raise RuntimeError("jvp(f, primals, tangents): Expected tangents to have the shapes of primals")
         outs = _tensors(output)
-        weights = [variables.own(torch.zeros_like(out).requires_grad_(True)) for out in outs]
-        products = _derivatives(outs, sources, weights)
-        derivatives = _derivatives(products, weights, directions)
+        derivatives = _tangent_map(variables, outs, sources)(directions)
         if strict and any(not out.requires_grad for out in outs):
             raise RuntimeError("jvp(f, primals, tangents, strict=True): an output does not depend on the inputs")
         result = _fill(output, derivatives)
     output, result, aux = variables.release((output, result, aux))
     return (output, result, aux) if has_aux else (output, result)
+
+
+def linearize(func, *primals):
+    """``(output, jvp_fn)``: the value at `primals`, and the products of the Jacobian there with tangents.
+
+    The function runs once, whatever number of tangents its derivative is then given.
+    """
+    recording = torch.is_grad_enabled()
+    variables = _Variables()
+    with variables:
+        inputs = _map(variables.stand_in, primals)
+        output = func(*inputs)
+        sources = _tensors(inputs)
+        push = _tangent_map(variables, _tensors(output), sources)
+
+    def jvp_fn(*tangents):
+        directions = _tensors(tangents)
+        if len(directions) != len(sources):
+            raise RuntimeError(
+                f"Expected the tangents to have the same structure as the primals: {len(directions)} tensors for "
+                f"{len(sources)}"
+            )
+        for place, (tangent, source) in enumerate(zip(directions, sources)):
+            for what in ("shape", "dtype"):
+                have, want = getattr(tangent, what), getattr(source, what)
+                if have != want:
+                    raise RuntimeError(
+                        f"tangent:{place} with {what} {have} in flattened pytree doesn't match the {what} {want} of the "
+                        "corresponding primal."
+                    )
+        with variables:
+            result = _fill(output, push(directions))
+        return variables.release(result, torch.is_grad_enabled())
+
+    return variables.release(output, recording), jvp_fn
 
 
 def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_copy=False):
@@ -333,6 +376,17 @@ def functional_call(module, parameter_and_buffer_dicts, args=None, kwargs=None, 
     from flambeau.nn.utils import stateless
 
     return stateless.functional_call(module, tensors, args, kwargs, tie_weights=tie_weights, strict=strict)
+
+
+def replace_all_batch_norm_modules_(root):
+    """Takes the running averages from all batch normalisations of a module, which then use those of the batch."""
+    for module in root.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.running_mean = None
+            module.running_var = None
+            module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root
 
 
 def stack_module_state(models):

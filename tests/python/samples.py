@@ -56,6 +56,12 @@ def definite(s):
     return (a @ a.mH + 2 * torch.eye(3, dtype=s.dtype)).requires_grad_()
 
 
+def lu(s):
+    """The factors of a matrix in one, and the pivots."""
+    factors, pivots = torch.linalg.lu_factor(square(s).detach())
+    return [factors.requires_grad_(), pivots]
+
+
 def real(s, *shape):
     return Sampler("weights", torch.float64)(*shape).detach()
 
@@ -77,7 +83,7 @@ given("ger outer addr", lambda s: [s(3), s(3)])
 given("addr", lambda s: [s(3, 3), s(3), s(3)])
 given("addmm", lambda s: [s(2, 2), s(2, 3), s(3, 2)])
 given("addmv", lambda s: [s(2), s(2, 3), s(3)])
-given("addbmm", lambda s: [s(2, 2), s(2, 2, 3), s(2, 3, 2)])
+given("addbmm addbmm_", lambda s: [s(2, 2), s(2, 2, 3), s(2, 3, 2)])
 given("baddbmm", lambda s: [s(2, 2, 2), s(2, 2, 3), s(2, 3, 2)])
 given("linear", lambda s: [s(2, 3), s(4, 3), s(4)])
 given("bilinear", lambda s: [s(2, 3), s(2, 2), s(4, 3, 2), s(4)])
@@ -150,6 +156,8 @@ given("avg_pool3d max_pool3d max_pool3d_with_indices", lambda s: [s(1, 1, 2, 4, 
 given("adaptive_avg_pool1d adaptive_max_pool1d", lambda s: [s(1, 2, 5), 2])
 given("adaptive_avg_pool2d adaptive_max_pool2d", lambda s: [s(1, 2, 5, 4), [2, 2]])
 given("adaptive_avg_pool3d adaptive_max_pool3d", lambda s: [s(1, 1, 3, 4, 2), [2, 2, 1]])
+given("fractional_max_pool2d", lambda s: [s(1, 2, 5, 4), [2, 2], [2, 2], real(s, 1, 2, 2)])
+given("fractional_max_pool3d", lambda s: [s(1, 1, 3, 4, 3), [2, 2, 2], [2, 2, 2], real(s, 1, 1, 3)])
 given("max_unpool2d", lambda s: [s(1, 1, 2, 2), indices(0, 3, 9, 14, shape=(1, 1, 2, 2)), [4, 4]])
 given(
     "max_unpool3d",
@@ -167,7 +175,7 @@ given("reflection_pad2d replication_pad2d", lambda s: [s(1, 1, 3, 3), [1, 2, 0, 
 given("reflection_pad3d replication_pad3d", lambda s: [s(1, 1, 2, 2, 2), [1, 0, 0, 1, 1, 1]])
 given("batch_norm native_batch_norm", lambda s: [s(3, 2), s(2), s(2), None, None, True, 0.1, 1e-3, False])
 given("native_batch_norm", lambda s: [s(3, 2), s(2), s(2), None, None, True, 0.1, 1e-3])
-given("instance_norm", lambda s: [s(2, 2, 3), None, None, s(2), s(2), True, 0.1, 1e-3, False])
+given("instance_norm", lambda s: [s(2, 2, 3), s(2), s(2), None, None, True, 0.1, 1e-3, False])
 given("layer_norm native_layer_norm", lambda s: [s(2, 3), [3], s(3), s(3), 1e-3])
 given("rms_norm", lambda s: [s(2, 3), [3], s(3)])
 given("group_norm", lambda s: [s(2, 4, 2), 2, s(4), s(4), 1e-3])
@@ -175,15 +183,20 @@ given("native_group_norm", lambda s: [s(2, 4, 2), s(4), s(4), 2, 4, 2, 2, 1e-3])
 given("local_response_norm", lambda s: [s(1, 3, 2, 2), 2])
 given("upsample_nearest1d upsample_linear1d", lambda s: [s(1, 1, 3), [5]])
 given("upsample_linear1d", lambda s: [s(1, 1, 3), [5], False])
+given("_upsample_nearest_exact1d", lambda s: [s(1, 1, 3), [5]])
+given("_upsample_nearest_exact1d.vec", lambda s: [s(1, 1, 3), [5], None])
 given("upsample_nearest2d", lambda s: [s(1, 1, 2, 2), [3, 4]])
 given("upsample_bilinear2d upsample_bicubic2d", lambda s: [s(1, 1, 2, 2), [3, 4], False])
 given("upsample_nearest3d", lambda s: [s(1, 1, 2, 2, 1), [3, 2, 1]])
+given("_upsample_nearest_exact3d", lambda s: [s(1, 1, 2, 2, 1), [3, 2, 1]])
+given("_upsample_nearest_exact3d.vec", lambda s: [s(1, 1, 2, 2, 1), [3, 2, 1], None])
 given("upsample_trilinear3d", lambda s: [s(1, 1, 2, 2, 1), [3, 2, 1], False])
 given("affine_grid affine_grid_generator", lambda s: [s(1, 2, 3), [1, 1, 2, 2], False])
 given(
     "grid_sample grid_sampler grid_sampler_2d",
     lambda s: [s(1, 1, 3, 3), s(1, 2, 2, 2, low=-0.9, high=0.8), 0, 0, False],
 )
+given("grid_sampler_3d", lambda s: [s(1, 1, 3, 3, 3), s(1, 2, 2, 1, 3, low=-0.9, high=0.8), 0, 0, False])
 given("glu", lambda s: [s(2, 4), 1])
 given("prelu", lambda s: [s(2, 3, low=-1, high=1), s(3)])
 given("threshold", lambda s: [s(3, low=-1, high=1), 0.1, 5.0])
@@ -249,6 +262,12 @@ given("ormqr", lambda s: [s(3, 3), s(3), s(3, 2)])
 given("householder_product orgqr", lambda s: [s(3, 2), s(2)])
 given("cholesky_inverse", lambda s: [torch.linalg.cholesky(definite(s)).detach().requires_grad_()])
 given("cholesky_solve", lambda s: [s(3, 2), torch.linalg.cholesky(definite(s)).detach().requires_grad_()])
+given("lu_solve", lambda s: [s(3, 2), *lu(s)])
+given("linalg_lu_solve", lambda s: [*lu(s), s(3, 2)])
+given("lu_unpack", lu)
+given("linalg_ldl_solve", lambda s: [*torch.linalg.ldl_factor(definite(s).detach()), s(3, 2)])
+given("linalg_polar", lambda s: [square(s)])
+given("nuclear_norm.dim", lambda s: [s(2, 3), [0, 1]])
 given("solve_triangular", lambda s: [square(s).detach().triu().requires_grad_(), s(3, 2), {"upper": True}])
 given("triangular_solve", lambda s: [s(3, 2), square(s)])
 given("solve solve_ex", lambda s: [square(s), s(3, 2)])
@@ -261,6 +280,7 @@ given(
     lambda s: [square(s)],
 )
 given("eigh eigvalsh", lambda s: [definite(s)])
+given("istft", lambda s: [s(3, 4), 4, {"window": torch.ones(4, dtype=torch.float64)}])
 given("stft", lambda s: [s(8), 4, {"return_complex": True, "window": torch.ones(4, dtype=torch.float64)}])
 given("irfft hfft irfftn irfft2 hfftn hfft2", lambda s: [s(3, 3)])
 given("scaled_dot_product_attention", lambda s: [s(1, 2, 3), s(1, 2, 3), s(1, 2, 3)])

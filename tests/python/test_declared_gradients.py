@@ -9,30 +9,7 @@ import flambeau as torch
 from flambeau.autograd import gradcheck, gradgradcheck
 
 # Overloads without samples, each with the reason. An entry that has become wrong fails.
-UNSAMPLED = {
-    "cholesky": "raises: it was removed",
-    **dict.fromkeys(
-        [
-            "_upsample_nearest_exact1d",
-            "_upsample_nearest_exact1d.vec",
-            "_upsample_nearest_exact3d",
-            "_upsample_nearest_exact3d.vec",
-            "addbmm_",
-            "fractional_max_pool2d",
-            "fractional_max_pool3d",
-            "grid_sampler_3d",
-            "instance_norm",
-            "istft",
-            "linalg_ldl_solve",
-            "linalg_lu_solve",
-            "linalg_polar",
-            "lu_solve",
-            "lu_unpack",
-            "nuclear_norm.dim",
-        ],
-        "its operands have no hint yet",
-    ),
-}
+UNSAMPLED = {"cholesky": "raises: it was removed"}
 # Results that are no smooth function of the operands: rejection sampling, and conversions to fewer digits.
 ROUGH = {
     "_standard_gamma", "_sample_dirichlet", "bfloat16", "half", "float", "cfloat", "to.other",
@@ -46,7 +23,8 @@ ROUGH = {
 # Operators that have no derivative in PyTorch either: the backward pass says so.
 REFUSED = {
     "floor_divide", "floor_divide.Scalar", "heaviside", "histogram.bin_ct", "histogram.bins_tensor", "remainder.Scalar_Tensor",
-    "scatter.reduce", "geqrf", "linalg_ldl_factor", "linalg_ldl_factor_ex", "unique", "unique_consecutive",
+    "scatter.reduce", "geqrf", "linalg_ldl_factor", "linalg_ldl_factor_ex", "linalg_ldl_solve", "histogramdd", "histogramdd.int_bins",
+    "histogramdd.TensorList_bins", "unique", "unique_consecutive",
 }  # fmt: skip
 # Second derivatives that PyTorch does not have either.
 ONCE = {"multilabel_margin_loss"}

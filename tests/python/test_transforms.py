@@ -5,7 +5,7 @@ import pytest
 import flambeau as torch
 from flambeau.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, stack_module_state, vjp, vmap
 from flambeau.testing import assert_close
-from flambeau.utils.checkpoint import checkpoint
+from flambeau.utils.checkpoint import CheckpointError, GraphExecGroup, checkpoint, set_checkpoint_early_stop
 
 X = torch.tensor([0.5, 1.0, 2.0])
 
@@ -63,6 +63,66 @@ def test_checkpoint(use_reentrant):
     torch.manual_seed(3)
     checkpoint(function, second, use_reentrant=use_reentrant).sum().backward()
     assert torch.equal(first.grad, second.grad) and len(calls) == 3
+
+
+def test_checkpoints_stop_early():
+    steps = []
+
+    @checkpoint(use_reentrant=False)
+    def function(a):
+        steps.append("first")
+        a = a.sin()
+        steps.append("last")
+        return a * 2  # saves nothing
+
+    x = X.clone().requires_grad_()
+    function(x).sum().backward()
+    assert torch.equal(x.grad, 2 * X.cos()) and steps == ["first", "last", "first"]
+    with set_checkpoint_early_stop(False):
+        y = function(x)
+    y.sum().backward()
+    assert steps[3:] == ["first", "last"] * 2
+
+
+def test_checkpoints_of_a_group_are_computed_once():
+    calls = []
+
+    def function(a):
+        calls.append(None)
+        return a.sin(), a.cos()
+
+    x = X.clone().requires_grad_()
+    first, second = checkpoint(function, x, use_reentrant=False, early_stop=False)
+    with GraphExecGroup():
+        first.sum().backward(retain_graph=True)
+        second.sum().backward()
+        assert len(calls) == 2 and torch.allclose(x.grad, X.cos() - X.sin())
+        with pytest.raises(CheckpointError, match="already unpacked"):
+            first.sum().backward()
+
+
+def test_linearize():
+    calls = []
+
+    def function(x, y):
+        calls.append(None)
+        return {"a": x.sin() * y, "b": x.sum()}
+
+    y = torch.tensor([3.0, -1.0, 2.0])
+    value, push = torch.func.linearize(function, X, y)
+    for tangents in [(torch.ones_like(X), torch.zeros_like(X)), (X, y)]:
+        expected, derivative = torch.func.jvp(function, (X, y), tangents)
+        found = push(*tangents)
+        assert all(torch.allclose(found[k], derivative[k]) and torch.equal(value[k], expected[k]) for k in found)
+    assert len(calls) == 3
+    with pytest.raises(RuntimeError, match="tangent:0 with shape"):
+        push(torch.ones(X.numel() + 1), y)
+
+
+def test_batch_norms_without_running_averages():
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.ReLU())
+    assert torch.func.replace_all_batch_norm_modules_(model) is model
+    assert model[0].running_mean is None and not model[0].track_running_stats
 
 
 def test_grad_scaler():

@@ -70,6 +70,10 @@ pub enum Returns {
         fields: Vec<String>,
     },
     TensorList,
+    /// `(Tensor hist, Tensor[] bin_edges)`: the second of two named results is a list.
+    WithList {
+        fields: Vec<String>,
+    },
     /// `bool`, `int`, `float`, `Scalar`, `ScalarType`, `int[]`
     Value(&'static str),
 }
@@ -258,7 +262,7 @@ fn parse_default(t: &mut Tokens, kind: Kind) -> Result<Default> {
 
 fn parse_returns(t: &mut Tokens) -> Result<Returns> {
     if t.eat("(") {
-        let (mut count, mut fields) = (0, Vec::new());
+        let (mut count, mut fields, mut list) = (0, Vec::new(), false);
         while !t.eat(")") {
             if count > 0 {
                 t.expect(",")?;
@@ -267,12 +271,22 @@ fn parse_returns(t: &mut Tokens) -> Result<Returns> {
                 return Err(t.error("only tensors can be returned in a tuple"));
             }
             count += 1;
+            if t.eat("[") {
+                t.expect("]")?;
+                list = true;
+            }
             if let Some(Token::Ident(_)) = t.peek() {
                 fields.push(t.ident("a field name")?);
             }
         }
         if !fields.is_empty() && fields.len() != count as usize {
             return Err(t.error("either all results have names or none"));
+        }
+        if list {
+            if count != 2 || fields.len() != 2 {
+                return Err(t.error("a list is returned alone, or as the second of two named results"));
+            }
+            return Ok(Returns::WithList { fields });
         }
         return Ok(if count == 0 { Returns::Nothing } else { Returns::Tensors { count, fields } });
     }

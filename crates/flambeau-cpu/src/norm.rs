@@ -69,12 +69,39 @@ fn dots<F: Float>(g: &[F], x: &[F], shift: f64) -> (f64, f64) {
     (plain.iter().sum(), moved.iter().sum())
 }
 
+/// Rows that are added up in the type of the elements, as PyTorch does, before sums go on in double precision.
+const ROWS: usize = 1024;
+
+/// For each group of one element a row the sum over the rows of what `add(sum, element, group)` adds.
+#[inline(always)]
+fn column_sums<F: Real>(s: Groups, x: &[F], add: impl Fn(F, F, usize) -> F) -> Vec<f64> {
+    let mut sums = vec![0.0; s.stats];
+    let mut part = vec![F::zero(); s.stats];
+    for rows in x.chunks(ROWS * s.stats.max(1)) {
+        part.fill(F::zero());
+        for row in rows.chunks_exact(s.stats.max(1)) {
+            part.iter_mut().zip(row).enumerate().for_each(|(k, (sum, &v))| *sum = add(*sum, v, k));
+        }
+        sums.iter_mut().zip(&part).for_each(|(sum, &v)| *sum += double(v));
+    }
+    sums
+}
+
 /// The mean and the (biased) variance of each group.
 pub fn moments<F: Real>(s: Groups, x: &[F]) -> Result<(Vec<f64>, Vec<f64>)> {
     ensure!(x.len() == size_product(&[s.outer, s.stats, s.inner])?, "norm: sizes don't match");
     let count = (s.outer * s.inner) as f64;
     check_memory(s.stats, 2 * size_of::<f64>())?;
     let mut moments = (vec![0.0; s.stats], vec![0.0; s.stats]);
+    if s.inner == 1 {
+        // Rows of groups: all groups at once, a row after the other.
+        moments.0 = wide(|| column_sums(s, x, |sum, v, _| sum + v));
+        moments.0.iter_mut().for_each(|m| *m = double(number::<F>(*m / count)));
+        let means: Vec<F> = moments.0.iter().map(|&m| number(m)).collect();
+        moments.1 = wide(|| column_sums(s, x, |sum, v, k| (v - means[k]).mul_add(v - means[k], sum)));
+        moments.1.iter_mut().for_each(|v| *v /= count);
+        return Ok(moments);
+    }
     for k in 0..s.stats {
         let block = |o: usize| &x[(o * s.stats + k) * s.inner..][..s.inner];
         let mean = wide(|| (0..s.outer).map(|o| sum(block(o), |v| v)).sum::<f64>()) / count;

@@ -180,6 +180,11 @@ pub fn ret_to_py(
             let items: Vec<Py<PyAny>> = list.into_iter().map(|t| object::wrap(py, t)).collect();
             PyTuple::new(py, items)?.into_any().unbind()
         }
+        Ret::WithList(t, list) => {
+            let list = list.into_iter().map(|t| object::wrap(py, t)).collect::<Vec<_>>();
+            let list = PyTuple::new(py, list)?.into_any().unbind();
+            named_tuple(py, op.name, fields, vec![object::wrap(py, t), list])?
+        }
         Ret::Bool(b) => b.into_pyobject(py)?.to_owned().into_any().unbind(),
         Ret::Int(i) => i.into_pyobject(py)?.into_any().unbind(),
         Ret::Float(f) => f.into_pyobject(py)?.into_any().unbind(),

@@ -15,11 +15,15 @@ struct Switch {
     previous: bool,
 }
 
-/// Makes the class that sets the mode to `ON`.
-pub fn create_type<const ON: bool>(py: Python<'_>, name: &'static CStr) -> PyResult<Py<PyAny>> {
+/// Makes the class that sets the mode to `ON`; the docstring begins with the signature.
+pub fn create_type<const ON: bool>(
+    py: Python<'_>,
+    name: &'static CStr,
+    doc: &'static CStr,
+) -> PyResult<Py<PyAny>> {
     let class = Class::new(name, size_of::<Switch>())
         .flags(ffi::Py_TPFLAGS_BASETYPE)
-        .doc(c"Sets the grad mode for a `with` block.")
+        .doc(doc)
         .methods(vec![
             class::plain(c"__enter__", enter::<ON>, c"Sets the mode."),
             class::positional(c"__exit__", exit, c"Sets the mode that was before."),

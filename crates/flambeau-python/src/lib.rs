@@ -184,8 +184,10 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<storage::PyStorage>()?;
     m.add_class::<autograd::PyNode>()?;
     m.add_class::<autograd::PyWeakNode>()?;
-    m.add("_NoGrad", grad_mode::create_type::<false>(py, c"flambeau._C._NoGrad")?)?;
-    m.add("_EnableGrad", grad_mode::create_type::<true>(py, c"flambeau._C._EnableGrad")?)?;
+    let doc = c"_NoGrad()\n--\n\nSwitches recording off.";
+    m.add("_NoGrad", grad_mode::create_type::<false>(py, c"flambeau._C._NoGrad", doc)?)?;
+    let doc = c"_EnableGrad(orig_func=None)\n--\n\nSwitches recording on.";
+    m.add("_EnableGrad", grad_mode::create_type::<true>(py, c"flambeau._C._EnableGrad", doc)?)?;
     macro_rules! functions { ($($f:path),* $(,)?) => { $(m.add_function(wrap_pyfunction!($f, m)?)?;)* } }
     functions!(
         get_default_dtype,

@@ -157,6 +157,8 @@ pub enum Ret {
     Tuple(SmallVec<[Tensor; 4]>),
     /// `Tensor[]`, given to Python as a tuple (or list where PyTorch gives one).
     Tensors(Vec<Tensor>),
+    /// A pair of a tensor and a list.
+    WithList(Tensor, Vec<Tensor>),
     Bool(bool),
     Int(i64),
     Float(f64),
@@ -194,6 +196,11 @@ impl From<(Tensor, Tensor, Tensor, Tensor)> for Ret {
 impl From<Vec<Tensor>> for Ret {
     fn from(v: Vec<Tensor>) -> Ret {
         Ret::Tensors(v)
+    }
+}
+impl From<(Tensor, Vec<Tensor>)> for Ret {
+    fn from((t, v): (Tensor, Vec<Tensor>)) -> Ret {
+        Ret::WithList(t, v)
     }
 }
 macro_rules! ret_from { ($($t:ty => $v:ident),*) => { $(impl From<$t> for Ret { fn from(v: $t) -> Ret { Ret::$v(v) } })* } }

@@ -6,6 +6,11 @@ native operators, in files by subject that are read when one of their functions 
 
 import flambeau as torch
 from flambeau._C import _nn
+from flambeau.overrides import (  # noqa: F401
+    has_torch_function,
+    has_torch_function_unary,
+    has_torch_function_variadic,
+)
 
 # Native names, in the namespace `torch` and in `_nn`.
 _FROM_TORCH = """adaptive_avg_pool1d avg_pool1d bilinear celu_ channel_shuffle conv1d conv2d conv3d conv_tbc

@@ -1,12 +1,15 @@
 """Checkpoints: activations are computed again in the backward pass instead of being kept."""
 
 import contextlib
+import functools
+import weakref
 
 import flambeau as torch
 
 __all__ = [
-    "CheckpointError", "CheckpointFunction", "check_backward_validity", "checkpoint", "checkpoint_sequential",
-    "detach_variable", "noop_context_fn",
+    "CheckpointError", "CheckpointFunction", "GraphExecGroup", "check_backward_validity", "checkpoint",
+    "checkpoint_sequential", "detach_variable", "get_device_states", "noop_context_fn", "set_checkpoint_early_stop",
+    "set_device_states",
 ]  # fmt: skip
 
 
@@ -17,6 +20,52 @@ class CheckpointError(RuntimeError):
 def noop_context_fn():
     """A pair of contexts that do nothing, for the first and the second computation."""
     return contextlib.nullcontext(), contextlib.nullcontext()
+
+
+_early_stop = None
+
+
+@contextlib.contextmanager
+def set_checkpoint_early_stop(enable):
+    """Within the block decides for all checkpoints whether their second run ends with the last tensor needed."""
+    global _early_stop
+    previous, _early_stop = _early_stop, enable
+    try:
+        yield
+    finally:
+        _early_stop = previous
+
+
+def get_device_states(*args):
+    """The devices of the arguments that have a generator of their own, beside the CPU's, and their states."""
+    devices = sorted({t.device.index or 0 for t in args if isinstance(t, torch.Tensor) and t.device.type == "cuda"})
+    return devices, [torch.cuda.get_rng_state(device) for device in devices]
+
+
+def set_device_states(devices, states, *, device_type=None):
+    """Gives the generators of devices their states back."""
+    for device, state in zip(devices, states):
+        torch.cuda.set_rng_state(state, device)
+
+
+class GraphExecGroup:
+    """A block whose backward passes compute each checkpointed call again at most once.
+
+    They must not use the same saved tensor twice, even with `retain_graph=True`.
+    """
+
+    _current = None
+
+    def __enter__(self):
+        if GraphExecGroup._current is not None:
+            raise RuntimeError(
+                f"GraphExecGroup contexts cannot be nested. Already inside group {GraphExecGroup._current}"
+            )
+        GraphExecGroup._current = self
+        return self
+
+    def __exit__(self, *error):
+        GraphExecGroup._current = None
 
 
 def detach_variable(inputs):
@@ -80,14 +129,20 @@ class CheckpointFunction(torch.autograd.Function):
         return (None, None) + tuple(value.grad if isinstance(value, torch.Tensor) else None for value in inputs)
 
 
+class _Enough(Exception):
+    """Ends a second run that has made all the tensors that were kept in the first."""
+
+
 class _Frame:
     """One checkpointed call: what to run again, and what the first run would have kept."""
 
-    def __init__(self, run, determinism_check):
+    def __init__(self, run, determinism_check, early_stop):
         self.run = run
         self.checked = determinism_check == "default"
+        self.early_stop = early_stop
         self.facts = []
         self.again = {}
+        self.groups = weakref.WeakSet()
 
     def pack(self, tensor):
         self.facts.append((tensor.shape, tensor.dtype, tensor.device))
@@ -95,6 +150,15 @@ class _Frame:
 
     def unpack(self, index):
         if index not in self.again:
+            group = GraphExecGroup._current
+            if group is not None:
+                if group in self.groups:
+                    raise CheckpointError(
+                        "torch.utils.checkpoint: Unpack is being triggered for a tensor that was already unpacked once. "
+                        "Performing two backward calls that overlap (i.e. require the same saved activation in order to "
+                        "compute gradients) is not allowed while under the torch.utils.checkpoint.GraphExecGroup context."
+                    )
+                self.groups.add(group)
             self._compute()
         # A second backward pass (retain_graph) finds nothing and computes once more.
         return self.again.pop(index)
@@ -104,10 +168,13 @@ class _Frame:
 
         def keep(tensor):
             found.append(tensor.detach())
+            if self.early_stop and len(found) == len(self.facts):
+                raise _Enough
             return len(found) - 1
 
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda index: found[index]):
-            self.run()
+            with contextlib.suppress(_Enough):
+                self.run()
         if len(found) != len(self.facts):
             raise CheckpointError(
                 "torch.utils.checkpoint: A different number of tensors was saved during the original forward and "
@@ -126,7 +193,7 @@ class _Frame:
 
 
 def checkpoint(
-    function,
+    function=None,
     *args,
     use_reentrant=None,
     preserve_rng_state=True,
@@ -134,14 +201,33 @@ def checkpoint(
     determinism_check="default",
     debug=False,
     early_stop=True,
+    respect_saved_tensors_hooks=None,
     **kwargs,
 ):
     """``function(*args, **kwargs)``, whose activations are computed again in the backward pass.
 
     `use_reentrant` picks the form: False (advised) keeps the recorded graph but not its tensors; True makes one
-    node of the call. `preserve_rng_state` repeats the random numbers of the first run.
-    The second run is always complete, so `early_stop` only concerns speed.
+    node of the call. `preserve_rng_state` repeats the random numbers of the first run. With `early_stop` the second
+    run ends as soon as it has made what the first would have kept. Without a function a decorator is returned.
+    `respect_saved_tensors_hooks` concerns selective checkpoints only, which this one is not.
     """
+    if function is None:
+        settings = {
+            "use_reentrant": use_reentrant, "preserve_rng_state": preserve_rng_state, "context_fn": context_fn,
+            "determinism_check": determinism_check, "debug": debug, "early_stop": early_stop,
+            "respect_saved_tensors_hooks": respect_saved_tensors_hooks,
+        }  # fmt: skip
+        if args or kwargs:
+            raise TypeError("checkpoint() without a function takes its own keyword arguments only")
+
+        def decorate(function):
+            @functools.wraps(function)
+            def wrapped(*args, **kwargs):
+                return checkpoint(function, *args, **settings, **kwargs)
+
+            return wrapped
+
+        return decorate
     if use_reentrant is None:
         import warnings
 
@@ -169,7 +255,7 @@ def checkpoint(
         with _random_state(state), second:
             function(*args, **kwargs)
 
-    frame = _Frame(run, determinism_check)
+    frame = _Frame(run, determinism_check, early_stop if _early_stop is None else _early_stop)
     with first, torch.autograd.graph.saved_tensors_hooks(frame.pack, frame.unpack):
         return function(*args, **kwargs)
 

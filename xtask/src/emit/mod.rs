@@ -76,6 +76,7 @@ pub fn rust_returns(returns: &Returns) -> String {
         Returns::Tensors { count: 1, .. } => "Tensor".into(),
         Returns::Tensors { count, .. } => format!("({})", vec!["Tensor"; *count as usize].join(", ")),
         Returns::TensorList => "Vec<Tensor>".into(),
+        Returns::WithList { .. } => "(Tensor, Vec<Tensor>)".into(),
         Returns::Value(name) => name.to_string(),
     }
 }

@@ -58,14 +58,16 @@ pub fn extension(operators: &[Operator]) -> String {
     let mut text = format!("{NOTE}{LENIENT}\n{HEAD}");
     for op in operators {
         for entry in &op.overloads {
-            if let Returns::Tensors { fields, .. } = &entry.signature.returns
+            if let Returns::Tensors { fields, .. } | Returns::WithList { fields } = &entry.signature.returns
                 && !fields.is_empty()
             {
+                let with_list = matches!(entry.signature.returns, Returns::WithList { .. });
                 let class = result_class(entry);
                 if !text.contains(&format!("class {class}(")) {
                     let _ = writeln!(text, "class {class}(NamedTuple):");
-                    for field in fields {
-                        let _ = writeln!(text, "    {field}: Tensor");
+                    for (i, field) in fields.iter().enumerate() {
+                        let kind = if with_list && i == 1 { "tuple[Tensor, ...]" } else { "Tensor" };
+                        let _ = writeln!(text, "    {field}: {kind}");
                     }
                     text.push('\n');
                 }
@@ -311,6 +313,7 @@ fn returns(entry: &Entry) -> String {
         Returns::Nothing => "None".into(),
         Returns::Tensors { count: 1, .. } => "Tensor".into(),
         Returns::Tensors { fields, .. } if !fields.is_empty() => result_class(entry),
+        Returns::WithList { .. } => result_class(entry),
         Returns::Tensors { count, .. } => format!("tuple[{}]", vec!["Tensor"; *count as usize].join(", ")),
         Returns::TensorList => "tuple[Tensor, ...]".into(),
         Returns::Value("Vec<i64>") => "tuple[_int, ...]".into(),

@@ -15,7 +15,7 @@ pub fn overloads(entries: &[&Entry]) -> String {
         let adaptor = ident(&entry.function);
         let _ = write!(body, "pub fn {adaptor}(c: &Call) -> Result<Ret> {{\n{}\n}}\n", adaptor_body(entry));
         let fields = match &entry.signature.returns {
-            Returns::Tensors { fields, .. } => format!("{fields:?}"),
+            Returns::Tensors { fields, .. } | Returns::WithList { fields } => format!("{fields:?}"),
             _ => "[]".into(),
         };
         let params: Vec<String> = entry.signature.params.iter().map(param).collect();

@@ -72,6 +72,8 @@ pub fn forward<T: GemmElement>(
     let (plane, image) = (s.output_plane(), s.input_plane());
     if let Some(bias) = bias {
         check("the bias", bias.len(), s.c_out)?;
+    }
+    if let Some(bias) = bias.filter(|_| s.c_in == 0 || !s.direct()) {
         for (plane, &b) in out.chunks_exact_mut(plane.max(1)).zip(bias.iter().cycle()) {
             plane.fill(b);
         }
@@ -90,6 +92,9 @@ pub fn forward<T: GemmElement>(
             for k in 0..ins {
                 let from = &input[(n * s.c_in + c / outs * ins + k) * image..][..image];
                 slide(s, from, &weight[c * lines + k * taps..][..taps], out)?;
+            }
+            if let Some(bias) = bias {
+                add_bias(&bias[c..][..1], plane, out)?;
             }
         }
         return Ok(());

@@ -2,7 +2,7 @@
 //!
 //! Input is (batch, c_in, spatial…), weight (c_out, c_in / groups, kernel…), output (batch, c_out, spatial…). Each is
 //! computed by unrolling blocks of the input into columns and one matrix product a block; 1 x 1 kernels multiply the
-//! input itself, and depthwise kernels slide. A transposed convolution is the input gradient of a plain one.
+//! input itself, and kernels of few output channels over one input channel slide. A transposed convolution is the input gradient of a plain one.
 
 mod columns;
 mod kernels;
@@ -14,6 +14,9 @@ use flambeau_core::{Result, ensure};
 
 /// Elements of columns for one output row beyond which kernels slide instead.
 const LARGEST_LINE: usize = 1 << 25;
+
+/// Output channels from which on it pays to make columns of a single input channel.
+const FEW: usize = 4;
 
 /// Sizes of a convolution; missing leading spatial dimensions are of size 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,11 +216,12 @@ impl ConvShape {
     fn pointwise(&self) -> bool {
         self.kernel == [1; 3] && self.stride == [1; 3] && self.padding == [0; 3]
     }
-    /// Whether kernels slide over the input without columns: each output channel sees one input channel, or the
-    /// columns of one row would be too many.
+    /// Whether kernels slide over the input without columns: each input channel is seen by itself and by few output
+    /// channels, or the columns of one row would be too many.
     fn direct(&self) -> bool {
         let line = (self.c_in / self.groups) * self.kernel_plane() * self.output[2];
-        !self.pointwise() && (self.c_in == self.groups || line > LARGEST_LINE)
+        !self.pointwise()
+            && (self.c_in == self.groups && self.c_out < FEW * self.groups || line > LARGEST_LINE)
     }
 }
 

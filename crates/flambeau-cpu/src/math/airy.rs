@@ -40,8 +40,9 @@ pub fn airy_ai(x: f64) -> f64 {
     } else {
         let (high, low) = zeta(-x);
         let (sine, cosine) = high.sin_cos();
-        let low = if low.is_finite() { low } else { 0.0 };
-        let (sine, cosine) = (sine + low * cosine, cosine - low * sine);
+        // The sum formulas: far out the second part is no small angle any more.
+        let (s, c) = if low.is_finite() { low.sin_cos() } else { (0.0, 1.0) };
+        let (sine, cosine) = (sine * c + cosine * s, cosine * c - sine * s);
         let r = 1.0 / high;
         let s = r * r;
         let p = ratio(s, &AIRY_COS_P, &AIRY_COS_Q);

@@ -6,7 +6,7 @@ use crate::math::complex as cm;
 use flambeau_core::{C32, C64};
 
 macro_rules! complex_kernels {
-    ($name:ident, $t:ident, $via:path) => {
+    ($name:ident, $t:ident, $via:path, $log10:path) => {
         pub(super) fn $name(p: Prim) -> Option<Kernel<$t>> {
             use Prim::*;
             Some(match p {
@@ -31,7 +31,7 @@ macro_rules! complex_kernels {
                 Expm1 => unary!($t, |a: $t| $via(cm::expm1, a)),
                 Log => unary!($t, |a: $t| $via(cm::log, a)),
                 Log2 => unary!($t, |a: $t| $via(cm::log2, a)),
-                Log10 => unary!($t, |a: $t| $via(cm::log10, a)),
+                Log10 => unary!($t, $log10),
                 Log1p => unary!($t, |a: $t| $via(cm::log1p, a)),
                 Sqrt => unary!($t, |a: $t| $via(cm::sqrt, a)),
                 Rsqrt => unary!($t, |a: $t| $via(cm::rsqrt, a)),
@@ -75,8 +75,13 @@ macro_rules! complex_kernels {
         }
     };
 }
-complex_kernels!(kernel_c32, C32, cm::narrow);
-complex_kernels!(kernel_c64, C64, direct);
+complex_kernels!(kernel_c32, C32, cm::narrow, log10_c32);
+complex_kernels!(kernel_c64, C64, direct, cm::log10);
+
+/// The quotient of two rounded logarithms, which is what PyTorch gives to the last bit.
+fn log10_c32(z: C32) -> C32 {
+    cm::narrow(cm::log, z) / std::f32::consts::LN_10
+}
 
 fn direct(f: impl Fn(C64) -> C64, z: C64) -> C64 {
     f(z)

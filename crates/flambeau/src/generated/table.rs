@@ -267,7 +267,7 @@ pub static OPS: &[OpDef] = &[
     OpDef {
         name: "alpha_dropout",
         places: &["torch"],
-        aliases: &[],
+        aliases: &["torch.alpha_dropout_"],
         overloads: &[random::ALPHA_DROPOUT],
         doc: "Dropout that keeps mean and variance of selu activations.",
     },
@@ -1218,7 +1218,7 @@ pub static OPS: &[OpDef] = &[
     OpDef {
         name: "dropout",
         places: &["torch"],
-        aliases: &[],
+        aliases: &["torch.dropout_"],
         overloads: &[random::DROPOUT],
         doc: "Zeroes elements with probability p and scales the others by 1/(1-p).",
     },
@@ -1400,14 +1400,14 @@ pub static OPS: &[OpDef] = &[
     OpDef {
         name: "feature_alpha_dropout",
         places: &["torch"],
-        aliases: &[],
+        aliases: &["torch.feature_alpha_dropout_"],
         overloads: &[random::FEATURE_ALPHA_DROPOUT],
         doc: "As alpha_dropout, for whole channels.",
     },
     OpDef {
         name: "feature_dropout",
         places: &["torch"],
-        aliases: &[],
+        aliases: &["torch.feature_dropout_"],
         overloads: &[random::FEATURE_DROPOUT],
         doc: "As dropout, for whole channels.",
     },
@@ -1837,6 +1837,13 @@ pub static OPS: &[OpDef] = &[
         doc: "`self` limited to the range from `min_val` to `max_val`.",
     },
     OpDef {
+        name: "hash_tensor",
+        places: &["torch", "Tensor"],
+        aliases: &[],
+        overloads: &[reduce::HASH_TENSOR],
+        doc: "Exclusive or of the elements' bits, each as a 64-bit number, over dimensions.",
+    },
+    OpDef {
         name: "heaviside",
         places: &["torch", "Tensor"],
         aliases: &[],
@@ -1885,6 +1892,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[sort::HISTOGRAM_BINS_TENSOR, sort::HISTOGRAM_BIN_CT],
         doc: "Number of elements, or sum of weights, in intervals between edges; the last includes its upper edge. With\n`density` divided by the total and the widths.",
+    },
+    OpDef {
+        name: "histogramdd",
+        places: &["torch"],
+        aliases: &[],
+        overloads: &[sort::HISTOGRAMDD_INT_BINS, sort::HISTOGRAMDD, sort::HISTOGRAMDD_TENSOR_LIST_BINS],
+        doc: "Number of points (rows), or sum of weights, in the boxes between the edges of each coordinate, and the edges.",
     },
     OpDef {
         name: "hsplit",
@@ -3742,7 +3756,7 @@ pub static OPS: &[OpDef] = &[
     OpDef {
         name: "rrelu",
         places: &["torch"],
-        aliases: &[],
+        aliases: &["torch.rrelu_"],
         overloads: &[random::RRELU],
         doc: "Leaky ReLU with random slopes while training.",
     },

@@ -124,13 +124,12 @@ fn count(
     weight: Option<&Tensor>,
     density: bool,
 ) -> Result<Tensor> {
-    let (dtype, device) = input.with_array(|a| (a.dtype, a.device()));
     let sizes: Vec<i64> = edges.iter().map(|e| e.len() as i64 - 1).collect();
-    let total = flambeau_core::numel(&sizes)?;
+    let out = Tensor::zeros_raw(&sizes, DType::Float64, input.device())?;
     let points = input.to_vec::<f64>()?;
     let weights = weight.map(|w| w.to_vec::<f64>()).transpose()?;
-    flambeau_core::check_memory(total as usize, size_of::<f64>())?;
-    let mut bins = vec![0f64; total as usize];
+    // SAFETY: a fresh dense tensor of this type.
+    let bins: &mut [f64] = unsafe { elements_mut(&out) };
     for (row, point) in points.chunks_exact(d.max(1)).enumerate() {
         let mut place = Some(0usize);
         for (&x, edges) in point.iter().zip(edges) {
@@ -156,9 +155,7 @@ fn count(
             *bin /= mass * volume;
         }
     }
-    let out = Tensor::from_slice(&bins, &sizes)?;
-    let _ = device;
-    shape::to_dtype(&out, dtype)
+    shape::to_dtype(&out, input.dtype())
 }
 
 /// The checks that all forms share; gives the number of coordinates.
@@ -213,7 +210,7 @@ fn equal_edges(input: &Tensor, bins: &[i64], range: Option<&[f64]>) -> Result<Ve
         }
     }
     check_float(input.dtype())?;
-    let mut ranges = vec![(0.0, 0.0); d];
+    let mut ranges = vec![(0.0, 1.0); d];
     match range {
         Some(r) => {
             if r.len() != 2 * d {
@@ -339,4 +336,44 @@ pub fn histogram_bin_ct(
 ) -> Result<(Tensor, Tensor)> {
     let (input, weight) = points(self_, weight)?;
     one(self_, with_equal_bins(&input, &[bins], range, weight.as_ref(), density)?)
+}
+
+fn not_differentiable(self_: &Tensor, result: (Tensor, Vec<Tensor>)) -> Result<(Tensor, Vec<Tensor>)> {
+    unsupported_gradient(&[&result.0], "NotImplemented", &[self_], "_histogramdd_from_bin_cts")?;
+    Ok(result)
+}
+
+/// `torch.histogramdd` with as many equal bins in each dimension.
+pub fn histogramdd_int_bins(
+    self_: &Tensor,
+    bins: i64,
+    range: Option<&[f64]>,
+    weight: Option<&Tensor>,
+    density: bool,
+) -> Result<(Tensor, Vec<Tensor>)> {
+    let d = self_.sizes().last().copied().unwrap_or(0);
+    histogramdd(self_, &vec![bins; d as usize], range, weight, density)
+}
+
+/// `torch.histogramdd` with equal bins.
+pub fn histogramdd(
+    self_: &Tensor,
+    bins: &[i64],
+    range: Option<&[f64]>,
+    weight: Option<&Tensor>,
+    density: bool,
+) -> Result<(Tensor, Vec<Tensor>)> {
+    not_differentiable(self_, with_equal_bins(&self_.alias(), bins, range, weight, density)?)
+}
+
+/// `torch.histogramdd` between given edges; the range has no effect.
+pub fn histogramdd_tensor_list_bins(
+    self_: &Tensor,
+    bins: &[Tensor],
+    range: Option<&[f64]>,
+    weight: Option<&Tensor>,
+    density: bool,
+) -> Result<(Tensor, Vec<Tensor>)> {
+    let _ = range;
+    not_differentiable(self_, with_edges(&self_.alias(), bins, weight, density)?)
 }

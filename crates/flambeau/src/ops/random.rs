@@ -557,6 +557,7 @@ pub fn rrelu(
     let single = dtype != DType::Float64;
     let mut values = self_.to_vec::<f64>()?;
     let mut slopes = vec![1.0f64; values.len()];
+    let (low, high) = if single { (f64::from(low as f32), f64::from(high as f32)) } else { (low, high) };
     with(generator, |g| {
         for (slope, v) in slopes.iter_mut().zip(&mut values) {
             if *v <= 0.0 {

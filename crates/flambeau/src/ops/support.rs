@@ -171,26 +171,28 @@ pub fn deliver_strictly(
                 let _guard = autograd::GradMode::no_grad();
                 compute(&Call { args: call.args, target: Target::Fresh })?
             };
+            let mut listed = false;
             let results: SmallVec<[Tensor; 4]> = match result {
                 Ret::Tensor(t) => smallvec::smallvec![t],
                 Ret::Tuple(list) => list,
-                Ret::Tensors(list) => list.into_iter().collect(),
+                Ret::Tensors(list) => {
+                    listed = true;
+                    list.into_iter().collect()
+                }
                 _ => bail!("the result is no tensor"),
             };
             if results.len() != outs.len() {
-                bail!("expected {} out tensors, got {}", results.len(), outs.len());
+                bail!("expected an out= argument of size {}, got size {}", results.len(), outs.len());
             }
-            let operands: SmallVec<[Array; 4]> = call
-                .args
-                .iter()
-                .filter(|_| overlap != Overlap::Any)
-                .filter_map(|arg| match arg {
-                    Arg::Tensor(t) => Some(vec![t.array()]),
-                    Arg::Tensors(list) => Some(list.iter().map(|t| t.array()).collect()),
-                    _ => None,
-                })
-                .flatten()
-                .collect();
+            let mut operands: SmallVec<[&Tensor; 4]> = SmallVec::new();
+            for arg in call.args.iter().filter(|_| overlap != Overlap::Any) {
+                match arg {
+                    Arg::Tensor(t) => operands.push(t),
+                    Arg::Tensors(list) => operands.extend(list.iter()),
+                    _ => {}
+                }
+            }
+            let arrays: SmallVec<[Array; 4]> = operands.iter().map(|t| t.array()).collect();
             for (i, out) in outs.iter().enumerate() {
                 if outs[..i].iter().any(|o| o.is_same(out) || o.array().overlaps(&out.array())) {
                     return Err(flambeau_core::Error::value("the out= tensors must not overlap."));
@@ -213,15 +215,23 @@ pub fn deliver_strictly(
                     );
                 }
             }
-            let shared = |out: &Array| operands.iter().any(|a| a.overlaps(out));
-            if overlap == Overlap::None && outs.iter().any(|out| shared(&out.array())) {
-                bail!(
-                    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
-                );
-            }
             // Everything that can fail comes before the first change.
             for (result, out) in results.iter().zip(outs.iter()) {
-                check_writable(&ops::shape::resized(out, &result.sizes())?, &operands)?;
+                let target = ops::shape::resized(out, &result.sizes())?;
+                if overlap == Overlap::None {
+                    check_writable(&out.array(), &[])?;
+                    // An operand that is the very tensor written to changes its size with it.
+                    let shared = operands
+                        .iter()
+                        .zip(&arrays)
+                        .any(|(t, a)| a.overlaps(&target) || (t.is_same(out) && target.numel() > 0));
+                    if shared {
+                        bail!(
+                            "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
+                        );
+                    }
+                }
+                check_writable(&target, &arrays)?;
             }
             for (result, out) in results.iter().zip(outs.iter()) {
                 prepare_out(out, &result.sizes())?;
@@ -230,10 +240,10 @@ pub fn deliver_strictly(
                 copy_data(out, result)?;
                 out.bump_version();
             }
-            Ok(if outs.len() == 1 {
-                Ret::Tensor(outs[0].clone())
-            } else {
-                Ret::Tuple(outs.iter().cloned().collect())
+            Ok(match outs {
+                _ if listed => Ret::None,
+                [out] => Ret::Tensor(out.clone()),
+                _ => Ret::Tuple(outs.iter().cloned().collect()),
             })
         }
     }

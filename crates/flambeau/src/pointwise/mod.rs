@@ -24,6 +24,7 @@ use gradient::Plan;
 use parking_lot::RwLockReadGuard;
 use resolve::Resolved;
 use smallvec::SmallVec;
+use std::cmp::Ordering;
 use variant::Variant;
 
 /// Where the result goes.
@@ -233,33 +234,57 @@ pub(crate) fn expanded_strides(a: &Array, sizes: &[i64]) -> Dims {
         .collect()
 }
 
-/// The strides of a fresh result: those of a dense operand of the same size, so that layouts such as
+/// The strides of a fresh result: its dimensions are in the order of the operands' strides, so that layouts such as
 /// channels_last survive. `None` means row-major.
 pub(crate) fn result_strides(sizes: &[i64], arrays: &[Array]) -> Option<Dims> {
     if sizes.len() < 2 || arrays.iter().all(|a| a.is_contiguous()) {
         return None;
     }
-    let mut chosen: Option<Dims> = None;
-    for a in arrays.iter().filter(|a| a.sizes[..] == *sizes) {
-        if chosen.is_none() && a.is_contiguous() {
-            return None;
-        }
-        if chosen.is_none() && a.is_non_overlapping_and_dense() {
-            chosen = Some(a.strides.clone());
-        } else if chosen.is_none() {
-            // Not dense: row-major order of the dimensions by stride.
-            let mut order: SmallVec<[usize; 5]> = (0..sizes.len()).collect();
-            order.sort_by_key(|&d| std::cmp::Reverse(a.strides[d].unsigned_abs()));
-            let mut strides: Dims = SmallVec::from_elem(1, sizes.len());
-            let mut stride = 1;
-            for &d in order.iter().rev() {
-                strides[d] = stride;
-                stride *= sizes[d].max(1);
+    if let [first, rest @ ..] = arrays
+        && first.sizes[..] == *sizes
+        && first.is_non_overlapping_and_dense()
+        && rest.iter().all(|a| a.sizes == first.sizes && a.strides == first.strides)
+    {
+        return Some(first.strides.clone());
+    }
+    let expanded: SmallVec<[Dims; 4]> = arrays.iter().map(|a| expanded_strides(a, sizes)).collect();
+    // Whether a dimension should be outside another; the first operand in which both have strides decides.
+    let outside = |d: usize, other: usize| {
+        for strides in &expanded {
+            let (a, b) = (strides[d], strides[other]);
+            if a == 0 || b == 0 {
+                continue;
             }
-            chosen = Some(strides);
+            match a.cmp(&b) {
+                Ordering::Equal if sizes[d] > sizes[other] => return Ordering::Greater,
+                Ordering::Equal => {}
+                decided => return decided,
+            }
+        }
+        Ordering::Equal
+    };
+    // The innermost first. Sorting by insertion gives an order although not all dimensions can be compared.
+    let mut order: SmallVec<[usize; 5]> = (0..sizes.len()).rev().collect();
+    for i in 1..order.len() {
+        let mut at = i;
+        for k in (0..i).rev() {
+            match outside(order[k], order[at]) {
+                Ordering::Greater => {
+                    order.swap(k, at);
+                    at = k;
+                }
+                Ordering::Less => break,
+                Ordering::Equal => {}
+            }
         }
     }
-    chosen
+    let mut strides: Dims = SmallVec::from_elem(1, sizes.len());
+    let mut stride = 1;
+    for &d in &order {
+        strides[d] = stride;
+        stride *= sizes[d].max(1);
+    }
+    Some(strides)
 }
 
 /// Integer division by zero is an error, found before anything is written.

@@ -43,6 +43,11 @@ impl Tensor {
         crate::ops::reduce::prod_dim_int(self, dim, keepdim, None)
     }
 
+    /// Exclusive or of the elements' bits, each as a 64-bit number, over dimensions.
+    pub fn hash_tensor(&self, dim: &[i64]) -> Result<Tensor> {
+        crate::ops::reduce::hash_tensor(self, dim, false, 0)
+    }
+
     /// Largest element over dimensions; the gradient is shared evenly among equal ones.
     pub fn amax(&self, dim: &[i64], keepdim: bool) -> Result<Tensor> {
         crate::ops::reduce::amax(self, dim, keepdim)

@@ -756,12 +756,14 @@ pub const DIRICHLET_GRAD: Overload = Overload {
 };
 
 pub fn dropout(c: &Call) -> Result<Ret> {
-    Ok(Ret::from(crate::ops::random::dropout(c.tensor(0)?, c.float(1)?, c.bool(2)?)?))
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::random::dropout(c.tensor(0)?, c.float(1)?, c.bool(2)?)?))
+    })
 }
 pub const DROPOUT: Overload = Overload {
     name: "",
-    params: &[req("input", Kind::Tensor), req("p", Kind::Float), req("train", Kind::Bool)],
-    inplace: false,
+    params: &[req("self", Kind::Tensor), req("p", Kind::Float), req("train", Kind::Bool)],
+    inplace: true,
     out: 0,
     numbers: false,
     fields: &[],
@@ -771,12 +773,14 @@ pub const DROPOUT: Overload = Overload {
 };
 
 pub fn feature_dropout(c: &Call) -> Result<Ret> {
-    Ok(Ret::from(crate::ops::random::feature_dropout(c.tensor(0)?, c.float(1)?, c.bool(2)?)?))
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::random::feature_dropout(c.tensor(0)?, c.float(1)?, c.bool(2)?)?))
+    })
 }
 pub const FEATURE_DROPOUT: Overload = Overload {
     name: "",
-    params: &[req("input", Kind::Tensor), req("p", Kind::Float), req("train", Kind::Bool)],
-    inplace: false,
+    params: &[req("self", Kind::Tensor), req("p", Kind::Float), req("train", Kind::Bool)],
+    inplace: true,
     out: 0,
     numbers: false,
     fields: &[],
@@ -786,12 +790,14 @@ pub const FEATURE_DROPOUT: Overload = Overload {
 };
 
 pub fn alpha_dropout(c: &Call) -> Result<Ret> {
-    Ok(Ret::from(crate::ops::random::alpha_dropout(c.tensor(0)?, c.float(1)?, c.bool(2)?)?))
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::random::alpha_dropout(c.tensor(0)?, c.float(1)?, c.bool(2)?)?))
+    })
 }
 pub const ALPHA_DROPOUT: Overload = Overload {
     name: "",
-    params: &[req("input", Kind::Tensor), req("p", Kind::Float), req("train", Kind::Bool)],
-    inplace: false,
+    params: &[req("self", Kind::Tensor), req("p", Kind::Float), req("train", Kind::Bool)],
+    inplace: true,
     out: 0,
     numbers: false,
     fields: &[],
@@ -801,12 +807,14 @@ pub const ALPHA_DROPOUT: Overload = Overload {
 };
 
 pub fn feature_alpha_dropout(c: &Call) -> Result<Ret> {
-    Ok(Ret::from(crate::ops::random::feature_alpha_dropout(c.tensor(0)?, c.float(1)?, c.bool(2)?)?))
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::random::feature_alpha_dropout(c.tensor(0)?, c.float(1)?, c.bool(2)?)?))
+    })
 }
 pub const FEATURE_ALPHA_DROPOUT: Overload = Overload {
     name: "",
-    params: &[req("input", Kind::Tensor), req("p", Kind::Float), req("train", Kind::Bool)],
-    inplace: false,
+    params: &[req("self", Kind::Tensor), req("p", Kind::Float), req("train", Kind::Bool)],
+    inplace: true,
     out: 0,
     numbers: false,
     fields: &[],
@@ -816,13 +824,15 @@ pub const FEATURE_ALPHA_DROPOUT: Overload = Overload {
 };
 
 pub fn rrelu(c: &Call) -> Result<Ret> {
-    Ok(Ret::from(crate::ops::random::rrelu(
-        c.tensor(0)?,
-        c.scalar(1)?,
-        c.scalar(2)?,
-        c.bool(3)?,
-        c.opt_generator(4)?,
-    )?))
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::random::rrelu(
+            c.tensor(0)?,
+            c.scalar(1)?,
+            c.scalar(2)?,
+            c.bool(3)?,
+            c.opt_generator(4)?,
+        )?))
+    })
 }
 pub const RRELU: Overload = Overload {
     name: "",
@@ -833,7 +843,7 @@ pub const RRELU: Overload = Overload {
         opt("training", Kind::Bool, Default::Bool(false)),
         opt("generator", Kind::OptGenerator, Default::None),
     ],
-    inplace: false,
+    inplace: true,
     out: 0,
     numbers: false,
     fields: &[],

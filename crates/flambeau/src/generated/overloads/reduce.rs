@@ -164,6 +164,28 @@ pub const PROD_DIM_INT: Overload = Overload {
     pointwise: None,
 };
 
+pub fn hash_tensor(c: &Call) -> Result<Ret> {
+    crate::ops::deliver(c, |c| {
+        Ok(Ret::from(crate::ops::reduce::hash_tensor(c.tensor(0)?, c.ints(1)?, c.bool(2)?, c.int(3)?)?))
+    })
+}
+pub const HASH_TENSOR: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        opt("dim", Kind::Ints(1), Default::Ints(&[])),
+        kw_opt("keepdim", Kind::Bool, Default::Bool(false)),
+        kw_opt("mode", Kind::Int, Default::Int(0)),
+    ],
+    inplace: false,
+    out: 1,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: hash_tensor,
+    pointwise: None,
+};
+
 pub fn amax(c: &Call) -> Result<Ret> {
     crate::ops::deliver_strictly(c, true, crate::ops::Overlap::Any, |c| {
         Ok(Ret::from(crate::ops::reduce::amax(c.tensor(0)?, c.ints(1)?, c.bool(2)?)?))

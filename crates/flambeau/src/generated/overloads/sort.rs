@@ -557,6 +557,90 @@ pub const HISTOGRAM_BIN_CT: Overload = Overload {
     pointwise: None,
 };
 
+pub fn histogramdd_int_bins(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
+    Ok(Ret::from(crate::ops::histogram::histogramdd_int_bins(
+        c.tensor(0)?,
+        c.int(1)?,
+        c.opt_floats(2)?,
+        c.opt_tensor(3)?,
+        c.bool(4)?,
+    )?))
+}
+pub const HISTOGRAMDD_INT_BINS: Overload = Overload {
+    name: "int_bins",
+    params: &[
+        req("self", Kind::Tensor),
+        req("bins", Kind::Int),
+        opt("range", Kind::OptFloats, Default::None),
+        opt("weight", Kind::OptTensor, Default::None),
+        opt("density", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &["hist", "bin_edges"],
+    only: &[],
+    call: histogramdd_int_bins,
+    pointwise: None,
+};
+
+pub fn histogramdd(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
+    Ok(Ret::from(crate::ops::histogram::histogramdd(
+        c.tensor(0)?,
+        c.ints(1)?,
+        c.opt_floats(2)?,
+        c.opt_tensor(3)?,
+        c.bool(4)?,
+    )?))
+}
+pub const HISTOGRAMDD: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        req("bins", Kind::Ints(0)),
+        opt("range", Kind::OptFloats, Default::None),
+        opt("weight", Kind::OptTensor, Default::None),
+        opt("density", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &["hist", "bin_edges"],
+    only: &[],
+    call: histogramdd,
+    pointwise: None,
+};
+
+pub fn histogramdd_tensor_list_bins(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
+    Ok(Ret::from(crate::ops::histogram::histogramdd_tensor_list_bins(
+        c.tensor(0)?,
+        c.tensors(1)?,
+        c.opt_floats(2)?,
+        c.opt_tensor(3)?,
+        c.bool(4)?,
+    )?))
+}
+pub const HISTOGRAMDD_TENSOR_LIST_BINS: Overload = Overload {
+    name: "TensorList_bins",
+    params: &[
+        req("self", Kind::Tensor),
+        req("bins", Kind::Tensors),
+        opt("range", Kind::OptFloats, Default::None),
+        opt("weight", Kind::OptTensor, Default::None),
+        opt("density", Kind::Bool, Default::Bool(false)),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &["hist", "bin_edges"],
+    only: &[],
+    call: histogramdd_tensor_list_bins,
+    pointwise: None,
+};
+
 pub fn bincount(c: &Call) -> Result<Ret> {
     crate::ops::check_devices(c)?;
     Ok(Ret::from(crate::ops::histogram::bincount(c.tensor(0)?, c.opt_tensor(1)?, c.int(2)?)?))

@@ -1,6 +1,6 @@
 //! Batch and instance normalisation.
 
-use super::{Layout, Normal, check_dtypes, moments, per_channel, scales, tensor};
+use super::{Layout, Normal, check_dtypes, compute, moments, per_channel, scales, tensor};
 use crate::Tensor;
 use crate::autograd::record;
 use crate::ops::shape;

@@ -1,6 +1,6 @@
 //! The inverse of maximum pooling.
 
-use super::positions::take;
+use super::positions::{Origin, take};
 use super::{check_dtype, planes, pooled, product, unsigned, with_spatial};
 use crate::Tensor;
 use crate::autograd::{Save, record};
@@ -9,7 +9,7 @@ use flambeau_core::{DType, Result, bail, show};
 use flambeau_cpu::pool;
 use smallvec::smallvec;
 
-fn unpool(self_: &Tensor, indices: &Tensor, output_size: &[i64], dims: usize) -> Result<Tensor> {
+pub(super) fn unpool(self_: &Tensor, indices: &Tensor, output_size: &[i64], dims: usize) -> Result<Tensor> {
     let (sizes, dtype) = (self_.sizes(), self_.dtype());
     if output_size.len() != dims {
         let names =
@@ -50,7 +50,7 @@ fn unpool(self_: &Tensor, indices: &Tensor, output_size: &[i64], dims: usize) ->
     let name = if dims == 2 { "MaxUnpool2DBackward0" } else { "MaxUnpool3DBackward0" };
     record(&[&out], name, &[self_], &[Save::Input(indices)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
-        Ok(smallvec![Some(take(grad, &ctx.saved(0)?, dims)?)])
+        Ok(smallvec![Some(take(grad, &ctx.saved(0)?, dims, Origin::Unpool)?)])
     })?;
     Ok(out)
 }
