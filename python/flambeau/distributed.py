@@ -55,9 +55,7 @@ def is_torchelastic_launched():
 
 def _no_group(group):
     if group is None:
-        raise ValueError(
-            "Default process group has not been initialized, please make sure to call init_process_group."
-        )
+        raise ValueError("Default process group has not been initialized, please make sure to call init_process_group.")
     return -1
 
 

@@ -246,7 +246,6 @@ def linearize(func, *primals):
 
     The function runs once, whatever number of tangents its derivative is then given.
     """
-    recording = torch.is_grad_enabled()
     variables = _Variables()
     with variables:
         inputs = _map(variables.stand_in, primals)
@@ -271,9 +270,9 @@ def linearize(func, *primals):
                     )
         with variables:
             result = _fill(output, push(directions))
-        return variables.release(result, torch.is_grad_enabled())
+        return variables.release(result)
 
-    return variables.release(output, recording), jvp_fn
+    return variables.release(output), jvp_fn
 
 
 def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_copy=False):

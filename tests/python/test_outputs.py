@@ -141,7 +141,9 @@ def test_last_bits_of_complex_logarithms():
 def test_airy_function_of_large_arguments():
     # Checked with 60 digits.
     x = torch.tensor([-1e6, -1e10, -1e15], dtype=torch.float64)
-    expected = torch.tensor([-0.0021912611413430574, 0.00017362064481528185, -7.183314472912152e-05], dtype=torch.float64)
+    expected = torch.tensor(
+        [-0.0021912611413430574, 0.00017362064481528185, -7.183314472912152e-05], dtype=torch.float64
+    )
     assert torch.allclose(torch.special.airy_ai(x), expected, rtol=1e-6, atol=0)
 
 

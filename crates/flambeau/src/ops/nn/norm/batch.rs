@@ -58,9 +58,12 @@ fn measured(
     let (mean, var) = moments(groups, input)?;
     let [.., running_mean, running_var] = parameters;
     update(running_mean, &mean, momentum, false)?;
-    let unbiased: Vec<f64> = var.iter().map(|v| v * count / (count - 1.0)).collect();
-    update(running_var, &unbiased, momentum, true)?;
-    Ok([mean, scales(&var, eps)])
+    // Sums of squares and their quotients are rounded to the type of the moments, as in PyTorch.
+    let round = |v: f64| if compute(input.dtype()) == DType::Float32 { f64::from(v as f32) } else { v };
+    let squares: Vec<f64> = var.iter().map(|v| round(v * count)).collect();
+    let quotients = |by: f64| -> Vec<f64> { squares.iter().map(|s| round(s / by)).collect() };
+    update(running_var, &quotients(count - 1.0), momentum, true)?;
+    Ok([mean, scales(&quotients(count), eps)])
 }
 
 const NAMES: [&str; 2] = ["NativeBatchNormBackward0", "NativeBatchNormBackwardBackward0"];
