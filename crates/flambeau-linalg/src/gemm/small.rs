@@ -3,8 +3,8 @@
 use super::{GemmElement, Shape, multiversion};
 use std::mem::MaybeUninit;
 
-/// Up to this many multiplications: plain loops over the strides.
-pub(super) const DIRECT: usize = 12;
+/// Up to this many multiplications: plain loops over the strides, every product rounded.
+pub(super) const DIRECT: usize = 64;
 /// Up to this many multiplications: columns of `b` packed on the stack.
 pub(super) const PACKED: usize = 16 * 16 * 16;
 /// Elements of the packed columns.
@@ -21,8 +21,12 @@ unsafe fn store<T: GemmElement>(at: *mut T, alpha: T, sum: T, beta: T) {
     }
 }
 
-#[inline(always)]
-unsafe fn direct_body<T: GemmElement, const FMA: bool>(
+/// One dot product for each element of `c`, one product after the other, each rounded, as PyTorch's build with MKL has it on
+/// processors without fused products.
+///
+/// # Safety
+/// Every address that the sizes and strides reach must be valid; `k` nonzero.
+pub(super) unsafe fn direct<T: GemmElement>(
     s: &Shape,
     alpha: T,
     a: *const T,
@@ -37,19 +41,12 @@ unsafe fn direct_body<T: GemmElement, const FMA: bool>(
                 let (row, column) = (a.add(i * s.a_rs), b.add(j * s.b_cs));
                 let mut sum = (*row).mul(*column);
                 for p in 1..s.k {
-                    sum = (*row.add(p * s.a_cs)).mul_add::<FMA>(*column.add(p * s.b_rs), sum);
+                    sum = sum.add((*row.add(p * s.a_cs)).mul(*column.add(p * s.b_rs)));
                 }
                 store(c.add(i * s.c_rs + j * s.c_cs), alpha, sum, beta);
             }
         }
     }
-}
-multiversion! {
-    /// One dot product for each element of `c`.
-    ///
-    /// # Safety
-    /// Every address that the sizes and strides reach must be valid; `k` nonzero.
-    pub(super) unsafe fn direct<T: GemmElement>(s: &Shape, alpha: T, a: *const T, b: *const T, beta: T, c: *mut T) = direct_body
 }
 
 /// Lanes of the widest packed kernel: one cache line.

@@ -171,3 +171,34 @@ fn vectors() {
         }
     }
 }
+
+#[test]
+fn short_rows_add_up_in_a_known_order() {
+    // Nine products: rows in groups of four, and one that is left.
+    let x: Vec<f32> = (0..9).map(|i| 1.0 / (3.0 + i as f32)).collect();
+    let a: Vec<f32> = (0..45).map(|i| 1.0 / (7.0 + (i * i % 31) as f32)).collect();
+    let mut y = [0f32; 5];
+    gemv(5, 9, 1.0, &a, 9, 1, &x, 1, 0.0, &mut y, 1).unwrap();
+    for (row, &y) in y.iter().enumerate() {
+        let p: Vec<f32> = (0..9).map(|i| a[9 * row + i] * x[i]).collect();
+        let expected = if row < 4 {
+            (((p[0] + p[1]) + p[5]) + (p[3] + p[7])) + ((p[2] + p[6]) + (p[4] + p[8]))
+        } else {
+            p.iter().skip(1).fold(p[0], |s, &v| s + v)
+        };
+        assert_eq!(y.to_bits(), expected.to_bits(), "{row}");
+    }
+}
+
+#[test]
+fn small_products_round_every_term() {
+    let a: Vec<f32> = (0..9).map(|i| 1.0 / (3.0 + i as f32)).collect();
+    let b: Vec<f32> = (0..9).map(|i| 1.0 / (7.0 + (i * i % 5) as f32)).collect();
+    let mut c = [0f32; 9];
+    matmul(3, 3, 3, &a, &b, &mut c).unwrap();
+    for (at, &c) in c.iter().enumerate() {
+        let (i, j) = (at / 3, at % 3);
+        let expected = (a[3 * i] * b[j] + a[3 * i + 1] * b[3 + j]) + a[3 * i + 2] * b[6 + j];
+        assert_eq!(c.to_bits(), expected.to_bits(), "{i} {j}");
+    }
+}

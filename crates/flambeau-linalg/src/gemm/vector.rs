@@ -5,7 +5,7 @@ use flambeau_core::{Result, ensure};
 
 /// Partial sums of a dot product, enough to keep the vector units busy.
 const LANES: usize = 32;
-/// The longest row that one vector takes beside its first element.
+/// The longest row that is added up in the order of [`short_row`].
 const SHORT: usize = 17;
 /// Rows of a column-major matrix accumulated together.
 const ROWS: usize = 512;
@@ -107,11 +107,12 @@ pub fn axpy<T: GemmElement>(
     Ok(())
 }
 
-/// The dot product of at most `SHORT` elements: all but the first in one vector, summed by halves. The first is added to
-/// the second's lane (`fused`) or to the sum of the others.
+/// The dot product of at most `SHORT` elements, every product rounded, in the order in which PyTorch's build with MKL adds
+/// them up on processors without fused products: the first ones one after the other, the others in four lanes, which are
+/// added up by halves. `grouped` is said of rows that are taken four at a time, which keep the lanes to the end.
 ///
 /// # Safety
-/// `n` elements at either stride are valid.
+/// `n` elements at either stride are valid, `n` nonzero.
 #[inline(always)]
 unsafe fn short_row<T: GemmElement>(
     n: usize,
@@ -119,27 +120,26 @@ unsafe fn short_row<T: GemmElement>(
     incx: usize,
     y: *const T,
     incy: usize,
-    fused: bool,
+    grouped: bool,
 ) -> T {
-    let mut lanes = [T::ZERO; SHORT - 1];
     // SAFETY: i < n.
-    unsafe {
-        let first = (*x).mul(*y);
-        for i in 1..n {
-            lanes[i - 1] = (*x.add(i * incx)).mul(*y.add(i * incy));
-        }
-        if fused {
-            lanes[0] = (*x.add(incx)).mul_add::<true>(*y.add(incy), first);
-        }
-        let mut half = (SHORT - 1) / 2;
-        while half > 0 {
-            for l in 0..half {
-                lanes[l] = lanes[l].add(lanes[l + half]);
+    let product = |i: usize| unsafe { (*x.add(i * incx)).mul(*y.add(i * incy)) };
+    let (head, end) = match n {
+        _ if grouped => ((n - 1) % 4 + 1, n),
+        12.. => (4, 12),
+        _ => (n, n),
+    };
+    let mut total = (1..head).fold(product(0), |total, i| total.add(product(i)));
+    if head < end {
+        let mut lanes = [total.add(product(head)), product(head + 1), product(head + 2), product(head + 3)];
+        for i in (head + 4..end).step_by(4) {
+            for (l, lane) in lanes.iter_mut().enumerate() {
+                *lane = lane.add(product(i + l));
             }
-            half /= 2;
         }
-        if fused { lanes[0] } else { first.add(lanes[0]) }
+        total = lanes[0].add(lanes[2]).add(lanes[1].add(lanes[3]));
     }
+    (end..n).fold(total, |total, i| total.add(product(i)))
 }
 
 /// `y = alpha * a @ x + beta * y` for `a` of m x n. `y` is not read when `beta` is zero.
@@ -166,6 +166,54 @@ pub fn gemv<T: GemmElement>(
     Ok(())
 }
 
+/// [`gemv`] where columns are contiguous: rows are accumulated together. `store` takes a row and its sum.
+///
+/// # Safety
+/// Every address that the sizes and strides reach must be valid.
+#[inline(always)]
+unsafe fn columns<T: GemmElement, const FMA: bool>(
+    m: usize,
+    n: usize,
+    a: *const T,
+    a_cs: usize,
+    x: *const T,
+    incx: usize,
+    store: impl Fn(usize, T),
+) {
+    let mut i0 = 0;
+    while i0 < m {
+        let rows = ROWS.min(m - i0);
+        let mut sums = [T::ZERO; ROWS];
+        let mut p = 0;
+        // SAFETY: rows i0..i0+rows and columns p..p+4 (or p) exist.
+        unsafe {
+            while p + 4 <= n {
+                let column = a.add(i0 + p * a_cs);
+                let (x0, x1) = (*x.add(p * incx), *x.add((p + 1) * incx));
+                let (x2, x3) = (*x.add((p + 2) * incx), *x.add((p + 3) * incx));
+                for (l, sum) in sums[..rows].iter_mut().enumerate() {
+                    let mut s = (*column.add(l)).mul_add::<FMA>(x0, *sum);
+                    s = (*column.add(l + a_cs)).mul_add::<FMA>(x1, s);
+                    s = (*column.add(l + 2 * a_cs)).mul_add::<FMA>(x2, s);
+                    *sum = (*column.add(l + 3 * a_cs)).mul_add::<FMA>(x3, s);
+                }
+                p += 4;
+            }
+            while p < n {
+                let (column, x0) = (a.add(i0 + p * a_cs), *x.add(p * incx));
+                for (l, sum) in sums[..rows].iter_mut().enumerate() {
+                    *sum = (*column.add(l)).mul_add::<FMA>(x0, *sum);
+                }
+                p += 1;
+            }
+        }
+        for (l, &sum) in sums[..rows].iter().enumerate() {
+            store(i0 + l, sum);
+        }
+        i0 += rows;
+    }
+}
+
 #[inline(always)]
 unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
     m: usize,
@@ -188,40 +236,15 @@ unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
             *at = if beta == T::ZERO { product } else { product.add(beta.mul(*at)) };
         }
     };
+    let short = T::SHORT_ROWS && n <= SHORT;
     if a_cs != 1 && a_rs == 1 && m > 1 {
-        let mut i0 = 0;
-        while i0 < m {
-            let rows = ROWS.min(m - i0);
-            let mut sums = [T::ZERO; ROWS];
-            let mut p = 0;
-            // SAFETY: rows i0..i0+rows and columns p..p+4 (or p) exist.
-            unsafe {
-                while p + 4 <= n {
-                    let column = a.add(i0 + p * a_cs);
-                    let (x0, x1) = (*x.add(p * incx), *x.add((p + 1) * incx));
-                    let (x2, x3) = (*x.add((p + 2) * incx), *x.add((p + 3) * incx));
-                    for (l, sum) in sums[..rows].iter_mut().enumerate() {
-                        let mut s = (*column.add(l)).mul_add::<FMA>(x0, *sum);
-                        s = (*column.add(l + a_cs)).mul_add::<FMA>(x1, s);
-                        s = (*column.add(l + 2 * a_cs)).mul_add::<FMA>(x2, s);
-                        *sum = (*column.add(l + 3 * a_cs)).mul_add::<FMA>(x3, s);
-                    }
-                    p += 4;
-                }
-                while p < n {
-                    let (column, x0) = (a.add(i0 + p * a_cs), *x.add(p * incx));
-                    for (l, sum) in sums[..rows].iter_mut().enumerate() {
-                        *sum = (*column.add(l)).mul_add::<FMA>(x0, *sum);
-                    }
-                    p += 1;
-                }
+        // SAFETY: passed on from the caller.
+        return unsafe {
+            match short {
+                true => columns::<T, false>(m, n, a, a_cs, x, incx, store),
+                false => columns::<T, FMA>(m, n, a, a_cs, x, incx, store),
             }
-            for (l, &sum) in sums[..rows].iter().enumerate() {
-                store(i0 + l, sum);
-            }
-            i0 += rows;
-        }
-        return;
+        };
     }
     // A strided vector is gathered once, so that each row is a contiguous dot product.
     let gathered: Vec<T>;
@@ -232,9 +255,8 @@ unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
     } else {
         (x, incx)
     };
-    // Rows in groups of four, so that short ones round as in PyTorch's build with MKL.
-    let grouped = m / 4 * 4;
-    if FMA && T::SHORT_ROWS && (2..=SHORT).contains(&n) {
+    if short && n > 1 {
+        let grouped = m / 4 * 4;
         for i in 0..m {
             // SAFETY: row i has n elements at stride a_cs.
             store(i, unsafe { short_row::<T>(n, a.add(i * a_rs), a_cs, x, incx, i < grouped) });
