@@ -477,3 +477,12 @@ def test_joins_and_differences_of_nothing():
     assert torch.pdist(torch.empty(2**31, 3, device="meta")).shape == (2**30 * (2**31 - 1),)
     with pytest.raises(RuntimeError, match="can't allocate memory"):
         torch.pdist(torch.empty(2**31, 0))
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        torch.hash_tensor(torch.empty(3, 0, 2**40, dtype=torch.bool), [1, 0])
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        torch.histogramdd(torch.empty(0, 2**31, 2**31), 2**31 - 1, density=True)
+    with pytest.raises(RuntimeError, match="source tensor shape must match"):
+        torch.tensor(1.0).index_add_(0, torch.empty(0, dtype=torch.int64), torch.empty(0), alpha=3)
+    assert torch.bucketize(-2, torch.empty(1, device="meta")).is_meta
+    assert torch.bucketize(torch.ones(2), torch.empty(1, device="meta")).is_meta
+    assert torch.hash_tensor(torch.empty(3, 0, 2), [1]).tolist() == [[0, 0]] * 3

@@ -352,6 +352,8 @@ pub fn histogramdd_int_bins(
     density: bool,
 ) -> Result<(Tensor, Vec<Tensor>)> {
     let d = self_.sizes().last().copied().unwrap_or(0);
+    // Each dimension has edges and a range of its own.
+    flambeau_core::check_memory(d as usize, 256)?;
     histogramdd(self_, &vec![bins; d as usize], range, weight, density)
 }
 

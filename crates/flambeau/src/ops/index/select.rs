@@ -81,6 +81,7 @@ pub fn index_add(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alph
         let rest = |x: &Array| -> Dims { (0..x.dim()).filter(|&i| i != d).map(|i| x.sizes[i]).collect() };
         if s.dim() != a.dim() && !(s.dim() == 0 && a.dim() <= 1) && !(a.dim() == 0 && s.dim() <= 1)
             || rest(&a) != rest(&s)
+            || a.dim() == 0 && s.numel() != 1
         {
             bail!(
                 "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = {} source.shape = {}",

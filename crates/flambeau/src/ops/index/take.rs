@@ -177,8 +177,10 @@ fn search(
         bail!(NotImplemented, "\"searchsorted_out_cpu\" not implemented for '{}'", b.dtype.cpp_name());
     }
     let (rows, n) = (Dims::from_slice(&v.sizes), b.sizes[b.dim() - 1] as usize);
-    let out = Array::empty(&rows, DType::Int64, v.device(), Init::Zero)?;
-    if !v.device().is_meta() && v.numel() > 0 {
+    let meta = boundaries.is_meta() || values.is_meta() || sorter.is_some_and(|s| s.is_meta());
+    let device = if meta { Device::META } else { v.device() };
+    let out = Array::empty(&rows, DType::Int64, device, Init::Zero)?;
+    if !meta && v.numel() > 0 {
         let (b, v) = (shape::dense(boundaries)?.array(), shape::dense(values)?.array());
         let sorter = sorter.map(|s| shape::dense(s).map(|s| s.array())).transpose()?;
         let sorter = sorter.as_ref().map(as_slice);

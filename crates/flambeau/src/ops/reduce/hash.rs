@@ -24,6 +24,9 @@ pub fn hash_tensor(self_: &Tensor, dim: &[i64], keepdim: bool, mode: i64) -> Res
     if self_.is_meta() {
         return Tensor::empty_raw(&sizes, DType::UInt64, a.device());
     }
+    if g.count() == 0 {
+        return Tensor::zeros_raw(&sizes, DType::UInt64, a.device());
+    }
     // Reduced dimensions last: each result hashes a run.
     let (kept, reduced): (Vec<i64>, Vec<i64>) = (0..a.dim() as i64).partition(|&d| !g.mask[d as usize]);
     let moved = shape::permute(&self_.alias(), &[kept, reduced].concat())?;
@@ -32,10 +35,7 @@ pub fn hash_tensor(self_: &Tensor, dim: &[i64], keepdim: bool, mode: i64) -> Res
     } else {
         moved.to_vec::<i64>()?.into_iter().map(i64::cast_unsigned).collect()
     };
-    let count = flambeau_core::count(&sizes) as usize;
-    let hashes: Vec<u64> = match g.count() {
-        0 => vec![0; count],
-        run => bits.chunks_exact(run as usize).map(|run| run.iter().fold(0, |hash, b| hash ^ b)).collect(),
-    };
+    let runs = bits.chunks_exact(g.count() as usize);
+    let hashes: Vec<u64> = runs.map(|run| run.iter().fold(0, |hash, b| hash ^ b)).collect();
     Tensor::from_slice(&hashes, &sizes)
 }
