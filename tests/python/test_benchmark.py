@@ -43,6 +43,9 @@ def test_tables():
     assert lines[0].startswith("[---") and " sum " in lines[0] and "ours" in lines[1] and "theirs" in lines[1]
     assert [line for line in lines if "small" in line][0].split() == ["small", "|", "10.0", "|", "30.0"]
     assert "2 threads: " in text and "Times are in microseconds (us)." in text
+    several = [benchmark.Measurement(1, [1e-3], benchmark.TaskSpec(code, "pass")) for code in ("x[1:]", "x[2:]")]
+    assert [line for line in str(benchmark.Compare(several)).splitlines() if "[-" in line and " x[" in line]
+    assert "x[1:]" in str(benchmark.Compare(several)) and str(benchmark.Compare(several)).count("Times are in") == 2
     table.colorize()
     assert "\033[92m" in str(table)
 

@@ -1,6 +1,6 @@
 //! How much memory there is. One of the few modules with unsafe code.
 
-use crate::{Result, bail};
+use crate::{Error, Result};
 
 /// Requests below this are left to the allocator.
 const SMALL: usize = 1 << 27;
@@ -29,14 +29,28 @@ fn limit() -> usize {
     isize::MAX as usize
 }
 
+/// PyTorch's error where `nbytes` can't be had.
+pub(crate) fn out_of_memory(nbytes: usize) -> Error {
+    Error::runtime(format!(
+        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate \
+         {nbytes} bytes. Error code 12 (Cannot allocate memory)"
+    ))
+}
+
 /// Fails where `count` items of `size` bytes can't be had, before any is made.
 pub fn check_memory(count: usize, size: usize) -> Result<()> {
     let nbytes = count.saturating_mul(size);
     if nbytes > SMALL && nbytes > limit() {
-        bail!(
-            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to \
-             allocate {nbytes} bytes. Error code 12 (Cannot allocate memory)"
-        );
+        return Err(out_of_memory(nbytes));
     }
     Ok(())
+}
+
+/// A buffer of default elements, or an error where there is not that much memory.
+pub fn buffer<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
+    check_memory(len, size_of::<T>())?;
+    let mut out = Vec::new();
+    out.try_reserve_exact(len).map_err(|_| out_of_memory(len.saturating_mul(size_of::<T>())))?;
+    out.resize(len, T::default());
+    Ok(out)
 }

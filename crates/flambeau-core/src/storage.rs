@@ -1,6 +1,7 @@
 //! Untyped memory shared by tensors. One of the few modules with unsafe code.
 
-use crate::{Device, Result, bail, check_memory};
+use crate::memory::{check_memory, out_of_memory};
+use crate::{Device, Result, bail};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -321,13 +322,7 @@ fn allocate(nbytes: usize, init: Init) -> Result<*mut u8> {
             }
         })
     });
-    match block {
-        Some(block) => Ok(block.as_ptr()),
-        None => bail!(
-            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to \
-             allocate {nbytes} bytes. Error code 12 (Cannot allocate memory)"
-        ),
-    }
+    block.map(NonNull::as_ptr).ok_or_else(|| out_of_memory(nbytes))
 }
 
 fn release(pointer: *mut u8, nbytes: usize) {

@@ -4,8 +4,8 @@
 use crate::gemm::{GemmElement, gemm, size_product};
 use crate::pointwise::Compute;
 use crate::reduce::{exp_in_place, exp_kernel};
-use crate::scratch::buffer;
 use crate::wide::wide;
+use flambeau_core::buffer;
 use flambeau_core::{Result, ensure};
 use num_traits::Float;
 

@@ -17,7 +17,6 @@ pub mod pointwise;
 pub mod pool;
 pub mod random;
 pub mod reduce;
-mod scratch;
 pub mod sort;
 mod wide;
 

@@ -2,7 +2,7 @@
 
 use crate::gemm::size_product;
 use crate::wide::wide;
-use flambeau_core::{Element, Result, check_memory, ensure};
+use flambeau_core::{Element, Result, buffer, ensure};
 use num_traits::Float;
 
 /// Elements that are normalised; halves as `f32`.
@@ -91,8 +91,7 @@ fn column_sums<F: Real>(s: Groups, x: &[F], add: impl Fn(F, F, usize) -> F) -> V
 pub fn moments<F: Real>(s: Groups, x: &[F]) -> Result<(Vec<f64>, Vec<f64>)> {
     ensure!(x.len() == size_product(&[s.outer, s.stats, s.inner])?, "norm: sizes don't match");
     let count = (s.outer * s.inner) as f64;
-    check_memory(s.stats, 2 * size_of::<f64>())?;
-    let mut moments = (vec![0.0; s.stats], vec![0.0; s.stats]);
+    let mut moments = (buffer(s.stats)?, buffer(s.stats)?);
     if s.inner == 1 {
         // Rows of groups: all groups at once, a row after the other.
         moments.0 = wide(|| column_sums(s, x, |sum, v, _| sum + v));
@@ -167,8 +166,7 @@ pub fn normalise_planes_backward<F: Real>(
     s.check(mean, scale, &[grad.len(), x.len(), out.len()])?;
     ensure!(weight.is_none_or(|w| w.len() == s.channels), "norm: sizes don't match");
     let range = |p: usize| p * s.inner..(p + 1) * s.inner;
-    check_memory(s.channels, 3 * size_of::<f64>())?;
-    let (mut by_weight, mut by_bias) = (vec![0.0; s.channels], vec![0.0; s.channels]);
+    let (mut by_weight, mut by_bias) = (buffer(s.channels)?, buffer(s.channels)?);
     // Means over each group of the gradient, and of the gradient times the normalised element.
     let mut means = vec![(0.0, 0.0); mean.len()];
     s.each(|p, c, k| {
@@ -241,12 +239,11 @@ pub fn normalise_rows_backward<F: Real>(
         fits && scale.len() == mean.len() && weight.is_none_or(|w| w.len() == width),
         "norm: sizes don't match"
     );
-    check_memory(width, 3 * size_of::<f64>())?;
-    let (mut by_weight, mut by_bias) = (vec![0.0; width], vec![0.0; width]);
+    let (mut by_weight, mut by_bias) = (buffer(width)?, buffer(width)?);
     if width == 0 {
         return Ok([Vec::new(), Vec::new()]);
     }
-    let mut weighted = vec![F::zero(); width];
+    let mut weighted: Vec<F> = buffer(width)?;
     let rows = grad.chunks_exact(width).zip(x.chunks_exact(width)).zip(out.chunks_exact_mut(width));
     wide(|| {
         for (((g, x), out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {

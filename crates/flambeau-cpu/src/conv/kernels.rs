@@ -3,7 +3,7 @@
 use super::ConvShape;
 use super::columns::{col2im, im2col};
 use crate::gemm::{GemmElement, axpy, dot, gemm};
-use crate::scratch::buffer;
+use flambeau_core::buffer;
 use flambeau_core::{Result, ensure};
 use std::ops::Range;
 

@@ -2,7 +2,7 @@
 
 use super::spatial;
 use crate::gemm::size_product;
-use crate::scratch::buffer;
+use flambeau_core::buffer;
 use flambeau_core::{Element, Result, ensure};
 use num_traits::Float;
 

@@ -14,6 +14,11 @@ def _unique(items):
     return list(dict.fromkeys(items))
 
 
+def _label(m):
+    """What the measurements of a table have in common."""
+    return m.task_spec.label or m.task_spec.stmt
+
+
 class Compare:
     """Measurements side by side: a table for each label, a row for each sub-label, a column for each description."""
 
@@ -46,11 +51,10 @@ class Compare:
         print(str(self))
 
     def __str__(self):
-        merged = Measurement.merge(self._results)
-        groups = [[m for m in merged if m.title.split(":")[0] == title] for title in _unique(
-            m.title.split(":")[0] for m in merged
-        )]  # fmt: skip
-        return "\n".join(self._table(group) for group in groups)
+        groups = {}
+        for m in Measurement.merge(self._results):
+            groups.setdefault(_label(m), []).append(m)
+        return "\n".join(self._table(group) for group in groups.values())
 
     def _table(self, results):
         unit, scale = select_unit(min(m.median for m in results))
@@ -88,7 +92,7 @@ class Compare:
         heads = [("" if c is None else str(c)).center(w) for c, w in zip(columns, widths)]
         total = label + sum(w + 5 for w in widths)
         lines = [
-            f" {results[0].title.split(':')[0]} ".center(total - 2, "-").join("[]"),
+            f" {_label(results[0]).splitlines()[0]} ".center(total - 2, "-").join("[]"),
             " " * label + "".join(f"  |  {h}" for h in heads),
         ]
         before = None

@@ -245,8 +245,7 @@ fn totals(
         shares.iter_mut().zip(&bags.bags).for_each(|(s, &b)| *s /= bags.counts[b] as f64);
     }
     if scale_grad_by_freq {
-        flambeau_core::check_memory(table_sizes[0] as usize, size_of::<u32>())?;
-        let mut times = vec![0u32; table_sizes[0] as usize];
+        let mut times: Vec<u32> = flambeau_core::buffer(table_sizes[0] as usize)?;
         bags.rows.iter().for_each(|&r| times[r] += 1);
         shares.iter_mut().zip(&bags.rows).for_each(|(s, &r)| *s /= f64::from(times[r]));
     }
