@@ -18,6 +18,7 @@ pub mod pool;
 pub mod random;
 pub mod reduce;
 pub mod sort;
+mod vector;
 mod wide;
 
 #[cfg(test)]

@@ -2,14 +2,18 @@
 //! Kernels see contiguous slices of one compute type; loading, storing and strides are shared code around
 //! them, through tiles that stay in the L1 cache. One of the modules with unsafe code.
 
-use super::Prim;
 use super::kernels::{Compute, Convert, Kernel};
+use super::stream::{STREAM, settle, stream};
+use super::{Prim, block};
+use crate::wide::wide;
 use flambeau_core::{DType, Result, Scalar, bail, dispatch};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
-/// Elements of a tile.
-const TILE: usize = 512;
+/// The fewest and the most elements of a tile.
+const TILE: (usize, usize) = (512, 4096);
+/// Bytes of all tiles of a program together, where they are few: within the L1 cache.
+const TILES: usize = 16384;
 /// Tiles that a program may use beside its operands.
 const MAX_REGISTERS: usize = 24;
 
@@ -162,9 +166,9 @@ unsafe fn run_typed<T: Compute>(
         }
     }
     let inner = plan.sizes[0];
-    let width = inner.min(TILE);
     let (n_in, n_const) = (inputs.len(), program.consts);
     let slots = n_in + n_const + program.registers + 1;
+    let width = inner.min((TILES / (slots * size_of::<T>())).clamp(TILE.0, TILE.1));
     if width <= 16 && slots * width <= 96 {
         let mut scratch = [const { MaybeUninit::<T>::uninit() }; 96];
         // SAFETY: passed on from the caller; the scratch holds `slots` tiles of `width`.
@@ -209,6 +213,15 @@ unsafe fn run_tiles<T: Compute>(
     let direct_out =
         out.dtype == T::DTYPE && (out_stride == 1 || inner == 1) && !aliased && aligned::<T>(out.pointer);
     let result_step = program.result_step();
+    let streamed = direct_out
+        && result_step.is_some()
+        && plan.sizes.iter().product::<usize>().saturating_mul(size_of::<T>()) >= STREAM;
+    let mut blocks: SmallVec<[Option<Vec<T>>; 4]> = SmallVec::new();
+    for (input, strides) in inputs.iter().zip(&plan.strides[1..]) {
+        let rows = plan.sizes.get(1).map_or(0, |&rows| rows.min(block::ROWS));
+        let pays = rows > 1 && block::pays(input.dtype, strides, inner);
+        blocks.push(pays.then(|| vec![T::default(); rows * inner]));
+    }
     // Inputs that do not move along the inner dimension are loaded once for each row.
     let mut index: SmallVec<[usize; 5]> = SmallVec::from_elem(0, plan.sizes.len());
     loop {
@@ -219,6 +232,25 @@ unsafe fn run_tiles<T: Compute>(
         for (i, o) in std::iter::once(out).chain(inputs).enumerate() {
             row.push(o.pointer.wrapping_offset(offset(i) * o.dtype.size() as isize));
         }
+        let in_block = index.get(1).map_or(0, |&i| i % block::ROWS);
+        if in_block == 0 {
+            for (i, buffer) in blocks.iter_mut().enumerate() {
+                if let Some(buffer) = buffer {
+                    let rows = (plan.sizes[1] - index[1]).min(block::ROWS);
+                    // SAFETY: the caller vouches for these rows; the buffer holds as many.
+                    unsafe {
+                        block::read(
+                            row[i + 1],
+                            inputs[i].dtype,
+                            plan.strides[i + 1][0],
+                            buffer.as_mut_ptr(),
+                            rows,
+                            inner,
+                        )
+                    };
+                }
+            }
+        }
         let mut start = 0;
         while start < inner {
             let n = (inner - start).min(width);
@@ -227,6 +259,10 @@ unsafe fn run_tiles<T: Compute>(
             };
             let mut source: SmallVec<[*const T; 4]> = SmallVec::new();
             for (i, input) in inputs.iter().enumerate() {
+                if let Some(buffer) = &blocks[i] {
+                    source.push(buffer[in_block * inner + start..].as_ptr());
+                    continue;
+                }
                 let stride = plan.strides[i + 1][0];
                 let pointer = at(i + 1, input);
                 if input.dtype == T::DTYPE && (stride == 1 || n == 1) && aligned::<T>(pointer) {
@@ -245,7 +281,7 @@ unsafe fn run_tiles<T: Compute>(
                 Source::Const(i) => tile(const_base + i as usize) as *const T,
                 Source::Register(i) => tile(reg_base + i as usize) as *const T,
             };
-            let result = if direct_out { out_pointer.cast::<T>() } else { tile(out_slot) };
+            let result = if direct_out && !streamed { out_pointer.cast::<T>() } else { tile(out_slot) };
             let register = |r: u8| tile(reg_base + r as usize);
             // SAFETY: operands are valid for n elements; the result's place is a tile of its own or the unaliased
             // output.
@@ -253,6 +289,7 @@ unsafe fn run_tiles<T: Compute>(
             // SAFETY: the output is writable for this row; the tile holds n results.
             unsafe {
                 match result_step {
+                    Some(_) if streamed => stream(result.cast(), out_pointer, n * size_of::<T>()),
                     Some(_) if direct_out => {}
                     Some(_) => store(tile(out_slot), out_pointer, out.dtype, out_stride, n),
                     None => store(locate(program.result), out_pointer, out.dtype, out_stride, n),
@@ -264,6 +301,9 @@ unsafe fn run_tiles<T: Compute>(
         let mut d = 1;
         loop {
             if d == index.len() {
+                if streamed {
+                    settle();
+                }
                 return;
             }
             index[d] += 1;
@@ -320,12 +360,15 @@ pub(super) fn aligned<T>(pointer: *const u8) -> bool {
 pub unsafe fn load<T: Compute>(from: *const u8, dtype: DType, stride: isize, to: *mut T, n: usize) {
     if dtype == DType::Bool {
         // Memory of others may have any byte for true.
-        for i in 0..n {
+        // SAFETY: as promised by the caller.
+        let byte = |i: usize| unsafe { (from.wrapping_offset(i as isize * stride).read() != 0) as u8 };
+        // SAFETY: as promised by the caller.
+        let put = |i: usize, v: u8| unsafe { to.add(i).write(<T as Convert<u8>>::from_storage(v)) };
+        if stride == 1 {
             // SAFETY: as promised by the caller.
-            unsafe {
-                let byte = from.wrapping_offset(i as isize * stride).read();
-                to.add(i).write(<T as Convert<u8>>::from_storage((byte != 0) as u8))
-            }
+            wide(|| (0..n).for_each(|i| put(i, unsafe { (from.add(i).read() != 0) as u8 })));
+        } else {
+            (0..n).for_each(|i| put(i, byte(i)));
         }
         return;
     }
@@ -337,7 +380,7 @@ pub unsafe fn load<T: Compute>(from: *const u8, dtype: DType, stride: isize, to:
                 let value = <T as Convert<S>>::from_storage(from.read_unaligned());
                 for i in 0..n { to.add(i).write(value) }
             } else if stride == 1 {
-                for i in 0..n { to.add(i).write(<T as Convert<S>>::from_storage(from.add(i).read_unaligned())) }
+                wide(|| for i in 0..n { to.add(i).write(<T as Convert<S>>::from_storage(from.add(i).read_unaligned())) })
             } else {
                 for i in 0..n { to.add(i).write(<T as Convert<S>>::from_storage(from.wrapping_offset(i as isize * stride).read_unaligned())) }
             }
@@ -351,9 +394,15 @@ pub unsafe fn load<T: Compute>(from: *const u8, dtype: DType, stride: isize, to:
 /// `to` must be valid for `n` writes at the stride, `from` for `n` reads.
 pub unsafe fn store<T: Compute>(from: *const T, to: *mut u8, dtype: DType, stride: isize, n: usize) {
     if dtype == DType::Bool {
-        for i in 0..n {
-            // SAFETY: as promised by the caller.
-            unsafe { to.wrapping_offset(i as isize * stride).write(T::is_true(from.add(i).read()) as u8) }
+        // SAFETY: as promised by the caller.
+        unsafe {
+            if stride == 1 {
+                wide(|| (0..n).for_each(|i| to.add(i).write(T::is_true(from.add(i).read()) as u8)));
+            } else {
+                for i in 0..n {
+                    to.wrapping_offset(i as isize * stride).write(T::is_true(from.add(i).read()) as u8)
+                }
+            }
         }
         return;
     }
@@ -362,7 +411,7 @@ pub unsafe fn store<T: Compute>(from: *const T, to: *mut u8, dtype: DType, strid
         // SAFETY: as promised by the caller.
         unsafe {
             if stride == 1 {
-                for i in 0..n { to.add(i).write_unaligned(<T as Convert<S>>::into_storage(from.add(i).read())) }
+                wide(|| for i in 0..n { to.add(i).write_unaligned(<T as Convert<S>>::into_storage(from.add(i).read())) })
             } else {
                 for i in 0..n { to.wrapping_offset(i as isize * stride).write_unaligned(<T as Convert<S>>::into_storage(from.add(i).read())) }
             }

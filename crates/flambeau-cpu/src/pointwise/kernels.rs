@@ -123,18 +123,22 @@ convert_complex!(C64, f64);
 macro_rules! unary {
     ($t:ty, $f:expr) => {
         Kernel::Unary(|a: &[$t], o: &mut [$t]| {
-            for (o, &a) in o.iter_mut().zip(a) {
-                *o = ($f)(a);
-            }
+            crate::wide::wide(|| {
+                for (o, &a) in o.iter_mut().zip(a) {
+                    *o = ($f)(a);
+                }
+            })
         })
     };
 }
 macro_rules! binary {
     ($t:ty, $f:expr) => {
         Kernel::Binary(|a: &[$t], b: &[$t], o: &mut [$t]| {
-            for ((o, &a), &b) in o.iter_mut().zip(a).zip(b) {
-                *o = ($f)(a, b);
-            }
+            crate::wide::wide(|| {
+                for ((o, &a), &b) in o.iter_mut().zip(a).zip(b) {
+                    *o = ($f)(a, b);
+                }
+            })
         })
     };
 }
@@ -143,9 +147,11 @@ pub(super) use {binary, unary};
 macro_rules! select {
     ($t:ty, $zero:expr) => {
         Kernel::Ternary(|c: &[$t], a: &[$t], b: &[$t], o: &mut [$t]| {
-            for (((o, &c), &a), &b) in o.iter_mut().zip(c).zip(a).zip(b) {
-                *o = if c != $zero { a } else { b };
-            }
+            crate::wide::wide(|| {
+                for (((o, &c), &a), &b) in o.iter_mut().zip(c).zip(a).zip(b) {
+                    *o = if c != $zero { a } else { b };
+                }
+            })
         })
     };
 }

@@ -1,5 +1,6 @@
 //! Pointwise kernels: primitive functions over tiles.
 
+mod block;
 mod complex;
 mod engine;
 mod fuse;
@@ -9,6 +10,7 @@ mod prim;
 mod real;
 mod small;
 mod special;
+mod stream;
 
 pub use engine::{Operand, Operation, Program, Source, Step, load, run, store, supports};
 pub use kernels::{Compute, Convert, Kernel};

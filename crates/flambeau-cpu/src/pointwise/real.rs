@@ -2,6 +2,48 @@
 
 use super::Prim;
 use super::kernels::{Kernel, binary, unary};
+use crate::vector::Vector;
+use crate::wide::{Body, wide};
+
+/// A loop over a function of [`Vector`] as a [`Body`].
+macro_rules! each {
+    ($t:ident, $f:ident, $a:expr, $o:expr) => {{
+        struct Each<'a>(&'a [$t], &'a mut [$t]);
+        impl Body for Each<'_> {
+            type Output = ();
+            #[inline(always)]
+            fn run(self) {
+                for (o, &a) in self.1.iter_mut().zip(self.0) {
+                    *o = <$t as Vector>::$f(a);
+                }
+            }
+        }
+        wide(Each($a, $o))
+    }};
+}
+
+/// A unary kernel from a function of [`Vector`].
+macro_rules! vector {
+    ($t:ident, $f:ident) => {
+        Kernel::Unary(|a: &[$t], o: &mut [$t]| each!($t, $f, a, o))
+    };
+}
+
+/// A unary kernel from a periodic function, the system's for numbers whose reduction needs more bits.
+macro_rules! periodic {
+    ($t:ident, $f:ident) => {
+        Kernel::Unary(|a: &[$t], o: &mut [$t]| {
+            each!($t, $f, a, o);
+            if wide(|| a.iter().fold(false, |far, x| far | (x.abs() > <$t as Vector>::PERIODIC))) {
+                for (o, &a) in o.iter_mut().zip(a) {
+                    if a.abs() > <$t as Vector>::PERIODIC {
+                        *o = a.$f();
+                    }
+                }
+            }
+        })
+    };
+}
 
 macro_rules! real_kernels {
     ($name:ident, $t:ident) => {
@@ -14,29 +56,30 @@ macro_rules! real_kernels {
                 Neg => unary!($t, |a: $t| -a),
                 Abs => unary!($t, |a: $t| a.abs()),
                 Sgn => unary!($t, |a: $t| ((a > 0.0) as i32 - (a < 0.0) as i32) as $t),
-                Exp => unary!($t, |a: $t| a.exp()),
-                Exp2 => unary!($t, |a: $t| a.exp2()),
-                Expm1 => unary!($t, |a: $t| a.exp_m1()),
-                Log => unary!($t, |a: $t| a.ln()),
-                Log2 => unary!($t, |a: $t| a.log2()),
-                Log10 => unary!($t, |a: $t| a.log10()),
-                Log1p => unary!($t, |a: $t| a.ln_1p()),
+                Exp => vector!($t, exp),
+                Exp2 => vector!($t, exp2),
+                Expm1 => vector!($t, expm1),
+                Log => vector!($t, log),
+                Log2 => vector!($t, log2),
+                Log10 => vector!($t, log10),
+                Log1p => vector!($t, log1p),
                 Sqrt => unary!($t, |a: $t| a.sqrt()),
                 Rsqrt => unary!($t, |a: $t| 1.0 / a.sqrt()),
                 Reciprocal => unary!($t, |a: $t| 1.0 / a),
-                Sin => unary!($t, |a: $t| a.sin()),
-                Cos => unary!($t, |a: $t| a.cos()),
-                Tan => unary!($t, |a: $t| a.tan()),
+                Sin => periodic!($t, sin),
+                Cos => periodic!($t, cos),
+                Tan => periodic!($t, tan),
                 Asin => unary!($t, |a: $t| a.asin()),
                 Acos => unary!($t, |a: $t| a.acos()),
                 Atan => unary!($t, |a: $t| a.atan()),
-                Sinh => unary!($t, |a: $t| a.sinh()),
-                Cosh => unary!($t, |a: $t| a.cosh()),
-                Tanh => unary!($t, |a: $t| a.tanh()),
+                Sinh => vector!($t, sinh),
+                Cosh => vector!($t, cosh),
+                Tanh => vector!($t, tanh),
                 Asinh => unary!($t, |a: $t| (a as f64).asinh() as $t),
                 Acosh => unary!($t, |a: $t| (a as f64).acosh() as $t),
                 Atanh => unary!($t, |a: $t| (a as f64).atanh() as $t),
-                Sigmoid => unary!($t, |a: $t| 1.0 / (1.0 + (-a).exp())),
+                Sigmoid => vector!($t, sigmoid),
+                Erf => vector!($t, erf),
                 Floor => unary!($t, |a: $t| a.floor()),
                 Ceil => unary!($t, |a: $t| a.ceil()),
                 Round => unary!($t, |a: $t| a.round_ties_even()),

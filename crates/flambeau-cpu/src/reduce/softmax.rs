@@ -36,7 +36,7 @@ macro_rules! real {
         }
         #[inline(always)]
         fn ln(self) -> $t {
-            <$t>::ln(self)
+            crate::vector::Vector::log(self)
         }
     })* };
 }

@@ -1,0 +1,107 @@
+//! Exponential functions: `exp(x) = 2^n exp(r)` with `|r| <= log(2) / 2`.
+
+use super::coefficients::{EXP, EXP_SHORT, EXP_SINGLE};
+use super::{MAGIC, polynomial, polynomial_single};
+use std::f64::consts::{LN_2, LOG2_E};
+
+/// The upper bits of log(2), so few that its products with exponents are exact, and the rest.
+pub(super) const LN_2_HIGH: f64 = f64::from_bits(LN_2.to_bits() & 0xFFFF_FFFF_0000_0000);
+pub(super) const LN_2_LOW: f64 = LN_2 - LN_2_HIGH + 2.3190468138462996e-17;
+const ONE: u64 = 1f64.to_bits();
+
+/// `2^n` from `k = n + MAGIC`, for `n` from -1022 to 1023.
+#[inline(always)]
+pub(super) fn power(k: f64) -> f64 {
+    f64::from_bits((k.to_bits() << 52).wrapping_add(ONE))
+}
+
+/// Limits to a range; NaN stays.
+#[inline(always)]
+pub(super) fn limit(x: f64, low: f64, high: f64) -> f64 {
+    let x = if x < low { low } else { x };
+    if x > high { high } else { x }
+}
+
+/// `(s, t)` with `exp(x) = s (1 + t)`, `t` to 31 bits, for `|x| < 700`.
+#[inline(always)]
+pub(super) fn short_parts(x: f64) -> (f64, f64) {
+    let k = x.mul_add(LOG2_E, MAGIC);
+    let r = (k - MAGIC).mul_add(-LN_2, x);
+    (power(k), r * polynomial(&EXP_SHORT, r))
+}
+
+#[inline(always)]
+pub(super) fn exp2_single(x: f32) -> f32 {
+    let x = limit(x as f64, -160.0, 130.0);
+    let k = x + MAGIC;
+    let r = (x - (k - MAGIC)) * LN_2;
+    let s = power(k);
+    s.mul_add(r * polynomial(&EXP_SHORT, r), s) as f32
+}
+
+/// `(k, h, l)` with `exp(x) = 2^n (1 + h + l)`, `k = n + MAGIC`, and `l` much smaller than `h`, for `|x| < 1000`.
+#[inline(always)]
+pub(super) fn parts(x: f64) -> (f64, f64, f64) {
+    let k = x.mul_add(LOG2_E, MAGIC);
+    let n = k - MAGIC;
+    let high = n.mul_add(-LN_2_HIGH, x);
+    let low = n * LN_2_LOW;
+    let r = high - low;
+    (k, high, (r * r).mul_add(polynomial(&EXP, r), -low))
+}
+
+/// `1 + h + l` rounded once.
+#[inline(always)]
+pub(super) fn one_plus(h: f64, l: f64) -> f64 {
+    let s = 1.0 + h;
+    s + (h - (s - 1.0) + l)
+}
+
+#[inline(always)]
+pub(super) fn exp_double(x: f64) -> f64 {
+    let (k, h, l) = parts(limit(x, -750.0, 710.0));
+    // In two factors: the result may be beyond what one power of two reaches, or subnormal.
+    let n = k.to_bits().wrapping_sub(MAGIC.to_bits()).wrapping_add(4096);
+    let half = n >> 1;
+    let power = |n: u64| f64::from_bits(n.wrapping_sub(2048 - 1023) << 52);
+    one_plus(h, l) * power(half) * power(n.wrapping_sub(half))
+}
+
+/// As [`MAGIC`], in `f32`.
+const MAGIC_SINGLE: f32 = 12582912.0;
+pub(super) const LN_2_HIGH_SINGLE: f32 = f32::from_bits((LN_2 as f32).to_bits() & 0xFFFF_FF00);
+pub(super) const LN_2_LOW_SINGLE: f32 = (LN_2 - LN_2_HIGH_SINGLE as f64) as f32;
+
+/// [`parts`] in `f32`, for `|x| < 120`.
+#[inline(always)]
+pub(super) fn parts_single(x: f32) -> (f32, f32, f32) {
+    let k = x.mul_add(LOG2_E as f32, MAGIC_SINGLE);
+    let n = k - MAGIC_SINGLE;
+    let high = n.mul_add(-LN_2_HIGH_SINGLE, x);
+    let low = n * LN_2_LOW_SINGLE;
+    let r = high - low;
+    (k, high, (r * r).mul_add(polynomial_single(&EXP_SINGLE, r), -low))
+}
+
+/// `2^n` from `k = n + MAGIC_SINGLE`, for `n` from -126 to 127.
+#[inline(always)]
+pub(super) fn power_single(k: f32) -> f32 {
+    f32::from_bits((k.to_bits() << 23).wrapping_add(1f32.to_bits()))
+}
+
+/// Two powers of two whose product is `2^n`, for `n` from -190 to 190; `small` where `n` is below zero.
+#[inline(always)]
+pub(super) fn powers_single(k: f32, small: bool) -> (f32, f32) {
+    const SHIFT: f32 = 18446744073709551616.0;
+    let bias: u32 = if small { (127 + 64) << 23 } else { (127 - 64) << 23 };
+    (f32::from_bits((k.to_bits() << 23).wrapping_add(bias)), if small { 1.0 / SHIFT } else { SHIFT })
+}
+
+#[inline(always)]
+pub(super) fn exp_single(x: f32) -> f32 {
+    let x = if x < -104.0 { -104.0 } else { x };
+    let (k, h, l) = parts_single(if x > 89.0 { 89.0 } else { x });
+    let (a, b) = powers_single(k, x < 0.0);
+    let s = 1.0 + h;
+    (s + (h - (s - 1.0) + l)) * a * b
+}

@@ -1,0 +1,200 @@
+//! Elementary functions for loops over slices: each is one branch-free function of a number that the compiler
+//! vectorises inside `wide`. Functions of `f32` are computed in `f64` and rounded once,
+//! or as sums of two `f32` where that is faster. Every multiplication that feeds
+//! an addition is an explicit `mul_add`, so that all machines give the same bits.
+//!
+//! Range reductions follow W. J. Cody and W. Waite, Software Manual for the Elementary Functions (1980); compensated
+//! sums T. J. Dekker, A floating-point technique for extending the available precision (1971). Polynomials come from
+//! `tests/fixtures/math/fit_vector.py`.
+
+mod coefficients;
+mod erf;
+mod exp;
+mod hyperbolic;
+mod log;
+#[cfg(test)]
+mod tests;
+mod trigonometric;
+
+/// Adding and subtracting it rounds a number below `2^51` to an integer; the low bits of the sum hold that integer.
+const MAGIC: f64 = 6755399441055744.0;
+
+/// A short polynomial by Horner's rule, the constant term first.
+#[inline(always)]
+fn horner<const N: usize>(coefficients: &[f64; N], x: f64) -> f64 {
+    let mut y = coefficients[N - 1];
+    for i in (0..N - 1).rev() {
+        y = y.mul_add(x, coefficients[i]);
+    }
+    y
+}
+
+macro_rules! polynomial {
+    ($name:ident, $t:ident) => {
+        /// A polynomial, the constant term first: Horner's rule for even and for odd powers, which depend less on each
+        /// other than one chain.
+        #[inline(always)]
+        fn $name<const N: usize>(coefficients: &[f64; N], x: $t) -> $t {
+            let square = x * x;
+            let mut y = [coefficients[N - 1] as $t, coefficients[N - 2] as $t];
+            for i in (0..N - 2).rev() {
+                y = [y[1], y[0].mul_add(square, coefficients[i] as $t)];
+            }
+            y[0].mul_add(x, y[1])
+        }
+    };
+}
+polynomial!(polynomial, f64);
+polynomial!(polynomial_single, f32);
+
+/// Functions that vectorise; NaN gives NaN. In units in the last place of the correct result, those of `f32` are
+/// within 0.9 and those of `f64` within 2.
+pub trait Vector: Sized + Copy {
+    /// Beyond it [`Vector::sin`], [`Vector::cos`] and [`Vector::tan`] are not accurate.
+    const PERIODIC: Self;
+    fn exp(self) -> Self;
+    fn exp2(self) -> Self;
+    fn expm1(self) -> Self;
+    fn log(self) -> Self;
+    fn log2(self) -> Self;
+    fn log10(self) -> Self;
+    fn log1p(self) -> Self;
+    fn sin(self) -> Self;
+    fn cos(self) -> Self;
+    fn tan(self) -> Self;
+    fn sinh(self) -> Self;
+    fn cosh(self) -> Self;
+    fn tanh(self) -> Self;
+    /// `1 / (1 + exp(-x))`
+    fn sigmoid(self) -> Self;
+    fn erf(self) -> Self;
+}
+
+impl Vector for f32 {
+    const PERIODIC: f32 = 1e9;
+    #[inline(always)]
+    fn exp(self) -> f32 {
+        exp::exp_single(self)
+    }
+    #[inline(always)]
+    fn exp2(self) -> f32 {
+        exp::exp2_single(self)
+    }
+    #[inline(always)]
+    fn expm1(self) -> f32 {
+        hyperbolic::expm1_single(self)
+    }
+    #[inline(always)]
+    fn log(self) -> f32 {
+        log::log_single(self)
+    }
+    #[inline(always)]
+    fn log2(self) -> f32 {
+        log::log2_single(self)
+    }
+    #[inline(always)]
+    fn log10(self) -> f32 {
+        log::log10_single(self)
+    }
+    #[inline(always)]
+    fn log1p(self) -> f32 {
+        log::log1p_single(self)
+    }
+    #[inline(always)]
+    fn sin(self) -> f32 {
+        trigonometric::sin_single(self)
+    }
+    #[inline(always)]
+    fn cos(self) -> f32 {
+        trigonometric::cos_single(self)
+    }
+    #[inline(always)]
+    fn tan(self) -> f32 {
+        trigonometric::tan_single(self)
+    }
+    #[inline(always)]
+    fn sinh(self) -> f32 {
+        hyperbolic::sinh_single(self)
+    }
+    #[inline(always)]
+    fn cosh(self) -> f32 {
+        hyperbolic::cosh_single(self)
+    }
+    #[inline(always)]
+    fn tanh(self) -> f32 {
+        hyperbolic::tanh_single(self)
+    }
+    #[inline(always)]
+    fn sigmoid(self) -> f32 {
+        hyperbolic::sigmoid_single(self)
+    }
+    #[inline(always)]
+    fn erf(self) -> f32 {
+        erf::erf_single(self)
+    }
+}
+
+/// Those without a vector form yet are the system's.
+impl Vector for f64 {
+    const PERIODIC: f64 = 1e6;
+    #[inline(always)]
+    fn exp(self) -> f64 {
+        exp::exp_double(self)
+    }
+    #[inline(always)]
+    fn exp2(self) -> f64 {
+        f64::exp2(self)
+    }
+    #[inline(always)]
+    fn expm1(self) -> f64 {
+        f64::exp_m1(self)
+    }
+    #[inline(always)]
+    fn log(self) -> f64 {
+        log::log_double(self)
+    }
+    #[inline(always)]
+    fn log2(self) -> f64 {
+        f64::log2(self)
+    }
+    #[inline(always)]
+    fn log10(self) -> f64 {
+        f64::log10(self)
+    }
+    #[inline(always)]
+    fn log1p(self) -> f64 {
+        f64::ln_1p(self)
+    }
+    #[inline(always)]
+    fn sin(self) -> f64 {
+        trigonometric::sin_double(self)
+    }
+    #[inline(always)]
+    fn cos(self) -> f64 {
+        trigonometric::cos_double(self)
+    }
+    #[inline(always)]
+    fn tan(self) -> f64 {
+        f64::tan(self)
+    }
+    #[inline(always)]
+    fn sinh(self) -> f64 {
+        f64::sinh(self)
+    }
+    #[inline(always)]
+    fn cosh(self) -> f64 {
+        f64::cosh(self)
+    }
+    #[inline(always)]
+    fn tanh(self) -> f64 {
+        hyperbolic::tanh_double(self)
+    }
+    #[inline(always)]
+    fn sigmoid(self) -> f64 {
+        hyperbolic::sigmoid_double(self)
+    }
+    #[inline(always)]
+    fn erf(self) -> f64 {
+        erf::erf_double(self)
+    }
+}

@@ -1,0 +1,130 @@
+//! Functions of `f32` against the system's of `f64` over all of their range, on every level of this processor; those of
+//! `f64` against sums of two numbers.
+
+use super::Vector;
+use crate::wide::{Body, Level, highest, wide_at};
+
+fn levels() -> impl Iterator<Item = Level> {
+    [Level::Baseline, Level::Avx2, Level::Avx512].into_iter().filter(|&l| l <= highest())
+}
+
+macro_rules! apply {
+    ($t:ident, $f:ident, $level:expr, $x:expr) => {{
+        struct Each<'a>(&'a [$t], &'a mut [$t]);
+        impl Body for Each<'_> {
+            type Output = ();
+            #[inline(always)]
+            fn run(self) {
+                for (o, &a) in self.1.iter_mut().zip(self.0) {
+                    *o = <$t as Vector>::$f(a);
+                }
+            }
+        }
+        let mut result = vec![0 as $t; $x.len()];
+        wide_at($level, Each($x, &mut result));
+        result
+    }};
+}
+
+/// The distance of `got` from `exact` in units in the last place of an `f32`.
+fn ulps(got: f32, exact: f64) -> f64 {
+    if exact.is_nan() || got.is_nan() {
+        return if exact.is_nan() && got.is_nan() { 0.0 } else { f64::INFINITY };
+    }
+    if got == exact as f32 {
+        // Zeros have their sign.
+        return if got == 0.0 && got.is_sign_negative() != exact.is_sign_negative() {
+            f64::INFINITY
+        } else {
+            0.0
+        };
+    }
+    let exponent = exact.abs().max(f32::MIN_POSITIVE as f64).log2().floor() as i32;
+    (got as f64 - exact).abs() / 2f64.powi(exponent - 23)
+}
+
+/// Numbers of every exponent and both signs, with infinities, NaN and zeros.
+fn sweep() -> Vec<f32> {
+    let strided = (0..u32::MAX / 65521).map(|i| f32::from_bits(i * 65521));
+    let special =
+        [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1.0, -1.0, f32::MIN_POSITIVE, 1e-45];
+    strided.chain(special).chain((-4000..4000).map(|i| i as f32 * 0.0271)).collect()
+}
+
+macro_rules! single {
+    ($($name:ident: $f:ident, $bound:expr, $exact:expr;)*) => { $(
+        #[test]
+        fn $name() {
+            let x = sweep();
+            let exact: fn(f64) -> f64 = $exact;
+            let mut first: Option<Vec<f32>> = None;
+            for level in levels() {
+                let y = apply!(f32, $f, level, &x);
+                for (&x, &y) in x.iter().zip(&y) {
+                    let error = ulps(y, exact(x as f64));
+                    let outside = $bound == 0.6001 && x.abs() > f32::PERIODIC;
+                    assert!(outside || error <= $bound, "{level:?} {x:e}: {y:e}, {error} ulp");
+                }
+                let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+                assert!(first.get_or_insert_with(|| y.clone()).iter().zip(&y).all(same), "{level:?} differs");
+            }
+        }
+    )* };
+}
+/// The bound of the periodic functions.
+const PERIODIC_BOUND: f64 = 0.6001;
+single! {
+    exp: exp, 0.75, f64::exp;
+    exp2: exp2, 0.6, f64::exp2;
+    expm1: expm1, 0.6, f64::exp_m1;
+    log: log, 0.7, f64::ln;
+    log2: log2, 0.6, f64::log2;
+    log10: log10, 0.6, f64::log10;
+    log1p: log1p, 0.6, f64::ln_1p;
+    sin: sin, PERIODIC_BOUND, f64::sin;
+    cos: cos, PERIODIC_BOUND, f64::cos;
+    tan: tan, PERIODIC_BOUND, f64::tan;
+    sinh: sinh, 0.6, f64::sinh;
+    cosh: cosh, 0.6, f64::cosh;
+    tanh: tanh, 0.9, f64::tanh;
+    sigmoid: sigmoid, 0.8, |x| 1.0 / (1.0 + (-x).exp());
+    erf: erf, 0.6, crate::math::erf;
+}
+
+macro_rules! double {
+    ($($name:ident: $f:ident, $bound:expr, $exact:expr;)*) => { $(
+        #[test]
+        fn $name() {
+            let mut x: Vec<f64> = (-60000..60000).map(|i| i as f64 * 0.013171).collect();
+            x.extend((-20000..20000).map(|i| i as f64 * 0.00031417));
+            x.extend((0..600).flat_map(|i| [10f64.powi(i - 300), -(10f64.powi(i - 300)), 10f64.powi(i - 310)]));
+            x.extend([0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e6, -1e6, 709.78, -745.1, -709.0]);
+            let exact: fn(f64) -> f64 = $exact;
+            let mut first: Option<Vec<f64>> = None;
+            for level in levels() {
+                let y = apply!(f64, $f, level, &x);
+                for (&x, &y) in x.iter().zip(&y) {
+                    let right = exact(x);
+                    if right.is_nan() && y.is_nan() || right.to_bits() == y.to_bits() {
+                        continue;
+                    }
+                    let outside = $bound == 1.9 && x.abs() > f64::PERIODIC;
+                    let unit = (right.abs() * f64::EPSILON / 2.0).max(5e-324);
+                    assert!(outside || (y - right).abs() <= unit * 2.0 * $bound, "{level:?} {x:e}: {y:e}, {right:e}");
+                }
+                let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+                assert!(first.get_or_insert_with(|| y.clone()).iter().zip(&y).all(same), "{level:?} differs");
+            }
+        }
+    )* };
+}
+// The system's functions are within one unit, `math::erf` too.
+double! {
+    exp_double: exp, 2.0, f64::exp;
+    log_double: log, 2.0, f64::ln;
+    sin_double: sin, 1.9, f64::sin;
+    cos_double: cos, 1.9, f64::cos;
+    tanh_double: tanh, 3.0, f64::tanh;
+    sigmoid_double: sigmoid, 3.0, |x| if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) };
+    erf_double: erf, 3.0, crate::math::erf;
+}
