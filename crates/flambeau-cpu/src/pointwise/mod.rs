@@ -11,6 +11,8 @@ mod real;
 mod small;
 mod special;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use engine::{Operand, Operation, Program, Source, Step, load, run, store, supports};
 pub use kernels::{Compute, Convert, Kernel};

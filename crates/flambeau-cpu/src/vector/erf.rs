@@ -17,7 +17,7 @@ pub(super) fn erf_double(x: f64) -> f64 {
     let z = x.abs();
     let z = if z > 6.0 { 6.0 } else { z };
     let u = z * z;
-    let near = z * polynomial(&ERF, u);
+    let near = z.mul_add(polynomial(&ERF, u), z);
     // exp(-z^2) times what is left of erfc(z), a smooth function of a fraction of z.
     let (k, h, l) = parts(-u);
     let scaled = power(k) * polynomial(&ERFC, (z - 2.0) / (z + 2.0));

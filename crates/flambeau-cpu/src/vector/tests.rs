@@ -1,5 +1,5 @@
 //! Functions of `f32` against the system's of `f64` over all of their range, on every level of this processor; those of
-//! `f64` against sums of two numbers.
+//! `f64` against the system's, which are within one unit in the last place.
 
 use super::Vector;
 use crate::wide::{Body, Level, highest, wide_at};
@@ -52,7 +52,7 @@ fn sweep() -> Vec<f32> {
 }
 
 macro_rules! single {
-    ($($name:ident: $f:ident, $bound:expr, $exact:expr;)*) => { $(
+    ($($name:ident: $f:ident, $bound:expr, $limit:expr, $exact:expr;)*) => { $(
         #[test]
         fn $name() {
             let x = sweep();
@@ -62,8 +62,7 @@ macro_rules! single {
                 let y = apply!(f32, $f, level, &x);
                 for (&x, &y) in x.iter().zip(&y) {
                     let error = ulps(y, exact(x as f64));
-                    let outside = $bound == 0.6001 && x.abs() > f32::PERIODIC;
-                    assert!(outside || error <= $bound, "{level:?} {x:e}: {y:e}, {error} ulp");
+                    assert!(x.abs() > $limit || error <= $bound, "{level:?} {x:e}: {y:e}, {error} ulp");
                 }
                 let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
                 assert!(first.get_or_insert_with(|| y.clone()).iter().zip(&y).all(same), "{level:?} differs");
@@ -71,28 +70,28 @@ macro_rules! single {
         }
     )* };
 }
-/// The bound of the periodic functions.
-const PERIODIC_BOUND: f64 = 0.6001;
+const ALL: f32 = f32::INFINITY;
+const ALL_DOUBLE: f64 = f64::INFINITY;
 single! {
-    exp: exp, 0.75, f64::exp;
-    exp2: exp2, 0.6, f64::exp2;
-    expm1: expm1, 0.6, f64::exp_m1;
-    log: log, 0.7, f64::ln;
-    log2: log2, 0.6, f64::log2;
-    log10: log10, 0.6, f64::log10;
-    log1p: log1p, 0.6, f64::ln_1p;
-    sin: sin, PERIODIC_BOUND, f64::sin;
-    cos: cos, PERIODIC_BOUND, f64::cos;
-    tan: tan, PERIODIC_BOUND, f64::tan;
-    sinh: sinh, 0.6, f64::sinh;
-    cosh: cosh, 0.6, f64::cosh;
-    tanh: tanh, 0.9, f64::tanh;
-    sigmoid: sigmoid, 0.8, |x| 1.0 / (1.0 + (-x).exp());
-    erf: erf, 0.6, crate::math::erf;
+    exp: exp, 0.75, ALL, f64::exp;
+    exp2: exp2, 0.6, ALL, f64::exp2;
+    expm1: expm1, 0.6, ALL, f64::exp_m1;
+    log: log, 0.7, ALL, f64::ln;
+    log2: log2, 0.6, ALL, f64::log2;
+    log10: log10, 0.6, ALL, f64::log10;
+    log1p: log1p, 0.6, ALL, f64::ln_1p;
+    sin: sin, 0.6, f32::PERIODIC, f64::sin;
+    cos: cos, 0.6, f32::PERIODIC, f64::cos;
+    tan: tan, 0.6, f32::PERIODIC, f64::tan;
+    sinh: sinh, 0.6, ALL, f64::sinh;
+    cosh: cosh, 0.6, ALL, f64::cosh;
+    tanh: tanh, 0.9, ALL, f64::tanh;
+    sigmoid: sigmoid, 0.8, ALL, |x| 1.0 / (1.0 + (-x).exp());
+    erf: erf, 0.6, ALL, crate::math::erf;
 }
 
 macro_rules! double {
-    ($($name:ident: $f:ident, $bound:expr, $exact:expr;)*) => { $(
+    ($($name:ident: $f:ident, $bound:expr, $limit:expr, $exact:expr;)*) => { $(
         #[test]
         fn $name() {
             let mut x: Vec<f64> = (-60000..60000).map(|i| i as f64 * 0.013171).collect();
@@ -108,9 +107,9 @@ macro_rules! double {
                     if right.is_nan() && y.is_nan() || right.to_bits() == y.to_bits() {
                         continue;
                     }
-                    let outside = $bound == 1.9 && x.abs() > f64::PERIODIC;
-                    let unit = (right.abs() * f64::EPSILON / 2.0).max(5e-324);
-                    assert!(outside || (y - right).abs() <= unit * 2.0 * $bound, "{level:?} {x:e}: {y:e}, {right:e}");
+                    let unit = f64::from_bits(right.abs().to_bits() + 1) - right.abs();
+                    let error = (y - right).abs() / unit;
+                    assert!(x.abs() > $limit || error <= $bound, "{level:?} {x:e}: {y:e}, {right:e}");
                 }
                 let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
                 assert!(first.get_or_insert_with(|| y.clone()).iter().zip(&y).all(same), "{level:?} differs");
@@ -118,13 +117,13 @@ macro_rules! double {
         }
     )* };
 }
-// The system's functions are within one unit, `math::erf` too.
+// Results differ by whole units: at most two here, and three where the comparison has larger errors of its own.
 double! {
-    exp_double: exp, 2.0, f64::exp;
-    log_double: log, 2.0, f64::ln;
-    sin_double: sin, 1.9, f64::sin;
-    cos_double: cos, 1.9, f64::cos;
-    tanh_double: tanh, 3.0, f64::tanh;
-    sigmoid_double: sigmoid, 3.0, |x| if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) };
-    erf_double: erf, 3.0, crate::math::erf;
+    exp_double: exp, 1.0, ALL_DOUBLE, f64::exp;
+    log_double: log, 1.0, ALL_DOUBLE, f64::ln;
+    sin_double: sin, 2.0, f64::PERIODIC, f64::sin;
+    cos_double: cos, 2.0, f64::PERIODIC, f64::cos;
+    tanh_double: tanh, 3.0, ALL_DOUBLE, f64::tanh;
+    sigmoid_double: sigmoid, 3.0, ALL_DOUBLE, |x| if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) };
+    erf_double: erf, 2.0, ALL_DOUBLE, crate::math::erf;
 }

@@ -11,6 +11,17 @@ const PI_1: f64 = f64::from_bits(PI.to_bits() & 0xFFFF_FFFF_0000_0000);
 const PI_2: f64 = f64::from_bits((PI - PI_1 + PI_REST).to_bits() & 0xFFFF_FFFF_0000_0000);
 const PI_3: f64 = PI - PI_1 - PI_2 + PI_REST;
 
+/// [`SIN`] without its first coefficient.
+const SIN_REST: [f64; SIN.len() - 1] = {
+    let mut rest = [0.0; SIN.len() - 1];
+    let mut i = 0;
+    while i < rest.len() {
+        rest[i] = SIN[i + 1];
+        i += 1;
+    }
+    rest
+};
+
 #[inline(always)]
 fn flip(y: f64, odd: u64) -> f64 {
     f64::from_bits(y.to_bits() ^ (odd << 63))
@@ -58,8 +69,16 @@ fn long(x: f64, n: f64) -> f64 {
     let low = n.mul_add(-PI_3, (first - high) - second);
     let r = high + low;
     let low = (high - r) + low;
-    let u = r * r;
-    r + (r * u).mul_add(polynomial(&SIN, u), low)
+    let square = r * r;
+    let cube = r * square;
+    // What these two lost, times the polynomial, which is near its first coefficient.
+    let lost = r.mul_add(square, -cube) + r * r.mul_add(r, -square);
+    // r - r^3/6 as a sum of two numbers, then the small terms.
+    let third = cube * SIN[0];
+    let third_low = cube.mul_add(SIN[0], -third) + lost.mul_add(SIN[0], low);
+    let sum = r + third;
+    let rest = third - (sum - r) + third_low;
+    sum + (cube * square).mul_add(polynomial(&SIN_REST, square), rest)
 }
 
 #[inline(always)]
