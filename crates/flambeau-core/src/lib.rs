@@ -2,6 +2,7 @@
 //! Knows nothing of tensors or gradients.
 
 mod array;
+mod blocks;
 mod device;
 mod dtype;
 mod error;

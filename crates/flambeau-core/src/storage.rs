@@ -1,7 +1,7 @@
 //! Untyped memory shared by tensors. One of the few modules with unsafe code.
 
 use crate::memory::{check_memory, out_of_memory};
-use crate::{Device, Result, bail};
+use crate::{Device, Result, bail, blocks};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -10,8 +10,6 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-
-const ALIGNMENT: usize = 64;
 
 /// Blocks up to this size live in the storage itself, which saves an allocation.
 const SMALL: usize = 64;
@@ -70,7 +68,8 @@ impl Storage {
             return Ok(Self::place(std::ptr::null_mut(), nbytes, 0, device, Owner::Meta));
         }
         if nbytes == 0 || nbytes > SMALL {
-            return Ok(Self::place(allocate(nbytes, init)?, nbytes, nbytes, device, Owner::Allocator));
+            let (pointer, capacity) = allocate(nbytes, init)?;
+            return Ok(Self::place(pointer, nbytes, capacity, device, Owner::Allocator));
         }
         let storage = Self::place(std::ptr::null_mut(), nbytes, SMALL, device, Owner::Allocator);
         let inside = storage.small.0.get().cast::<u8>();
@@ -210,13 +209,13 @@ impl Storage {
         let _guard = self.lock.lock();
         if self.is_read_only() {
             let nbytes = self.nbytes();
-            let fresh = allocate(nbytes, Init::Uninit)?;
+            let (fresh, capacity) = allocate(nbytes, Init::Uninit)?;
             if !fresh.is_null() {
                 // SAFETY: the owner keeps `nbytes` readable bytes; the fresh block has as many.
                 unsafe { std::ptr::copy_nonoverlapping(self.as_ptr(), fresh, nbytes) };
             }
             self.pointer.store(fresh, Ordering::Release);
-            self.capacity.store(nbytes, Ordering::Relaxed);
+            self.capacity.store(capacity, Ordering::Relaxed);
             self.read_only.store(false, Ordering::Release);
         }
         Ok(())
@@ -266,13 +265,13 @@ impl Storage {
                 unsafe { std::ptr::write_bytes(stale.add(old), 0, nbytes - old) };
             }
         } else {
-            let fresh = allocate(nbytes, Init::Zero)?;
+            let (fresh, larger) = allocate(nbytes, Init::Zero)?;
             if !stale.is_null() {
                 // SAFETY: both blocks hold at least `old` bytes and are distinct allocations.
                 unsafe { std::ptr::copy_nonoverlapping(stale, fresh, old) };
             }
             self.pointer.store(fresh, Ordering::Relaxed);
-            self.capacity.store(nbytes, Ordering::Relaxed);
+            self.capacity.store(larger, Ordering::Relaxed);
             self.release(stale, capacity);
         }
         self.nbytes.store(nbytes, Ordering::Relaxed);
@@ -302,36 +301,20 @@ impl fmt::Debug for Storage {
     }
 }
 
-fn layout(nbytes: usize) -> Option<std::alloc::Layout> {
-    // Small blocks take the allocator's own alignment, which is cheaper; large ones start on a cache line.
-    let alignment = if nbytes <= 256 { 16 } else { ALIGNMENT };
-    std::alloc::Layout::from_size_align(nbytes, alignment).ok()
-}
-
-fn allocate(nbytes: usize, init: Init) -> Result<*mut u8> {
+/// A block and the bytes behind its pointer; null for no bytes.
+fn allocate(nbytes: usize, init: Init) -> Result<(*mut u8, usize)> {
     if nbytes == 0 {
-        return Ok(std::ptr::null_mut());
+        return Ok((std::ptr::null_mut(), 0));
     }
     check_memory(nbytes, 1)?;
-    let block = layout(nbytes).and_then(|layout| {
-        // SAFETY: the layout has a size above zero.
-        NonNull::new(unsafe {
-            match init {
-                Init::Uninit => std::alloc::alloc(layout),
-                Init::Zero => std::alloc::alloc_zeroed(layout),
-            }
-        })
-    });
-    block.map(NonNull::as_ptr).ok_or_else(|| out_of_memory(nbytes))
+    let block = blocks::allocate(nbytes, init).ok_or_else(|| out_of_memory(nbytes))?;
+    Ok((block.pointer.as_ptr(), block.size))
 }
 
-fn release(pointer: *mut u8, nbytes: usize) {
-    if nbytes == 0 {
-        return;
-    }
-    if let (false, Some(layout)) = (pointer.is_null(), layout(nbytes)) {
-        // SAFETY: `pointer` came from `allocate` with this size, hence with this layout.
-        unsafe { std::alloc::dealloc(pointer, layout) }
+fn release(pointer: *mut u8, capacity: usize) {
+    if let (Some(pointer), true) = (NonNull::new(pointer), capacity > 0) {
+        // SAFETY: `pointer` came from `allocate` with this capacity.
+        unsafe { blocks::release(pointer, capacity) }
     }
 }
 
