@@ -13,6 +13,7 @@ pub mod index;
 pub mod margin;
 pub mod math;
 pub mod norm;
+pub mod optim;
 pub mod pointwise;
 pub mod pool;
 pub mod random;

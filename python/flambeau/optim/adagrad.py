@@ -121,6 +121,20 @@ def adagrad(
 ):
     """Updates `params` and their states in place; sparse gradients touch their own rows only."""
     lr = _value(lr)
+    if not differentiable and not any(grad.is_sparse for grad in grads):
+        torch._foreach_add_(state_steps, 1)
+        torch._fused_adagrad_(
+            params,
+            grads,
+            state_sums,
+            state_steps,
+            lr=lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            eps=eps,
+            maximize=maximize,
+        )
+        return
     for param, grad, total, step in zip(params, grads, state_sums, state_steps):
         step += 1
         rate = lr / (1 + (_value(step) - 1) * lr_decay)

@@ -157,7 +157,24 @@ def adam(
     """Updates `params` and their states in place; `max_exp_avg_sqs` is used with `amsgrad` only."""
     _check_capturable(capturable, params)
     if not differentiable:
-        lr, beta1, beta2 = _value(lr), _value(beta1), _value(beta2)
+        torch._foreach_add_(state_steps, 1)
+        step = torch._fused_adamw_ if decoupled_weight_decay else torch._fused_adam_
+        step(
+            params,
+            grads,
+            exp_avgs,
+            exp_avg_sqs,
+            max_exp_avg_sqs,
+            state_steps,
+            lr=_value(lr),
+            beta1=_value(beta1),
+            beta2=_value(beta2),
+            weight_decay=_value(weight_decay),
+            eps=eps,
+            amsgrad=amsgrad,
+            maximize=maximize,
+        )
+        return
     for place, (param, grad) in enumerate(zip(params, grads)):
         avg, avg_sq, step = exp_avgs[place], exp_avg_sqs[place], state_steps[place]
         largest = max_exp_avg_sqs[place] if amsgrad else None
@@ -172,26 +189,18 @@ def adam(
         if param.is_complex():
             param, grad, avg, avg_sq, largest = _as_real(param, grad, avg, avg_sq, largest)
         avg.lerp_(grad, 1 - beta1)
-        if differentiable and isinstance(beta2, torch.Tensor):
+        if isinstance(beta2, torch.Tensor):
             avg_sq.mul_(beta2).add_(grad * grad * (1 - beta2))
         else:
             avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        count = step if differentiable else step.item()
-        correction1 = 1 - beta1**count
-        correction2_root = (1 - beta2**count) ** 0.5
+        correction1 = 1 - beta1**step
+        correction2_root = (1 - beta2**step) ** 0.5
         second = avg_sq
         if amsgrad:
-            if differentiable:
-                # The copy keeps the maximum's inputs as they were for the backward pass.
-                largest.copy_(torch.maximum(largest.clone(), avg_sq))
-                second = largest
-            else:
-                second = torch.maximum(largest, avg_sq, out=largest)
-        if differentiable:
-            step_size = lr / correction1
-            # eps is divided with the rest, so that one division by a tensor does for both.
-            denominator = second.sqrt() / (correction2_root * -step_size) + eps / -step_size
-            param.addcdiv_(avg, denominator)
-        else:
-            denominator = (second.sqrt() / correction2_root).add_(eps)
-            param.addcdiv_(avg, denominator, value=-(lr / correction1))
+            # The copy keeps the maximum's inputs as they were for the backward pass.
+            largest.copy_(torch.maximum(largest.clone(), avg_sq))
+            second = largest
+        step_size = lr / correction1
+        # eps is divided with the rest, so that one division by a tensor does for both.
+        denominator = second.sqrt() / (correction2_root * -step_size) + eps / -step_size
+        param.addcdiv_(avg, denominator)

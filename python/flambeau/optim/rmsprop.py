@@ -127,6 +127,23 @@ def rmsprop(
     """Updates `params` and their states in place."""
     _check_capturable(capturable, params)
     lr = _value(lr)
+    if not differentiable:
+        torch._foreach_add_(state_steps, 1)
+        torch._fused_rmsprop_(
+            params,
+            grads,
+            square_avgs,
+            grad_avgs,
+            momentum_buffer_list,
+            lr=lr,
+            alpha=alpha,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            centered=centered,
+            maximize=maximize,
+        )
+        return
     for place, (param, grad) in enumerate(zip(params, grads)):
         square = square_avgs[place]
         mean = grad_avgs[place] if centered else None
@@ -145,7 +162,7 @@ def rmsprop(
             root = square.addcmul(mean, mean, value=-1).sqrt_()
         else:
             root = square.sqrt()
-        root = root.add(eps) if differentiable else root.add_(eps)
+        root = root.add(eps)
         if momentum > 0:
             buffer.mul_(momentum).addcdiv_(grad, root)
             param.add_(buffer, alpha=-lr)

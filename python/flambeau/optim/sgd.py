@@ -101,6 +101,9 @@ def sgd(
     maximize,
 ):
     """Updates `params` in place; buffers that are None are made and put into `momentum_buffer_list`."""
+    if not torch.is_grad_enabled():
+        _sgd(params, d_p_list, momentum_buffer_list, weight_decay, momentum, lr, dampening, nesterov, maximize)
+        return
     for place, (param, grad) in enumerate(zip(params, d_p_list)):
         if maximize:
             grad = -grad
@@ -117,3 +120,32 @@ def sgd(
             param.addcmul_(grad, lr, value=-1)
         else:
             param.add_(grad, alpha=-_value(lr))
+
+
+def _sgd(params, grads, buffers, weight_decay, momentum, lr, dampening, nesterov, maximize):
+    """The update without a graph; parameters whose buffer is still to be made go first."""
+
+    def update(params, grads, buffers, first):
+        torch._fused_sgd_(
+            params,
+            grads,
+            buffers,
+            weight_decay=_value(weight_decay),
+            momentum=momentum,
+            lr=_value(lr),
+            dampening=dampening,
+            nesterov=nesterov,
+            maximize=maximize,
+            is_first_step=first,
+        )
+
+    if momentum == 0:
+        update(params, grads, [], False)
+        return
+    fresh = {place for place, buffer in enumerate(buffers) if buffer is None}
+    for place in fresh:
+        buffers[place] = torch.empty_like(grads[place])
+    for first in (True, False):
+        places = [place for place in range(len(params)) if (place in fresh) == first]
+        if places:
+            update(*([items[place] for place in places] for items in (params, grads, buffers)), first)

@@ -10,10 +10,15 @@ pub use plan::FftElement;
 use crate::gemm::size_product;
 use flambeau_core::{Result, ensure};
 use num_complex::Complex;
-use plan::{Plan, plan};
+use crate::wide::wide;
+use plan::{pairs, pairs_mut, plan};
 
 /// Lines gathered together when the transformed dimension is not the last.
 const LINES: usize = 16;
+/// Elements between gathered lines: with lengths that are powers of two they would share few sets of the caches.
+const PAD: usize = 8;
+/// About how many elements of the last dimension are transformed, then scaled, together.
+const TOGETHER: usize = 2048;
 
 fn check(have_in: usize, want_in: &[usize], have_out: usize, want_out: &[usize]) -> Result<()> {
     ensure!(
@@ -24,60 +29,99 @@ fn check(have_in: usize, want_in: &[usize], have_out: usize, want_out: &[usize])
     Ok(())
 }
 
-/// Visits the lines of an (`outer`, _, `inner`) array in groups: `run(o, first, count)` stands for lines
-/// `first..first + count` of slab `o`.
-fn groups(outer: usize, inner: usize, mut run: impl FnMut(usize, usize, usize)) {
-    for o in 0..outer {
-        for first in (0..inner).step_by(LINES) {
-            run(o, first, LINES.min(inner - first));
+/// Copies `count` neighbouring lines of a slab with rows of `inner` elements, from line `first` on, one after the other.
+fn gather<A: Copy>(slab: &[A], inner: usize, first: usize, count: usize, lines: &mut [A], step: usize) {
+    wide(|| {
+        let mut rows = slab.chunks_exact(4 * inner);
+        for (i, four) in rows.by_ref().enumerate() {
+            for l in 0..count {
+                let at = first + l;
+                let column = [four[at], four[at + inner], four[at + 2 * inner], four[at + 3 * inner]];
+                lines[l * step + 4 * i..][..4].copy_from_slice(&column);
+            }
         }
-    }
+        let done = slab.len() / (4 * inner) * 4;
+        for (i, row) in rows.remainder().chunks_exact(inner).enumerate() {
+            for l in 0..count {
+                lines[l * step + done + i] = row[first + l];
+            }
+        }
+    })
 }
 
-/// Complex to complex, in place.
-pub fn c2c<F: FftElement>(
-    outer: usize,
-    n: usize,
-    inner: usize,
-    data: &mut [Complex<F>],
-    forward: bool,
-    scale: F,
-) -> Result<()> {
-    let sizes = [outer, n, inner];
-    check(data.len(), &sizes, data.len(), &sizes)?;
-    if data.is_empty() {
-        return Ok(());
-    }
-    let plan = plan::<F>(n, forward, false);
-    let mut scratch = plan.scratch();
-    if inner == 1 {
-        plan.fft.process_with_scratch(data, &mut scratch);
-        multiply(data, scale);
-        return Ok(());
-    }
-    let mut lines = vec![Complex::default(); LINES.min(inner) * n];
-    groups(outer, inner, |o, first, count| {
-        let slab = &mut data[o * n * inner..(o + 1) * n * inner];
-        let lines = &mut lines[..count * n];
-        for (i, row) in slab.chunks_exact(inner).enumerate() {
-            for (l, &x) in row[first..first + count].iter().enumerate() {
-                lines[l * n + i] = x;
-            }
-        }
-        plan.fft.process_with_scratch(lines, &mut scratch);
+/// The way back from [`gather`].
+fn scatter<A: Copy>(slab: &mut [A], inner: usize, first: usize, count: usize, lines: &[A], step: usize) {
+    wide(|| {
         for (i, row) in slab.chunks_exact_mut(inner).enumerate() {
             for (l, x) in row[first..first + count].iter_mut().enumerate() {
-                *x = lines[l * n + i] * scale;
+                *x = lines[l * step + i];
             }
         }
-    });
-    Ok(())
+    })
+}
+
+/// Makes lines of `n_out` elements from lines of `n_in` along the middle dimension. `run` sees one line or several that
+/// follow each other.
+fn along<A: Copy + Default, B: Copy + Default>(
+    outer: usize,
+    (n_in, n_out): (usize, usize),
+    inner: usize,
+    input: &[A],
+    output: &mut [B],
+    mut run: impl FnMut(&[A], &mut [B]),
+) {
+    if output.is_empty() {
+        return;
+    }
+    if inner == 1 {
+        let together = (TOGETHER / n_in.max(n_out)).max(1);
+        for (from, to) in input.chunks(together * n_in).zip(output.chunks_mut(together * n_out)) {
+            run(from, to);
+        }
+        return;
+    }
+    let (step_in, step_out) = (n_in + PAD, n_out + PAD);
+    let count = LINES.min(inner);
+    let (mut from, mut to) = (vec![A::default(); count * step_in], vec![B::default(); count * step_out]);
+    for o in 0..outer {
+        let slab_in = &input[o * n_in * inner..(o + 1) * n_in * inner];
+        let slab_out = &mut output[o * n_out * inner..(o + 1) * n_out * inner];
+        for first in (0..inner).step_by(LINES) {
+            let count = LINES.min(inner - first);
+            gather(slab_in, inner, first, count, &mut from, step_in);
+            for (from, to) in from.chunks(step_in).zip(to.chunks_mut(step_out)).take(count) {
+                run(&from[..n_in], &mut to[..n_out]);
+            }
+            scatter(slab_out, inner, first, count, &to, step_out);
+        }
+    }
 }
 
 fn multiply<F: FftElement>(data: &mut [Complex<F>], scale: F) {
     if scale != F::one() {
-        data.iter_mut().for_each(|x| *x = *x * scale);
+        wide(|| data.iter_mut().for_each(|x| *x = *x * scale));
     }
+}
+
+/// Complex to complex.
+pub fn c2c<F: FftElement>(
+    outer: usize,
+    n: usize,
+    inner: usize,
+    input: &[Complex<F>],
+    output: &mut [Complex<F>],
+    forward: bool,
+    scale: F,
+) -> Result<()> {
+    let sizes = [outer, n, inner];
+    check(input.len(), &sizes, output.len(), &sizes)?;
+    let plan = plan::<F>(n, forward, false);
+    let mut scratch = plan.scratch();
+    along(outer, (n, n), inner, input, output, |from, to| {
+        plan.fft.process_immutable_with_scratch(from, to, &mut scratch);
+        multiply(to, scale);
+    });
+    Ok(())
 }
 
 /// Real to complex: the first n / 2 + 1 of the n coefficients, the others being their conjugates. `output` is
@@ -93,64 +137,55 @@ pub fn r2c<F: FftElement>(
 ) -> Result<()> {
     let half = n / 2 + 1;
     check(input.len(), &[outer, n, inner], output.len(), &[outer, half, inner])?;
-    if input.is_empty() {
-        return Ok(());
-    }
     let plan = plan::<F>(n, true, n.is_multiple_of(2));
     let mut scratch = plan.scratch();
-    let mut line = vec![F::zero(); n];
-    let mut work = vec![Complex::default(); n.max(half)];
-    for o in 0..outer {
-        for l in 0..inner {
-            let from = &input[o * n * inner + l..];
-            let line: &[F] = if inner == 1 {
-                &from[..n]
+    let mut work = vec![Complex::default(); if plan.halved { 0 } else { 2 * n }];
+    along(outer, (n, half), inner, input, output, |from, to| {
+        for (line, to) in from.chunks_exact(n).zip(to.chunks_exact_mut(half)) {
+            if plan.halved {
+                // Even and odd elements are the real and imaginary parts of one line of half the length.
+                let m = n / 2;
+                plan.fft.process_immutable_with_scratch(pairs(line), &mut to[..m], &mut scratch);
+                wide(|| part(to, &plan.twiddles));
             } else {
-                line.iter_mut().zip(from.iter().step_by(inner)).for_each(|(x, &y)| *x = y);
-                &line
-            };
-            forward_real(&plan, line, &mut work, &mut scratch);
-            let to = output[o * half * inner + l..].iter_mut().step_by(inner);
-            for (y, &x) in to.zip(&work[..half]) {
-                *y = if forward { x * scale } else { x.conj() * scale };
+                let (complex, whole) = work.split_at_mut(n);
+                complex.iter_mut().zip(line).for_each(|(z, &x)| *z = Complex::new(x, F::zero()));
+                plan.fft.process_immutable_with_scratch(complex, whole, &mut scratch);
+                to.copy_from_slice(&whole[..half]);
             }
+            if !forward {
+                to.iter_mut().for_each(|z| *z = z.conj());
+            }
+            multiply(to, scale);
         }
-    }
+    });
     Ok(())
 }
 
-/// Leaves the first n / 2 + 1 coefficients of a real line in `work`.
-fn forward_real<F: FftElement>(
-    plan: &Plan<F>,
-    line: &[F],
-    work: &mut [Complex<F>],
-    scratch: &mut [Complex<F>],
-) {
-    let n = line.len();
-    if !plan.halved {
-        work[..n].iter_mut().zip(line).for_each(|(z, &x)| *z = Complex::new(x, F::zero()));
-        plan.fft.process_with_scratch(&mut work[..n], scratch);
-        return;
-    }
-    // Even and odd elements are the real and imaginary parts of one line of half the length.
-    let m = n / 2;
-    work[..m].iter_mut().zip(line.chunks_exact(2)).for_each(|(z, pair)| *z = Complex::new(pair[0], pair[1]));
-    plan.fft.process_with_scratch(&mut work[..m], scratch);
-    let first = work[0];
-    work[0] = Complex::new(first.re + first.im, F::zero());
-    work[m] = Complex::new(first.re - first.im, F::zero());
+/// The coefficients of 2 m real numbers from those of m complex ones, of which they are the real and imaginary parts;
+/// `line` has m + 1 elements, the last of them unused.
+#[inline(always)]
+fn part<F: FftElement>(line: &mut [Complex<F>], twiddles: &[Complex<F>]) {
+    let m = line.len() - 1;
+    let first = line[0];
+    line[0] = Complex::new(first.re + first.im, F::zero());
+    line[m] = Complex::new(first.re - first.im, F::zero());
     let half = F::one() / (F::one() + F::one());
-    for k in 1..m.div_ceil(2) {
-        let (a, b) = (work[k], work[m - k].conj());
+    // Elements 1 ..= p go with m - 1, m - 2, ...; for even m one is left in the middle.
+    let p = m.div_ceil(2) - 1;
+    let (low, high) = line.split_at_mut(p + 1);
+    let mirrored = high[m - 2 * p - 1..][..p].iter_mut().rev();
+    for ((x, y), &turn) in low[1..].iter_mut().zip(mirrored).zip(&twiddles[1..]) {
+        let (a, b) = (*x, y.conj());
         let even = (a + b) * half;
         let difference = (a - b) * half;
         // The odd part is difference / i, turned by the twiddle factor.
-        let odd = Complex::new(difference.im, -difference.re) * plan.twiddles[k];
-        work[k] = even + odd;
-        work[m - k] = (even - odd).conj();
+        let odd = Complex::new(difference.im, -difference.re) * turn;
+        *x = even + odd;
+        *y = (even - odd).conj();
     }
-    if m.is_multiple_of(2) && m > 0 {
-        work[m / 2] = work[m / 2].conj();
+    if m.is_multiple_of(2) {
+        line[m / 2] = line[m / 2].conj();
     }
 }
 
@@ -167,46 +202,52 @@ pub fn c2r<F: FftElement>(
 ) -> Result<()> {
     let half = n / 2 + 1;
     check(input.len(), &[outer, half, inner], output.len(), &[outer, n, inner])?;
-    if output.is_empty() {
-        return Ok(());
-    }
     let plan = plan::<F>(n, false, n.is_multiple_of(2));
     let mut scratch = plan.scratch();
-    let mut line = vec![Complex::default(); half];
-    let mut work = vec![Complex::default(); n];
-    let zero = F::zero();
-    for o in 0..outer {
-        for l in 0..inner {
-            let from = input[o * half * inner + l..].iter().step_by(inner);
-            line.iter_mut().zip(from).for_each(|(x, &y)| *x = if forward { y.conj() } else { y });
-            line[0].im = zero;
-            let to = &mut output[o * n * inner + l..];
+    let mut work = vec![Complex::default(); if plan.halved { n / 2 } else { 2 * n }];
+    let mut turned = vec![Complex::default(); if forward { half } else { 0 }];
+    along(outer, (half, n), inner, input, output, |from, to| {
+        for (line, to) in from.chunks_exact(half).zip(to.chunks_exact_mut(n)) {
+            let line = if forward {
+                turned.iter_mut().zip(line).for_each(|(z, x)| *z = x.conj());
+                &turned
+            } else {
+                line
+            };
             if plan.halved {
-                line[half - 1].im = zero;
-                let m = n / 2;
-                for k in 0..m {
-                    let (a, b) = (line[k], line[m - k].conj());
-                    let odd = (a - b) * plan.twiddles[k];
-                    work[k] = a + b + Complex::new(-odd.im, odd.re);
-                }
-                plan.fft.process_with_scratch(&mut work[..m], &mut scratch);
-                for (j, z) in work[..m].iter().enumerate() {
-                    to[2 * j * inner] = z.re * scale;
-                    to[(2 * j + 1) * inner] = z.im * scale;
+                wide(|| join(line, &mut work, &plan.twiddles));
+                plan.fft.process_immutable_with_scratch(&work, pairs_mut(to), &mut scratch);
+                if scale != F::one() {
+                    wide(|| to.iter_mut().for_each(|x| *x = *x * scale));
                 }
             } else {
-                work[..half].copy_from_slice(&line);
+                let (whole, result) = work.split_at_mut(n);
+                whole[..half].copy_from_slice(line);
+                whole[0].im = F::zero();
                 for k in half..n {
-                    work[k] = line[n - k].conj();
+                    whole[k] = line[n - k].conj();
                 }
-                plan.fft.process_with_scratch(&mut work[..n], &mut scratch);
-                for (y, z) in to.iter_mut().step_by(inner).zip(&work) {
-                    *y = z.re * scale;
-                }
+                plan.fft.process_immutable_with_scratch(whole, result, &mut scratch);
+                to.iter_mut().zip(result).for_each(|(y, z)| *y = z.re * scale);
             }
         }
-    }
+    });
     Ok(())
+}
+
+/// The m complex numbers whose transform has 2 m real numbers as its parts, from the first m + 1 coefficients of these.
+#[inline(always)]
+fn join<F: FftElement>(line: &[Complex<F>], work: &mut [Complex<F>], twiddles: &[Complex<F>]) {
+    let m = work.len();
+    let (first, last) = (line[0].re, line[m].re);
+    work[0] = Complex::new(first + last, first - last);
+    for (((z, &a), b), &turn) in
+        work[1..].iter_mut().zip(&line[1..m]).zip(line[1..m].iter().rev()).zip(&twiddles[1..m])
+    {
+        let b = b.conj();
+        let odd = (a - b) * turn;
+        *z = a + b + Complex::new(-odd.im, odd.re);
+    }
 }
 
 #[cfg(test)]

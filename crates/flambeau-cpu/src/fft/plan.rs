@@ -1,4 +1,4 @@
-//! Plans, kept between calls.
+//! Plans, kept between calls, and real lines seen as pairs. One of the modules with unsafe code.
 
 use num_complex::Complex;
 use rustfft::{Fft, FftNum, FftPlanner};
@@ -16,7 +16,7 @@ pub struct Plan<F: FftNum> {
 
 impl<F: FftNum + num_traits::Zero> Plan<F> {
     pub(super) fn scratch(&self) -> Vec<Complex<F>> {
-        vec![Complex::new(F::zero(), F::zero()); self.fft.get_inplace_scratch_len()]
+        vec![Complex::new(F::zero(), F::zero()); self.fft.get_immutable_scratch_len()]
     }
 }
 
@@ -74,4 +74,16 @@ pub(super) fn plan<F: FftElement>(n: usize, forward: bool, halved: bool) -> Arc<
         plans.insert(key, plan.clone());
     }
     plan
+}
+
+/// Real numbers as complex ones, two by two.
+pub(super) fn pairs<F: FftElement>(line: &[F]) -> &[Complex<F>] {
+    // SAFETY: a complex number is two real ones (`repr(C)`), with their alignment; the length is rounded down.
+    unsafe { std::slice::from_raw_parts(line.as_ptr().cast(), line.len() / 2) }
+}
+
+/// [`pairs`], to write.
+pub(super) fn pairs_mut<F: FftElement>(line: &mut [F]) -> &mut [Complex<F>] {
+    // SAFETY: as in `pairs`; the borrow is passed on.
+    unsafe { std::slice::from_raw_parts_mut(line.as_mut_ptr().cast(), line.len() / 2) }
 }

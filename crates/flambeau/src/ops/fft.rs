@@ -61,9 +61,10 @@ fn c2c(t: &Tensor, dim: usize, forward: bool, scale: f64) -> Result<Tensor> {
     let sizes = t.sizes();
     let (n, (outer, inner)) = (sizes[dim] as usize, around(&sizes, dim));
     let out = real!(t.dtype(), F => {
-        let mut to = Buffer::<Complex<F>>::of(t)?;
+        let mut to = Buffer::<Complex<F>>::zeros(&sizes, t.dtype(), t.device())?;
         if !to.slice().is_empty() {
-            kernels::c2c::<F>(outer, n, inner, to.slice_mut(), forward, scale as F)?;
+            let from = Source::<Complex<F>>::of(t)?;
+            kernels::c2c::<F>(outer, n, inner, from.slice(), to.slice_mut(), forward, scale as F)?;
         }
         to.tensor()
     });

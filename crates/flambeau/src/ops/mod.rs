@@ -16,6 +16,7 @@ pub mod linalg;
 pub mod masked;
 pub mod matmul;
 pub mod nn;
+pub mod optim;
 pub mod pad;
 pub mod quantile;
 pub mod random;

@@ -1,9 +1,11 @@
 //! Adagrad (Duchi et al. 2011).
 
+use super::fused;
 use super::optimizer::{Algorithm, Optimizer, State, addcdiv_, addcmul_, direction, real};
 use super::settings::{at_least_zero, settings};
 use crate::{Result, Scalar, Tensor, ops};
 use flambeau_core::C64;
+use flambeau_cpu::optim::{self as cpu, Step};
 
 settings! {
     /// Settings of [`Adagrad`].
@@ -43,12 +45,25 @@ impl Algorithm for AdagradOptions {
     }
     fn update(&self, parameter: &Tensor, grad: &Tensor, state: &mut State) -> Result<()> {
         let count = state.count();
+        let total = state.zeros("sum", parameter)?;
+        self.step(count, parameter, grad, &total)
+    }
+}
+
+impl AdagradOptions {
+    /// The step number `count` of a parameter, given the sum of the squares of its gradients.
+    pub(crate) fn step(&self, count: f64, parameter: &Tensor, grad: &Tensor, total: &Tensor) -> Result<()> {
+        let &AdagradOptions { eps, weight_decay, maximize, .. } = self;
         let rate = self.lr / (1.0 + (count - 1.0) * self.lr_decay);
-        let grad = real(&direction(grad, parameter, self.maximize, self.weight_decay)?)?;
-        let total = real(&state.zeros("sum", parameter)?)?;
+        let step = Step::Adagrad(cpu::Adagrad { rate, eps, weight_decay, maximize });
+        if fused::run(step, grad, &[parameter, total])? {
+            return Ok(());
+        }
+        let grad = real(&direction(grad, parameter, maximize, weight_decay)?)?;
+        let total = real(total)?;
         addcmul_(&total, &grad, &grad, 1.0)?;
         let root = total.sqrt()?;
-        root.add_scalar_(self.eps)?;
+        root.add_scalar_(eps)?;
         addcdiv_(&real(parameter)?, &grad, &root, -rate)
     }
 }

@@ -1,9 +1,12 @@
 //! Adam (Kingma and Ba 2015), and with decoupled weight decay AdamW (Loshchilov and Hutter 2019).
 
+use super::fused;
 use super::optimizer::{Algorithm, Optimizer, State, addcdiv_, addcmul_, direction, real};
 use super::settings::{at_least_zero, settings};
 use crate::{Result, Tensor};
 use flambeau_core::bail;
+use flambeau_cpu::optim::{self as cpu, Step};
+use smallvec::SmallVec;
 
 settings! {
     /// Settings of [`Adam`].
@@ -49,30 +52,53 @@ impl AdamOptions {
         at_least_zero("weight_decay value", self.weight_decay)
     }
     fn update(&self, decoupled: bool, parameter: &Tensor, grad: &Tensor, state: &mut State) -> Result<()> {
-        let (beta1, beta2) = self.betas;
         let count = state.count();
-        let decay = if decoupled { 0.0 } else { self.weight_decay };
-        if decoupled && self.weight_decay != 0.0 {
-            parameter.mul_scalar_(1.0 - self.lr * self.weight_decay)?;
+        let average = state.zeros("exp_avg", parameter)?;
+        let square = state.zeros("exp_avg_sq", parameter)?;
+        let largest = if self.amsgrad { Some(state.zeros("max_exp_avg_sq", parameter)?) } else { None };
+        self.step(decoupled, count, parameter, grad, &average, &square, largest.as_ref())
+    }
+
+    /// The step number `count` of a parameter, given what is remembered of it.
+    pub(crate) fn step(
+        &self,
+        decoupled: bool,
+        count: f64,
+        parameter: &Tensor,
+        grad: &Tensor,
+        average: &Tensor,
+        square: &Tensor,
+        largest: Option<&Tensor>,
+    ) -> Result<()> {
+        let &AdamOptions { lr, betas, eps, weight_decay, maximize, .. } = self;
+        let step = Step::Adam(cpu::Adam { lr, betas, eps, weight_decay, decoupled, maximize, count });
+        let x: SmallVec<[&Tensor; 4]> = [parameter, average, square].into_iter().chain(largest).collect();
+        if fused::run(step, grad, &x)? {
+            return Ok(());
         }
-        let grad = real(&direction(grad, parameter, self.maximize, decay)?)?;
-        let average = real(&state.zeros("exp_avg", parameter)?)?;
-        let square = real(&state.zeros("exp_avg_sq", parameter)?)?;
+        let (beta1, beta2) = betas;
+        if decoupled && weight_decay != 0.0 {
+            parameter.mul_scalar_(1.0 - lr * weight_decay)?;
+        }
+        let decay = if decoupled { 0.0 } else { weight_decay };
+        let grad = real(&direction(grad, parameter, maximize, decay)?)?;
+        let (average, square) = (real(average)?, real(square)?);
         average.lerp_scalar_(&grad, 1.0 - beta1)?;
         square.mul_scalar_(beta2)?;
         addcmul_(&square, &grad, &grad, 1.0 - beta2)?;
         let correction1 = 1.0 - beta1.powf(count);
         let correction2_root = (1.0 - beta2.powf(count)).sqrt();
-        let second = if self.amsgrad {
-            let largest = real(&state.zeros("max_exp_avg_sq", parameter)?)?;
-            crate::ops::shape::copy_(&largest, &largest.maximum(&square)?, false)?;
-            largest
-        } else {
-            square
+        let second = match largest {
+            Some(largest) => {
+                let largest = real(largest)?;
+                crate::ops::shape::copy_(&largest, &largest.maximum(&square)?, false)?;
+                largest
+            }
+            None => square,
         };
         let denominator = second.sqrt()?.div_scalar(correction2_root)?;
-        denominator.add_scalar_(self.eps)?;
-        addcdiv_(&real(parameter)?, &average, &denominator, -(self.lr / correction1))
+        denominator.add_scalar_(eps)?;
+        addcdiv_(&real(parameter)?, &average, &denominator, -(lr / correction1))
     }
 }
 
@@ -90,7 +116,7 @@ impl Algorithm for AdamOptions {
 }
 
 impl AdamWOptions {
-    fn shared(self) -> AdamOptions {
+    pub(crate) fn shared(self) -> AdamOptions {
         let AdamWOptions { lr, betas, eps, weight_decay, amsgrad, maximize } = self;
         AdamOptions { lr, betas, eps, weight_decay, amsgrad, maximize }
     }

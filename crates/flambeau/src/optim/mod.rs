@@ -15,6 +15,7 @@
 
 mod adagrad;
 mod adam;
+mod fused;
 pub mod lr_scheduler;
 mod optimizer;
 mod rmsprop;

@@ -1,10 +1,13 @@
 //! Stochastic gradient descent, optionally with momentum (Sutskever et al. 2013).
 
+use super::fused;
 use super::optimizer::{Algorithm, Optimizer, State, add_, direction};
 use super::settings::{at_least_zero, settings};
-use crate::ops::shape::clone_dense;
+use crate::ops::shape::{clone_dense, copy_};
 use crate::{Result, Tensor, ops};
 use flambeau_core::bail;
+use flambeau_cpu::optim::{Sgd, Step};
+use smallvec::SmallVec;
 
 settings! {
     /// Settings of [`SGD`].
@@ -38,22 +41,46 @@ impl Algorithm for SGDOptions {
         Ok(())
     }
     fn update(&self, parameter: &Tensor, grad: &Tensor, state: &mut State) -> Result<()> {
-        let mut grad = direction(grad, parameter, self.maximize, self.weight_decay)?;
-        if self.momentum != 0.0 {
-            let buffer = match state.get("momentum_buffer") {
-                Some(buffer) => {
-                    buffer.mul_scalar_(self.momentum)?;
-                    add_(&buffer, &grad, 1.0 - self.dampening)?;
-                    buffer
-                }
-                None => {
-                    let buffer = clone_dense(&grad.detach()?)?;
-                    state.insert("momentum_buffer", buffer.clone());
-                    buffer
-                }
-            };
-            grad = if self.nesterov { ops::add(&grad, &buffer, self.momentum.into())? } else { buffer };
+        if self.momentum == 0.0 {
+            return self.step(parameter, grad, None, false);
         }
-        add_(parameter, &grad, -self.lr)
+        let (buffer, first) = match state.get("momentum_buffer") {
+            Some(buffer) => (buffer, false),
+            None => (clone_dense(&grad.detach()?)?, true),
+        };
+        self.step(parameter, grad, Some(&buffer), first)?;
+        if first {
+            state.insert("momentum_buffer", buffer);
+        }
+        Ok(())
+    }
+}
+
+impl SGDOptions {
+    /// A step, with momentum if there is a buffer; the `first` one fills it.
+    pub(crate) fn step(
+        &self,
+        parameter: &Tensor,
+        grad: &Tensor,
+        buffer: Option<&Tensor>,
+        first: bool,
+    ) -> Result<()> {
+        let &SGDOptions { lr, momentum, dampening, weight_decay, nesterov, maximize } = self;
+        let step = Step::Sgd(Sgd { lr, momentum, dampening, weight_decay, nesterov, maximize, first });
+        let x: SmallVec<[&Tensor; 4]> = [parameter].into_iter().chain(buffer).collect();
+        if fused::run(step, grad, &x)? {
+            return Ok(());
+        }
+        let mut grad = direction(grad, parameter, maximize, weight_decay)?;
+        if let Some(buffer) = buffer {
+            if first {
+                copy_(buffer, &grad, false)?;
+            } else {
+                buffer.mul_scalar_(momentum)?;
+                add_(buffer, &grad, 1.0 - dampening)?;
+            }
+            grad = if nesterov { ops::add(&grad, buffer, momentum.into())? } else { buffer.clone() };
+        }
+        add_(parameter, &grad, -lr)
     }
 }

@@ -20,6 +20,7 @@ pub mod nn;
 pub mod nn_conv;
 pub mod nn_pool;
 pub mod nn_resize;
+pub mod optim;
 pub mod pad;
 pub mod polynomial;
 pub mod random;

@@ -1,0 +1,199 @@
+//! What Python's optimizers call: steps over lists of parameters. Rust's own optimizers share the steps (`optim/`).
+
+use crate::optim::{AdagradOptions, AdamOptions, RMSpropOptions, SGDOptions};
+use crate::{Result, Tensor};
+use flambeau_core::{DType, Scalar, bail};
+
+/// Fails unless every list has an item for each parameter.
+fn check_lengths(function: &str, params: &[Tensor], lists: &[&[Tensor]]) -> Result<()> {
+    for list in lists {
+        if list.len() != params.len() {
+            bail!("{function}: expected lists of {} tensors, got one of {}", params.len(), list.len());
+        }
+    }
+    Ok(())
+}
+
+/// Divides the gradients by the scale that they were computed with. Returns whether the step is to be left out, as a
+/// gradient was not finite.
+fn unscale(grads: &[Tensor], grad_scale: Option<&Tensor>, found_inf: Option<&Tensor>) -> Result<bool> {
+    if let Some(found) = found_inf
+        && found.to_f64()? == 1.0
+    {
+        return Ok(true);
+    }
+    if let Some(scale) = grad_scale {
+        for grad in grads {
+            grad.div_(scale)?;
+        }
+    }
+    Ok(false)
+}
+
+/// `torch._fused_sgd_`
+pub fn _fused_sgd(
+    params: &[Tensor],
+    grads: &[Tensor],
+    momentum_buffer_list: &[Tensor],
+    weight_decay: f64,
+    momentum: f64,
+    lr: f64,
+    dampening: f64,
+    nesterov: bool,
+    maximize: bool,
+    is_first_step: bool,
+    grad_scale: Option<&Tensor>,
+    found_inf: Option<&Tensor>,
+) -> Result<()> {
+    check_lengths("_fused_sgd_", params, &[grads])?;
+    if momentum != 0.0 {
+        check_lengths("_fused_sgd_", params, &[momentum_buffer_list])?;
+    }
+    if unscale(grads, grad_scale, found_inf)? {
+        return Ok(());
+    }
+    let options = SGDOptions { lr, momentum, dampening, weight_decay, nesterov, maximize };
+    for (i, (parameter, grad)) in params.iter().zip(grads).enumerate() {
+        let buffer = if momentum != 0.0 { momentum_buffer_list.get(i) } else { None };
+        options.step(parameter, grad, buffer, is_first_step)?;
+    }
+    Ok(())
+}
+
+fn adam(
+    function: &str,
+    decoupled: bool,
+    options: AdamOptions,
+    params: &[Tensor],
+    grads: &[Tensor],
+    [averages, squares, largest, steps]: [&[Tensor]; 4],
+    scaling: [Option<&Tensor>; 2],
+) -> Result<()> {
+    check_lengths(function, params, &[grads, averages, squares, steps])?;
+    if options.amsgrad {
+        check_lengths(function, params, &[largest])?;
+    }
+    if unscale(grads, scaling[0], scaling[1])? {
+        return Ok(());
+    }
+    for (i, (parameter, grad)) in params.iter().zip(grads).enumerate() {
+        let largest = if options.amsgrad { largest.get(i) } else { None };
+        let count = steps[i].to_f64()?;
+        options.step(decoupled, count, parameter, grad, &averages[i], &squares[i], largest)?;
+    }
+    Ok(())
+}
+
+macro_rules! adam {
+    ($name:ident, $decoupled:literal) => {
+        #[doc = concat!("`torch.", stringify!($name), "_`")]
+        pub fn $name(
+            params: &[Tensor],
+            grads: &[Tensor],
+            exp_avgs: &[Tensor],
+            exp_avg_sqs: &[Tensor],
+            max_exp_avg_sqs: &[Tensor],
+            state_steps: &[Tensor],
+            lr: f64,
+            beta1: f64,
+            beta2: f64,
+            weight_decay: f64,
+            eps: f64,
+            amsgrad: bool,
+            maximize: bool,
+            grad_scale: Option<&Tensor>,
+            found_inf: Option<&Tensor>,
+        ) -> Result<()> {
+            let options = AdamOptions { lr, betas: (beta1, beta2), eps, weight_decay, amsgrad, maximize };
+            let state = [exp_avgs, exp_avg_sqs, max_exp_avg_sqs, state_steps];
+            adam(concat!(stringify!($name), "_"), $decoupled, options, params, grads, state, [grad_scale, found_inf])
+        }
+    };
+}
+adam!(_fused_adam, false);
+adam!(_fused_adamw, true);
+
+/// `torch._fused_adagrad_`
+pub fn _fused_adagrad(
+    params: &[Tensor],
+    grads: &[Tensor],
+    state_sums: &[Tensor],
+    state_steps: &[Tensor],
+    lr: f64,
+    lr_decay: f64,
+    weight_decay: f64,
+    eps: f64,
+    maximize: bool,
+    grad_scale: Option<&Tensor>,
+    found_inf: Option<&Tensor>,
+) -> Result<()> {
+    check_lengths("_fused_adagrad_", params, &[grads, state_sums, state_steps])?;
+    if unscale(grads, grad_scale, found_inf)? {
+        return Ok(());
+    }
+    let options =
+        AdagradOptions { lr, lr_decay, weight_decay, initial_accumulator_value: 0.0, eps, maximize };
+    for (i, (parameter, grad)) in params.iter().zip(grads).enumerate() {
+        options.step(state_steps[i].to_f64()?, parameter, grad, &state_sums[i])?;
+    }
+    Ok(())
+}
+
+/// A step of RMSprop, in the form of the others.
+pub fn _fused_rmsprop(
+    params: &[Tensor],
+    grads: &[Tensor],
+    square_avgs: &[Tensor],
+    grad_avgs: &[Tensor],
+    momentum_buffer_list: &[Tensor],
+    lr: f64,
+    alpha: f64,
+    eps: f64,
+    weight_decay: f64,
+    momentum: f64,
+    centered: bool,
+    maximize: bool,
+) -> Result<()> {
+    check_lengths("_fused_rmsprop_", params, &[grads, square_avgs])?;
+    if centered {
+        check_lengths("_fused_rmsprop_", params, &[grad_avgs])?;
+    }
+    if momentum > 0.0 {
+        check_lengths("_fused_rmsprop_", params, &[momentum_buffer_list])?;
+    }
+    let options = RMSpropOptions { lr, momentum, alpha, eps, centered, weight_decay, maximize };
+    for (i, (parameter, grad)) in params.iter().zip(grads).enumerate() {
+        let mean = if centered { grad_avgs.get(i) } else { None };
+        let buffer = if momentum > 0.0 { momentum_buffer_list.get(i) } else { None };
+        options.step(parameter, grad, &square_avgs[i], mean, buffer)?;
+    }
+    Ok(())
+}
+
+/// `torch._foreach_add_` of a number.
+pub fn _foreach_add_scalar(tensors: &[Tensor], scalar: Scalar) -> Result<()> {
+    for tensor in tensors {
+        tensor.add_scalar_(scalar)?;
+    }
+    Ok(())
+}
+
+/// `torch._foreach_mul_` of a tensor of one element.
+pub fn _foreach_mul(tensors: &[Tensor], other: &Tensor) -> Result<()> {
+    if other.dim() != 0 || other.numel() != 1 {
+        bail!(
+            "scalar tensor expected to be 0 dim but it has {} dimensions and {} elements.",
+            other.dim(),
+            other.numel()
+        );
+    }
+    for tensor in tensors {
+        tensor.mul_(other)?;
+    }
+    Ok(())
+}
+
+/// `torch._foreach_norm`
+pub fn _foreach_norm_scalar(tensors: &[Tensor], ord: Scalar, dtype: Option<DType>) -> Result<Vec<Tensor>> {
+    tensors.iter().map(|t| crate::ops::reduce::linalg_vector_norm(t, ord, None, false, dtype)).collect()
+}
