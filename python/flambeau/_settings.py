@@ -12,7 +12,7 @@ __all__ = [
 
 _DEBUG_MODES = ("default", "warn", "error")
 _PRECISIONS = ("highest", "high", "medium")
-_state = {"deterministic": 0, "precision": "highest", "warn_always": False, "threads": 1, "interop": 1}
+_state = {"deterministic": 0, "precision": "highest", "warn_always": False, "interop": 1}
 
 
 def use_deterministic_algorithms(mode, *, warn_only=False):
@@ -64,20 +64,23 @@ def get_float32_matmul_precision():
 
 def _thread_count(value, caller):
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{caller} expects an int, but got {type(value).__name__}")
+        raise RuntimeError(f"{caller} expects an int, but got {type(value).__name__}")
+    if value >= 1 << 31:
+        raise ValueError("Overflow when unpacking long")
     if value < 1:
-        raise RuntimeError("expected a positive number of threads")
+        raise RuntimeError(f"{caller} expects a positive integer")
     return value
 
 
 def set_num_threads(int):  # noqa: A002 - the documented parameter name
-    """The number of threads that one operator may use at most; it runs on the calling thread in any case."""
-    _state["threads"] = _thread_count(int, "set_num_threads")
+    """The number of threads that one operator may use at most. Results do not depend on it."""
+    _C._set_num_threads(_thread_count(int, "set_num_threads"))
 
 
 def get_num_threads():
-    """The number of threads that one operator may use at most."""
-    return _state["threads"]
+    """The number of threads that one operator may use at most: what was set, else the environment variable
+    `OMP_NUM_THREADS` or `MKL_NUM_THREADS`, else the number of processors."""
+    return _C._get_num_threads()
 
 
 def set_num_interop_threads(int):  # noqa: A002

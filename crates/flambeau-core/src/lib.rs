@@ -7,6 +7,7 @@ mod device;
 mod dtype;
 mod error;
 mod memory;
+pub mod parallel;
 mod scalar;
 mod storage;
 

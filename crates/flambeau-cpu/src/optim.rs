@@ -6,6 +6,7 @@
 
 use crate::wide::{Body, wide};
 use flambeau_core::DType;
+use flambeau_core::parallel::parallel;
 use num_traits::Float;
 
 /// The update of one element: from its gradient, the parameter `x[0]` and `N - 1` remembered numbers.
@@ -247,7 +248,20 @@ pass!(2: a b);
 pass!(3: a b c);
 pass!(4: a b c d);
 
-fn typed<T: Float>(step: Step, grad: &[T], x: &mut [&mut [T]]) -> bool {
+/// Elements that are worth a thread.
+const GRAIN: usize = 1 << 15;
+
+/// Whether there is a kernel for the number of arrays that change.
+fn has_kernel(step: Step, arrays: usize) -> bool {
+    match step {
+        Step::Sgd(_) => (1..=2).contains(&arrays),
+        Step::Adam(_) => (3..=4).contains(&arrays),
+        Step::RmsProp(_) => (2..=3).contains(&arrays),
+        Step::Adagrad(_) => arrays == 2,
+    }
+}
+
+fn typed<T: Float>(step: Step, grad: &[T], x: &mut [&mut [T]]) {
     let t = |value: f64| T::from(value).unwrap_or_else(T::nan);
     let direction = |ascend, decay| Direction { ascend, decay: t(decay) };
     macro_rules! run {
@@ -257,9 +271,8 @@ fn typed<T: Float>(step: Step, grad: &[T], x: &mut [&mut [T]]) -> bool {
                 $($n => {
                     let x = std::array::from_fn::<_, $n, _>(|i| std::mem::take(&mut x[i]));
                     wide(Pass { rule, grad, x });
-                    true
                 })+
-                _ => false,
+                n => unreachable!("a step of {n} arrays"),
             }
         }};
     }
@@ -322,15 +335,24 @@ pub unsafe fn update(step: Step, dtype: DType, n: usize, grad: *const u8, x: &[*
     macro_rules! typed {
         ($t:ty) => {{
             let aligned = |p: *const u8| (p as usize).is_multiple_of(align_of::<$t>());
-            if !aligned(grad) || !x.iter().all(|&p| aligned(p)) {
+            if !aligned(grad) || !x.iter().all(|&p| aligned(p)) || !has_kernel(step, x.len()) {
                 return false;
             }
-            // SAFETY: as promised by the caller, and aligned.
-            let (grad, mut x) = unsafe {
-                let slice = |&p: &*mut u8| std::slice::from_raw_parts_mut(p.cast::<$t>(), n);
-                (std::slice::from_raw_parts(grad.cast::<$t>(), n), x.iter().map(slice).collect::<Vec<_>>())
-            };
-            typed::<$t>(step, grad, &mut x)
+            // As numbers, which threads may share.
+            let (grad, x) = (grad as usize, x.iter().map(|&p| p as usize).collect::<Vec<_>>());
+            parallel(n, GRAIN, |range| {
+                let at = |p: usize| (p as *mut $t).wrapping_add(range.start);
+                // SAFETY: as promised by the caller, and aligned; ranges do not overlap.
+                let (grad, mut x) = unsafe {
+                    let slice = |&p: &usize| std::slice::from_raw_parts_mut(at(p), range.len());
+                    (
+                        std::slice::from_raw_parts(at(grad), range.len()),
+                        x.iter().map(slice).collect::<Vec<_>>(),
+                    )
+                };
+                typed::<$t>(step, grad, &mut x);
+            });
+            true
         }};
     }
     match dtype {
@@ -359,7 +381,7 @@ mod tests {
             count: 3.0,
         };
         let (mut p, mut m, mut v) = (make(), make(), make());
-        assert!(typed(Step::Adam(adam), &grad, &mut [&mut p, &mut m, &mut v]));
+        typed(Step::Adam(adam), &grad, &mut [&mut p, &mut m, &mut v]);
         for i in 0..n {
             let (x, g) = (1.0 + i as f64 / 3.0, -grad[i]);
             let mean = 0.9 * x + 0.1 * g;
@@ -380,7 +402,7 @@ mod tests {
             first: false,
         };
         let (mut p, mut b) = (make(), make());
-        assert!(typed(Step::Sgd(sgd), &grad, &mut [&mut p, &mut b]));
+        typed(Step::Sgd(sgd), &grad, &mut [&mut p, &mut b]);
         for i in 0..n {
             let x = 1.0 + i as f64 / 3.0;
             let buffer = 0.9 * x + grad[i];
@@ -388,6 +410,6 @@ mod tests {
                 (p[i] - (x - 0.5 * (grad[i] + 0.9 * buffer))).abs() < 1e-12 && (b[i] - buffer).abs() < 1e-12
             );
         }
-        assert!(!typed(Step::Sgd(sgd), &grad, &mut [&mut p, &mut b, &mut make()]));
+        assert!(has_kernel(Step::Sgd(sgd), 2) && !has_kernel(Step::Sgd(sgd), 3));
     }
 }

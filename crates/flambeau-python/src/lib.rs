@@ -21,12 +21,14 @@ mod numpy;
 mod object;
 mod overrides;
 mod parse;
+mod profile;
 mod properties;
 mod random;
 mod safetensors;
 mod size;
 mod storage;
 mod text;
+mod threads;
 mod types;
 mod warnings;
 
@@ -239,6 +241,13 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         autograd::_set_anomaly_enabled,
         autograd::_is_anomaly_enabled,
         autograd::_is_anomaly_check_nan_enabled,
+        threads::_set_num_threads,
+        threads::_get_num_threads,
+        profile::_profiler_start,
+        profile::_profiler_stop,
+        profile::_profiler_enabled,
+        profile::_profiler_now,
+        profile::_profiler_record,
         autograd::_run_backward,
         autograd::_backward,
         methods::_type_lookup,

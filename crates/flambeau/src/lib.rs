@@ -53,6 +53,7 @@ pub mod ops;
 pub mod optim;
 pub mod pointwise;
 pub mod print;
+pub mod profile;
 pub mod random;
 pub mod schema;
 mod tensor;
@@ -60,7 +61,7 @@ mod tensor;
 pub use context::{WARN, default_device, default_dtype, set_default_device, set_default_dtype, warn};
 pub use flambeau_core::{
     Array, C32, C64, Category, DType, Device, DeviceType, Dims, Element, Error, ErrorKind, Layout,
-    MemoryFormat, Result, Scalar, bf16, f16,
+    MemoryFormat, Result, Scalar, bf16, f16, parallel,
 };
 pub use front::{
     Index, IndexExpr, Slice, TensorData, arange, eye, full, index_assign, index_views, linspace, ones, rand,

@@ -322,10 +322,13 @@ def _step_with_hooks(func, args, kwargs):
             self, *args = args
             args = tuple(args)
     self._stepping = True
+    started = torch._C._profiler_now() if torch._C._profiler_enabled() else None
     try:
         result = func(self, *args, **kwargs)
     finally:
         del self._stepping
+        if started is not None:
+            torch._C._profiler_record(f"Optimizer.step#{type(self).__name__}.step", started)
     for hook in (*self._optimizer_step_post_hooks.values(), *_global_optimizer_post_hooks.values()):
         hook(self, (self, *args), kwargs)
     return result

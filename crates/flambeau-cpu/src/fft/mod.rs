@@ -8,9 +8,9 @@ mod plan;
 pub use plan::FftElement;
 
 use crate::gemm::size_product;
+use crate::wide::wide;
 use flambeau_core::{Result, ensure};
 use num_complex::Complex;
-use crate::wide::wide;
 use plan::{pairs, pairs_mut, plan};
 
 /// Lines gathered together when the transformed dimension is not the last.

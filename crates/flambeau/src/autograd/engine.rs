@@ -3,6 +3,7 @@
 use super::node::Body;
 use super::{Edge, GradMode, Grads, Node};
 use crate::Tensor;
+use crate::profile::{self, Kind};
 use flambeau_core::{Result, bail};
 use smallvec::SmallVec;
 use std::collections::{BinaryHeap, HashMap};
@@ -239,6 +240,10 @@ fn deliver(states: &mut NodeMap<State>, node: &Arc<Node>, slot: u32, grad: Tenso
 pub(crate) fn call_node(node: &Arc<Node>, grads: &[Option<Tensor>], needs: &[bool]) -> Result<Grads> {
     match node.body() {
         Body::Apply(backward) => {
+            let _span = profile::span(Kind::Backward, || {
+                let shapes = grads.iter().flatten().map(|g| g.sizes()).collect();
+                (format!("autograd::engine::evaluate_function: {}", node.name()).into(), shapes)
+            });
             let ctx = node.context(grads, needs)?;
             backward(&ctx)
         }

@@ -106,7 +106,15 @@ macro_rules! adam {
         ) -> Result<()> {
             let options = AdamOptions { lr, betas: (beta1, beta2), eps, weight_decay, amsgrad, maximize };
             let state = [exp_avgs, exp_avg_sqs, max_exp_avg_sqs, state_steps];
-            adam(concat!(stringify!($name), "_"), $decoupled, options, params, grads, state, [grad_scale, found_inf])
+            adam(
+                concat!(stringify!($name), "_"),
+                $decoupled,
+                options,
+                params,
+                grads,
+                state,
+                [grad_scale, found_inf],
+            )
         }
     };
 }

@@ -127,9 +127,13 @@ pub fn prepare_out(out: &Tensor, sizes: &[i64]) -> Result<()> {
 }
 
 /// Runs `compute` and delivers its result as the call asks: fresh, written to the first argument, or to `out=`.
+#[inline]
 pub fn deliver(call: &Call, compute: impl Fn(&Call) -> Result<Ret>) -> Result<Ret> {
     deliver_strictly(call, false, Overlap::Any, compute)
 }
+
+/// A function that makes a fresh result. What is done with the result is compiled once for all operators.
+type Compute<'a> = &'a dyn Fn(&Call) -> Result<Ret>;
 
 /// How `out=` may share memory with an operand of the same call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +146,7 @@ pub enum Overlap {
 
 /// `deliver` where the tensor written to must have the dtype of the result (`exact`), or `out=` may share no memory
 /// with the operands beyond `overlap`.
+#[inline]
 pub fn deliver_strictly(
     call: &Call,
     exact: bool,
@@ -150,9 +155,16 @@ pub fn deliver_strictly(
 ) -> Result<Ret> {
     match &call.target {
         Target::Fresh => compute(call),
+        _ => deliver_to(call, exact, overlap, &compute),
+    }
+}
+
+fn deliver_to(call: &Call, exact: bool, overlap: Overlap, compute: Compute) -> Result<Ret> {
+    match &call.target {
+        Target::Fresh => compute(call),
         Target::InPlace => {
             let target = call.tensor(0)?;
-            inplace(target, call.args, exact, |args| compute(&Call { args, target: Target::Fresh }))
+            inplace(target, call.args, exact, compute)
         }
         Target::Out(outs) => {
             for out in outs.iter() {
@@ -250,8 +262,15 @@ pub fn deliver_strictly(
 }
 
 /// `deliver` for tensor factories, whose dtype and device (arguments `at` and `at + 2`) follow `out=`.
+#[inline]
 pub fn deliver_factory(call: &Call, at: usize, compute: impl Fn(&Call) -> Result<Ret>) -> Result<Ret> {
-    let Target::Out([out]) = &call.target else { return compute(call) };
+    match &call.target {
+        Target::Out([out]) => factory_to(call, at, out, &compute),
+        _ => compute(call),
+    }
+}
+
+fn factory_to(call: &Call, at: usize, out: &Tensor, compute: Compute) -> Result<Ret> {
     let (dtype, device) = out.with_array(|a| (a.dtype, a.device()));
     if let Arg::DType(given) = call.args[at]
         && given != dtype
@@ -267,7 +286,8 @@ pub fn deliver_factory(call: &Call, at: usize, compute: impl Fn(&Call) -> Result
     args[at] = Arg::DType(dtype);
     args[at + 2] = Arg::Device(device);
     args[at + 4] = Arg::Bool(false);
-    deliver(&Call { args: &args, target: Target::Out(std::slice::from_ref(out)) }, compute)
+    let call = Call { args: &args, target: Target::Out(std::slice::from_ref(out)) };
+    deliver_to(&call, false, Overlap::Any, compute)
 }
 
 fn arg_requires_grad(arg: &Arg) -> bool {
@@ -281,12 +301,7 @@ fn arg_requires_grad(arg: &Arg) -> bool {
 }
 
 /// The in-place form of any operator: computed on the old value, then written over it, taking over the history.
-fn inplace(
-    target: &Tensor,
-    args: &[Arg],
-    exact: bool,
-    compute: impl Fn(&[Arg]) -> Result<Ret>,
-) -> Result<Ret> {
+fn inplace(target: &Tensor, args: &[Arg], exact: bool, compute: Compute) -> Result<Ret> {
     let record = grad_enabled() && args.iter().any(arg_requires_grad);
     autograd::check_inplace(target, record)?;
     let array = target.array();
@@ -302,9 +317,9 @@ fn inplace(
         }
         let mut args: SmallVec<[Arg; 8]> = args.iter().map(reborrow).collect();
         args[0] = Arg::Tensor(&old);
-        compute(&args)?
+        compute(&Call { args: &args, target: Target::Fresh })?
     } else {
-        compute(args)?
+        compute(&Call { args, target: Target::Fresh })?
     };
     let Ret::Tensor(result) = result else { bail!("the operator has no in-place form") };
     let sizes = result.sizes();
