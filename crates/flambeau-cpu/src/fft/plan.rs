@@ -28,19 +28,26 @@ pub type Cache<F> = Mutex<Option<HashMap<Key, Arc<Plan<F>>>>>;
 pub trait FftElement: FftNum + num_traits::Float + Default {
     #[doc(hidden)]
     fn cache() -> &'static Cache<Self>;
+    /// A transform of any length. Not generic, so that rustfft's algorithms are compiled in this crate alone.
+    #[doc(hidden)]
+    fn algorithm(length: usize, forward: bool) -> Arc<dyn Fft<Self>>;
 }
-impl FftElement for f32 {
-    fn cache() -> &'static Cache<f32> {
-        static CACHE: Cache<f32> = Mutex::new(None);
-        &CACHE
-    }
+macro_rules! element {
+    ($f:ty) => {
+        impl FftElement for $f {
+            fn cache() -> &'static Cache<$f> {
+                static CACHE: Cache<$f> = Mutex::new(None);
+                &CACHE
+            }
+            fn algorithm(length: usize, forward: bool) -> Arc<dyn Fft<$f>> {
+                let mut planner = FftPlanner::new();
+                if forward { planner.plan_fft_forward(length) } else { planner.plan_fft_inverse(length) }
+            }
+        }
+    };
 }
-impl FftElement for f64 {
-    fn cache() -> &'static Cache<f64> {
-        static CACHE: Cache<f64> = Mutex::new(None);
-        &CACHE
-    }
-}
+element!(f32);
+element!(f64);
 
 /// Plans kept at most, and the longest length worth keeping: memory must not grow with the lengths that were used.
 const KEPT: usize = 32;
@@ -55,8 +62,7 @@ pub(super) fn plan<F: FftElement>(n: usize, forward: bool, halved: bool) -> Arc<
         return plan.clone();
     }
     let length = if halved { n / 2 } else { n };
-    let mut planner = FftPlanner::<F>::new();
-    let fft = if forward { planner.plan_fft_forward(length) } else { planner.plan_fft_inverse(length) };
+    let fft = F::algorithm(length, forward);
     let twiddle = |k: usize| {
         let angle = std::f64::consts::TAU * k as f64 / n as f64;
         let (sin, cos) = if forward { (-angle).sin_cos() } else { angle.sin_cos() };
