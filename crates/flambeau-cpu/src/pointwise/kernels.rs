@@ -62,12 +62,18 @@ macro_rules! binary {
 }
 pub(super) use {binary, unary};
 
+/// One of two numbers, both of which are read: reads that depend on conditions would keep loops from being vectorised.
+#[inline(always)]
+fn choice<T>(condition: bool, a: T, b: T) -> T {
+    std::hint::select_unpredictable(condition, a, b)
+}
+
 macro_rules! select {
     ($t:ty, $zero:expr) => {
         Kernel::Ternary(|c: &[$t], a: &[$t], b: &[$t], o: &mut [$t]| {
             crate::wide::wide(|| {
                 for (((o, &c), &a), &b) in o.iter_mut().zip(c).zip(a).zip(b) {
-                    *o = if c != $zero { a } else { b };
+                    *o = choice(c != $zero, a, b);
                 }
             })
         })
@@ -95,7 +101,7 @@ macro_rules! choose {
             $(Prim::$prim => Some(Kernel::Quaternary(|a: &[$t], b: &[$t], c: &[$t], d: &[$t], o: &mut [$t]| {
                 crate::wide::wide(|| {
                     for ((((o, &a), &b), &c), &d) in o.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                        *o = if a $compare b { c } else { d };
+                        *o = choice(a $compare b, c, d);
                     }
                 })
             })),)*

@@ -70,7 +70,7 @@ pub(super) fn exp_double(x: f64) -> f64 {
 }
 
 /// As [`MAGIC`], in `f32`.
-const MAGIC_SINGLE: f32 = 12582912.0;
+pub(super) const MAGIC_SINGLE: f32 = 12582912.0;
 pub(super) const LN_2_HIGH_SINGLE: f32 = f32::from_bits((LN_2 as f32).to_bits() & 0xFFFF_FF00);
 pub(super) const LN_2_LOW_SINGLE: f32 = (LN_2 - LN_2_HIGH_SINGLE as f64) as f32;
 

@@ -48,7 +48,7 @@ polynomial!(polynomial, f64);
 polynomial!(polynomial_single, f32);
 
 /// Functions that vectorise; NaN gives NaN. In units in the last place of the correct result, those of `f32` are
-/// within 0.9 and those of `f64` within 2.
+/// within 1 and those of `f64` within 2.
 pub trait Vector: Sized + Copy {
     /// Beyond it [`Vector::sin`], [`Vector::cos`] and [`Vector::tan`] are not accurate.
     const PERIODIC: Self;

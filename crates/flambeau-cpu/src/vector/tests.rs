@@ -76,7 +76,7 @@ single! {
     exp: exp, 0.75, ALL, f64::exp;
     exp2: exp2, 0.6, ALL, f64::exp2;
     expm1: expm1, 0.6, ALL, f64::exp_m1;
-    log: log, 0.7, ALL, f64::ln;
+    log: log, 0.85, ALL, f64::ln;
     log2: log2, 0.6, ALL, f64::log2;
     log10: log10, 0.6, ALL, f64::log10;
     log1p: log1p, 0.6, ALL, f64::ln_1p;
@@ -87,7 +87,7 @@ single! {
     cosh: cosh, 0.6, ALL, f64::cosh;
     tanh: tanh, 0.9, ALL, f64::tanh;
     sigmoid: sigmoid, 0.8, ALL, |x| 1.0 / (1.0 + (-x).exp());
-    erf: erf, 0.6, ALL, crate::math::erf;
+    erf: erf, 0.96, ALL, crate::math::erf;
 }
 
 macro_rules! double {
