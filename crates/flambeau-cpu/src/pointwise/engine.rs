@@ -12,8 +12,8 @@ use std::mem::MaybeUninit;
 
 /// The fewest and the most elements of a tile.
 const TILE: (usize, usize) = (512, 4096);
-/// Bytes of all tiles of a program together, where they are few: within the L1 cache.
-const TILES: usize = 16384;
+/// Bytes of all tiles of a program and of what it reads and writes meanwhile, where these are few: within the L1 cache.
+const TILES: usize = 24576;
 /// Tiles that a program may use beside its operands.
 const MAX_REGISTERS: usize = 24;
 
@@ -206,7 +206,7 @@ impl Layout {
         let result = take(!direct_out as usize);
         let width = match slots {
             0 => inner,
-            _ => inner.min((TILES / (slots * size_of::<T>())).clamp(TILE.0, TILE.1)),
+            _ => inner.min((TILES / ((slots + inputs.len() + 1) * size_of::<T>())).clamp(TILE.0, TILE.1)),
         };
         Layout { width, slots, inputs: inputs_at, consts, registers, result, direct_out }
     }

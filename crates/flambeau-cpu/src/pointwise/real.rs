@@ -97,6 +97,7 @@ macro_rules! real_kernels {
                 Acosh => unary!($t, |a: $t| (a as f64).acosh() as $t),
                 Atanh => unary!($t, |a: $t| (a as f64).atanh() as $t),
                 Sigmoid => vector!($t, sigmoid),
+                Gelu => vector!($t, gelu),
                 Erf => vector!($t, erf),
                 Floor => unary!($t, |a: $t| a.floor()),
                 Ceil => unary!($t, |a: $t| a.ceil()),
