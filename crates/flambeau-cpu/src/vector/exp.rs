@@ -50,6 +50,13 @@ pub(super) fn parts(x: f64) -> (f64, f64, f64) {
     (k, high, (r * r).mul_add(polynomial(&EXP, r), -low))
 }
 
+/// `1 + h + l` rounded once.
+#[inline(always)]
+fn one_plus(h: f64, l: f64) -> f64 {
+    let s = 1.0 + h;
+    s + (h - (s - 1.0) + l)
+}
+
 /// Two powers of two whose product is `2^n`, from `k = n + MAGIC` for `n` from -1500 to 1500; `small` where `n` is below
 /// zero.
 #[inline(always)]
@@ -62,11 +69,9 @@ fn powers(k: f64, small: bool) -> (f64, f64) {
 #[inline(always)]
 pub(super) fn exp_double(x: f64) -> f64 {
     let x = limit(x, -750.0, 710.0);
-    let k = x.mul_add(LOG2_E, MAGIC);
-    let n = k - MAGIC;
-    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, x));
+    let (k, h, l) = parts(x);
     let (a, b) = powers(k, x < 0.0);
-    ((r * r).mul_add(polynomial(&EXP, r), r) + 1.0) * a * b
+    one_plus(h, l) * a * b
 }
 
 /// As [`MAGIC`], in `f32`.
