@@ -5,6 +5,7 @@
 use super::kernels::{Compute, Kernel};
 use super::plan::Plan;
 use super::transfer::{aligned, fill, load, store};
+use super::update::{Update, others};
 use super::{Prim, block};
 use flambeau_core::{DType, Result, Scalar, bail, dispatch};
 use smallvec::SmallVec;
@@ -130,7 +131,7 @@ unsafe fn run_typed<T: Compute>(
             None => bail!("{:?} has no kernel for {}", step.operation, T::DTYPE),
         }
     }
-    let layout = Layout::new::<T>(program, plan, out, inputs);
+    let layout = Layout::<T>::new(program, plan, out, inputs);
     let room = layout.slots * layout.width;
     if room <= 96 {
         let mut scratch = [const { MaybeUninit::<T>::uninit() }; 96];
@@ -145,7 +146,7 @@ unsafe fn run_typed<T: Compute>(
 }
 
 /// What goes through tiles, and where these lie.
-struct Layout {
+struct Layout<T> {
     /// Elements of a tile.
     width: usize,
     /// The number of tiles.
@@ -158,6 +159,8 @@ struct Layout {
     result: usize,
     /// Whether the last step writes to the output's memory.
     direct_out: bool,
+    /// The last step as one that replaces an operand in the output's memory, and its other operands.
+    update: Option<(Update<T>, [Source; 2])>,
 }
 
 /// How kernels get at an input.
@@ -171,8 +174,8 @@ enum Direct {
     Block,
 }
 
-impl Layout {
-    fn new<T: Compute>(program: &Program, plan: &Plan, out: &Operand, inputs: &[Operand]) -> Layout {
+impl<T: Compute> Layout<T> {
+    fn new(program: &Program, plan: &Plan, out: &Operand, inputs: &[Operand]) -> Layout<T> {
         let inner = plan.sizes[0];
         let dense = |o: &Operand, strides: &[isize]| {
             o.dtype == T::DTYPE && (strides[0] == 1 || inner == 1) && aligned::<T>(o.pointer)
@@ -202,21 +205,40 @@ impl Layout {
         // The last step may write to the output itself, unless the output is also read: then through a tile, so
         // that slices never alias.
         let aliased = !program.steps.is_empty() && inputs.iter().any(|i| i.pointer == out.pointer);
-        let direct_out = !aliased && dense(out, &plan.strides[0]);
+        let dense_out = dense(out, &plan.strides[0]);
+        let update = if aliased && dense_out { replacing(program, plan, out, inputs) } else { None };
+        let direct_out = dense_out && (!aliased || update.is_some());
         let result = take(!direct_out as usize);
         let width = match slots {
             0 => inner,
             _ => inner.min((TILES / ((slots + inputs.len() + 1) * size_of::<T>())).clamp(TILE.0, TILE.1)),
         };
-        Layout { width, slots, inputs: inputs_at, consts, registers, result, direct_out }
+        Layout { width, slots, inputs: inputs_at, consts, registers, result, direct_out, update }
     }
+}
+
+/// The last step as one that replaces the only input in the output's place.
+fn replacing<T: Compute>(
+    program: &Program,
+    plan: &Plan,
+    out: &Operand,
+    inputs: &[Operand],
+) -> Option<(Update<T>, [Source; 2])> {
+    let mut same = (0..inputs.len()).filter(|&i| inputs[i].pointer == out.pointer);
+    let (own, None) = (same.next()?, same.next()) else { return None };
+    let last = program.steps.last()?;
+    let fits = program.result_step() == Some(program.steps.len() - 1)
+        && inputs[own].dtype == T::DTYPE
+        && plan.strides[own + 1] == plan.strides[0];
+    let others = others(last, Source::Input(own as u8))?;
+    T::update(last.operation).filter(|_| fits).map(|kernel| (kernel, others))
 }
 
 #[allow(clippy::too_many_arguments)]
 unsafe fn run_tiles<T: Compute>(
     program: &Program,
     plan: &Plan,
-    layout: &Layout,
+    layout: &Layout<T>,
     out: &Operand,
     inputs: &[Operand],
     consts: &[Scalar],
@@ -292,9 +314,22 @@ unsafe fn run_tiles<T: Compute>(
             };
             let result = if layout.direct_out { out_pointer.cast::<T>() } else { tile(layout.result) };
             let register = |r: u8| tile(layout.registers + r as usize);
+            let plain = if layout.update.is_some() { &kernels[..kernels.len() - 1] } else { kernels };
             // SAFETY: operands are valid for n elements; the result's place is a tile of its own or the unaliased
             // output.
-            unsafe { run_steps(program, kernels, n, locate, register, result_step, result) };
+            unsafe { run_steps(program, plain, n, locate, register, result_step, result) };
+            if let Some((kernel, others)) = layout.update {
+                // An operation of one operand has no others.
+                let apart = |s: &Source| locate(*s) != result.cast_const();
+                // SAFETY: as above; the output is apart from the other operands.
+                unsafe {
+                    let [a, b] = others.map(|s| {
+                        let n = if apart(&s) { n } else { 0 };
+                        std::slice::from_raw_parts(locate(s), n)
+                    });
+                    kernel(std::slice::from_raw_parts_mut(result, n), [a, b]);
+                }
+            }
             // SAFETY: the output is writable for this row; the tile holds n results.
             unsafe {
                 match (result_step, program.result) {

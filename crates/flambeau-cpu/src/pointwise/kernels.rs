@@ -3,6 +3,7 @@
 use super::Prim;
 use super::convert::Convert;
 use super::engine::Operation;
+use super::update::{self, Update};
 use flambeau_core::{C32, C64, Element, Number, bf16, f16};
 
 /// A kernel over contiguous slices of equal length.
@@ -34,6 +35,10 @@ pub trait Compute:
     + Convert<C64>
 {
     fn kernel(operation: Operation) -> Option<Kernel<Self>>;
+    /// The kernel of an operation that replaces an operand, for some.
+    fn update(_: Operation) -> Option<Update<Self>> {
+        None
+    }
     fn is_true(self) -> bool;
 }
 
@@ -111,8 +116,11 @@ macro_rules! choose {
 }
 
 macro_rules! float_compute {
-    ($t:ident, $module:ident) => {
+    ($t:ident, $module:ident, $update:ident) => {
         impl Compute for $t {
+            fn update(operation: Operation) -> Option<Update<$t>> {
+                update::$update(operation)
+            }
             fn kernel(operation: Operation) -> Option<Kernel<$t>> {
                 match operation {
                     Operation::Select => Some(select!($t, 0.0)),
@@ -132,10 +140,13 @@ macro_rules! float_compute {
         }
     };
 }
-float_compute!(f32, kernel_f32);
-float_compute!(f64, kernel_f64);
+float_compute!(f32, kernel_f32, update_f32);
+float_compute!(f64, kernel_f64, update_f64);
 
 impl Compute for i64 {
+    fn update(operation: Operation) -> Option<Update<i64>> {
+        update::update_i64(operation)
+    }
     fn kernel(operation: Operation) -> Option<Kernel<i64>> {
         match operation {
             Operation::Select => Some(select!(i64, 0)),

@@ -15,6 +15,7 @@ mod special;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod update;
 
 pub use convert::Convert;
 pub use engine::{Operand, Operation, Program, Source, Step, run, supports};
@@ -23,3 +24,4 @@ pub use kernels::{Compute, Kernel};
 pub use prim::Prim;
 pub use small::{Flat, SMALL, run_small};
 pub use transfer::{load, store};
+pub use update::Update;
