@@ -23,10 +23,7 @@ fn best(mut call: impl FnMut()) -> f64 {
 
 fn main() {
     println!("{}", instructions::name());
-    println!(
-        "{:>10} {:>10} {:>10} {:>10} {:>10}   GB/s",
-        "KiB", "read", "write", "streamed", "copy"
-    );
+    println!("{:>10} {:>10} {:>10} {:>10} {:>10}   GB/s", "KiB", "read", "write", "streamed", "copy");
     for kib in [16usize, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10] {
         let n = kib << 10;
         // Small arrays are passed over many times, so that the clock does not count.
@@ -35,9 +32,11 @@ fn main() {
         let mut b = vec![2u64; n / 8];
         let rate = |bytes: usize, seconds: f64| (bytes * repeats) as f64 / seconds * 1e-9;
         let again = |call: &mut dyn FnMut()| (0..repeats).for_each(|_| call());
-        let read = best(|| again(&mut || {
-            black_box(instructions::sum(black_box(&a)));
-        }));
+        let read = best(|| {
+            again(&mut || {
+                black_box(instructions::sum(black_box(&a)));
+            })
+        });
         let write = best(|| again(&mut || black_box(&mut b).fill(3)));
         let streamed = best(|| again(&mut || instructions::stream(black_box(&mut b))));
         // Half of the data each, which together are as large as the others.

@@ -1,8 +1,8 @@
 //! Copies of elements as they are: rows as blocks of bytes, transposed matrices by tiles, other strides in plain loops.
 //! One of the modules with unsafe code.
 
-use super::transpose::transpose;
 use super::stream::settle;
+use super::transpose::transpose;
 use crate::pointwise::{Operand, Plan};
 use crate::wide::wide;
 use smallvec::SmallVec;
@@ -34,7 +34,11 @@ pub(super) unsafe fn copy(plan: &Plan, to: &Operand, from: &Operand, size: usize
     let rank = plan.sizes.len();
     // The dimension along which the source is dense, where that is another than the result's.
     let across = (1..rank).find(|&d| {
-        t[0] == unit && f[d] == unit && f[0] != unit && f[0] != 0 && plan.sizes[d].min(plan.sizes[0]) >= NARROW
+        t[0] == unit
+            && f[d] == unit
+            && f[0] != unit
+            && f[0] != 0
+            && plan.sizes[d].min(plan.sizes[0]) >= NARROW
     });
     let large = across.is_some() && plan.sizes.iter().product::<usize>().saturating_mul(size) >= STREAM;
     let second = across.unwrap_or(1);

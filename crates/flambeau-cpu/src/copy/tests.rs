@@ -76,7 +76,9 @@ fn rows_lines_and_transposed() {
 
 #[test]
 fn transposed_past_the_caches() {
-    for (dtype, rows, columns) in [(DType::Float32, 800, 801), (DType::Int64, 640, 512), (DType::Int16, 1100, 1008)] {
+    for (dtype, rows, columns) in
+        [(DType::Float32, 800, 801), (DType::Int64, 640, 512), (DType::Int16, 1100, 1008)]
+    {
         check(dtype, &[rows, columns], &[columns, 1], &[1, rows]);
     }
     // Rows that begin with cache lines.
@@ -84,8 +86,16 @@ fn transposed_past_the_caches() {
     let mut source: Vec<u32> = (0..(rows * columns) as u32).collect();
     let mut target = vec![0u32; (rows * columns) as usize + 16];
     let start = target.as_ptr().align_offset(64);
-    let dst = Operand { pointer: target[start..].as_mut_ptr().cast(), dtype: u32::DTYPE, strides: [columns, 1].as_slice().into() };
-    let src = Operand { pointer: source.as_mut_ptr().cast(), dtype: u32::DTYPE, strides: [1, rows].as_slice().into() };
+    let dst = Operand {
+        pointer: target[start..].as_mut_ptr().cast(),
+        dtype: u32::DTYPE,
+        strides: [columns, 1].as_slice().into(),
+    };
+    let src = Operand {
+        pointer: source.as_mut_ptr().cast(),
+        dtype: u32::DTYPE,
+        strides: [1, rows].as_slice().into(),
+    };
     // SAFETY: arrays of these sizes.
     unsafe { copy(&dst, &src, &[rows, columns]).unwrap() };
     for i in 0..rows * columns {

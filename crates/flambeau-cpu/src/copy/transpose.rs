@@ -1,7 +1,7 @@
 //! Transposed matrices by tiles that stay in vector registers. One of the modules with unsafe code.
 
-use super::strided::Plane;
 use super::stream::stream;
+use super::strided::Plane;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -103,14 +103,18 @@ fn tile_of<E: Copy, const N: usize>() -> Tile {
     #[cfg(target_arch = "x86_64")]
     if crate::wide::level() >= crate::wide::Level::Avx2 {
         match size_of::<E>() {
-            4 => return |to, to_step, from, from_step| {
-                // SAFETY: the processor has AVX2; the rest is promised by the caller.
-                unsafe { avx2::tile4(to, to_step, from, from_step) }
-            },
-            8 => return |to, to_step, from, from_step| {
-                // SAFETY: as above.
-                unsafe { avx2::tile8(to, to_step, from, from_step) }
-            },
+            4 => {
+                return |to, to_step, from, from_step| {
+                    // SAFETY: the processor has AVX2; the rest is promised by the caller.
+                    unsafe { avx2::tile4(to, to_step, from, from_step) }
+                };
+            }
+            8 => {
+                return |to, to_step, from, from_step| {
+                    // SAFETY: as above.
+                    unsafe { avx2::tile8(to, to_step, from, from_step) }
+                };
+            }
             _ => {}
         }
     }

@@ -34,7 +34,9 @@ pub(super) unsafe fn read<T: Compute>(
 ) {
     if dtype == T::DTYPE {
         // SAFETY: as promised by the caller.
-        return unsafe { crate::copy::across(to.cast(), from, stride * size_of::<T>() as isize, [n, rows], size_of::<T>()) };
+        return unsafe {
+            crate::copy::across(to.cast(), from, stride * size_of::<T>() as isize, [n, rows], size_of::<T>())
+        };
     }
     dispatch!(storage dtype, S => {
         let from = from.cast::<S>();

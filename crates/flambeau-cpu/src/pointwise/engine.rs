@@ -136,7 +136,9 @@ unsafe fn run_typed<T: Compute>(
     if room <= 96 {
         let mut scratch = [const { MaybeUninit::<T>::uninit() }; 96];
         // SAFETY: passed on from the caller; the scratch holds all tiles.
-        unsafe { run_tiles(program, plan, &layout, out, inputs, consts, &kernels, scratch.as_mut_ptr().cast()) };
+        unsafe {
+            run_tiles(program, plan, &layout, out, inputs, consts, &kernels, scratch.as_mut_ptr().cast())
+        };
         return Ok(());
     }
     let mut scratch: Vec<MaybeUninit<T>> = Vec::with_capacity(room);
@@ -274,9 +276,7 @@ unsafe fn run_tiles<T: Compute>(
                 let rows = (plan.sizes[1] - index[1]).min(block::ROWS);
                 let stride = plan.strides[i + 1][0];
                 // SAFETY: the caller vouches for these rows; the buffer holds as many.
-                unsafe {
-                    block::read(row[i + 1], inputs[i].dtype, stride, buffer.as_mut_ptr(), rows, inner)
-                };
+                unsafe { block::read(row[i + 1], inputs[i].dtype, stride, buffer.as_mut_ptr(), rows, inner) };
             }
         }
         let mut start = 0;
@@ -292,7 +292,13 @@ unsafe fn run_tiles<T: Compute>(
                     Direct::Tile if program.steps.is_empty() && layout.direct_out => {
                         // SAFETY: the caller vouches for the operands.
                         unsafe {
-                            load(at(i + 1), inputs[i].dtype, plan.strides[i + 1][0], out_pointer.cast::<T>(), n)
+                            load(
+                                at(i + 1),
+                                inputs[i].dtype,
+                                plan.strides[i + 1][0],
+                                out_pointer.cast::<T>(),
+                                n,
+                            )
                         };
                         continue;
                     }
@@ -335,7 +341,8 @@ unsafe fn run_tiles<T: Compute>(
                 match (result_step, program.result) {
                     (Some(_), _) if layout.direct_out => {}
                     (Some(_), _) => store(result, out_pointer, out.dtype, out_stride, n),
-                    (None, Source::Input(i)) if layout.direct_out && layout.inputs[i as usize].0 == Direct::Tile => {}
+                    (None, Source::Input(i))
+                        if layout.direct_out && layout.inputs[i as usize].0 == Direct::Tile => {}
                     (None, result) => store(locate(result), out_pointer, out.dtype, out_stride, n),
                 }
             }

@@ -122,10 +122,8 @@ pub(super) fn kernel(p: Prim) -> Option<Kernel<i64>> {
         // C's division, towards zero.
         Div => quotient!(|a: i64, b: i64| if b == 0 { 0 } else { a.wrapping_div(b) }, trunc_small),
         FloorDiv => quotient!(floor_div, floor_small),
-        Fmod => quotient!(
-            |a: i64, b: i64| if b == 0 { 0 } else { a.wrapping_rem(b) },
-            |a: i64, b: i64| a.wrapping_sub(trunc_small(a, b).wrapping_mul(b))
-        ),
+        Fmod => quotient!(|a: i64, b: i64| if b == 0 { 0 } else { a.wrapping_rem(b) }, |a: i64, b: i64| a
+            .wrapping_sub(trunc_small(a, b).wrapping_mul(b))),
         Remainder => {
             quotient!(remainder, |a: i64, b: i64| a.wrapping_sub(floor_small(a, b).wrapping_mul(b)))
         }

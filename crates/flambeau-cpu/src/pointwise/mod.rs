@@ -19,8 +19,8 @@ mod update;
 
 pub use convert::Convert;
 pub use engine::{Operand, Operation, Program, Source, Step, run, supports};
-pub(crate) use plan::Plan;
 pub use kernels::{Compute, Kernel};
+pub(crate) use plan::Plan;
 pub use prim::Prim;
 pub use small::{Flat, SMALL, run_small};
 pub use transfer::{load, store};

@@ -127,3 +127,19 @@ double! {
     sigmoid_double: sigmoid, 3.0, ALL_DOUBLE, |x| if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) };
     erf_double: erf, 2.0, ALL_DOUBLE, crate::math::erf;
 }
+
+#[test]
+fn gelu_is_its_definition() {
+    let x = sweep();
+    let wide: Vec<f64> = x.iter().map(|&v| v as f64).collect();
+    for level in levels() {
+        for (&x, y) in x.iter().zip(apply!(f32, gelu, level, &x)) {
+            let right = 0.5 * x * (1.0 + Vector::erf(x * std::f32::consts::FRAC_1_SQRT_2));
+            assert!(y.to_bits() == right.to_bits() || y.is_nan() && right.is_nan(), "{level:?} {x:e}");
+        }
+        for (&x, y) in wide.iter().zip(apply!(f64, gelu, level, &wide)) {
+            let right = 0.5 * x * (1.0 + Vector::erf(x * std::f64::consts::FRAC_1_SQRT_2));
+            assert!(y.to_bits() == right.to_bits() || y.is_nan() && right.is_nan(), "{level:?} {x:e}");
+        }
+    }
+}
