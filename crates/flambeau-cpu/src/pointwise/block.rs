@@ -1,7 +1,8 @@
 //! Operands whose neighbours lie along the second dimension of a plan (transposed ones): several rows are read at once,
 //! so that each cache line is read once. One of the modules with unsafe code.
 
-use super::kernels::{Compute, Convert};
+use super::convert::Convert;
+use super::kernels::Compute;
 use flambeau_core::{DType, dispatch};
 
 /// Rows that are read at once.
@@ -31,6 +32,12 @@ pub(super) unsafe fn read<T: Compute>(
     rows: usize,
     n: usize,
 ) {
+    if dtype == T::DTYPE {
+        // SAFETY: as promised by the caller.
+        return unsafe {
+            crate::copy::across(to.cast(), from, stride * size_of::<T>() as isize, [n, rows], size_of::<T>())
+        };
+    }
     dispatch!(storage dtype, S => {
         let from = from.cast::<S>();
         // A few columns at a time, so that writes fill cache lines.

@@ -2,18 +2,19 @@
 //! Kernels see contiguous slices of one compute type; loading, storing and strides are shared code around
 //! them, through tiles that stay in the L1 cache. One of the modules with unsafe code.
 
-use super::kernels::{Compute, Convert, Kernel};
-use super::stream::{STREAM, settle, stream};
+use super::kernels::{Compute, Kernel};
+use super::plan::Plan;
+use super::transfer::{aligned, fill, load, store};
+use super::update::{Update, others};
 use super::{Prim, block};
-use crate::wide::wide;
 use flambeau_core::{DType, Result, Scalar, bail, dispatch};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
 /// The fewest and the most elements of a tile.
 const TILE: (usize, usize) = (512, 4096);
-/// Bytes of all tiles of a program together, where they are few: within the L1 cache.
-const TILES: usize = 16384;
+/// Bytes of all tiles of a program and of what it reads and writes meanwhile, where these are few: within the L1 cache.
+const TILES: usize = 24576;
 /// Tiles that a program may use beside its operands.
 const MAX_REGISTERS: usize = 24;
 
@@ -35,13 +36,28 @@ pub enum Operation {
     MulAdd,
     /// `args[2] - args[0] * args[1]`
     MulSub,
+    /// `args[0] < args[1] ? args[2] : args[3]`, or with `<=` or `==`
+    Choose(Prim),
+    /// `min(max(args[0], args[1]), args[2])`
+    Clamp,
+}
+
+impl Operation {
+    /// The number of operands.
+    pub(super) const fn arity(self) -> usize {
+        match self {
+            Operation::Prim(p) => p.arity(),
+            Operation::Select | Operation::MulAdd | Operation::MulSub | Operation::Clamp => 3,
+            Operation::Choose(_) => 4,
+        }
+    }
 }
 
 /// One step: `register[to] = operation(args)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     pub operation: Operation,
-    pub args: [Source; 3],
+    pub args: [Source; 4],
     pub to: u8,
 }
 
@@ -101,56 +117,6 @@ pub fn supports(program: &Program, compute: DType) -> bool {
     dispatch!(compute compute, T => program.steps.iter().all(|s| T::kernel(s.operation).is_some()))
 }
 
-/// The iteration space after dropping size-1 dimensions, merging and sorting by stride; innermost first.
-struct Plan {
-    sizes: SmallVec<[usize; 5]>,
-    /// For each operand (output first) its strides in the plan's dimensions.
-    strides: SmallVec<[SmallVec<[isize; 5]>; 4]>,
-}
-
-impl Plan {
-    fn new(sizes: &[i64], out: &Operand, inputs: &[Operand]) -> Plan {
-        let operands: SmallVec<[&Operand; 4]> = std::iter::once(out).chain(inputs).collect();
-        let mut dims: SmallVec<[usize; 5]> = (0..sizes.len()).filter(|&d| sizes[d] != 1).collect();
-        // The output's smallest stride goes innermost; ties keep the later dimension inside.
-        let out_order = |d: usize| {
-            let s = out.strides[d].unsigned_abs();
-            if s == 0 { inputs.iter().map(|i| i.strides[d].unsigned_abs()).max().unwrap_or(0) } else { s }
-        };
-        let sorted = dims.windows(2).all(|w| out_order(w[0]) >= out_order(w[1]));
-        dims.reverse();
-        if !sorted {
-            dims.sort_by_key(|&d| out_order(d));
-        }
-        let mut plan =
-            Plan { sizes: SmallVec::new(), strides: operands.iter().map(|_| SmallVec::new()).collect() };
-        for d in dims {
-            let size = sizes[d] as usize;
-            let merges = match plan.sizes.last() {
-                None => false,
-                Some(&inner) => operands
-                    .iter()
-                    .zip(&plan.strides)
-                    .all(|(o, s)| s[s.len() - 1].wrapping_mul(inner as isize) == o.strides[d] as isize),
-            };
-            if merges {
-                let last = plan.sizes.len() - 1;
-                plan.sizes[last] *= size;
-            } else {
-                plan.sizes.push(size);
-                for (o, s) in operands.iter().zip(plan.strides.iter_mut()) {
-                    s.push(o.strides[d] as isize);
-                }
-            }
-        }
-        if plan.sizes.is_empty() {
-            plan.sizes.push(1);
-            plan.strides.iter_mut().for_each(|s| s.push(0));
-        }
-        plan
-    }
-}
-
 unsafe fn run_typed<T: Compute>(
     program: &Program,
     plan: &Plan,
@@ -165,134 +131,219 @@ unsafe fn run_typed<T: Compute>(
             None => bail!("{:?} has no kernel for {}", step.operation, T::DTYPE),
         }
     }
-    let inner = plan.sizes[0];
-    let (n_in, n_const) = (inputs.len(), program.consts);
-    let slots = n_in + n_const + program.registers + 1;
-    let width = inner.min((TILES / (slots * size_of::<T>())).clamp(TILE.0, TILE.1));
-    if width <= 16 && slots * width <= 96 {
+    let layout = Layout::<T>::new(program, plan, out, inputs);
+    let room = layout.slots * layout.width;
+    if room <= 96 {
         let mut scratch = [const { MaybeUninit::<T>::uninit() }; 96];
-        // SAFETY: passed on from the caller; the scratch holds `slots` tiles of `width`.
+        // SAFETY: passed on from the caller; the scratch holds all tiles.
         unsafe {
-            run_tiles(program, plan, out, inputs, consts, &kernels, scratch.as_mut_ptr().cast(), width)
+            run_tiles(program, plan, &layout, out, inputs, consts, &kernels, scratch.as_mut_ptr().cast())
         };
         return Ok(());
     }
-    let mut scratch: Vec<MaybeUninit<T>> = Vec::with_capacity(slots * width);
+    let mut scratch: Vec<MaybeUninit<T>> = Vec::with_capacity(room);
     // SAFETY: as above, with room reserved for all tiles.
-    unsafe { run_tiles(program, plan, out, inputs, consts, &kernels, scratch.as_mut_ptr().cast(), width) };
+    unsafe { run_tiles(program, plan, &layout, out, inputs, consts, &kernels, scratch.as_mut_ptr().cast()) };
     Ok(())
+}
+
+/// What goes through tiles, and where these lie.
+struct Layout<T> {
+    /// Elements of a tile.
+    width: usize,
+    /// The number of tiles.
+    slots: usize,
+    /// Whether kernels read an input's memory itself, and else its tile.
+    inputs: SmallVec<[(Direct, usize); 4]>,
+    /// The first of the tiles of constants, of registers, and that of the result.
+    consts: usize,
+    registers: usize,
+    result: usize,
+    /// Whether the last step writes to the output's memory.
+    direct_out: bool,
+    /// The last step as one that replaces an operand in the output's memory, and its other operands.
+    update: Option<(Update<T>, [Source; 2])>,
+}
+
+/// How kernels get at an input.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direct {
+    /// In its memory.
+    Memory,
+    /// In a tile.
+    Tile,
+    /// In a buffer of several rows.
+    Block,
+}
+
+impl<T: Compute> Layout<T> {
+    fn new(program: &Program, plan: &Plan, out: &Operand, inputs: &[Operand]) -> Layout<T> {
+        let inner = plan.sizes[0];
+        let dense = |o: &Operand, strides: &[isize]| {
+            o.dtype == T::DTYPE && (strides[0] == 1 || inner == 1) && aligned::<T>(o.pointer)
+        };
+        let mut slots = 0;
+        let mut take = |n: usize| {
+            slots += n;
+            slots - n
+        };
+        let rows = plan.sizes.get(1).copied().unwrap_or(1);
+        let inputs_at = inputs
+            .iter()
+            .zip(&plan.strides[1..])
+            .map(|(input, strides)| {
+                let direct = if dense(input, strides) {
+                    Direct::Memory
+                } else if rows > 1 && block::pays(input.dtype, strides, inner) {
+                    Direct::Block
+                } else {
+                    Direct::Tile
+                };
+                (direct, take((direct == Direct::Tile) as usize))
+            })
+            .collect();
+        let consts = take(program.consts);
+        let registers = take(if program.steps.len() > 1 { program.registers } else { 0 });
+        // The last step may write to the output itself, unless the output is also read: then through a tile, so
+        // that slices never alias.
+        let aliased = !program.steps.is_empty() && inputs.iter().any(|i| i.pointer == out.pointer);
+        let dense_out = dense(out, &plan.strides[0]);
+        let update = if aliased && dense_out { replacing(program, plan, out, inputs) } else { None };
+        let direct_out = dense_out && (!aliased || update.is_some());
+        let result = take(!direct_out as usize);
+        let width = match slots {
+            0 => inner,
+            _ => inner.min((TILES / ((slots + inputs.len() + 1) * size_of::<T>())).clamp(TILE.0, TILE.1)),
+        };
+        Layout { width, slots, inputs: inputs_at, consts, registers, result, direct_out, update }
+    }
+}
+
+/// The last step as one that replaces the only input in the output's place.
+fn replacing<T: Compute>(
+    program: &Program,
+    plan: &Plan,
+    out: &Operand,
+    inputs: &[Operand],
+) -> Option<(Update<T>, [Source; 2])> {
+    let mut same = (0..inputs.len()).filter(|&i| inputs[i].pointer == out.pointer);
+    let (own, None) = (same.next()?, same.next()) else { return None };
+    let last = program.steps.last()?;
+    let fits = program.result_step() == Some(program.steps.len() - 1)
+        && inputs[own].dtype == T::DTYPE
+        && plan.strides[own + 1] == plan.strides[0];
+    let others = others(last, Source::Input(own as u8))?;
+    T::update(last.operation).filter(|_| fits).map(|kernel| (kernel, others))
 }
 
 #[allow(clippy::too_many_arguments)]
 unsafe fn run_tiles<T: Compute>(
     program: &Program,
     plan: &Plan,
+    layout: &Layout<T>,
     out: &Operand,
     inputs: &[Operand],
     consts: &[Scalar],
     kernels: &[Kernel<T>],
     scratch: *mut T,
-    width: usize,
 ) {
-    let n_in = inputs.len();
-    let n_const = program.consts;
+    let width = layout.width;
     // SAFETY: the scratch holds a tile for each slot.
     let tile = |slot: usize| unsafe { scratch.add(slot * width) };
-    let (const_base, reg_base, out_slot) = (n_in, n_in + n_const, n_in + n_const + program.registers);
-    for (i, value) in consts.iter().enumerate().take(n_const) {
-        let v = T::from_scalar(*value);
+    for (i, value) in consts.iter().enumerate().take(program.consts) {
         // SAFETY: constant tiles lie in the scratch.
-        unsafe { std::slice::from_raw_parts_mut(tile(const_base + i).cast::<MaybeUninit<T>>(), width) }
-            .fill(MaybeUninit::new(v));
+        unsafe { fill(tile(layout.consts + i), width, T::from_scalar(*value)) };
     }
     let inner = plan.sizes[0];
     let out_stride = plan.strides[0][0];
-    // The last step may write to the output itself, unless the output is also read: then through a tile, so
-    // that slices never alias.
-    let aliased = inputs.iter().any(|i| i.pointer == out.pointer);
-    let direct_out =
-        out.dtype == T::DTYPE && (out_stride == 1 || inner == 1) && !aliased && aligned::<T>(out.pointer);
     let result_step = program.result_step();
-    let streamed = direct_out
-        && result_step.is_some()
-        && plan.sizes.iter().product::<usize>().saturating_mul(size_of::<T>()) >= STREAM;
-    let mut blocks: SmallVec<[Option<Vec<T>>; 4]> = SmallVec::new();
-    for (input, strides) in inputs.iter().zip(&plan.strides[1..]) {
-        let rows = plan.sizes.get(1).map_or(0, |&rows| rows.min(block::ROWS));
-        let pays = rows > 1 && block::pays(input.dtype, strides, inner);
-        blocks.push(pays.then(|| vec![T::default(); rows * inner]));
+    let mut blocks: SmallVec<[Vec<T>; 4]> = SmallVec::new();
+    for (direct, _) in &layout.inputs {
+        let rows = if *direct == Direct::Block { plan.sizes[1].min(block::ROWS) } else { 0 };
+        blocks.push(vec![T::default(); rows * inner]);
     }
-    // Inputs that do not move along the inner dimension are loaded once for each row.
+    // Where the tile of an input that does not move along the inner dimension was loaded from.
+    let mut loaded: SmallVec<[*mut u8; 4]> = SmallVec::from_elem(std::ptr::null_mut(), inputs.len());
     let mut index: SmallVec<[usize; 5]> = SmallVec::from_elem(0, plan.sizes.len());
+    let sizes: SmallVec<[isize; 5]> =
+        std::iter::once(out).chain(inputs).map(|o| o.dtype.size() as isize).collect();
+    let mut row: SmallVec<[*mut u8; 5]> = std::iter::once(out).chain(inputs).map(|o| o.pointer).collect();
+    let mut source: SmallVec<[*const T; 4]> = SmallVec::from_elem(std::ptr::null(), inputs.len());
     loop {
-        let offset = |operand: usize| -> isize {
-            index.iter().zip(&plan.strides[operand]).skip(1).map(|(&i, &s)| i as isize * s).sum()
-        };
-        let mut row: SmallVec<[*mut u8; 4]> = SmallVec::new();
-        for (i, o) in std::iter::once(out).chain(inputs).enumerate() {
-            row.push(o.pointer.wrapping_offset(offset(i) * o.dtype.size() as isize));
-        }
         let in_block = index.get(1).map_or(0, |&i| i % block::ROWS);
         if in_block == 0 {
-            for (i, buffer) in blocks.iter_mut().enumerate() {
-                if let Some(buffer) = buffer {
-                    let rows = (plan.sizes[1] - index[1]).min(block::ROWS);
-                    // SAFETY: the caller vouches for these rows; the buffer holds as many.
-                    unsafe {
-                        block::read(
-                            row[i + 1],
-                            inputs[i].dtype,
-                            plan.strides[i + 1][0],
-                            buffer.as_mut_ptr(),
-                            rows,
-                            inner,
-                        )
-                    };
-                }
+            for (i, buffer) in blocks.iter_mut().enumerate().filter(|(_, b)| !b.is_empty()) {
+                let rows = (plan.sizes[1] - index[1]).min(block::ROWS);
+                let stride = plan.strides[i + 1][0];
+                // SAFETY: the caller vouches for these rows; the buffer holds as many.
+                unsafe { block::read(row[i + 1], inputs[i].dtype, stride, buffer.as_mut_ptr(), rows, inner) };
             }
         }
         let mut start = 0;
         while start < inner {
             let n = (inner - start).min(width);
-            let at = |i: usize, o: &Operand| {
-                row[i].wrapping_offset(start as isize * plan.strides[i][0] * o.dtype.size() as isize)
-            };
-            let mut source: SmallVec<[*const T; 4]> = SmallVec::new();
-            for (i, input) in inputs.iter().enumerate() {
-                if let Some(buffer) = &blocks[i] {
-                    source.push(buffer[in_block * inner + start..].as_ptr());
-                    continue;
-                }
-                let stride = plan.strides[i + 1][0];
-                let pointer = at(i + 1, input);
-                if input.dtype == T::DTYPE && (stride == 1 || n == 1) && aligned::<T>(pointer) {
-                    source.push(pointer.cast());
-                } else {
-                    if stride != 0 || start == 0 {
-                        // SAFETY: the caller vouches for the operand; the tile has `width >= n` elements.
-                        unsafe { load(pointer, input.dtype, stride, tile(i), n) };
+            let at = |i: usize| row[i].wrapping_offset(start as isize * plan.strides[i][0] * sizes[i]);
+            let out_pointer = at(0);
+            for (i, &(direct, slot)) in layout.inputs.iter().enumerate() {
+                source[i] = match direct {
+                    Direct::Memory => at(i + 1).cast_const().cast(),
+                    Direct::Block => blocks[i][in_block * inner + start..].as_ptr(),
+                    // A plain conversion is loaded to its place.
+                    Direct::Tile if program.steps.is_empty() && layout.direct_out => {
+                        // SAFETY: the caller vouches for the operands.
+                        unsafe {
+                            load(
+                                at(i + 1),
+                                inputs[i].dtype,
+                                plan.strides[i + 1][0],
+                                out_pointer.cast::<T>(),
+                                n,
+                            )
+                        };
+                        continue;
                     }
-                    source.push(tile(i));
-                }
+                    Direct::Tile => {
+                        let (pointer, stride) = (at(i + 1), plan.strides[i + 1][0]);
+                        if stride != 0 || loaded[i] != pointer {
+                            // SAFETY: the caller vouches for the operand; the tile has `width >= n` elements.
+                            unsafe { load(pointer, inputs[i].dtype, stride, tile(slot), n) };
+                            loaded[i] = pointer;
+                        }
+                        tile(slot)
+                    }
+                };
             }
-            let out_pointer = at(0, out);
             let locate = |s: Source| match s {
                 Source::Input(i) => source[i as usize],
-                Source::Const(i) => tile(const_base + i as usize) as *const T,
-                Source::Register(i) => tile(reg_base + i as usize) as *const T,
+                Source::Const(i) => tile(layout.consts + i as usize) as *const T,
+                Source::Register(i) => tile(layout.registers + i as usize) as *const T,
             };
-            let result = if direct_out && !streamed { out_pointer.cast::<T>() } else { tile(out_slot) };
-            let register = |r: u8| tile(reg_base + r as usize);
+            let result = if layout.direct_out { out_pointer.cast::<T>() } else { tile(layout.result) };
+            let register = |r: u8| tile(layout.registers + r as usize);
+            let plain = if layout.update.is_some() { &kernels[..kernels.len() - 1] } else { kernels };
             // SAFETY: operands are valid for n elements; the result's place is a tile of its own or the unaliased
             // output.
-            unsafe { run_steps(program, kernels, n, locate, register, result_step, result) };
+            unsafe { run_steps(program, plain, n, locate, register, result_step, result) };
+            if let Some((kernel, others)) = layout.update {
+                // An operation of one operand has no others.
+                let apart = |s: &Source| locate(*s) != result.cast_const();
+                // SAFETY: as above; the output is apart from the other operands.
+                unsafe {
+                    let [a, b] = others.map(|s| {
+                        let n = if apart(&s) { n } else { 0 };
+                        std::slice::from_raw_parts(locate(s), n)
+                    });
+                    kernel(std::slice::from_raw_parts_mut(result, n), [a, b]);
+                }
+            }
             // SAFETY: the output is writable for this row; the tile holds n results.
             unsafe {
-                match result_step {
-                    Some(_) if streamed => stream(result.cast(), out_pointer, n * size_of::<T>()),
-                    Some(_) if direct_out => {}
-                    Some(_) => store(tile(out_slot), out_pointer, out.dtype, out_stride, n),
-                    None => store(locate(program.result), out_pointer, out.dtype, out_stride, n),
+                match (result_step, program.result) {
+                    (Some(_), _) if layout.direct_out => {}
+                    (Some(_), _) => store(result, out_pointer, out.dtype, out_stride, n),
+                    (None, Source::Input(i))
+                        if layout.direct_out && layout.inputs[i as usize].0 == Direct::Tile => {}
+                    (None, result) => store(locate(result), out_pointer, out.dtype, out_stride, n),
                 }
             }
             start += n;
@@ -301,12 +352,13 @@ unsafe fn run_tiles<T: Compute>(
         let mut d = 1;
         loop {
             if d == index.len() {
-                if streamed {
-                    settle();
-                }
                 return;
             }
             index[d] += 1;
+            let steps = if index[d] < plan.sizes[d] { 1 } else { 1 - index[d] as isize };
+            for (i, pointer) in row.iter_mut().enumerate() {
+                *pointer = pointer.wrapping_offset(steps * plan.strides[i][d] * sizes[i]);
+            }
             if index[d] < plan.sizes[d] {
                 break;
             }
@@ -342,79 +394,11 @@ pub(super) unsafe fn run_steps<T: Compute>(
                 Kernel::Unary(f) => f(slice(step.args[0]), to),
                 Kernel::Binary(f) => f(slice(step.args[0]), slice(step.args[1]), to),
                 Kernel::Ternary(f) => f(slice(step.args[0]), slice(step.args[1]), slice(step.args[2]), to),
-            }
-        }
-    }
-}
-
-/// Whether the address is one of a `T`; memory of other libraries may be anywhere.
-#[inline]
-pub(super) fn aligned<T>(pointer: *const u8) -> bool {
-    (pointer as usize).is_multiple_of(align_of::<T>())
-}
-
-/// Reads `n` elements of any dtype as compute type `T`.
-///
-/// # Safety
-/// `from` must be valid for `n` elements at the stride, `to` for `n` writes.
-pub unsafe fn load<T: Compute>(from: *const u8, dtype: DType, stride: isize, to: *mut T, n: usize) {
-    if dtype == DType::Bool {
-        // Memory of others may have any byte for true.
-        // SAFETY: as promised by the caller.
-        let byte = |i: usize| unsafe { (from.wrapping_offset(i as isize * stride).read() != 0) as u8 };
-        // SAFETY: as promised by the caller.
-        let put = |i: usize, v: u8| unsafe { to.add(i).write(<T as Convert<u8>>::from_storage(v)) };
-        if stride == 1 {
-            // SAFETY: as promised by the caller.
-            wide(|| (0..n).for_each(|i| put(i, unsafe { (from.add(i).read() != 0) as u8 })));
-        } else {
-            (0..n).for_each(|i| put(i, byte(i)));
-        }
-        return;
-    }
-    dispatch!(storage dtype, S => {
-        let from = from.cast::<S>();
-        // SAFETY: as promised by the caller.
-        unsafe {
-            if stride == 0 {
-                let value = <T as Convert<S>>::from_storage(from.read_unaligned());
-                for i in 0..n { to.add(i).write(value) }
-            } else if stride == 1 {
-                wide(|| for i in 0..n { to.add(i).write(<T as Convert<S>>::from_storage(from.add(i).read_unaligned())) })
-            } else {
-                for i in 0..n { to.add(i).write(<T as Convert<S>>::from_storage(from.wrapping_offset(i as isize * stride).read_unaligned())) }
-            }
-        }
-    })
-}
-
-/// Writes `n` results of compute type `T` as any dtype (`bool` as `x != 0`).
-///
-/// # Safety
-/// `to` must be valid for `n` writes at the stride, `from` for `n` reads.
-pub unsafe fn store<T: Compute>(from: *const T, to: *mut u8, dtype: DType, stride: isize, n: usize) {
-    if dtype == DType::Bool {
-        // SAFETY: as promised by the caller.
-        unsafe {
-            if stride == 1 {
-                wide(|| (0..n).for_each(|i| to.add(i).write(T::is_true(from.add(i).read()) as u8)));
-            } else {
-                for i in 0..n {
-                    to.wrapping_offset(i as isize * stride).write(T::is_true(from.add(i).read()) as u8)
+                Kernel::Quaternary(f) => {
+                    let [a, b, c, d] = step.args.map(slice);
+                    f(a, b, c, d, to)
                 }
             }
         }
-        return;
     }
-    dispatch!(storage dtype, S => {
-        let to = to.cast::<S>();
-        // SAFETY: as promised by the caller.
-        unsafe {
-            if stride == 1 {
-                wide(|| for i in 0..n { to.add(i).write_unaligned(<T as Convert<S>>::into_storage(from.add(i).read())) })
-            } else {
-                for i in 0..n { to.wrapping_offset(i as isize * stride).write_unaligned(<T as Convert<S>>::into_storage(from.add(i).read())) }
-            }
-        }
-    })
 }

@@ -2,6 +2,7 @@
 
 use super::Prim;
 use super::kernels::{Kernel, binary, unary};
+use crate::wide::wide;
 
 fn floor_div(a: i64, b: i64) -> i64 {
     if b == 0 {
@@ -17,6 +18,60 @@ fn remainder(a: i64, b: i64) -> i64 {
     }
     let r = a.wrapping_rem(b);
     if r != 0 && (r < 0) != (b < 0) { r + b } else { r }
+}
+
+/// A kernel of a quotient or what it leaves, by `small` where all numbers are so small that quotients of `f64` round to
+/// the right side, and by `any` otherwise.
+macro_rules! quotient {
+    ($any:expr, $small:expr) => {
+        Kernel::Binary(|a: &[i64], b: &[i64], o: &mut [i64]| {
+            let fit = wide(|| {
+                let far = a.iter().fold(0, |far, &a| far | beyond(a));
+                b.iter().fold(far, |far, &b| far | beyond(b) | (b == 0) as u64) == 0
+            });
+            if fit {
+                return wide(|| {
+                    for ((o, &a), &b) in o.iter_mut().zip(a).zip(b) {
+                        *o = $small(a, b);
+                    }
+                });
+            }
+            for ((o, &a), &b) in o.iter_mut().zip(a).zip(b) {
+                *o = $any(a, b);
+            }
+        })
+    };
+}
+
+/// Integers between `-2^50` and `2^50` are differences of the bits of floats and those of this one, `1.5 * 2^52`.
+const MAGIC: f64 = 6755399441055744.0;
+
+/// Zero for those integers.
+#[inline(always)]
+fn beyond(a: i64) -> u64 {
+    (a.wrapping_add(1 << 50) as u64) >> 51
+}
+
+#[inline(always)]
+fn float(a: i64) -> f64 {
+    f64::from_bits((a as u64).wrapping_add(MAGIC.to_bits())) - MAGIC
+}
+
+#[inline(always)]
+fn whole(a: f64) -> i64 {
+    (a + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i64
+}
+
+// For `|a| < 2^52` a quotient that is no integer is further from the next one than rounding moves it.
+
+#[inline(always)]
+fn floor_small(a: i64, b: i64) -> i64 {
+    whole((float(a) / float(b)).floor())
+}
+
+#[inline(always)]
+fn trunc_small(a: i64, b: i64) -> i64 {
+    whole((float(a) / float(b)).trunc())
 }
 
 /// Exponentiation by squaring; negative exponents give 0 but for bases 1 and -1.
@@ -65,10 +120,13 @@ pub(super) fn kernel(p: Prim) -> Option<Kernel<i64>> {
         Sub => binary!(i64, |a: i64, b: i64| a.wrapping_sub(b)),
         Mul => binary!(i64, |a: i64, b: i64| a.wrapping_mul(b)),
         // C's division, towards zero.
-        Div => binary!(i64, |a: i64, b: i64| if b == 0 { 0 } else { a.wrapping_div(b) }),
-        FloorDiv => binary!(i64, floor_div),
-        Fmod => binary!(i64, |a: i64, b: i64| if b == 0 { 0 } else { a.wrapping_rem(b) }),
-        Remainder => binary!(i64, remainder),
+        Div => quotient!(|a: i64, b: i64| if b == 0 { 0 } else { a.wrapping_div(b) }, trunc_small),
+        FloorDiv => quotient!(floor_div, floor_small),
+        Fmod => quotient!(|a: i64, b: i64| if b == 0 { 0 } else { a.wrapping_rem(b) }, |a: i64, b: i64| a
+            .wrapping_sub(trunc_small(a, b).wrapping_mul(b))),
+        Remainder => {
+            quotient!(remainder, |a: i64, b: i64| a.wrapping_sub(floor_small(a, b).wrapping_mul(b)))
+        }
         Pow => binary!(i64, pow),
         Max | Fmax => binary!(i64, |a: i64, b: i64| a.max(b)),
         Min | Fmin => binary!(i64, |a: i64, b: i64| a.min(b)),
@@ -100,4 +158,35 @@ pub(super) fn kernel(p: Prim) -> Option<Kernel<i64>> {
         }),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotients_of_small_and_large_numbers() {
+        let edge = (1i64 << 50) - 1;
+        let small: Vec<i64> =
+            (-40..40).chain([edge, -edge - 1, edge - 1, 1 << 49, (1 << 49) - 1, 999_999_937]).collect();
+        let large: Vec<i64> = small.iter().copied().chain([i64::MIN, i64::MAX, edge + 1]).collect();
+        for values in [small, large] {
+            let pairs = values.iter().flat_map(|&a| values.iter().filter(|&&b| b != 0).map(move |&b| (a, b)));
+            let (a, b): (Vec<i64>, Vec<i64>) = pairs.unzip();
+            let mut o = vec![0; a.len()];
+            let exact: [(Prim, fn(i64, i64) -> i64); 4] = [
+                (Prim::Div, |a, b| a.wrapping_div(b)),
+                (Prim::FloorDiv, floor_div),
+                (Prim::Fmod, |a, b| a.wrapping_rem(b)),
+                (Prim::Remainder, remainder),
+            ];
+            for (p, exact) in exact {
+                let Some(Kernel::Binary(f)) = kernel(p) else { panic!("{p:?}") };
+                f(&a, &b, &mut o);
+                for ((&a, &b), &o) in a.iter().zip(&b).zip(&o) {
+                    assert_eq!(o, exact(a, b), "{p:?} {a} {b}");
+                }
+            }
+        }
+    }
 }

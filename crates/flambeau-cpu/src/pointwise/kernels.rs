@@ -1,6 +1,9 @@
 //! The kernels of the primitives for the five compute types, as functions over slices.
 
+use super::Prim;
+use super::convert::Convert;
 use super::engine::Operation;
+use super::update::{self, Update};
 use flambeau_core::{C32, C64, Element, Number, bf16, f16};
 
 /// A kernel over contiguous slices of equal length.
@@ -9,12 +12,7 @@ pub enum Kernel<T> {
     Unary(fn(&[T], &mut [T])),
     Binary(fn(&[T], &[T], &mut [T])),
     Ternary(fn(&[T], &[T], &[T], &mut [T])),
-}
-
-/// Conversion from a storage type to a compute type and back, as C++ `static_cast` does it.
-pub trait Convert<S> {
-    fn from_storage(s: S) -> Self;
-    fn into_storage(self) -> S;
+    Quaternary(fn(&[T], &[T], &[T], &[T], &mut [T])),
 }
 
 /// A type in which kernels compute.
@@ -37,87 +35,12 @@ pub trait Compute:
     + Convert<C64>
 {
     fn kernel(operation: Operation) -> Option<Kernel<Self>>;
+    /// The kernel of an operation that replaces an operand, for some.
+    fn update(_: Operation) -> Option<Update<Self>> {
+        None
+    }
     fn is_true(self) -> bool;
 }
-
-macro_rules! convert {
-    ($c:ty: $($s:ty => $load:expr, $store:expr;)*) => { $(impl Convert<$s> for $c {
-        #[inline(always)] fn from_storage(s: $s) -> $c { $load(s) }
-        #[inline(always)] fn into_storage(self) -> $s { $store(self) }
-    })* };
-}
-/// A float as a 32-bit integer as processors convert it: the least integer where it does not fit.
-#[inline(always)]
-fn cut32(v: f64) -> i32 {
-    if v > -2147483649.0 && v < 2147483648.0 { v as i32 } else { i32::MIN }
-}
-
-/// A float as a 64-bit integer as processors convert it: the least integer where it does not fit.
-#[inline(always)]
-fn cut64(v: f64) -> i64 {
-    if v < 9223372036854775808.0 { v as i64 } else { i64::MIN }
-}
-
-macro_rules! convert_real {
-    ($c:ty) => {
-        convert!($c:
-            u8 => |s| s as $c, |v: $c| cut32(v as f64) as u8;
-            i8 => |s| s as $c, |v: $c| cut32(v as f64) as i8;
-            i16 => |s| s as $c, |v: $c| cut32(v as f64) as i16;
-            i32 => |s| s as $c, |v: $c| cut32(v as f64);
-            i64 => |s| s as $c, |v: $c| cut64(v as f64);
-            u16 => |s| s as $c, |v: $c| cut32(v as f64) as u16;
-            u32 => |s| s as $c, |v: $c| cut64(v as f64) as u32;
-            u64 => |s| s as $c, |v: $c| if v < (0 as $c) { v as i64 as u64 } else { v as u64 };
-            f16 => |s: f16| f32::from(s) as $c, |v: $c| f16::from_f32(v as f32);
-            bf16 => |s: bf16| f32::from(s) as $c, |v: $c| bf16::from_f32(v as f32);
-            f32 => |s| s as $c, |v: $c| v as f32;
-            f64 => |s| s as $c, |v: $c| v as f64;
-            C32 => |s: C32| s.re as $c, |v: $c| C32::new(v as f32, 0.0);
-            C64 => |s: C64| s.re as $c, |v: $c| C64::new(v as f64, 0.0);
-        );
-    };
-}
-convert_real!(f32);
-convert_real!(f64);
-convert!(i64:
-    u8 => |s| s as i64, |v| v as u8;
-    i8 => |s| s as i64, |v| v as i8;
-    i16 => |s| s as i64, |v| v as i16;
-    i32 => |s| s as i64, |v| v as i32;
-    i64 => |s| s, |v| v;
-    u16 => |s| s as i64, |v| v as u16;
-    u32 => |s| s as i64, |v| v as u32;
-    u64 => |s| s as i64, |v| v as u64;
-    f16 => |s: f16| f32::from(s) as i64, |v| f16::from_f32(v as f32);
-    bf16 => |s: bf16| f32::from(s) as i64, |v| bf16::from_f32(v as f32);
-    f32 => |s| s as i64, |v| v as f32;
-    f64 => |s| s as i64, |v| v as f64;
-    C32 => |s: C32| s.re as i64, |v| C32::new(v as f32, 0.0);
-    C64 => |s: C64| s.re as i64, |v| C64::new(v as f64, 0.0);
-);
-macro_rules! convert_complex {
-    ($c:ident, $r:ty) => {
-        convert!($c:
-            u8 => |s| $c::new(s as $r, 0.0), |v: $c| cut32(v.re as f64) as u8;
-            i8 => |s| $c::new(s as $r, 0.0), |v: $c| cut32(v.re as f64) as i8;
-            i16 => |s| $c::new(s as $r, 0.0), |v: $c| cut32(v.re as f64) as i16;
-            i32 => |s| $c::new(s as $r, 0.0), |v: $c| cut32(v.re as f64);
-            i64 => |s| $c::new(s as $r, 0.0), |v: $c| cut64(v.re as f64);
-            u16 => |s| $c::new(s as $r, 0.0), |v: $c| cut32(v.re as f64) as u16;
-            u32 => |s| $c::new(s as $r, 0.0), |v: $c| cut64(v.re as f64) as u32;
-            u64 => |s| $c::new(s as $r, 0.0), |v: $c| v.re as i64 as u64;
-            f16 => |s: f16| $c::new(f32::from(s) as $r, 0.0), |v: $c| f16::from_f32(v.re as f32);
-            bf16 => |s: bf16| $c::new(f32::from(s) as $r, 0.0), |v: $c| bf16::from_f32(v.re as f32);
-            f32 => |s| $c::new(s as $r, 0.0), |v: $c| v.re as f32;
-            f64 => |s| $c::new(s as $r, 0.0), |v: $c| v.re as f64;
-            C32 => |s: C32| $c::new(s.re as $r, s.im as $r), |v: $c| C32::new(v.re as f32, v.im as f32);
-            C64 => |s: C64| $c::new(s.re as $r, s.im as $r), |v: $c| C64::new(v.re as f64, v.im as f64);
-        );
-    };
-}
-convert_complex!(C32, f32);
-convert_complex!(C64, f64);
 
 /// A unary kernel from an element function.
 macro_rules! unary {
@@ -144,12 +67,18 @@ macro_rules! binary {
 }
 pub(super) use {binary, unary};
 
+/// One of two numbers, both of which are read: reads that depend on conditions would keep loops from being vectorised.
+#[inline(always)]
+fn choice<T>(condition: bool, a: T, b: T) -> T {
+    std::hint::select_unpredictable(condition, a, b)
+}
+
 macro_rules! select {
     ($t:ty, $zero:expr) => {
         Kernel::Ternary(|c: &[$t], a: &[$t], b: &[$t], o: &mut [$t]| {
             crate::wide::wide(|| {
                 for (((o, &c), &a), &b) in o.iter_mut().zip(c).zip(a).zip(b) {
-                    *o = if c != $zero { a } else { b };
+                    *o = choice(c != $zero, a, b);
                 }
             })
         })
@@ -170,14 +99,37 @@ macro_rules! ternary {
     };
 }
 
+/// The kernels of [`Operation::Choose`] on numbers in order.
+macro_rules! choose {
+    ($t:ty, $p:expr, $($prim:ident $compare:tt),*) => {
+        match $p {
+            $(Prim::$prim => Some(Kernel::Quaternary(|a: &[$t], b: &[$t], c: &[$t], d: &[$t], o: &mut [$t]| {
+                crate::wide::wide(|| {
+                    for ((((o, &a), &b), &c), &d) in o.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                        *o = choice(a $compare b, c, d);
+                    }
+                })
+            })),)*
+            _ => None,
+        }
+    };
+}
+
 macro_rules! float_compute {
-    ($t:ident, $module:ident) => {
+    ($t:ident, $module:ident, $update:ident) => {
         impl Compute for $t {
+            fn update(operation: Operation) -> Option<Update<$t>> {
+                update::$update(operation)
+            }
             fn kernel(operation: Operation) -> Option<Kernel<$t>> {
                 match operation {
                     Operation::Select => Some(select!($t, 0.0)),
                     Operation::MulAdd => Some(ternary!($t, |a: $t, b: $t, c: $t| a.mul_add(b, c))),
                     Operation::MulSub => Some(ternary!($t, |a: $t, b: $t, c: $t| (-a).mul_add(b, c))),
+                    Operation::Choose(p) => choose!($t, p, Lt <, Le <=, Eq ==),
+                    Operation::Clamp => {
+                        Some(ternary!($t, |a: $t, b: $t, c: $t| super::real::min(super::real::max(a, b), c)))
+                    }
                     Operation::Prim(p) => super::real::$module(p),
                 }
             }
@@ -188,10 +140,13 @@ macro_rules! float_compute {
         }
     };
 }
-float_compute!(f32, kernel_f32);
-float_compute!(f64, kernel_f64);
+float_compute!(f32, kernel_f32, update_f32);
+float_compute!(f64, kernel_f64, update_f64);
 
 impl Compute for i64 {
+    fn update(operation: Operation) -> Option<Update<i64>> {
+        update::update_i64(operation)
+    }
     fn kernel(operation: Operation) -> Option<Kernel<i64>> {
         match operation {
             Operation::Select => Some(select!(i64, 0)),
@@ -201,6 +156,8 @@ impl Compute for i64 {
             Operation::MulSub => {
                 Some(ternary!(i64, |a: i64, b: i64, c: i64| c.wrapping_sub(a.wrapping_mul(b))))
             }
+            Operation::Choose(p) => choose!(i64, p, Lt <, Le <=, Eq ==),
+            Operation::Clamp => Some(ternary!(i64, |a: i64, b: i64, c: i64| a.max(b).min(c))),
             Operation::Prim(p) => super::integer::kernel(p),
         }
     }
@@ -218,6 +175,7 @@ macro_rules! complex_compute {
                     Operation::Select => Some(select!($t, $t::new(0.0, 0.0))),
                     Operation::MulAdd => Some(ternary!($t, |a: $t, b: $t, c: $t| a * b + c)),
                     Operation::MulSub => Some(ternary!($t, |a: $t, b: $t, c: $t| c - a * b)),
+                    Operation::Choose(_) | Operation::Clamp => None,
                     Operation::Prim(p) => super::complex::$module(p),
                 }
             }

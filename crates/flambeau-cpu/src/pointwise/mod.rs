@@ -2,19 +2,26 @@
 
 mod block;
 mod complex;
+mod convert;
 mod engine;
 mod fuse;
 mod integer;
 mod kernels;
+mod plan;
 mod prim;
 mod real;
 mod small;
 mod special;
-mod stream;
 #[cfg(test)]
 mod tests;
+mod transfer;
+mod update;
 
-pub use engine::{Operand, Operation, Program, Source, Step, load, run, store, supports};
-pub use kernels::{Compute, Convert, Kernel};
+pub use convert::Convert;
+pub use engine::{Operand, Operation, Program, Source, Step, run, supports};
+pub use kernels::{Compute, Kernel};
+pub(crate) use plan::Plan;
 pub use prim::Prim;
 pub use small::{Flat, SMALL, run_small};
+pub use transfer::{load, store};
+pub use update::Update;

@@ -32,6 +32,8 @@ pub enum Prim {
     Acosh,
     Atanh,
     Sigmoid,
+    /// `x` times the distribution function of normal numbers.
+    Gelu,
     Floor,
     Ceil,
     /// Half to even.

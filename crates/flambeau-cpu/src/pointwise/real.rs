@@ -45,6 +45,24 @@ macro_rules! periodic {
     };
 }
 
+#[inline(always)]
+#[allow(clippy::eq_op)]
+fn is_nan<T: PartialOrd + Copy>(a: T) -> bool {
+    a != a
+}
+
+/// The larger one; NaN wins.
+#[inline(always)]
+pub(super) fn max<T: PartialOrd + Copy>(a: T, b: T) -> T {
+    if a > b || is_nan(a) { a } else { b }
+}
+
+/// The smaller one; NaN wins.
+#[inline(always)]
+pub(super) fn min<T: PartialOrd + Copy>(a: T, b: T) -> T {
+    if a < b || is_nan(a) { a } else { b }
+}
+
 macro_rules! real_kernels {
     ($name:ident, $t:ident) => {
         pub(super) fn $name(p: Prim) -> Option<Kernel<$t>> {
@@ -79,6 +97,7 @@ macro_rules! real_kernels {
                 Acosh => unary!($t, |a: $t| (a as f64).acosh() as $t),
                 Atanh => unary!($t, |a: $t| (a as f64).atanh() as $t),
                 Sigmoid => vector!($t, sigmoid),
+                Gelu => vector!($t, gelu),
                 Erf => vector!($t, erf),
                 Floor => unary!($t, |a: $t| a.floor()),
                 Ceil => unary!($t, |a: $t| a.ceil()),
@@ -126,8 +145,8 @@ macro_rules! real_kernels {
                         ZERO.copysign(a / b)
                     }
                 }),
-                Max => binary!($t, |a: $t, b: $t| if a.is_nan() || a > b { a } else { b }),
-                Min => binary!($t, |a: $t, b: $t| if a.is_nan() || a < b { a } else { b }),
+                Max => binary!($t, max),
+                Min => binary!($t, min),
                 Fmax => binary!($t, |a: $t, b: $t| a.max(b)),
                 Fmin => binary!($t, |a: $t, b: $t| a.min(b)),
                 Lt => binary!($t, |a: $t, b: $t| (a < b) as i32 as $t),

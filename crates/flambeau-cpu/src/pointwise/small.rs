@@ -1,8 +1,9 @@
 //! Programs over few elements: the tile engine without its planning, for operands that are dense or a single
 //! element, as most tensors of loops written in Python are. One of the modules with unsafe code.
 
-use super::engine::{Program, Source, aligned, load, run_steps, store};
+use super::engine::{Program, Source, run_steps};
 use super::kernels::{Compute, Kernel};
+use super::transfer::{aligned, fill, load, store};
 use flambeau_core::{DType, Result, Scalar, bail, dispatch};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
@@ -93,11 +94,8 @@ unsafe fn run_tile<T: Compute>(
         }
     }
     for (i, value) in consts.iter().enumerate().take(program.consts) {
-        let v = T::from_scalar(*value);
-        for k in 0..n {
-            // SAFETY: within the constant's tile.
-            unsafe { tile(const_base + i).add(k).write(v) };
-        }
+        // SAFETY: the constant's tile has n elements.
+        unsafe { fill(tile(const_base + i), n, T::from_scalar(*value)) };
     }
     let aliased = inputs.iter().any(|i| i.pointer == out.pointer);
     let direct = out.dtype == T::DTYPE && !aliased && aligned::<T>(out.pointer);
@@ -131,7 +129,7 @@ mod tests {
     use crate::pointwise::{Operation, Prim, Step};
 
     fn sum() -> Program {
-        let args = [Source::Input(0), Source::Input(1), Source::Input(1)];
+        let args = [Source::Input(0), Source::Input(1), Source::Input(1), Source::Input(1)];
         let steps = vec![Step { operation: Operation::Prim(Prim::Add), args, to: 0 }];
         Program { steps, result: Source::Register(0), registers: 1, consts: 0 }
     }

@@ -4,7 +4,11 @@ use super::continuous::is_wide_unsigned;
 use super::error_text::{general, not_implemented};
 use super::generator::{Generator, unit_f32};
 use super::sample::Sample;
+use crate::wide::wide;
 use flambeau_core::{DType, Result, bail, ensure};
+
+/// Numbers drawn at a time.
+const BATCH: usize = 512;
 
 /// Fills with ones of probability `p`, else zeros. Errors unless `0 <= p <= 1`, and for complex and wide unsigned dtypes.
 pub fn bernoulli_<T: Sample>(g: &mut Generator, dtype: DType, out: &mut [T], p: f64) -> Result<()> {
@@ -17,7 +21,8 @@ pub fn bernoulli_<T: Sample>(g: &mut Generator, dtype: DType, out: &mut [T], p: 
     if dtype.is_complex() || is_wide_unsigned(dtype) {
         return Err(not_implemented("bernoulli_scalar_cpu_", dtype));
     }
-    g.fill_uniform64(out, |u| T::from_i64((u < p) as i64));
+    let (zero, one) = (T::from_i64(0), T::from_i64(1));
+    g.fill_uniform64(out, |u| if u < p { one } else { zero });
     Ok(())
 }
 
@@ -41,18 +46,31 @@ pub fn bernoulli_tensor_<T: Sample, P: Sample>(
         return Err(not_implemented("bernoulli_tensor_cpu_p_", p_dtype));
     }
     ensure!(p.len() == out.len(), "bernoulli_: {} probabilities for {} elements", p.len(), out.len());
-    if !p.iter().all(|p| (0.0..=1.0).contains(&p.to_f64())) {
+    // Without stopping at the first, so that the loop is vectorised.
+    if wide(|| p.iter().fold(false, |outside, p| outside | !(0.0..=1.0).contains(&p.to_f64()))) {
         bail!(
             "Expected p_in >= 0 && p_in <= 1 to be true, but got false.  (Could this error message be improved?  If \
              so, please report an enhancement request to PyTorch.)"
         );
     }
-    let mut p = p.iter().map(|p| p.to_f64());
-    let mut next = || p.next().unwrap_or(0.0);
+    let (zero, one) = (T::from_i64(0), T::from_i64(1));
+    let choose = |u: f64, p: &P| if u < p.to_f64() { one } else { zero };
     if p_dtype == DType::Float64 {
-        g.fill_uniform64(out, |u| T::from_i64((u < next()) as i64));
+        let mut batch = [0.0; BATCH];
+        for (out, p) in out.chunks_mut(BATCH).zip(p.chunks(BATCH)) {
+            let batch = &mut batch[..out.len()];
+            g.fill_uniform64(batch, |u| u);
+            out.iter_mut().zip(&*batch).zip(p).for_each(|((o, &u), p)| *o = choose(u, p));
+        }
     } else {
-        g.fill32(out, |w| T::from_i64(((unit_f32(w) as f64) < next()) as i64));
+        let mut batch = [0; BATCH];
+        for (out, p) in out.chunks_mut(BATCH).zip(p.chunks(BATCH)) {
+            let batch = &mut batch[..out.len()];
+            g.random_words(batch);
+            wide(|| {
+                out.iter_mut().zip(&*batch).zip(p).for_each(|((o, &w), p)| *o = choose(unit_f32(w) as f64, p))
+            });
+        }
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 use super::error_text::{general, not_implemented};
 use super::generator::Generator;
 use super::sample::Sample;
+use crate::vector::Vector;
+use crate::wide::{Body, wide};
 use flambeau_core::{DType, Result, bail};
 
 /// Fills with exponential numbers of rate `lambd`. Errors unless `lambd > 0` and the dtype is floating point.
@@ -18,8 +20,62 @@ pub fn exponential_<T: Sample>(g: &mut Generator, dtype: DType, out: &mut [T], l
         );
     }
     let scale = -1.0 / lambd;
-    g.fill_uniform64(out, |u| T::from_f64(scale * (-u).ln_1p()));
+    if dtype == DType::Float64 {
+        g.fill_uniform64(out, |u| T::from_f64(scale * (-u).ln_1p()));
+        return Ok(());
+    }
+    let mut batch = [0.0; BATCH];
+    for out in out.chunks_mut(BATCH) {
+        let batch = &mut batch[..out.len()];
+        g.fill_uniform64(batch, |u| u);
+        exponential(batch, scale);
+        for (o, &x) in out.iter_mut().zip(&*batch) {
+            *o = T::from_f64(x);
+        }
+    }
     Ok(())
+}
+
+/// Numbers transformed at a time.
+const BATCH: usize = 512;
+/// Relative errors of [`Vector::log`] and a product are smaller.
+const ERROR: f64 = 1.0 / (1u64 << 50) as f64;
+
+/// Replaces uniform numbers by exponential ones, which round to the same `f32` as `scale * (-u).ln_1p()`: where a vector
+/// function leaves that open, the system's decides.
+fn exponential(batch: &mut [f64], scale: f64) {
+    struct Logs<'a>(&'a [f64], &'a mut [f64], f64);
+    impl Body for Logs<'_> {
+        type Output = bool;
+        #[inline(always)]
+        fn run(self) -> bool {
+            let Logs(uniform, out, scale) = self;
+            let mut open = false;
+            for (o, &u) in out.iter_mut().zip(uniform) {
+                // The difference is exact.
+                *o = scale * Vector::log(1.0 - u);
+                open |= is_open(*o);
+            }
+            open
+        }
+    }
+    let mut uniform = [0.0; BATCH];
+    let uniform = &mut uniform[..batch.len()];
+    uniform.copy_from_slice(batch);
+    if wide(Logs(uniform, batch, scale)) {
+        for (o, &u) in batch.iter_mut().zip(&*uniform) {
+            if is_open(*o) {
+                *o = scale * (-u).ln_1p();
+            }
+        }
+    }
+}
+
+/// Whether numbers as near as the error round to different `f32`; also zeros and NaN.
+#[inline(always)]
+fn is_open(x: f64) -> bool {
+    let (low, high) = ((x - x * ERROR) as f32, (x + x * ERROR) as f32);
+    !(low == high && x != 0.0)
 }
 
 /// Fills with Cauchy numbers. Errors unless `sigma > 0` and the dtype is floating point.
@@ -81,4 +137,24 @@ pub fn log_normal_<T: Sample>(
 /// The unsigned types that most kernels of PyTorch leave out.
 pub(super) fn is_wide_unsigned(dtype: DType) -> bool {
     matches!(dtype, DType::UInt16 | DType::UInt32 | DType::UInt64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exponential_numbers_round_as_by_the_systems_logarithm() {
+        let mut g = Generator::new(3);
+        for scale in [-1.0, -0.4, -1e-30, -1e300] {
+            for _ in 0..400 {
+                let mut batch: Vec<f64> = (0..BATCH - 2).map(|_| g.uniform()).collect();
+                batch.extend([0.0, 1.0 - f64::EPSILON / 2.0]);
+                let right: Vec<u32> =
+                    batch.iter().map(|u| ((scale * (-u).ln_1p()) as f32).to_bits()).collect();
+                exponential(&mut batch, scale);
+                assert!(batch.iter().zip(&right).all(|(&x, &r)| (x as f32).to_bits() == r));
+            }
+        }
+    }
 }

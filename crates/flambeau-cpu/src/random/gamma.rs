@@ -12,9 +12,11 @@ pub fn standard_gamma<T: Sample>(g: &mut Generator, dtype: DType, alpha: &[T], o
         return Err(not_implemented("gamma_cpu", dtype));
     }
     ensure!(alpha.len() == out.len(), "_standard_gamma: {} shapes for {} elements", alpha.len(), out.len());
+    let mut scales = Scales::default();
     for (o, a) in out.iter_mut().zip(alpha) {
         // A NaN counts as less.
-        *o = T::from_f64(tiny(dtype).max(sample(g, a.to_f64(), |x| T::from_f64(x).to_f64())));
+        let x = sample(g, a.to_f64(), &mut scales, |x| T::from_f64(x).to_f64());
+        *o = T::from_f64(tiny(dtype).max(x));
     }
     Ok(())
 }
@@ -40,10 +42,11 @@ pub fn dirichlet<T: Sample>(
     let below_one =
         if dtype == DType::Float64 { 1.0 - f64::EPSILON / 2.0 } else { 1.0 - f32::EPSILON as f64 / 2.0 };
     let mut row = vec![0.0; width.min(alpha.len())];
+    let mut scales = Scales::default();
     for (out, alpha) in out.chunks_mut(width.max(1)).zip(alpha.chunks(width.max(1))) {
         for (r, a) in row.iter_mut().zip(alpha) {
             // The numbers are made, clamped and added in f64 for either dtype.
-            *r = f64::MIN_POSITIVE.max(sample(g, a.to_f64(), |x| x));
+            *r = f64::MIN_POSITIVE.max(sample(g, a.to_f64(), &mut scales, |x| x));
         }
         let sum = cascade_sum(&row);
         for (o, r) in out.iter_mut().zip(&row) {
@@ -58,10 +61,18 @@ fn tiny(dtype: DType) -> f64 {
     if dtype == DType::Float64 { f64::MIN_POSITIVE } else { f32::MIN_POSITIVE as f64 }
 }
 
+/// What the method needs to know of a shape, kept for the next number, whose shape is often the same.
+#[derive(Default)]
+struct Scales {
+    alpha: f64,
+    d: f64,
+    c: f64,
+}
+
 /// G. Marsaglia and W. W. Tsang, A simple method for generating gamma variables, ACM TOMS 26 (2000); shapes below 1
 /// are raised by one and scaled back by a power of a uniform. What depends on the shape alone is computed by `narrow`ing
 /// to the dtype of the shape, as in PyTorch.
-fn sample(g: &mut Generator, mut alpha: f64, narrow: impl Fn(f64) -> f64) -> f64 {
+fn sample(g: &mut Generator, mut alpha: f64, scales: &mut Scales, narrow: impl Fn(f64) -> f64) -> f64 {
     let mut scale = 1.0;
     if alpha < 1.0 {
         if alpha == 0.0 {
@@ -70,9 +81,12 @@ fn sample(g: &mut Generator, mut alpha: f64, narrow: impl Fn(f64) -> f64) -> f64
         scale *= (1.0 - g.uniform()).powf(narrow(1.0 / alpha));
         alpha = narrow(alpha + 1.0);
     }
-    // The third is one of single precision for both dtypes.
-    let d = narrow(alpha - (1.0f32 / 3.0) as f64);
-    let c = 1.0 / (9.0 * d).sqrt();
+    if scales.alpha != alpha {
+        // The third is one of single precision for both dtypes.
+        let d = narrow(alpha - (1.0f32 / 3.0) as f64);
+        *scales = Scales { alpha, d, c: 1.0 / (9.0 * d).sqrt() };
+    }
+    let Scales { d, c, .. } = *scales;
     loop {
         let mut x = g.standard_normal();
         let mut y = 1.0 + c * x;

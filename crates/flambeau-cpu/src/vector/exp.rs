@@ -52,23 +52,30 @@ pub(super) fn parts(x: f64) -> (f64, f64, f64) {
 
 /// `1 + h + l` rounded once.
 #[inline(always)]
-pub(super) fn one_plus(h: f64, l: f64) -> f64 {
+fn one_plus(h: f64, l: f64) -> f64 {
     let s = 1.0 + h;
     s + (h - (s - 1.0) + l)
 }
 
+/// Two powers of two whose product is `2^n`, from `k = n + MAGIC` for `n` from -1500 to 1500; `small` where `n` is below
+/// zero.
+#[inline(always)]
+fn powers(k: f64, small: bool) -> (f64, f64) {
+    const SHIFT: f64 = f64::from_bits((1023 + 512) << 52);
+    let bias: u64 = if small { (1023 + 512) << 52 } else { (1023 - 512) << 52 };
+    (f64::from_bits((k.to_bits() << 52).wrapping_add(bias)), if small { 1.0 / SHIFT } else { SHIFT })
+}
+
 #[inline(always)]
 pub(super) fn exp_double(x: f64) -> f64 {
-    let (k, h, l) = parts(limit(x, -750.0, 710.0));
-    // In two factors: the result may be beyond what one power of two reaches, or subnormal.
-    let n = k.to_bits().wrapping_sub(MAGIC.to_bits()).wrapping_add(4096);
-    let half = n >> 1;
-    let power = |n: u64| f64::from_bits(n.wrapping_sub(2048 - 1023) << 52);
-    one_plus(h, l) * power(half) * power(n.wrapping_sub(half))
+    let x = limit(x, -750.0, 710.0);
+    let (k, h, l) = parts(x);
+    let (a, b) = powers(k, x < 0.0);
+    one_plus(h, l) * a * b
 }
 
 /// As [`MAGIC`], in `f32`.
-const MAGIC_SINGLE: f32 = 12582912.0;
+pub(super) const MAGIC_SINGLE: f32 = 12582912.0;
 pub(super) const LN_2_HIGH_SINGLE: f32 = f32::from_bits((LN_2 as f32).to_bits() & 0xFFFF_FF00);
 pub(super) const LN_2_LOW_SINGLE: f32 = (LN_2 - LN_2_HIGH_SINGLE as f64) as f32;
 

@@ -40,14 +40,11 @@ pub(super) fn log_single(x: f32) -> f32 {
     let k = f32::from_bits(0x4B00_0000 | ((shifted ^ (1 << 31)) >> 23)) - offset;
     let f = f32::from_bits(bits.wrapping_sub(shifted & (0x1FF << 23))) - 1.0;
     let square = 0.5 * f * f;
-    let square_low = (0.5 * f).mul_add(f, -square);
-    let near = f - square;
-    let near_low = (f - near) - square - square_low;
     let whole = k * LN_2_HIGH_SINGLE;
-    let sum = whole + near;
-    let rest = near - (sum - whole);
+    let sum = whole + f;
+    let rest = f - (sum - whole);
     let cubic = (f * f * f).mul_add(polynomial_single(&LOG_SINGLE, f), k * LN_2_LOW_SINGLE);
-    let y = sum + (rest + (near_low + cubic));
+    let y = sum + (rest - (square - cubic));
     let y = if x < f32::INFINITY { y } else { x };
     let outside = if x == 0.0 { f32::NEG_INFINITY } else { f32::NAN };
     if x > 0.0 { y } else { outside }

@@ -120,11 +120,22 @@ pub fn bernoulli_(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Resu
 pub fn bernoulli_tensor_(self_: &Tensor, p: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
     let sizes = self_.sizes();
     let expanded = shape::expand(&p.alias(), &sizes)?;
-    let like = memory_ordered(self_)?;
     let p_dtype = p.dtype();
-    let probabilities =
-        Tensor::from_array(Array::empty_strided(&sizes, like.strides(), p_dtype, p.device(), Init::Zero)?);
-    copy_data(&probabilities, &expanded)?;
+    // In the order of the memory that is filled.
+    let (from, to) = (expanded.array(), self_.array());
+    let placed = from.is_contiguous()
+        && to.is_contiguous()
+        && (from.data_ptr() as usize).is_multiple_of(p_dtype.size())
+        && !from.overlaps(&to);
+    let probabilities = if placed {
+        expanded
+    } else {
+        let like = memory_ordered(self_)?;
+        let fresh = Array::empty_strided(&sizes, like.strides(), p_dtype, p.device(), Init::Uninit)?;
+        let fresh = Tensor::from_array(fresh);
+        copy_data(&fresh, &expanded)?;
+        fresh
+    };
     let dtype = self_.dtype();
     let pa = probabilities.array();
     fill!(self_, S, out => dispatch!(storage p_dtype, P => {
@@ -136,7 +147,7 @@ pub fn bernoulli_tensor_(self_: &Tensor, p: &Tensor, generator: Option<&Generato
 }
 
 pub fn bernoulli(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
-    let out = shape::clone_dense(&self_.alias())?;
+    let out = Tensor::empty_raw(&self_.sizes(), self_.dtype(), self_.device())?;
     bernoulli_tensor_(&out, self_, generator)?;
     record_zero(&out, self_, "BernoulliBackward0")
 }
@@ -177,7 +188,8 @@ pub fn log_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gener
 
 fn fresh(size: &[i64], dtype: Option<DType>, options: &TensorOptions) -> Result<Tensor> {
     let (dtype, device) = resolve(options, dtype)?;
-    Tensor::zeros_raw(size, dtype, device)
+    // Every element is drawn.
+    Tensor::empty_raw(size, dtype, device)
 }
 
 fn finish(out: Tensor, options: &TensorOptions) -> Result<Tensor> {
@@ -229,7 +241,7 @@ fn like(self_: &Tensor, options: &TensorOptions, format: Option<MemoryFormat>) -
         MemoryFormat::Preserve => flambeau_core::contiguous_strides(&a.sizes),
         other => flambeau_core::strides_for(&a.sizes, other)?,
     };
-    Ok(Tensor::from_array(Array::empty_strided(&a.sizes, strides, dtype, device, Init::Zero)?))
+    Ok(Tensor::from_array(Array::empty_strided(&a.sizes, strides, dtype, device, Init::Uninit)?))
 }
 pub fn rand_like(
     self_: &Tensor,

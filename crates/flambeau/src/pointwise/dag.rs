@@ -254,7 +254,7 @@ impl Dag {
                 registers += 1;
                 (registers - 1) as u8
             });
-            let mut sources = [Source::Register(0); 3];
+            let mut sources = [Source::Register(0); 4];
             for (slot, arg) in sources.iter_mut().zip(args) {
                 *slot = place[arg];
             }

@@ -284,6 +284,20 @@ impl Rule<'_> {
                 let t = self.one_minus(u);
                 self.dag.mul(u, t)
             }
+            Gelu => {
+                // The distribution function, and x times the density.
+                let one = self.c(1.0);
+                let t = self.scaled(std::f64::consts::FRAC_1_SQRT_2, a);
+                let erf = self.un(Erf, t);
+                let sum = self.dag.add_(one, erf);
+                let below = self.scaled(0.5, sum);
+                let square = self.square(t);
+                let n = self.dag.neg(square);
+                let e = self.un(Exp, n);
+                let density = self.scaled(FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2 * 0.5, e);
+                let rest = self.dag.mul(a, density);
+                self.dag.add_(below, rest)
+            }
             Sinc => {
                 // (cos(pi x) - sinc(x)) / x
                 let t = self.scaled(PI, a);

@@ -143,6 +143,9 @@ impl Variant {
         if declared.is_some_and(|d| d.fused) {
             program.fuse();
         }
+        if !complex {
+            program.join();
+        }
         let derivatives = (0..inputs).map(|_| OnceLock::new()).collect();
         let divides = program.steps.iter().any(|s| {
             matches!(s.operation, Operation::Prim(Prim::Div | Prim::FloorDiv | Prim::Fmod | Prim::Remainder))

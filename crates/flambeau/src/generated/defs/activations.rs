@@ -96,7 +96,7 @@ pub static HARDTANH: PointwiseDef = PointwiseDef {
     ..PointwiseDef::PLAIN
 };
 
-/// `approximate == "tanh" ? 0.5*self*(1 + tanh(SQRT2*0.5*FRAC_2_SQRTPI*(self + 0.044715*self*self*self))) : 0.5*self*(1 + erf(self*SQRT1_2))`
+/// `approximate == "tanh" ? 0.5*self*(1 + tanh(SQRT2*0.5*FRAC_2_SQRTPI*(self + 0.044715*self*self*self))) : gelu(self)`
 #[rustfmt::skip]
 pub static GELU: PointwiseDef = PointwiseDef {
     name: "gelu",
@@ -115,9 +115,7 @@ pub static GELU: PointwiseDef = PointwiseDef {
             Binary(P::Mul, 2, 12),
         ] },
         Case { when: &[], categories: 4, nodes: &[
-            Const(0.5), Input(0), Binary(P::Mul, 0, 1), Const(1.0),
-            Const(std::f64::consts::FRAC_1_SQRT_2), Binary(P::Mul, 1, 4), Unary(P::Erf, 5),
-            Binary(P::Add, 3, 6), Binary(P::Mul, 2, 7),
+            Input(0), Unary(P::Gelu, 0),
         ] },
     ],
     ..PointwiseDef::PLAIN

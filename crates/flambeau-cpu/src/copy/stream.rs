@@ -1,29 +1,33 @@
 //! Writes that pass the caches by, for results too large to be there when they are read again. One of the modules with
 //! unsafe code.
 
-/// Results from this size on (in bytes) pass the caches by.
-pub(super) const STREAM: usize = 1 << 25;
-
-/// Copies `n` bytes.
+/// Copies `n` bytes; whole cache lines pass the caches by.
 ///
 /// # Safety
 /// `from` must be valid for `n` bytes, `to` for writing as many; they must not overlap. Other threads may read them
 /// after [`settle`].
+#[inline]
 pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
-        let head = to.align_offset(16).min(n);
-        let blocks = (n - head) / 16;
-        // SAFETY: blocks lie within the n bytes, aligned at `to`; every processor of the architecture has SSE2.
+        const LINE: usize = 64;
+        let head = to.align_offset(LINE).min(n);
+        let end = n - (n - head) % LINE;
+        // SAFETY: lines lie within the n bytes, aligned at `to`; every processor of the architecture has SSE2.
         unsafe {
-            std::ptr::copy_nonoverlapping(from, to, head);
-            let (source, target) = (from.add(head).cast::<__m128i>(), to.add(head).cast::<__m128i>());
-            for i in 0..blocks {
-                _mm_stream_si128(target.add(i), _mm_loadu_si128(source.add(i)));
+            if head > 0 {
+                std::ptr::copy_nonoverlapping(from, to, head);
             }
-            let done = head + blocks * 16;
-            std::ptr::copy_nonoverlapping(from.add(done), to.add(done), n - done);
+            for line in (head..end).step_by(LINE) {
+                for i in (line..line + LINE).step_by(16) {
+                    let part = _mm_loadu_si128(from.add(i).cast::<__m128i>());
+                    _mm_stream_si128(to.add(i).cast::<__m128i>(), part);
+                }
+            }
+            if end < n {
+                std::ptr::copy_nonoverlapping(from.add(end), to.add(end), n - end);
+            }
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

@@ -1,0 +1,58 @@
+//! Copies between strided arrays, with conversion. One of the modules with unsafe code.
+
+mod stream;
+mod strided;
+#[cfg(test)]
+mod tests;
+mod transpose;
+
+use crate::pointwise::{Operand, Plan, Program, Source, run};
+use flambeau_core::{DType, Result};
+
+/// Copies `src` to `dst` for every index of `sizes`, converting as C++ `static_cast` does.
+///
+/// # Safety
+/// Both operands must be valid at every index of `sizes`, `dst` for writing; they must not overlap except
+/// where they are the same view.
+pub unsafe fn copy(dst: &Operand, src: &Operand, sizes: &[i64]) -> Result<()> {
+    if sizes.contains(&0) {
+        return Ok(());
+    }
+    if dst.dtype == src.dtype {
+        if dst.pointer != src.pointer || dst.strides != src.strides {
+            let size = dst.dtype.size();
+            // SAFETY: passed on from the caller.
+            unsafe { strided::copy(&Plan::new(sizes, dst, std::slice::from_ref(src)), dst, src, size) };
+        }
+        return Ok(());
+    }
+    // Through the source's compute type, which holds every value of it; floats hold those of narrow integers.
+    let program = Program { steps: Vec::new(), result: Source::Input(0), registers: 0, consts: 0 };
+    let narrow = src.dtype.size() <= 2 && src.dtype.compute() == DType::Int64;
+    let real = matches!(dst.dtype.compute(), DType::Float32 | DType::Float64);
+    let compute = if narrow && real { dst.dtype.compute() } else { src.dtype.compute() };
+    // SAFETY: passed on from the caller.
+    unsafe { run(&program, compute, sizes, dst, std::slice::from_ref(src), &[]) }
+}
+
+/// Copies `n` elements of `size` bytes whose places are `stride` bytes apart to adjacent places.
+///
+/// # Safety
+/// `from` must be valid for these elements, `to` for writing them; they must not overlap.
+pub(crate) unsafe fn line(to: *mut u8, from: *const u8, stride: isize, n: usize, size: usize) {
+    let plane = strided::Plane { sizes: [n, 1], to: [size as isize, 0], from: [stride, 0] };
+    // SAFETY: passed on from the caller.
+    unsafe { strided::copy_plane(&plane, to, from, size) }
+}
+
+/// Copies `rows` rows of `n` elements of `size` bytes, which lie side by side with `stride` bytes from one element of a
+/// row to the next, to adjacent rows.
+///
+/// # Safety
+/// `from` must be valid for these elements, `to` for writing them; they must not overlap.
+pub(crate) unsafe fn across(to: *mut u8, from: *const u8, stride: isize, [n, rows]: [usize; 2], size: usize) {
+    let unit = size as isize;
+    let plane = strided::Plane { sizes: [n, rows], to: [unit, n as isize * unit], from: [stride, unit] };
+    // SAFETY: passed on from the caller.
+    unsafe { transpose::transpose(&plane, to, from, size, false) }
+}
