@@ -1,7 +1,7 @@
 //! Normalisation by moments, and its gradients, on contiguous slices. Sums are accumulated in `f64`.
 
 use crate::gemm::size_product;
-use crate::wide::wide;
+use crate::wide::{Body, wide};
 use flambeau_core::{Element, Result, buffer, ensure};
 use num_traits::Float;
 
@@ -39,34 +39,56 @@ fn double<F: Float>(x: F) -> f64 {
     x.to_f64().unwrap_or(f64::NAN)
 }
 
-/// The sum of what `term` makes of each element, in eight lanes.
+/// Sums that run side by side.
+const LANES: usize = 32;
+
+/// The sums of what `term` makes of each pair of elements, in lanes.
+#[inline(always)]
+fn sums<F: Float, const N: usize>(a: &[F], b: &[F], term: impl Fn(f64, f64) -> [f64; N]) -> [f64; N] {
+    let mut lanes = [[0.0; LANES]; N];
+    let (left, right) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    for (i, (&a, &b)) in left.remainder().iter().zip(right.remainder()).enumerate() {
+        let terms = term(double(a), double(b));
+        (0..N).for_each(|k| lanes[k][i] += terms[k]);
+    }
+    for (a, b) in left.zip(right) {
+        for i in 0..LANES {
+            let terms = term(double(a[i]), double(b[i]));
+            for k in 0..N {
+                lanes[k][i] += terms[k];
+            }
+        }
+    }
+    lanes.map(|mut lanes| {
+        let mut width = LANES / 2;
+        while width > 0 {
+            (0..width).for_each(|i| lanes[i] += lanes[i + width]);
+            width /= 2;
+        }
+        lanes[0]
+    })
+}
+
+/// The sum of what `term` makes of each element.
 #[inline(always)]
 fn sum<F: Float>(x: &[F], term: impl Fn(f64) -> f64) -> f64 {
-    let mut lanes = [0.0; 8];
-    let chunks = x.chunks_exact(8);
-    let rest: f64 = chunks.remainder().iter().map(|&v| term(double(v))).sum();
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, &v)| *lane += term(double(v)));
-    }
-    lanes.iter().sum::<f64>() + rest
+    sums(x, x, |v, _| [term(v)])[0]
 }
 
 /// The sums of `g` and of `g (x - shift)`.
 #[inline(always)]
 fn dots<F: Float>(g: &[F], x: &[F], shift: f64) -> (f64, f64) {
-    let (mut plain, mut moved) = ([0.0; 8], [0.0; 8]);
-    let (left, right) = (g.chunks_exact(8), x.chunks_exact(8));
-    for (&g, &x) in left.remainder().iter().zip(right.remainder()) {
-        plain[0] += double(g);
-        moved[0] += double(g) * (double(x) - shift);
+    let [plain, moved] = sums(g, x, |g, x| [g, g * (x - shift)]);
+    (plain, moved)
+}
+
+struct Dots<'a, F>(&'a [F], &'a [F], f64);
+impl<F: Real> Body for Dots<'_, F> {
+    type Output = (f64, f64);
+    #[inline(always)]
+    fn run(self) -> (f64, f64) {
+        dots(self.0, self.1, self.2)
     }
-    for (g, x) in left.zip(right) {
-        for i in 0..8 {
-            plain[i] += double(g[i]);
-            moved[i] += double(g[i]) * (double(x[i]) - shift);
-        }
-    }
-    (plain.iter().sum(), moved.iter().sum())
 }
 
 /// Rows that are added up in the type of the elements, as PyTorch does, before sums go on in double precision.
@@ -101,14 +123,37 @@ pub fn moments<F: Real>(s: Groups, x: &[F]) -> Result<(Vec<f64>, Vec<f64>)> {
         moments.1.iter_mut().for_each(|v| *v /= count);
         return Ok(moments);
     }
-    for k in 0..s.stats {
-        let block = |o: usize| &x[(o * s.stats + k) * s.inner..][..s.inner];
-        let mean = wide(|| (0..s.outer).map(|o| sum(block(o), |v| v)).sum::<f64>()) / count;
-        let square = wide(|| (0..s.outer).map(|o| sum(block(o), |v| (v - mean) * (v - mean))).sum::<f64>());
-        moments.0[k] = mean;
-        moments.1[k] = square / count;
-    }
+    wide(Moments { s, x, mean: &mut moments.0, variance: &mut moments.1 });
     Ok(moments)
+}
+
+/// The moments of groups of blocks.
+struct Moments<'a, F> {
+    s: Groups,
+    x: &'a [F],
+    mean: &'a mut [f64],
+    variance: &'a mut [f64],
+}
+impl<F: Real> Body for Moments<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Moments { s, x, mean, variance } = self;
+        let count = (s.outer * s.inner) as f64;
+        for (k, (mean, variance)) in mean.iter_mut().zip(variance).enumerate() {
+            let block = |o: usize| &x[(o * s.stats + k) * s.inner..][..s.inner];
+            let mut total = 0.0;
+            for o in 0..s.outer {
+                total += sum(block(o), |v| v);
+            }
+            let middle = total / count;
+            let mut squares = 0.0;
+            for o in 0..s.outer {
+                squares += sum(block(o), |v| (v - middle) * (v - middle));
+            }
+            (*mean, *variance) = (middle, squares / count);
+        }
+    }
 }
 
 impl Planes {
@@ -170,7 +215,7 @@ pub fn normalise_planes_backward<F: Real>(
     // Means over each group of the gradient, and of the gradient times the normalised element.
     let mut means = vec![(0.0, 0.0); mean.len()];
     s.each(|p, c, k| {
-        let (plain, moved) = wide(|| dots(&grad[range(p)], &x[range(p)], mean[k]));
+        let (plain, moved) = wide(Dots(&grad[range(p)], &x[range(p)], mean[k]));
         by_weight[c] += moved * scale[k];
         by_bias[c] += plain;
         let w = at(weight, c, 1.0);
@@ -209,20 +254,44 @@ pub fn normalise_rows<F: Real>(
     if width == 0 {
         return Ok(());
     }
-    let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
-    wide(|| {
+    wide(Rows { width, x, moments: [mean, scale], affine: [weight, bias], out });
+    Ok(())
+}
+
+/// Rows less their means, times their scales, by weights and biases.
+struct Rows<'a, F> {
+    width: usize,
+    x: &'a [F],
+    moments: [&'a [f64]; 2],
+    affine: [Option<&'a [F]>; 2],
+    out: &'a mut [F],
+}
+impl<F: Real> Body for Rows<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Rows { width, x, moments: [mean, scale], affine: [weight, bias], out } = self;
+        let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
         for ((x, out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
             let (m, r) = (number::<F>(m), number::<F>(r));
-            out.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - m) * r);
-            if let Some(weight) = weight {
-                out.iter_mut().zip(weight).for_each(|(y, &w)| *y = *y * w);
-            }
-            if let Some(bias) = bias {
-                out.iter_mut().zip(bias).for_each(|(y, &b)| *y = *y + b);
+            match (weight, bias) {
+                (Some(weight), Some(bias)) => {
+                    let affine = weight.iter().zip(bias);
+                    let all = out.iter_mut().zip(x).zip(affine);
+                    all.for_each(|((y, &x), (&w, &b))| *y = (x - m) * r * w + b);
+                }
+                (Some(weight), None) => {
+                    let all = out.iter_mut().zip(x).zip(weight);
+                    all.for_each(|((y, &x), &w)| *y = (x - m) * r * w);
+                }
+                (None, Some(bias)) => {
+                    let all = out.iter_mut().zip(x).zip(bias);
+                    all.for_each(|((y, &x), &b)| *y = (x - m) * r + b);
+                }
+                (None, None) => out.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - m) * r),
             }
         }
-    });
-    Ok(())
+    }
 }
 
 /// The gradients of [`normalise_rows`], moments included, as of [`normalise_planes_backward`].
@@ -243,30 +312,81 @@ pub fn normalise_rows_backward<F: Real>(
     if width == 0 {
         return Ok([Vec::new(), Vec::new()]);
     }
-    let mut weighted: Vec<F> = buffer(width)?;
-    let rows = grad.chunks_exact(width).zip(x.chunks_exact(width)).zip(out.chunks_exact_mut(width));
-    wide(|| {
-        for (((g, x), out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
-            for (i, (&g, &x)) in g.iter().zip(x).enumerate() {
-                by_weight[i] += double(g) * (double(x) - m) * r;
-                by_bias[i] += double(g);
-            }
-            let g = match weight {
-                Some(weight) => {
-                    weighted.iter_mut().zip(g.iter().zip(weight)).for_each(|(o, (&g, &w))| *o = g * w);
-                    &weighted[..]
-                }
-                None => g,
-            };
-            let (plain, moved) = dots(g, x, m);
-            let (first, second) = (plain / width as f64, moved * r / width as f64);
-            let (m, b, d) = (number::<F>(m), number::<F>(r * second), number::<F>(first));
-            let r = number::<F>(r);
-            out.iter_mut().zip(g.iter().zip(x)).for_each(|(o, (&g, &x))| *o = (g - d - (x - m) * b) * r);
-        }
-    });
+    let sums = [&mut by_weight[..], &mut by_bias[..]];
+    wide(RowsBackward { width, both: [grad, x], moments: [mean, scale], weight, out, sums });
     let back = |list: Vec<f64>| list.into_iter().map(number).collect();
     Ok([back(by_weight), back(by_bias)])
+}
+
+/// Rows whose contributions to the sums over rows are added up before they go there.
+const TOGETHER: usize = 4;
+
+/// The gradients of [`Rows`]: by the elements, and the sums over rows.
+struct RowsBackward<'a, F> {
+    width: usize,
+    both: [&'a [F]; 2],
+    moments: [&'a [f64]; 2],
+    weight: Option<&'a [F]>,
+    out: &'a mut [F],
+    sums: [&'a mut [f64]; 2],
+}
+impl<F: Real> Body for RowsBackward<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let RowsBackward { width, both: [grad, x], moments: [mean, scale], weight, out, sums } = self;
+        let [by_weight, by_bias] = sums;
+        let size = width * TOGETHER;
+        let blocks = grad.chunks(size).zip(x.chunks(size)).zip(out.chunks_mut(size));
+        let moments = mean.chunks(TOGETHER).zip(scale.chunks(TOGETHER));
+        for (((g, x), out), (mean, scale)) in blocks.zip(moments) {
+            if let ([m0, m1, m2, m3], [r0, r1, r2, r3]) = (mean, scale) {
+                let (g, x) = (quarters(g, width), quarters(x, width));
+                let sums = by_weight.iter_mut().zip(by_bias.iter_mut());
+                let first = g[0].iter().zip(x[0]).zip(g[1].iter().zip(x[1]));
+                let second = g[2].iter().zip(x[2]).zip(g[3].iter().zip(x[3]));
+                for ((by_weight, by_bias), ((a, b), (c, d))) in sums.zip(first.zip(second)) {
+                    let term = |(g, x): (&F, &F), m: f64, r: f64| double(*g) * ((double(*x) - m) * r);
+                    *by_weight += (term(a, *m0, *r0) + term(b, *m1, *r1)) + (term(c, *m2, *r2) + term(d, *m3, *r3));
+                    *by_bias += (double(*a.0) + double(*b.0)) + (double(*c.0) + double(*d.0));
+                }
+            } else {
+                let rows = g.chunks_exact(width).zip(x.chunks_exact(width));
+                for ((g, x), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
+                    let sums = by_weight.iter_mut().zip(by_bias.iter_mut());
+                    for ((by_weight, by_bias), (&g, &x)) in sums.zip(g.iter().zip(x)) {
+                        *by_weight += double(g) * ((double(x) - m) * r);
+                        *by_bias += double(g);
+                    }
+                }
+            }
+            let rows = g.chunks_exact(width).zip(x.chunks_exact(width)).zip(out.chunks_exact_mut(width));
+            for (((g, x), out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
+                let (plain, moved) = match weight {
+                    // The weighted gradients wait in the result's place.
+                    Some(weight) => {
+                        out.iter_mut().zip(g.iter().zip(weight)).for_each(|(o, (&g, &w))| *o = g * w);
+                        dots(out, x, m)
+                    }
+                    None => dots(g, x, m),
+                };
+                let (first, second) = (plain / width as f64, moved * r / width as f64);
+                let (m, b, d) = (number::<F>(m), number::<F>(r * second), number::<F>(first));
+                let r = number::<F>(r);
+                let by = |g: F, x: F| (g - d - (x - m) * b) * r;
+                match weight {
+                    Some(_) => out.iter_mut().zip(x).for_each(|(o, &x)| *o = by(*o, x)),
+                    None => out.iter_mut().zip(g.iter().zip(x)).for_each(|(o, (&g, &x))| *o = by(g, x)),
+                }
+            }
+        }
+    }
+}
+
+/// Four rows.
+#[inline(always)]
+fn quarters<F>(x: &[F], width: usize) -> [&[F]; TOGETHER] {
+    std::array::from_fn(|k| &x[k * width..][..width])
 }
 
 #[cfg(test)]

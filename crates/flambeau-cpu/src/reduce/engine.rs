@@ -7,6 +7,7 @@
 
 use super::plan::{Kept, Plan, advance};
 use crate::pointwise::{Compute, Operand, load, store};
+use crate::wide::{Body, wide};
 use flambeau_core::Element;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
@@ -16,7 +17,9 @@ const TILE: usize = 1024;
 /// Accumulators that run side by side.
 const LANES: usize = 32;
 /// Outputs whose accumulators are updated together.
-const WIDTH: usize = 256;
+const WIDTH: usize = 1024;
+/// Elements of narrow rows that are taken together.
+const GROUP: usize = 256;
 /// Elements that a lane adds up before the sum is merged with others: rounding errors of a sequence grow with its
 /// length, and for equal elements they all have one sign.
 const STEPS: usize = 8;
@@ -81,6 +84,24 @@ pub(super) fn lanes<R: Reducer>(r: &R, tile: &[R::In]) -> R::Acc {
     acc[0]
 }
 
+/// The accumulator of a tile.
+#[inline]
+fn folded<R: Reducer>(r: &R, tile: &[R::In]) -> R::Acc {
+    if tile.len() < LANES {
+        return tile.iter().fold(r.start(), |acc, &x| r.step(acc, x));
+    }
+    wide(Fold(r, tile))
+}
+
+struct Fold<'a, R: Reducer>(&'a R, &'a [R::In]);
+impl<R: Reducer> Body for Fold<'_, R> {
+    type Output = R::Acc;
+    #[inline(always)]
+    fn run(self) -> R::Acc {
+        self.0.fold(self.1)
+    }
+}
+
 /// Merges a sequence of accumulators pairwise: the levels hold 2^k of them each, as the binary digits of the count.
 struct Cascade<A> {
     levels: SmallVec<[A; 12]>,
@@ -122,7 +143,7 @@ impl<A: Copy> Cascade<A> {
 /// outputs must not overlap the input.
 pub unsafe fn reduce<R: Reducer>(r: &R, src: &Operand, outs: &[&Operand], sizes: &[i64], mask: &[bool]) {
     let Some(plan) = Plan::new(sizes, mask, src, outs) else { return };
-    let group = if plan.count == 0 { None } else { plan.columns(WIDTH) };
+    let group = if plan.count == 0 { None } else { plan.columns(GROUP) };
     let inner = plan.kept.last().cloned().unwrap_or(Kept {
         size: 1,
         stride: 0,
@@ -226,7 +247,7 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
     let mut tile = [const { MaybeUninit::<R::In>::uninit() }; TILE];
     if outer.is_empty() && run <= TILE {
         // SAFETY: `run` elements, which fit the tile.
-        return r.fold(unsafe { fetch(src, from, stride, run, direct, tile.as_mut_ptr().cast()) });
+        return folded(r, unsafe { fetch(src, from, stride, run, direct, tile.as_mut_ptr().cast()) });
     }
     let mut cascade = Cascade::new();
     let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, outer.len());
@@ -241,7 +262,7 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
                 let n = (run - done).min(TILE);
                 // SAFETY: n elements of the row, which fit the tile.
                 let slice = unsafe { fetch(src, place, stride, n, direct, tile.as_mut_ptr().cast()) };
-                cascade.push(r, r.fold(slice));
+                cascade.push(r, folded(r, slice));
                 done += n;
             } else {
                 // Short runs are gathered, so that tiles are full.
@@ -254,8 +275,8 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
                 done += n;
                 if filled == TILE {
                     // SAFETY: the tile is full.
-                    cascade
-                        .push(r, r.fold(unsafe { std::slice::from_raw_parts(tile.as_ptr().cast(), TILE) }));
+                    let full = unsafe { std::slice::from_raw_parts(tile.as_ptr().cast(), TILE) };
+                    cascade.push(r, folded(r, full));
                     filled = 0;
                 }
             }
@@ -266,7 +287,8 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
     }
     if filled > 0 {
         // SAFETY: `filled` elements were loaded.
-        cascade.push(r, r.fold(unsafe { std::slice::from_raw_parts(tile.as_ptr().cast(), filled) }));
+        let rest = unsafe { std::slice::from_raw_parts(tile.as_ptr().cast(), filled) };
+        cascade.push(r, folded(r, rest));
     }
     cascade.finish(r)
 }
@@ -317,10 +339,10 @@ unsafe fn columns<R: Reducer>(
     let mut first = 0;
     while first < inner.size {
         let width = if group > 1 { inner.size } else { (inner.size - first).min(WIDTH) };
-        let wide = width * group;
+        let total = width * group;
         let start = from.wrapping_offset(first as isize * inner.stride * item);
-        let mut accs: SmallVec<[R::Acc; 16]> = SmallVec::from_elem(r.start(), wide);
-        // Levels of the pairwise merge, `wide` accumulators each.
+        let mut accs: SmallVec<[R::Acc; 16]> = SmallVec::from_elem(r.start(), total);
+        // Levels of the pairwise merge, `total` accumulators each.
         let mut levels: Vec<R::Acc> = Vec::new();
         let (mut blocks, mut filled) = (0u64, 0);
         let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, outer.len());
@@ -333,9 +355,8 @@ unsafe fn columns<R: Reducer>(
                 // SAFETY: the row's elements are valid by the caller's promise; the tile holds WIDTH of them.
                 let slice =
                     unsafe { fetch(src, row, inner.stride, width * taken, direct, tile.as_mut_ptr().cast()) };
-                for (acc, &x) in accs.iter_mut().zip(slice) {
-                    *acc = r.step(*acc, x);
-                }
+                let pairs = accs.iter_mut().zip(slice);
+                wide(|| pairs.for_each(|(acc, &x)| *acc = r.step(*acc, x)));
                 filled += 1;
                 if filled == ROWS && plan.count > ROWS * group {
                     push_block(r, &mut levels, &mut blocks, &mut accs);
@@ -348,7 +369,7 @@ unsafe fn columns<R: Reducer>(
                 break;
             }
         }
-        for level in levels.chunks_exact(wide).rev() {
+        for level in levels.chunks_exact(total).rev() {
             for (acc, &other) in accs.iter_mut().zip(level) {
                 *acc = r.merge(other, *acc);
             }
@@ -372,9 +393,8 @@ fn push_block<R: Reducer>(r: &R, levels: &mut Vec<R::Acc>, blocks: &mut u64, acc
     let mut bits = *blocks;
     while bits & 1 == 1 {
         let top = levels.len() - accs.len();
-        for (acc, &other) in accs.iter_mut().zip(&levels[top..]) {
-            *acc = r.merge(other, *acc);
-        }
+        let pairs = accs.iter_mut().zip(&levels[top..]);
+        wide(|| pairs.for_each(|(acc, &other)| *acc = r.merge(other, *acc)));
         levels.truncate(top);
         bits >>= 1;
     }

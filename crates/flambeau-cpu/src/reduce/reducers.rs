@@ -342,6 +342,7 @@ impl Reducer for Moments {
         let variance = m2 / (n - self.correction).max(0.0);
         if self.root { variance.sqrt() } else { variance }
     }
+    #[inline(always)]
     fn fold(&self, tile: &[f64]) -> Self::Acc {
         let n = tile.len() as f64;
         let mean = super::engine::lanes(&Plain(PhantomData), tile) / n;
