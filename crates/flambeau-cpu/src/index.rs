@@ -369,20 +369,52 @@ fn each_nonzero(mask: &[u8], mut visit: impl FnMut(usize)) {
     }
 }
 
-/// The coordinates of the elements that are not zero, one row of `sizes.len()` for each, in row-major order.
-pub fn nonzero(mask: &[u8], sizes: &[i64]) -> Vec<i64> {
+/// Copies the elements of `item` bytes where the mask is not zero to a row of their own.
+///
+/// # Safety
+/// `from` must be valid for as many elements as the mask has bytes, `to` for writing [`count_nonzero`] of them; they must
+/// not overlap.
+pub unsafe fn select(mask: &[u8], item: usize, from: *const u8, to: *mut u8) {
+    macro_rules! copy {
+        ($T:ty) => {{
+            let mut to = to.cast::<$T>();
+            each_nonzero(mask, |i| {
+                // SAFETY: an element of the mask's, and one place for each.
+                unsafe {
+                    to.write_unaligned(from.cast::<$T>().add(i).read_unaligned());
+                    to = to.add(1);
+                }
+            });
+        }};
+    }
+    match item {
+        1 => copy!(u8),
+        2 => copy!(u16),
+        4 => copy!(u32),
+        8 => copy!(u64),
+        _ => copy!([u64; 2]),
+    }
+}
+
+/// Writes the coordinates of the elements that are not zero, one row of `sizes.len()` for each, in row-major order;
+/// `out` has room for [`count_nonzero`] rows.
+pub fn nonzero(mask: &[u8], sizes: &[i64], out: &mut [i64]) {
     let rank = sizes.len();
-    let mut out = Vec::with_capacity(count_nonzero(mask) * rank);
+    let mut places = out.iter_mut();
     match rank {
         0 => {}
-        1 => each_nonzero(mask, |i| out.push(i as i64)),
+        1 => each_nonzero(mask, |i| {
+            if let Some(place) = places.next() {
+                *place = i as i64;
+            }
+        }),
         _ => {
             let last = sizes[rank - 1].max(1) as usize;
             let mut index: SmallVec<[i64; 5]> = SmallVec::from_elem(0, rank - 1);
             for row in mask.chunks_exact(last) {
                 each_nonzero(row, |j| {
-                    out.extend_from_slice(&index);
-                    out.push(j as i64);
+                    let coordinates = index.iter().copied().chain([j as i64]);
+                    coordinates.zip(&mut places).for_each(|(c, p)| *p = c);
                 });
                 for d in (0..rank - 1).rev() {
                     index[d] += 1;
@@ -394,7 +426,6 @@ pub fn nonzero(mask: &[u8], sizes: &[i64]) -> Vec<i64> {
             }
         }
     }
-    out
 }
 
 /// Zeroes what lies above (`upper` false) or below the diagonal `k` of each row-major matrix.
@@ -454,13 +485,24 @@ mod tests {
         assert_eq!(table, [1; 6]);
     }
 
+    fn coordinates(mask: &[u8], sizes: &[i64]) -> Vec<i64> {
+        let mut out = vec![0; count_nonzero(mask) * sizes.len()];
+        nonzero(mask, sizes, &mut out);
+        out
+    }
+
     #[test]
     fn ranges_and_counts() {
         for n in [0usize, 1, 7, 8, 129, 4095, 9000] {
             let mask: Vec<u8> = (0..n).map(|i| if i * 7919 % 5 < 2 { (i % 255 + 1) as u8 } else { 0 }).collect();
             let places: Vec<i64> = (0..n).filter(|&i| mask[i] != 0).map(|i| i as i64).collect();
             assert_eq!(count_nonzero(&mask), places.len());
-            assert_eq!(nonzero(&mask, &[n as i64]), places);
+            assert_eq!(coordinates(&mask, &[n as i64]), places);
+            let from: Vec<u16> = (0..n as u16).collect();
+            let mut to = vec![0u16; places.len()];
+            // SAFETY: as many elements as the mask has, and as it selects.
+            unsafe { select(&mask, 2, from.as_ptr().cast(), to.as_mut_ptr().cast()) };
+            assert!(to.iter().map(|&i| i as i64).eq(places.iter().copied()));
             assert!(within(&places, 0, n as i64) && places.is_empty() == within(&places, -3, -2));
             if let Some(&last) = places.last() {
                 assert!(!within(&places, 0, last) && within(&places, 0, last + 1) && !within(&places, 3, 3));
@@ -525,8 +567,8 @@ mod tests {
 
     #[test]
     fn coordinates_and_triangles() {
-        assert_eq!(nonzero(&[0, 1, 0, 1, 1, 0], &[2, 3]), [0, 1, 1, 0, 1, 1]);
-        assert_eq!(nonzero(&[1], &[]), [] as [i64; 0]);
+        assert_eq!(coordinates(&[0, 1, 0, 1, 1, 0], &[2, 3]), [0, 1, 1, 0, 1, 1]);
+        assert_eq!(coordinates(&[1], &[]), [] as [i64; 0]);
         let mut m = [1u8; 6];
         triangle(&mut m, 1, 2, 3, 0, false);
         assert_eq!(m, [1, 0, 0, 1, 1, 0]);

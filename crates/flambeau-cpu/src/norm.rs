@@ -1,6 +1,7 @@
 //! Normalisation by moments, and its gradients, on contiguous slices. Sums are accumulated in `f64`.
 
 use crate::gemm::size_product;
+use crate::lanes::{lanes, lanes_of_pairs, merged};
 use crate::wide::{Body, wide};
 use flambeau_core::{Element, Result, buffer, ensure};
 use num_traits::Float;
@@ -39,47 +40,17 @@ fn double<F: Float>(x: F) -> f64 {
     x.to_f64().unwrap_or(f64::NAN)
 }
 
-/// Sums that run side by side.
-const LANES: usize = 32;
-
-/// The sums of what `term` makes of each pair of elements, in lanes.
-#[inline(always)]
-fn sums<F: Float, const N: usize>(a: &[F], b: &[F], term: impl Fn(f64, f64) -> [f64; N]) -> [f64; N] {
-    let mut lanes = [[0.0; LANES]; N];
-    let (left, right) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    for (i, (&a, &b)) in left.remainder().iter().zip(right.remainder()).enumerate() {
-        let terms = term(double(a), double(b));
-        (0..N).for_each(|k| lanes[k][i] += terms[k]);
-    }
-    for (a, b) in left.zip(right) {
-        for i in 0..LANES {
-            let terms = term(double(a[i]), double(b[i]));
-            for k in 0..N {
-                lanes[k][i] += terms[k];
-            }
-        }
-    }
-    lanes.map(|mut lanes| {
-        let mut width = LANES / 2;
-        while width > 0 {
-            (0..width).for_each(|i| lanes[i] += lanes[i + width]);
-            width /= 2;
-        }
-        lanes[0]
-    })
-}
-
 /// The sum of what `term` makes of each element.
 #[inline(always)]
 fn sum<F: Float>(x: &[F], term: impl Fn(f64) -> f64) -> f64 {
-    sums(x, x, |v, _| [term(v)])[0]
+    merged(lanes(x, 0.0, |total, v| total + term(double(v))), |a, b| a + b)
 }
 
 /// The sums of `g` and of `g (x - shift)`.
 #[inline(always)]
 fn dots<F: Float>(g: &[F], x: &[F], shift: f64) -> (f64, f64) {
-    let [plain, moved] = sums(g, x, |g, x| [g, g * (x - shift)]);
-    (plain, moved)
+    let moved = lanes_of_pairs(g, x, 0.0, |total, g, x| total + double(g) * (double(x) - shift));
+    (sum(g, |g| g), merged(moved, |a, b| a + b))
 }
 
 struct Dots<'a, F>(&'a [F], &'a [F], f64);
@@ -194,7 +165,7 @@ pub fn normalise_planes<F: Real>(
         let b = number::<F>(at(bias, c, 0.0));
         let range = p * s.inner..(p + 1) * s.inner;
         let pairs = out[range.clone()].iter_mut().zip(&x[range]);
-        wide(|| pairs.for_each(|(y, &x)| *y = (x - m) * a + b));
+        wide(move || pairs.for_each(|(y, &x)| *y = (x - m) * a + b));
     });
     Ok(())
 }
@@ -231,7 +202,7 @@ pub fn normalise_planes_backward<F: Real>(
         let (b, d) = (number::<F>(scale[k] * second), number::<F>(first));
         let pairs = grad[range(p)].iter().zip(&x[range(p)]);
         let three = out[range(p)].iter_mut().zip(pairs);
-        wide(|| three.for_each(|(o, (&g, &x))| *o = (g * w - d - (x - m) * b) * r));
+        wide(move || three.for_each(|(o, (&g, &x))| *o = (g * w - d - (x - m) * b) * r));
     });
     let back = |list: Vec<f64>| list.into_iter().map(number).collect();
     Ok([back(by_weight), back(by_bias)])
@@ -275,22 +246,31 @@ impl<F: Real> Body for Rows<'_, F> {
         for ((x, out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
             let (m, r) = (number::<F>(m), number::<F>(r));
             match (weight, bias) {
-                (Some(weight), Some(bias)) => {
-                    let affine = weight.iter().zip(bias);
-                    let all = out.iter_mut().zip(x).zip(affine);
-                    all.for_each(|((y, &x), (&w, &b))| *y = (x - m) * r * w + b);
-                }
-                (Some(weight), None) => {
-                    let all = out.iter_mut().zip(x).zip(weight);
-                    all.for_each(|((y, &x), &w)| *y = (x - m) * r * w);
-                }
-                (None, Some(bias)) => {
-                    let all = out.iter_mut().zip(x).zip(bias);
-                    all.for_each(|((y, &x), &b)| *y = (x - m) * r + b);
-                }
-                (None, None) => out.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - m) * r),
+                (Some(weight), Some(bias)) => line(out, [x, weight, bias], |x, w, b| (x - m) * r * w + b),
+                (Some(weight), None) => line(out, [x, weight, x], |x, w, _| (x - m) * r * w),
+                (None, Some(bias)) => line(out, [x, bias, x], |x, b, _| (x - m) * r + b),
+                (None, None) => line(out, [x, x, x], |x, _, _| (x - m) * r),
             }
         }
+    }
+}
+
+/// What `f` makes of the elements of three slices, all as long as `out`.
+#[inline(always)]
+fn line<F: Copy>(out: &mut [F], [a, b, c]: [&[F]; 3], f: impl Fn(F, F, F) -> F) {
+    let n = out.len();
+    let (a, b, c) = (&a[..n], &b[..n], &c[..n]);
+    for i in 0..n {
+        out[i] = f(a[i], b[i], c[i]);
+    }
+}
+
+/// As [`line`], of the old value too.
+#[inline(always)]
+fn update<F: Copy>(out: &mut [F], a: &[F], f: impl Fn(F, F) -> F) {
+    let a = &a[..out.len()];
+    for i in 0..out.len() {
+        out[i] = f(out[i], a[i]);
     }
 }
 
@@ -340,16 +320,8 @@ impl<F: Real> Body for RowsBackward<'_, F> {
         let blocks = grad.chunks(size).zip(x.chunks(size)).zip(out.chunks_mut(size));
         let moments = mean.chunks(TOGETHER).zip(scale.chunks(TOGETHER));
         for (((g, x), out), (mean, scale)) in blocks.zip(moments) {
-            if let ([m0, m1, m2, m3], [r0, r1, r2, r3]) = (mean, scale) {
-                let (g, x) = (quarters(g, width), quarters(x, width));
-                let sums = by_weight.iter_mut().zip(by_bias.iter_mut());
-                let first = g[0].iter().zip(x[0]).zip(g[1].iter().zip(x[1]));
-                let second = g[2].iter().zip(x[2]).zip(g[3].iter().zip(x[3]));
-                for ((by_weight, by_bias), ((a, b), (c, d))) in sums.zip(first.zip(second)) {
-                    let term = |(g, x): (&F, &F), m: f64, r: f64| double(*g) * ((double(*x) - m) * r);
-                    *by_weight += (term(a, *m0, *r0) + term(b, *m1, *r1)) + (term(c, *m2, *r2) + term(d, *m3, *r3));
-                    *by_bias += (double(*a.0) + double(*b.0)) + (double(*c.0) + double(*d.0));
-                }
+            if let (Ok(mean), Ok(scale)) = (mean.try_into(), scale.try_into()) {
+                together(by_weight, by_bias, quarters(g, width), quarters(x, width), mean, scale);
             } else {
                 let rows = g.chunks_exact(width).zip(x.chunks_exact(width));
                 for ((g, x), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
@@ -365,7 +337,7 @@ impl<F: Real> Body for RowsBackward<'_, F> {
                 let (plain, moved) = match weight {
                     // The weighted gradients wait in the result's place.
                     Some(weight) => {
-                        out.iter_mut().zip(g.iter().zip(weight)).for_each(|(o, (&g, &w))| *o = g * w);
+                        line(out, [g, weight, g], |g, w, _| g * w);
                         dots(out, x, m)
                     }
                     None => dots(g, x, m),
@@ -375,11 +347,33 @@ impl<F: Real> Body for RowsBackward<'_, F> {
                 let r = number::<F>(r);
                 let by = |g: F, x: F| (g - d - (x - m) * b) * r;
                 match weight {
-                    Some(_) => out.iter_mut().zip(x).for_each(|(o, &x)| *o = by(*o, x)),
-                    None => out.iter_mut().zip(g.iter().zip(x)).for_each(|(o, (&g, &x))| *o = by(g, x)),
+                    Some(_) => update(out, x, by),
+                    None => line(out, [g, x, x], |g, x, _| by(g, x)),
                 }
             }
         }
+    }
+}
+
+/// Adds what [`TOGETHER`] rows contribute to the gradients by weight and bias, which is added up in the type of the
+/// elements.
+#[inline(always)]
+fn together<F: Real>(
+    by_weight: &mut [f64],
+    by_bias: &mut [f64],
+    g: [&[F]; TOGETHER],
+    x: [&[F]; TOGETHER],
+    mean: [f64; TOGETHER],
+    scale: [f64; TOGETHER],
+) {
+    let n = by_weight.len();
+    let by_bias = &mut by_bias[..n];
+    let (g, x) = (g.map(|g| &g[..n]), x.map(|x| &x[..n]));
+    let (m, r) = (mean.map(number::<F>), scale.map(number::<F>));
+    for i in 0..n {
+        let term = |k: usize| g[k][i] * ((x[k][i] - m[k]) * r[k]);
+        by_weight[i] += double((term(0) + term(1)) + (term(2) + term(3)));
+        by_bias[i] += double((g[0][i] + g[1][i]) + (g[2][i] + g[3][i]));
     }
 }
 
@@ -436,6 +430,54 @@ mod tests {
             // The value is linear in the weight.
             let dot: f64 = by_weight.iter().zip(&weight).map(|(a, b)| a * b).sum();
             assert!((dot - total).abs() < 1e-9);
+        }
+    }
+
+    /// Rows by fours and by themselves, of any width, against plain sums.
+    #[test]
+    fn rows_as_defined() {
+        for width in [1, 7, 32, 45, 100] {
+            for rows in [1, 4, 7] {
+                let n = rows * width;
+                let x: Vec<f32> = (0..n).map(|i| (i * 7919 % 101) as f32 / 50.0).collect();
+                let g: Vec<f32> = (0..n).map(|i| (i * 37 % 23) as f32 / 9.0 - 1.0).collect();
+                let weight: Vec<f32> = (0..width).map(|i| i as f32 / 9.0 - 1.0).collect();
+                let (mean, var) = moments(Groups { outer: 1, stats: rows, inner: width }, &x).unwrap();
+                for (k, row) in x.chunks(width).enumerate() {
+                    let plain: f64 = row.iter().map(|&v| f64::from(v)).sum::<f64>() / width as f64;
+                    let square: f64 = row.iter().map(|&v| (f64::from(v) - plain).powi(2)).sum();
+                    assert!((mean[k] - plain).abs() < 1e-12 && (var[k] - square / width as f64).abs() < 1e-12);
+                }
+                let scale: Vec<f64> = var.iter().map(|v| 1.0 / (v + 1e-3).sqrt()).collect();
+                let moments = [&mean[..], &scale];
+                for (w, b) in [(true, true), (true, false), (false, true), (false, false)] {
+                    let (weight, bias) = (w.then_some(&weight[..]), b.then_some(&weight[..]));
+                    let mut out = vec![0f32; n];
+                    normalise_rows(width, &x, moments, [weight, bias], &mut out).unwrap();
+                    let mut back = vec![0f32; n];
+                    let [by_weight, by_bias] =
+                        normalise_rows_backward(width, [&g, &x], moments, weight, &mut back).unwrap();
+                    let hat = |i: usize| (f64::from(x[i]) - mean[i / width]) * scale[i / width];
+                    let weighted = |i: usize| f64::from(g[i]) * weight.map_or(1.0, |w| f64::from(w[i % width]));
+                    for i in 0..n {
+                        let shift = bias.map_or(0.0, |b| f64::from(b[i % width]));
+                        let value = hat(i) * weight.map_or(1.0, |w| f64::from(w[i % width])) + shift;
+                        assert!((f64::from(out[i]) - value).abs() < 1e-5, "{width} {rows} {i}");
+                        let row = i / width * width..(i / width + 1) * width;
+                        let plain: f64 = row.clone().map(weighted).sum::<f64>() / width as f64;
+                        let moved: f64 = row.map(|i| weighted(i) * hat(i)).sum::<f64>() / width as f64;
+                        let wanted = (weighted(i) - plain - hat(i) * moved) * scale[i / width];
+                        assert!((f64::from(back[i]) - wanted).abs() < 2e-4, "{width} {rows} {} {wanted}", back[i]);
+                    }
+                    for c in 0..width {
+                        let column = || (0..rows).map(|r| r * width + c);
+                        let sum: f64 = column().map(|i| f64::from(g[i])).sum();
+                        let dot: f64 = column().map(|i| f64::from(g[i]) * hat(i)).sum();
+                        assert!((f64::from(by_bias[c]) - sum).abs() < 1e-4);
+                        assert!((f64::from(by_weight[c]) - dot).abs() < 1e-3);
+                    }
+                }
+            }
         }
     }
 }

@@ -366,7 +366,7 @@ pub unsafe fn load<T: Compute>(from: *const u8, dtype: DType, stride: isize, to:
         let put = |i: usize, v: u8| unsafe { to.add(i).write(<T as Convert<u8>>::from_storage(v)) };
         if stride == 1 {
             // SAFETY: as promised by the caller.
-            wide(|| (0..n).for_each(|i| put(i, unsafe { (from.add(i).read() != 0) as u8 })));
+            wide(move || (0..n).for_each(|i| put(i, unsafe { (from.add(i).read() != 0) as u8 })));
         } else {
             (0..n).for_each(|i| put(i, byte(i)));
         }
@@ -380,7 +380,7 @@ pub unsafe fn load<T: Compute>(from: *const u8, dtype: DType, stride: isize, to:
                 let value = <T as Convert<S>>::from_storage(from.read_unaligned());
                 for i in 0..n { to.add(i).write(value) }
             } else if stride == 1 {
-                wide(|| for i in 0..n { to.add(i).write(<T as Convert<S>>::from_storage(from.add(i).read_unaligned())) })
+                wide(move || for i in 0..n { to.add(i).write(<T as Convert<S>>::from_storage(from.add(i).read_unaligned())) })
             } else {
                 for i in 0..n { to.add(i).write(<T as Convert<S>>::from_storage(from.wrapping_offset(i as isize * stride).read_unaligned())) }
             }
@@ -397,7 +397,7 @@ pub unsafe fn store<T: Compute>(from: *const T, to: *mut u8, dtype: DType, strid
         // SAFETY: as promised by the caller.
         unsafe {
             if stride == 1 {
-                wide(|| (0..n).for_each(|i| to.add(i).write(T::is_true(from.add(i).read()) as u8)));
+                wide(move || (0..n).for_each(|i| to.add(i).write(T::is_true(from.add(i).read()) as u8)));
             } else {
                 for i in 0..n {
                     to.wrapping_offset(i as isize * stride).write(T::is_true(from.add(i).read()) as u8)
@@ -411,7 +411,7 @@ pub unsafe fn store<T: Compute>(from: *const T, to: *mut u8, dtype: DType, strid
         // SAFETY: as promised by the caller.
         unsafe {
             if stride == 1 {
-                wide(|| for i in 0..n { to.add(i).write_unaligned(<T as Convert<S>>::into_storage(from.add(i).read())) })
+                wide(move || for i in 0..n { to.add(i).write_unaligned(<T as Convert<S>>::into_storage(from.add(i).read())) })
             } else {
                 for i in 0..n { to.wrapping_offset(i as isize * stride).write_unaligned(<T as Convert<S>>::into_storage(from.add(i).read())) }
             }

@@ -2,6 +2,7 @@
 //! the last bit: sequences of vectors add up in blocks, and blocks in blocks of blocks, which also keeps rounding errors
 //! small (N. Higham, "The accuracy of floating point summation", 1993). One of the modules with unsafe code.
 
+use super::engine::ahead;
 use super::plan::{Plan, advance};
 use crate::pointwise::Operand;
 use crate::wide::{Body, wide};
@@ -13,6 +14,11 @@ use smallvec::SmallVec;
 const LEVELS: usize = 4;
 /// Sequences of vectors that are added up side by side.
 const SIDE: usize = 4;
+
+/// How many elements ahead of a sum memory is asked for: more than a page, which processors do not look beyond.
+const AHEAD: isize = 2048;
+/// Columns that are added up together, so that memory is read in long stretches.
+const PANEL: usize = 1024;
 
 /// The lines of a block, and the number of its levels' digits.
 #[inline(always)]
@@ -30,6 +36,7 @@ fn block_size(size: usize) -> (usize, usize) {
 unsafe fn run<T: Float, const N: usize>(x: *const T, lines: usize, gap: isize) -> [T; N] {
     let mut sums = [T::zero(); N];
     for i in 0..lines as isize {
+        ahead(x.wrapping_offset(i * gap + AHEAD).cast());
         // SAFETY: a line by the caller's promise.
         let line = unsafe { x.offset(i * gap).cast::<[T; N]>().read_unaligned() };
         for l in 0..N {
@@ -132,11 +139,44 @@ unsafe fn columns<T: Float, const N: usize, const W: usize>(
     out: &mut [T],
 ) {
     let count = out.len();
+    let (step, power) = block_size(n);
     let mut c = 0;
+    let mut levels: Vec<T> = Vec::new();
     while c + N <= count {
-        // SAFETY: rows under `n`, columns under `count`.
-        out[c..c + N].copy_from_slice(&unsafe { blocks::<T, N>(x.add(c), n, stride) });
-        c += N;
+        let width = (count - c).min(PANEL) / N * N;
+        levels.clear();
+        levels.resize((LEVELS - 1) * width, T::zero());
+        let mut i = 0;
+        while i + step <= n {
+            for (g, sums) in levels[..width].as_chunks_mut::<N>().0.iter_mut().enumerate() {
+                // SAFETY: rows under `n`, columns under `count`.
+                let block =
+                    unsafe { run::<T, N>(x.offset(i as isize * stride + (c + g * N) as isize), step, stride) };
+                for l in 0..N {
+                    sums[l] = sums[l] + block[l];
+                }
+            }
+            i += step;
+            for j in 1..LEVELS - 1 {
+                if i & ((step - 1) << (j * power)) != 0 {
+                    break;
+                }
+                let (below, above) = levels[(j - 1) * width..(j + 1) * width].split_at_mut(width);
+                above.iter_mut().zip(below).for_each(|(a, b)| *a = *a + std::mem::replace(b, T::zero()));
+            }
+        }
+        for (g, out) in out[c..c + width].as_chunks_mut::<N>().0.iter_mut().enumerate() {
+            // SAFETY: as above.
+            let mut total =
+                unsafe { run::<T, N>(x.offset(i as isize * stride + (c + g * N) as isize), n - i, stride) };
+            for level in levels.chunks_exact(width) {
+                for l in 0..N {
+                    total[l] = total[l] + level[g * N + l];
+                }
+            }
+            *out = total;
+        }
+        c += width;
     }
     // Fewer columns than a vector has lanes.
     while count < W && c + SIDE <= count {

@@ -6,6 +6,7 @@
 //! (Higham, "The accuracy of floating point summation", 1993). The order depends on sizes and strides alone.
 
 use super::plan::{Kept, Plan, advance};
+use crate::lanes::{LANES, merged};
 use crate::pointwise::{Compute, Operand, load, store};
 use crate::wide::{Body, wide};
 use flambeau_core::Element;
@@ -14,8 +15,6 @@ use std::mem::MaybeUninit;
 
 /// Elements folded at once.
 const TILE: usize = 1024;
-/// Accumulators that run side by side.
-const LANES: usize = 32;
 /// Outputs whose accumulators are updated together.
 const WIDTH: usize = 1024;
 /// Elements of narrow rows that are taken together.
@@ -44,44 +43,23 @@ pub trait Reducer: Copy {
     }
 }
 
-/// The lanes of a block of elements.
-#[inline(always)]
-fn block<R: Reducer>(r: &R, elements: &[R::In]) -> [R::Acc; LANES] {
-    let mut acc = [r.start(); LANES];
-    let mut chunks = elements.chunks_exact(LANES);
-    for chunk in &mut chunks {
-        for (acc, &x) in acc.iter_mut().zip(chunk) {
-            *acc = r.step(*acc, x);
-        }
-    }
-    for (acc, &x) in acc.iter_mut().zip(chunks.remainder()) {
-        *acc = r.step(*acc, x);
-    }
-    acc
-}
-
 /// Folds a tile in lanes that a compiler keeps in vector registers.
 #[inline(always)]
 pub(super) fn lanes<R: Reducer>(r: &R, tile: &[R::In]) -> R::Acc {
+    let r = *r;
     if tile.len() < LANES {
         return tile.iter().fold(r.start(), |acc, &x| r.step(acc, x));
     }
+    let block = |x: &[R::In]| crate::lanes::lanes(x, r.start(), |acc, x| r.step(acc, x));
     let mut blocks = tile.chunks(LANES * STEPS);
-    let mut acc = block(r, blocks.next().unwrap_or_default());
+    let mut acc = block(blocks.next().unwrap_or_default());
     for next in blocks {
-        let part = block(r, next);
-        for (acc, part) in acc.iter_mut().zip(part) {
-            *acc = r.merge(*acc, part);
+        let part = block(next);
+        for l in 0..LANES {
+            acc[l] = r.merge(acc[l], part[l]);
         }
     }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            acc[i] = r.merge(acc[i], acc[i + width]);
-        }
-        width /= 2;
-    }
-    acc[0]
+    merged(acc, |a, b| r.merge(a, b))
 }
 
 /// The accumulator of a tile.
@@ -260,6 +238,11 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
             let place = row.wrapping_offset(done as isize * stride * item);
             if run >= TILE / 2 {
                 let n = (run - done).min(TILE);
+                if stride == 1 {
+                    // The tile after the next one.
+                    let line = |i: usize| place.wrapping_add(2 * TILE * item as usize + i * 64);
+                    (0..TILE * item as usize / 64).for_each(|i| ahead(line(i)));
+                }
                 // SAFETY: n elements of the row, which fit the tile.
                 let slice = unsafe { fetch(src, place, stride, n, direct, tile.as_mut_ptr().cast()) };
                 cascade.push(r, folded(r, slice));
@@ -291,6 +274,18 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
         cascade.push(r, folded(r, rest));
     }
     cascade.finish(r)
+}
+
+/// Asks for the cache line at an address, which need not be valid.
+#[inline(always)]
+pub(super) fn ahead(place: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: nothing is read; every processor of the architecture has the instruction.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast())
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
 }
 
 /// A run of elements as a slice: of the array itself if it fits, else of the tile that they are loaded to.
@@ -355,8 +350,8 @@ unsafe fn columns<R: Reducer>(
                 // SAFETY: the row's elements are valid by the caller's promise; the tile holds WIDTH of them.
                 let slice =
                     unsafe { fetch(src, row, inner.stride, width * taken, direct, tile.as_mut_ptr().cast()) };
-                let pairs = accs.iter_mut().zip(slice);
-                wide(|| pairs.for_each(|(acc, &x)| *acc = r.step(*acc, x)));
+                let (own, pairs) = (*r, accs.iter_mut().zip(slice));
+                wide(move || pairs.for_each(|(acc, &x)| *acc = own.step(*acc, x)));
                 filled += 1;
                 if filled == ROWS && plan.count > ROWS * group {
                     push_block(r, &mut levels, &mut blocks, &mut accs);
@@ -393,8 +388,8 @@ fn push_block<R: Reducer>(r: &R, levels: &mut Vec<R::Acc>, blocks: &mut u64, acc
     let mut bits = *blocks;
     while bits & 1 == 1 {
         let top = levels.len() - accs.len();
-        let pairs = accs.iter_mut().zip(&levels[top..]);
-        wide(|| pairs.for_each(|(acc, &other)| *acc = r.merge(other, *acc)));
+        let (r, pairs) = (*r, accs.iter_mut().zip(&levels[top..]));
+        wide(move || pairs.for_each(|(acc, &other)| *acc = r.merge(other, *acc)));
         levels.truncate(top);
         bits >>= 1;
     }

@@ -286,8 +286,8 @@ unsafe fn run<S: Scanner>(
                         );
                         let row = std::slice::from_raw_parts(input.as_ptr().cast::<S::In>(), width);
                         let at = if reverse { n - 1 - k } else { k } as i64;
-                        let three = accs.iter_mut().zip(row).zip(&mut output);
-                        wide(|| {
+                        let (s, three) = (*s, accs.iter_mut().zip(row).zip(&mut output));
+                        wide(move || {
                             three.for_each(|((acc, &x), out)| {
                                 *acc = s.step(*acc, x, at);
                                 out.write(s.value(*acc));

@@ -2,6 +2,7 @@
 //! unsafe code.
 
 use super::plan::advance;
+use crate::lanes::{lanes, lanes_of_pairs, merged};
 use crate::pointwise::{Compute, Kernel, Operand, Operation, Prim, load, store};
 use crate::wide::{Body, wide};
 use flambeau_core::{Result, bail, dispatch};
@@ -202,31 +203,11 @@ unsafe fn fill_line<T: Compute>(
     }
 }
 
-/// Folds each of `width` lines that lie side by side in `buffer`; one line in 16 lanes.
+/// Folds each of `width` lines that lie side by side in `buffer`.
 #[inline(always)]
 fn fold<T: Copy>(buffer: &[T], width: usize, start: T, totals: &mut [T], f: impl Fn(T, T) -> T) {
-    if width == 1 {
-        let mut lanes = [start; 16];
-        let mut chunks = buffer.chunks_exact(16);
-        for chunk in &mut chunks {
-            for (lane, &x) in lanes.iter_mut().zip(chunk) {
-                *lane = f(*lane, x);
-            }
-        }
-        for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
-            *lane = f(*lane, x);
-        }
-        let mut half = 8;
-        while half > 0 {
-            for i in 0..half {
-                lanes[i] = f(lanes[i], lanes[i + half]);
-            }
-            half /= 2;
-        }
-        totals[0] = lanes[0];
-        return;
-    }
-    totals[..width].fill(start);
+    let totals = &mut totals[..width];
+    totals.fill(start);
     for row in buffer.chunks_exact(width) {
         for (total, &x) in totals.iter_mut().zip(row) {
             *total = f(*total, x);
@@ -237,13 +218,6 @@ fn fold<T: Copy>(buffer: &[T], width: usize, start: T, totals: &mut [T], f: impl
 /// Changes each element by the number that belongs to its line.
 #[inline(always)]
 fn update<T: Copy>(buffer: &mut [T], width: usize, by: &[T], f: impl Fn(T, T) -> T) {
-    if width == 1 {
-        let by = by[0];
-        for x in buffer {
-            *x = f(*x, by);
-        }
-        return;
-    }
     for row in buffer.chunks_exact_mut(width) {
         for (x, &by) in row.iter_mut().zip(by) {
             *x = f(*x, by);
@@ -288,16 +262,12 @@ fn exponentials<T: Real>(x: &[T], high: T, tile: &mut [T; TILE]) -> T {
 
 #[inline(always)]
 fn sum<T: Real>(x: &[T]) -> T {
-    let mut total = [T::default()];
-    fold(x, 1, T::default(), &mut total, |a, x| a + x);
-    total[0]
+    merged(lanes(x, T::default(), |a, x| a + x), |a, b| a + b)
 }
 
 #[inline(always)]
 fn largest<T: Real>(x: &[T]) -> T {
-    let mut high = [T::LOWEST];
-    fold(x, 1, T::LOWEST, &mut high, larger);
-    high[0]
+    merged(lanes(x, T::LOWEST, larger), larger)
 }
 
 /// The functions of one line, compiled for each level of instructions.
@@ -330,8 +300,8 @@ impl<T: Real> Body for Backward<'_, T> {
             let total = sum(grad);
             out.iter_mut().zip(three()).for_each(|(o, (&g, &y))| *o = g - y.exp().times(total));
         } else {
-            out.iter_mut().zip(three()).for_each(|(o, (&g, &y))| *o = g.times(y));
-            let total = sum(out);
+            let total = lanes_of_pairs(grad, result, T::default(), |a, g, y| a + g.times(y));
+            let total = merged(total, |a, b| a + b);
             out.iter_mut().zip(three()).for_each(|(o, (&g, &y))| *o = (g - total).times(y));
         }
     }
@@ -550,4 +520,74 @@ pub unsafe fn softmax_backward(
         });
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flambeau_core::DType;
+
+    fn operand(data: &mut [f32], strides: [i64; 2]) -> Operand {
+        Operand { pointer: data.as_mut_ptr().cast(), dtype: DType::Float32, strides: strides.into_iter().collect() }
+    }
+
+    /// Lines along memory and across it, against sums in double precision.
+    #[test]
+    fn lines_as_defined() {
+        for n in [1usize, 5, 31, 32, 33, 600, 1500] {
+            for count in [1usize, 3, 70] {
+                for along in [true, false] {
+                    let size = n * count;
+                    let mut x: Vec<f32> = (0..size).map(|i| (i * 7919 % 1013) as f32 / 60.0 - 9.0).collect();
+                    let mut g: Vec<f32> = (0..size).map(|i| (i * 31 % 97) as f32 / 50.0 - 1.0).collect();
+                    let at = |c: usize, k: usize| if along { c * n + k } else { k * count + c };
+                    // A line with an infinity that counts for nothing, one of nothing else, one with NaN.
+                    x[at(0, n / 2)] = f32::NEG_INFINITY;
+                    if count > 2 {
+                        (0..n).for_each(|k| x[at(1, k)] = f32::NEG_INFINITY);
+                        x[at(2, n - 1)] = f32::NAN;
+                    }
+                    let strides = if along { [n as i64, 1] } else { [1, count as i64] };
+                    let sizes = [count as i64, n as i64];
+                    let mut results = [vec![0f32; size], vec![0f32; size]];
+                    let mut grads = [vec![0f32; size], vec![0f32; size]];
+                    let mut sums = vec![0f32; count];
+                    let src = operand(&mut x, strides);
+                    let grad = operand(&mut g, strides);
+                    for (i, log) in [false, true].into_iter().enumerate() {
+                        let to = operand(&mut results[i], strides);
+                        let back = operand(&mut grads[i], strides);
+                        // SAFETY: all of `size` elements.
+                        unsafe {
+                            softmax(&src, &to, &sizes, 1, log).unwrap();
+                            softmax_backward(&grad, &to, &back, &sizes, 1, log).unwrap();
+                        }
+                    }
+                    // SAFETY: a sum for each line.
+                    unsafe { logsumexp(&src, &operand(&mut sums, [1, 0]), &sizes, 1).unwrap() };
+                    let close = |a: f32, b: f64| {
+                        let b32 = b as f32;
+                        a == b32 || a.is_nan() && b.is_nan() || (f64::from(a) - b).abs() < 2e-5 * (1.0 + b.abs())
+                    };
+                    for c in 0..count {
+                        let line: Vec<f64> = (0..n).map(|k| f64::from(x[at(c, k)])).collect();
+                        let total: f64 = line.iter().map(|x| x.exp()).sum();
+                        assert!(close(sums[c], total.ln()), "{n} {count} {along} {c}: {} {}", sums[c], total.ln());
+                        let soft: Vec<f64> = line.iter().map(|x| x.exp() / total).collect();
+                        let gs = |k: usize| f64::from(g[at(c, k)]);
+                        let weighted: f64 = (0..n).map(|k| gs(k) * soft[k]).sum();
+                        let plain: f64 = (0..n).map(gs).sum();
+                        for k in 0..n {
+                            let i = at(c, k);
+                            assert!(close(results[0][i], soft[k]));
+                            let log = if total == 0.0 { f64::NAN } else { line[k] - total.ln() };
+                            assert!(close(results[1][i], log), "{} {log}", results[1][i]);
+                            assert!(close(grads[0][i], (gs(k) - weighted) * soft[k]));
+                            assert!(close(grads[1][i], gs(k) - soft[k] * plain));
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

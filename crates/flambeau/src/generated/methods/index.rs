@@ -30,18 +30,9 @@ impl Tensor {
         crate::ops::index::index_add(self, dim, index, source, Scalar::Int(1))
     }
 
-    /// In-place [`Tensor::index_add`]; returns `self`.
+    /// Adds `alpha * source` to the slices that `index` names.
     pub fn index_add_(&self, dim: i64, index: &Tensor, source: &Tensor) -> Result<Tensor> {
-        call_inplace(
-            overloads::index::index_add,
-            &[
-                Arg::Tensor(self),
-                Arg::Int(dim),
-                Arg::Tensor(index),
-                Arg::Tensor(source),
-                Arg::Scalar(Scalar::Int(1)),
-            ],
-        )
+        crate::ops::index::index_add_(self, dim, index, source, Scalar::Int(1))
     }
 
     /// The slices that `index` names replaced by those of `source`.
@@ -112,24 +103,8 @@ impl Tensor {
         crate::ops::index::scatter_src(self, dim, index, src)
     }
 
-    /// In-place [`Tensor::scatter_src`]; returns `self`.
-    pub fn scatter_src_(&self, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
-        call_inplace(
-            overloads::index::scatter_src,
-            &[Arg::Tensor(self), Arg::Int(dim), Arg::Tensor(index), Arg::Tensor(src)],
-        )
-    }
-
     pub fn scatter_value(&self, dim: i64, index: &Tensor, value: impl Into<Scalar>) -> Result<Tensor> {
         crate::ops::index::scatter_value(self, dim, index, value.into())
-    }
-
-    /// In-place [`Tensor::scatter_value`]; returns `self`.
-    pub fn scatter_value_(&self, dim: i64, index: &Tensor, value: impl Into<Scalar>) -> Result<Tensor> {
-        call_inplace(
-            overloads::index::scatter_value,
-            &[Arg::Tensor(self), Arg::Int(dim), Arg::Tensor(index), Arg::Scalar(value.into())],
-        )
     }
 
     pub fn scatter_reduce_src(&self, dim: i64, index: &Tensor, src: &Tensor, reduce: &str) -> Result<Tensor> {
@@ -186,17 +161,23 @@ impl Tensor {
         )
     }
 
+    /// `self[index[i][j]][j] = src[i][j]` for `dim` 0, and so on; `reduce` may be `add` or `multiply`.
+    pub fn scatter_src_(&self, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
+        crate::ops::index::scatter_src_(self, dim, index, src)
+    }
+
+    pub fn scatter_value_(&self, dim: i64, index: &Tensor, value: impl Into<Scalar>) -> Result<Tensor> {
+        crate::ops::index::scatter_value_(self, dim, index, value.into())
+    }
+
     /// `out[index[i][j]][j] += src[i][j]` for `dim` 0, and so on.
     pub fn scatter_add(&self, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
         crate::ops::index::scatter_add(self, dim, index, src)
     }
 
-    /// In-place [`Tensor::scatter_add`]; returns `self`.
+    /// `self[index[i][j]][j] += src[i][j]` for `dim` 0, and so on.
     pub fn scatter_add_(&self, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
-        call_inplace(
-            overloads::index::scatter_add,
-            &[Arg::Tensor(self), Arg::Int(dim), Arg::Tensor(index), Arg::Tensor(src)],
-        )
+        crate::ops::index::scatter_add_(self, dim, index, src)
     }
 
     /// As `scatter`, combining what goes to one place by `sum`, `prod`, `mean`, `amax` or `amin`.
