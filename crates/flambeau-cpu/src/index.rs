@@ -494,7 +494,8 @@ mod tests {
     #[test]
     fn ranges_and_counts() {
         for n in [0usize, 1, 7, 8, 129, 4095, 9000] {
-            let mask: Vec<u8> = (0..n).map(|i| if i * 7919 % 5 < 2 { (i % 255 + 1) as u8 } else { 0 }).collect();
+            let mask: Vec<u8> =
+                (0..n).map(|i| if i * 7919 % 5 < 2 { (i % 255 + 1) as u8 } else { 0 }).collect();
             let places: Vec<i64> = (0..n).filter(|&i| mask[i] != 0).map(|i| i as i64).collect();
             assert_eq!(count_nonzero(&mask), places.len());
             assert_eq!(coordinates(&mask, &[n as i64]), places);
@@ -508,7 +509,9 @@ mod tests {
                 assert!(!within(&places, 0, last) && within(&places, 0, last + 1) && !within(&places, 3, 3));
             }
         }
-        assert!(within(&[i64::MIN, i64::MAX - 1], i64::MIN, i64::MAX) && !within(&[i64::MAX], i64::MIN, i64::MAX));
+        assert!(
+            within(&[i64::MIN, i64::MAX - 1], i64::MIN, i64::MAX) && !within(&[i64::MAX], i64::MIN, i64::MAX)
+        );
         assert!(!within(&[-1], 0, i64::MAX) && within(&[-5, 4], -5, 5));
     }
 
@@ -520,7 +523,12 @@ mod tests {
             let mut sums = vec![1f32; 2 * n];
             let picks = [1i64, 0, -1];
             let sizes = SmallVec::from_slice(&[3, n as i64]);
-            let index = Index { values: picks.as_ptr(), strides: SmallVec::from_slice(&[1, 0]), size: 2, stride: n as i64 };
+            let index = Index {
+                values: picks.as_ptr(),
+                strides: SmallVec::from_slice(&[1, 0]),
+                size: 2,
+                stride: n as i64,
+            };
             let row = n as i64;
             let walk = Walk {
                 sizes,
@@ -530,7 +538,8 @@ mod tests {
             };
             // SAFETY: three rows of n elements added to two.
             unsafe { fold(&walk, Fold::Add) };
-            let wanted = |i: usize| if i < n { 1.0 + source[n + i] } else { 1.0 + source[i - n] + source[n + i] };
+            let wanted =
+                |i: usize| if i < n { 1.0 + source[n + i] } else { 1.0 + source[i - n] + source[n + i] };
             assert_eq!(sums, (0..2 * n).map(wanted).collect::<Vec<_>>());
             for dim in 0..2 {
                 // out[i][j] = table[index[i][j]][j], or table[i][index[i][j]]

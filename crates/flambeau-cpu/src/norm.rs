@@ -446,7 +446,9 @@ mod tests {
                 for (k, row) in x.chunks(width).enumerate() {
                     let plain: f64 = row.iter().map(|&v| f64::from(v)).sum::<f64>() / width as f64;
                     let square: f64 = row.iter().map(|&v| (f64::from(v) - plain).powi(2)).sum();
-                    assert!((mean[k] - plain).abs() < 1e-12 && (var[k] - square / width as f64).abs() < 1e-12);
+                    assert!(
+                        (mean[k] - plain).abs() < 1e-12 && (var[k] - square / width as f64).abs() < 1e-12
+                    );
                 }
                 let scale: Vec<f64> = var.iter().map(|v| 1.0 / (v + 1e-3).sqrt()).collect();
                 let moments = [&mean[..], &scale];
@@ -458,7 +460,8 @@ mod tests {
                     let [by_weight, by_bias] =
                         normalise_rows_backward(width, [&g, &x], moments, weight, &mut back).unwrap();
                     let hat = |i: usize| (f64::from(x[i]) - mean[i / width]) * scale[i / width];
-                    let weighted = |i: usize| f64::from(g[i]) * weight.map_or(1.0, |w| f64::from(w[i % width]));
+                    let weighted =
+                        |i: usize| f64::from(g[i]) * weight.map_or(1.0, |w| f64::from(w[i % width]));
                     for i in 0..n {
                         let shift = bias.map_or(0.0, |b| f64::from(b[i % width]));
                         let value = hat(i) * weight.map_or(1.0, |w| f64::from(w[i % width])) + shift;
@@ -467,7 +470,11 @@ mod tests {
                         let plain: f64 = row.clone().map(weighted).sum::<f64>() / width as f64;
                         let moved: f64 = row.map(|i| weighted(i) * hat(i)).sum::<f64>() / width as f64;
                         let wanted = (weighted(i) - plain - hat(i) * moved) * scale[i / width];
-                        assert!((f64::from(back[i]) - wanted).abs() < 2e-4, "{width} {rows} {} {wanted}", back[i]);
+                        assert!(
+                            (f64::from(back[i]) - wanted).abs() < 2e-4,
+                            "{width} {rows} {} {wanted}",
+                            back[i]
+                        );
                     }
                     for c in 0..width {
                         let column = || (0..rows).map(|r| r * width + c);

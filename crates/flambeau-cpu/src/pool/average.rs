@@ -16,7 +16,8 @@ struct Averages<'a> {
 
 impl<'a> Averages<'a> {
     fn new(s: &'a PoolShape, count_include_pad: bool, divisor_override: Option<i64>) -> Self {
-        let mut all = Averages { s, taps: s.row_taps(), widths: Vec::new(), count_include_pad, divisor_override };
+        let mut all =
+            Averages { s, taps: s.row_taps(), widths: Vec::new(), count_include_pad, divisor_override };
         all.widths = (0..s.output[2]).map(|o| all.along(2, o).1).collect();
         all
     }

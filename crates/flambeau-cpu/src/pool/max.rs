@@ -95,7 +95,8 @@ impl<T: PoolElement> Body for Maxima<'_, T> {
                 let td = s.taps(0, od);
                 for oh in 0..s.output[1] {
                     let th = s.taps(1, oh);
-                    let corner = td.first.saturating_mul(height).saturating_add(th.first).saturating_mul(width);
+                    let corner =
+                        td.first.saturating_mul(height).saturating_add(th.first).saturating_mul(width);
                     let best = &mut values[at..at + length];
                     best.fill(T::LOWEST);
                     for (place, &first) in places.iter_mut().zip(&firsts) {

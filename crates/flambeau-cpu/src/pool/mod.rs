@@ -153,7 +153,8 @@ impl PoolShape {
         let [.., output] = self.output;
         let ([.., stride], [.., padding], [.., dilation]) = (self.stride, self.padding, self.dilation);
         let [.., width] = self.input;
-        let least = padding.saturating_sub(output.saturating_sub(1).saturating_mul(stride)).div_ceil(dilation);
+        let least =
+            padding.saturating_sub(output.saturating_sub(1).saturating_mul(stride)).div_ceil(dilation);
         let most = self.kernel[2].min((width + padding).div_ceil(dilation));
         let tap = |k: usize| {
             // Output o takes position `o * stride + at - padding`.
@@ -212,7 +213,13 @@ fn along<T: Copy, A, B>(
 
 /// [`along`] the other way: `visit` gets elements of the row to change.
 #[inline(always)]
-fn along_mut<T, R: Copy>(results: &[R], row: &mut [T], start: usize, stride: usize, mut visit: impl FnMut(&mut T, R)) {
+fn along_mut<T, R: Copy>(
+    results: &[R],
+    row: &mut [T],
+    start: usize,
+    stride: usize,
+    mut visit: impl FnMut(&mut T, R),
+) {
     let Some((&last, most)) = results.split_last() else { return };
     let end = start + most.len() * stride;
     match stride {

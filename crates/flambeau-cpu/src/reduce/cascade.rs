@@ -150,8 +150,9 @@ unsafe fn columns<T: Float, const N: usize, const W: usize>(
         while i + step <= n {
             for (g, sums) in levels[..width].as_chunks_mut::<N>().0.iter_mut().enumerate() {
                 // SAFETY: rows under `n`, columns under `count`.
-                let block =
-                    unsafe { run::<T, N>(x.offset(i as isize * stride + (c + g * N) as isize), step, stride) };
+                let block = unsafe {
+                    run::<T, N>(x.offset(i as isize * stride + (c + g * N) as isize), step, stride)
+                };
                 for l in 0..N {
                     sums[l] = sums[l] + block[l];
                 }
@@ -390,14 +391,16 @@ mod tests {
         use crate::wide::{Level, highest, wide_at};
         for n in [1, 5, 7, 8, 31, 32, 100, 511, 512, 1000, 1023, 9000, 70_001, 600_000] {
             let x: Vec<f32> = (0..n).map(|i| ((i * 7919 % 1013) as f32 - 500.0) * 1e-3).collect();
-            for level in [Level::Baseline, Level::Avx2, Level::Avx512].into_iter().filter(|&l| l <= highest()) {
+            for level in [Level::Baseline, Level::Avx2, Level::Avx512].into_iter().filter(|&l| l <= highest())
+            {
                 let sum = wide_at(level, || row::<f32, 32, 8>(&x));
                 assert_eq!(sum.to_bits(), plain(&x).to_bits(), "{n} {level:?}");
             }
             // Columns of a wide matrix add up like lines of one lane.
             let width = 43;
             let rows = n.min(5000);
-            let wide: Vec<f32> = (0..rows * width).map(|i| ((i * 7919 % 1013) as f32 - 500.0) * 1e-3).collect();
+            let wide: Vec<f32> =
+                (0..rows * width).map(|i| ((i * 7919 % 1013) as f32 - 500.0) * 1e-3).collect();
             let mut out = vec![0f32; width];
             // SAFETY: `rows` rows of `width` elements.
             unsafe { columns::<f32, 32, 8>(wide.as_ptr(), rows, width as isize, &mut out) };

@@ -227,6 +227,8 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
         // SAFETY: `run` elements, which fit the tile.
         return folded(r, unsafe { fetch(src, from, stride, run, direct, tile.as_mut_ptr().cast()) });
     }
+    // Shorter runs are gathered in the tile.
+    let whole = if direct && stride == 1 { 2 * LANES } else { TILE / 2 };
     let mut cascade = Cascade::new();
     let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, outer.len());
     let mut filled = 0;
@@ -236,7 +238,7 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
         let mut done = 0;
         while done < run {
             let place = row.wrapping_offset(done as isize * stride * item);
-            if run >= TILE / 2 {
+            if run >= whole {
                 let n = (run - done).min(TILE);
                 if stride == 1 {
                     // The tile after the next one.
@@ -248,7 +250,7 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
                 cascade.push(r, folded(r, slice));
                 done += n;
             } else {
-                // Short runs are gathered, so that tiles are full.
+                // So that tiles are full.
                 let n = (run - done).min(TILE - filled);
                 // SAFETY: the tile has room for n more elements.
                 unsafe {

@@ -38,7 +38,13 @@ trait Scanner: Copy {
     /// Takes consecutive elements (without positions); `coarse` where results are rounded so much that the last bits
     /// of accumulators don't matter.
     #[inline(always)]
-    fn line(&self, mut acc: Self::Acc, x: &[Self::In], out: &mut [MaybeUninit<Self::Out>], _: bool) -> Self::Acc {
+    fn line(
+        &self,
+        mut acc: Self::Acc,
+        x: &[Self::In],
+        out: &mut [MaybeUninit<Self::Out>],
+        _: bool,
+    ) -> Self::Acc {
         for (out, &x) in out.iter_mut().zip(x) {
             acc = self.step(acc, x, 0);
             out.write(self.value(acc));

@@ -528,7 +528,11 @@ mod tests {
     use flambeau_core::DType;
 
     fn operand(data: &mut [f32], strides: [i64; 2]) -> Operand {
-        Operand { pointer: data.as_mut_ptr().cast(), dtype: DType::Float32, strides: strides.into_iter().collect() }
+        Operand {
+            pointer: data.as_mut_ptr().cast(),
+            dtype: DType::Float32,
+            strides: strides.into_iter().collect(),
+        }
     }
 
     /// Lines along memory and across it, against sums in double precision.
@@ -567,12 +571,19 @@ mod tests {
                     unsafe { logsumexp(&src, &operand(&mut sums, [1, 0]), &sizes, 1).unwrap() };
                     let close = |a: f32, b: f64| {
                         let b32 = b as f32;
-                        a == b32 || a.is_nan() && b.is_nan() || (f64::from(a) - b).abs() < 2e-5 * (1.0 + b.abs())
+                        a == b32
+                            || a.is_nan() && b.is_nan()
+                            || (f64::from(a) - b).abs() < 2e-5 * (1.0 + b.abs())
                     };
                     for c in 0..count {
                         let line: Vec<f64> = (0..n).map(|k| f64::from(x[at(c, k)])).collect();
                         let total: f64 = line.iter().map(|x| x.exp()).sum();
-                        assert!(close(sums[c], total.ln()), "{n} {count} {along} {c}: {} {}", sums[c], total.ln());
+                        assert!(
+                            close(sums[c], total.ln()),
+                            "{n} {count} {along} {c}: {} {}",
+                            sums[c],
+                            total.ln()
+                        );
                         let soft: Vec<f64> = line.iter().map(|x| x.exp() / total).collect();
                         let gs = |k: usize| f64::from(g[at(c, k)]);
                         let weighted: f64 = (0..n).map(|k| gs(k) * soft[k]).sum();

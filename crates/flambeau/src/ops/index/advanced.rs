@@ -194,7 +194,9 @@ fn saved(ctx: &autograd::Context, n: usize) -> Result<Vec<Option<Tensor>>> {
 pub fn index(self_: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
     let a = self_.array();
     check_devices(&a, indices, None)?;
-    if let Some(out) = selected(&a, indices)?.filter(|_| !needs_grad(&[self_])) {
+    if !needs_grad(&[self_])
+        && let Some(out) = selected(&a, indices)?
+    {
         return Ok(out);
     }
     let expanded = expand_masks(&a.sizes, indices)?;
@@ -299,7 +301,10 @@ pub fn index_put_(
 ) -> Result<Tensor> {
     let a = self_.array();
     check_devices(&a, indices, Some(values))?;
-    if let Some(mask) = filled_mask(&a, indices, values).filter(|_| !accumulate && !needs_grad(&[self_, values])) {
+    if !accumulate
+        && !needs_grad(&[self_, values])
+        && let Some(mask) = filled_mask(&a, indices, values)
+    {
         return self_.masked_fill_tensor_(&mask, values);
     }
     let expanded = expand_masks(&a.sizes, indices)?;

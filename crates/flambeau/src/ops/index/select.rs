@@ -149,7 +149,13 @@ pub fn index_add(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alph
 }
 
 /// `Tensor.index_add_`
-pub fn index_add_(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alpha: Scalar) -> Result<Tensor> {
+pub fn index_add_(
+    self_: &Tensor,
+    dim: i64,
+    index: &Tensor,
+    source: &Tensor,
+    alpha: Scalar,
+) -> Result<Tensor> {
     change(self_, &[index, source], |t, own| match own {
         true => slices_added(t, dim, index, source, alpha, true),
         false => index_add(t, dim, index, source, alpha),
