@@ -3825,7 +3825,12 @@ pub static OPS: &[OpDef] = &[
         name: "scatter_",
         places: &["Tensor"],
         aliases: &[],
-        overloads: &[index::SCATTER_SRC_INPLACE, index::SCATTER_VALUE_INPLACE],
+        overloads: &[
+            index::SCATTER_SRC_INPLACE,
+            index::SCATTER_VALUE_INPLACE,
+            index::SCATTER_REDUCE_SRC_INPLACE,
+            index::SCATTER_VALUE_REDUCE_INPLACE,
+        ],
         doc: "`self[index[i][j]][j] = src[i][j]` for `dim` 0, and so on; `reduce` may be `add` or `multiply`.",
     },
     OpDef {

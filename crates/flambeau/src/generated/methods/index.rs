@@ -111,26 +111,6 @@ impl Tensor {
         crate::ops::index::scatter_reduce_src(self, dim, index, src, reduce)
     }
 
-    /// In-place [`Tensor::scatter_reduce_src`]; returns `self`.
-    pub fn scatter_reduce_src_(
-        &self,
-        dim: i64,
-        index: &Tensor,
-        src: &Tensor,
-        reduce: &str,
-    ) -> Result<Tensor> {
-        call_inplace(
-            overloads::index::scatter_reduce_src,
-            &[
-                Arg::Tensor(self),
-                Arg::Int(dim),
-                Arg::Tensor(index),
-                Arg::Tensor(src),
-                Arg::Str(reduce.into()),
-            ],
-        )
-    }
-
     pub fn scatter_value_reduce(
         &self,
         dim: i64,
@@ -141,26 +121,6 @@ impl Tensor {
         crate::ops::index::scatter_value_reduce(self, dim, index, value.into(), reduce)
     }
 
-    /// In-place [`Tensor::scatter_value_reduce`]; returns `self`.
-    pub fn scatter_value_reduce_(
-        &self,
-        dim: i64,
-        index: &Tensor,
-        value: impl Into<Scalar>,
-        reduce: &str,
-    ) -> Result<Tensor> {
-        call_inplace(
-            overloads::index::scatter_value_reduce,
-            &[
-                Arg::Tensor(self),
-                Arg::Int(dim),
-                Arg::Tensor(index),
-                Arg::Scalar(value.into()),
-                Arg::Str(reduce.into()),
-            ],
-        )
-    }
-
     /// `self[index[i][j]][j] = src[i][j]` for `dim` 0, and so on; `reduce` may be `add` or `multiply`.
     pub fn scatter_src_(&self, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
         crate::ops::index::scatter_src_(self, dim, index, src)
@@ -168,6 +128,26 @@ impl Tensor {
 
     pub fn scatter_value_(&self, dim: i64, index: &Tensor, value: impl Into<Scalar>) -> Result<Tensor> {
         crate::ops::index::scatter_value_(self, dim, index, value.into())
+    }
+
+    pub fn scatter_reduce_src_(
+        &self,
+        dim: i64,
+        index: &Tensor,
+        src: &Tensor,
+        reduce: &str,
+    ) -> Result<Tensor> {
+        crate::ops::index::scatter_reduce_src_(self, dim, index, src, reduce)
+    }
+
+    pub fn scatter_value_reduce_(
+        &self,
+        dim: i64,
+        index: &Tensor,
+        value: impl Into<Scalar>,
+        reduce: &str,
+    ) -> Result<Tensor> {
+        crate::ops::index::scatter_value_reduce_(self, dim, index, value.into(), reduce)
     }
 
     /// `out[index[i][j]][j] += src[i][j]` for `dim` 0, and so on.

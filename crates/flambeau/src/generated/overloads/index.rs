@@ -337,7 +337,7 @@ pub const SCATTER_REDUCE_SRC: Overload = Overload {
         req("src", Kind::Tensor),
         kw("reduce", Kind::Str),
     ],
-    inplace: true,
+    inplace: false,
     out: 1,
     numbers: false,
     fields: &[],
@@ -367,7 +367,7 @@ pub const SCATTER_VALUE_REDUCE: Overload = Overload {
         req("value", Kind::Scalar),
         kw("reduce", Kind::Str),
     ],
-    inplace: true,
+    inplace: false,
     out: 1,
     numbers: false,
     fields: &[],
@@ -415,6 +415,62 @@ pub const SCATTER_VALUE_INPLACE: Overload = Overload {
     fields: &[],
     only: &[],
     call: scatter_value_,
+    pointwise: None,
+};
+
+pub fn scatter_reduce_src_(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
+    Ok(Ret::from(crate::ops::index::scatter_reduce_src_(
+        c.tensor(0)?,
+        c.int(1)?,
+        c.tensor(2)?,
+        c.tensor(3)?,
+        c.str(4)?,
+    )?))
+}
+pub const SCATTER_REDUCE_SRC_INPLACE: Overload = Overload {
+    name: "reduce",
+    params: &[
+        req("self", Kind::Tensor),
+        req("dim", Kind::Int),
+        req("index", Kind::Tensor),
+        req("src", Kind::Tensor),
+        kw("reduce", Kind::Str),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: scatter_reduce_src_,
+    pointwise: None,
+};
+
+pub fn scatter_value_reduce_(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
+    Ok(Ret::from(crate::ops::index::scatter_value_reduce_(
+        c.tensor(0)?,
+        c.int(1)?,
+        c.tensor(2)?,
+        c.scalar(3)?,
+        c.str(4)?,
+    )?))
+}
+pub const SCATTER_VALUE_REDUCE_INPLACE: Overload = Overload {
+    name: "value_reduce",
+    params: &[
+        req("self", Kind::Tensor),
+        req("dim", Kind::Int),
+        req("index", Kind::Tensor),
+        req("value", Kind::Scalar),
+        kw("reduce", Kind::Str),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: scatter_value_reduce_,
     pointwise: None,
 };
 

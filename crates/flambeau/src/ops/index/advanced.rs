@@ -305,7 +305,7 @@ pub fn index_put_(
         && !needs_grad(&[self_, values])
         && let Some(mask) = filled_mask(&a, indices, values)
     {
-        return self_.masked_fill_tensor_(&mask, values);
+        return self_.masked_fill_(&mask, values);
     }
     let expanded = expand_masks(&a.sizes, indices)?;
     if expanded.iter().flatten().any(|i| i.with_array(|i| i.overlaps(&a))) {

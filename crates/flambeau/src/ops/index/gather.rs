@@ -174,7 +174,7 @@ pub fn scatter_src(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Re
     Ok(work.out)
 }
 
-/// `Tensor.scatter_src_`
+/// `Tensor.scatter_` of a tensor.
 pub fn scatter_src_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
     change(self_, &[index, src], |t, own| {
         if !own {
@@ -218,7 +218,7 @@ pub fn scatter_value(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar) ->
     Ok(work.out)
 }
 
-/// `Tensor.scatter_value_`
+/// `Tensor.scatter_` of a number.
 pub fn scatter_value_(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<Tensor> {
     change(self_, &[index], |t, own| {
         if !own {
@@ -270,6 +270,32 @@ pub fn scatter_value_reduce(
     work.fold(how);
     record(&[&work.out], "NotImplemented", &[self_], &[], no_derivative("scatter.value_reduce"))?;
     Ok(work.out)
+}
+
+/// `Tensor.scatter_(…, reduce=)`
+pub fn scatter_reduce_src_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor, reduce: &str) -> Result<Tensor> {
+    change(self_, &[index, src], |t, own| {
+        if !own {
+            return scatter_reduce_src(t, dim, index, src, reduce);
+        }
+        let how = named_fold(reduce)?;
+        let work = prepare(t, dim, index, Ok(src), true)?;
+        work.fold(how);
+        Ok(work.out)
+    })
+}
+
+/// `Tensor.scatter_(…, reduce=)`
+pub fn scatter_value_reduce_(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar, reduce: &str) -> Result<Tensor> {
+    change(self_, &[index], |t, own| {
+        if !own {
+            return scatter_value_reduce(t, dim, index, value, reduce);
+        }
+        let how = named_fold(reduce)?;
+        let work = prepare(t, dim, index, Err(value), true)?;
+        work.fold(how);
+        Ok(work.out)
+    })
 }
 
 /// `torch.scatter_add`: sums what goes to one place.
