@@ -273,7 +273,13 @@ pub fn scatter_value_reduce(
 }
 
 /// `Tensor.scatter_(…, reduce=)`
-pub fn scatter_reduce_src_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor, reduce: &str) -> Result<Tensor> {
+pub fn scatter_reduce_src_(
+    self_: &Tensor,
+    dim: i64,
+    index: &Tensor,
+    src: &Tensor,
+    reduce: &str,
+) -> Result<Tensor> {
     change(self_, &[index, src], |t, own| {
         if !own {
             return scatter_reduce_src(t, dim, index, src, reduce);
@@ -286,7 +292,13 @@ pub fn scatter_reduce_src_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tenso
 }
 
 /// `Tensor.scatter_(…, reduce=)`
-pub fn scatter_value_reduce_(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar, reduce: &str) -> Result<Tensor> {
+pub fn scatter_value_reduce_(
+    self_: &Tensor,
+    dim: i64,
+    index: &Tensor,
+    value: Scalar,
+    reduce: &str,
+) -> Result<Tensor> {
     change(self_, &[index], |t, own| {
         if !own {
             return scatter_value_reduce(t, dim, index, value, reduce);
