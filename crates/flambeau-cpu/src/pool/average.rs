@@ -156,3 +156,59 @@ fn check_average(s: &PoolShape, divisor: Option<i64>, input: usize, output: usiz
     ensure!(s.dilation == [1; 3], "avg_pool: dilation is not supported");
     check("avg_pool", &[(input, s.planes * s.input_plane()), (output, s.planes * s.output_plane())])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Means and their gradients, window by window.
+    #[test]
+    fn as_defined() {
+        for (input, kernel, stride, padding) in [
+            ([4, 9, 28], [1, 2, 2], [1, 2, 2], [0; 3]),
+            ([1, 7, 33], [1, 3, 3], [1, 1, 1], [0, 1, 1]),
+            ([3, 8, 20], [2, 3, 5], [2, 3, 3], [1, 1, 2]),
+            ([1, 5, 6], [1, 5, 9], [1, 1, 2], [0, 2, 4]),
+        ] {
+            for (ceil, include, divisor) in
+                [(false, false, None), (false, true, Some(3)), (true, false, Some(3)), (true, true, None)]
+            {
+                let s = PoolShape::new(2, &input, &kernel, &stride, &padding, &[1; 3], ceil).unwrap();
+                let (n, m) = (2 * s.input_plane(), 2 * s.output_plane());
+                let x: Vec<f32> = (0..n).map(|i| (i * 7919 % 23) as f32 / 7.0).collect();
+                let g: Vec<f32> = (0..m).map(|i| (i * 7919 % 29) as f32 / 7.0).collect();
+                let (mut out, mut back) = (vec![9f32; m], vec![9f32; n]);
+                avg_pool(&s, &x, include, divisor, &mut out).unwrap();
+                avg_pool_backward(&s, &g, include, divisor, &mut back).unwrap();
+                let (mut means, mut shares) = (vec![0f32; m], vec![0f32; n]);
+                for at in 0..m {
+                    let (p, at_plane) = (at / s.output_plane(), at % s.output_plane());
+                    let [_, height, width] = s.output;
+                    let o = [at_plane / width / height, at_plane / width % height, at_plane % width];
+                    let start: [usize; 3] = std::array::from_fn(|d| o[d] * s.stride[d]);
+                    let end: [usize; 3] =
+                        std::array::from_fn(|d| (start[d] + s.kernel[d]).min(s.input[d] + 2 * s.padding[d]));
+                    let inside = |d: usize| {
+                        (start[d]..end[d])
+                            .filter_map(move |i| i.checked_sub(s.padding[d]).filter(|&i| i < s.input[d]))
+                    };
+                    let counted: usize =
+                        (0..3).map(|d| if include { end[d] - start[d] } else { inside(d).count() }).product();
+                    let by = divisor.unwrap_or(counted as i64) as f32;
+                    let mut sum = 0f32;
+                    for z in inside(0) {
+                        for y in inside(1) {
+                            for c in inside(2) {
+                                let i = p * s.input_plane() + (z * s.input[1] + y) * s.input[2] + c;
+                                sum += x[i];
+                                shares[i] += g[at] / by;
+                            }
+                        }
+                    }
+                    means[at] = sum / by;
+                }
+                assert_eq!((out, back), (means, shares), "{s:?}");
+            }
+        }
+    }
+}
