@@ -1,6 +1,7 @@
 //! Elements that index arrays name: gathering, scattering, folding. One of the modules with unsafe code.
 
 use crate::pointwise::Operand;
+use crate::wide::{Body, wide};
 use flambeau_core::{C32, C64, DType, bf16, dispatch, f16};
 use smallvec::SmallVec;
 
@@ -39,7 +40,19 @@ pub enum Fold {
 /// The least and the greatest of the values.
 pub fn bounds(values: &[i64]) -> Option<(i64, i64)> {
     let first = *values.first()?;
-    Some(values.iter().fold((first, first), |(low, high), &v| (low.min(v), high.max(v))))
+    Some(wide(|| values.iter().fold((first, first), |(low, high), &v| (low.min(v), high.max(v)))))
+}
+
+/// Whether all values lie in `low..high`.
+pub fn within(values: &[i64], low: i64, high: i64) -> bool {
+    if low >= high {
+        return values.is_empty();
+    }
+    let room = high.wrapping_sub(low) as u64;
+    // Without a branch for each value, but not to the end of long lists after a bad one.
+    values.chunks(4096).all(|part| {
+        wide(|| part.iter().fold(0, |bad, &v| bad | (v.wrapping_sub(low) as u64 >= room) as u64)) == 0
+    })
 }
 
 /// Done to pairs of a plain and an indexed element.
@@ -59,7 +72,16 @@ trait Visit {
     }
 }
 
+/// A position counted from the start.
+#[inline(always)]
+fn from_start(value: i64, size: i64) -> i64 {
+    value + (size & (value >> 63))
+}
+
 /// Visits every position in row-major order.
+///
+/// # Safety
+/// As for [`take`], for what the visitor does.
 unsafe fn visit<V: Visit>(walk: &Walk, item: usize, visitor: &mut V) {
     if walk.sizes.contains(&0) {
         return;
@@ -98,7 +120,7 @@ unsafe fn visit<V: Visit>(walk: &Walk, item: usize, visitor: &mut V) {
     let place = |index: &Index, at: i64| -> isize {
         // SAFETY: the index array is valid at every position of the walk.
         let value = unsafe { index.values.offset(at as isize).read() };
-        ((if value < 0 { value + index.size } else { value }) * index.stride) as isize
+        (from_start(value, index.size) * index.stride) as isize
     };
     loop {
         let plain = walk.plain.pointer.wrapping_offset(at[0] as isize * item);
@@ -111,9 +133,20 @@ unsafe fn visit<V: Visit>(walk: &Walk, item: usize, visitor: &mut V) {
                 }
                 visitor.run(plain, indexed, n, steps);
             } else if let [index] = &walk.indices[..] {
-                for i in 0..n as isize {
-                    let by = steps.1 * i + place(index, at[2] + i as i64 * inner[2]) * item;
-                    visitor.one(plain.wrapping_offset(steps.0 * i), indexed.wrapping_offset(by));
+                let values = index.values.offset(at[2] as isize);
+                let (size, stride) = (index.size, index.stride as isize * item);
+                if steps == (item, 0) && inner[2] == 1 {
+                    // Along the dimension that is indexed.
+                    for i in 0..n {
+                        let by = from_start(values.add(i).read(), size) as isize * stride;
+                        visitor.one(plain.add(i * item as usize), indexed.wrapping_offset(by));
+                    }
+                } else {
+                    for i in 0..n as isize {
+                        let value = values.offset(i * inner[2] as isize).read();
+                        let by = steps.1 * i + from_start(value, size) as isize * stride;
+                        visitor.one(plain.wrapping_offset(steps.0 * i), indexed.wrapping_offset(by));
+                    }
                 }
             } else {
                 for i in 0..n as isize {
@@ -265,6 +298,34 @@ impl<T: Foldable> Visit for Folder<T> {
         // SAFETY: valid by the caller's promise.
         unsafe { to.write_unaligned(to.read_unaligned().fold(from.read_unaligned(), self.0)) }
     }
+    unsafe fn run(&mut self, plain: *mut u8, indexed: *mut u8, n: usize, steps: (isize, isize)) {
+        let size = size_of::<T>() as isize;
+        if steps == (size, size) && self.0 == Fold::Add {
+            wide(AddRow(plain.cast::<T>(), indexed.cast::<T>(), n));
+            return;
+        }
+        for i in 0..n as isize {
+            // SAFETY: passed on from the caller.
+            unsafe { self.one(plain.wrapping_offset(i * steps.0), indexed.wrapping_offset(i * steps.1)) }
+        }
+    }
+}
+
+/// Adds `n` elements in a row to others, which are valid.
+struct AddRow<T>(*mut T, *mut T, usize);
+impl<T: Foldable> Body for AddRow<T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let AddRow(from, to, n) = self;
+        for i in 0..n {
+            // SAFETY: as promised where it was made.
+            unsafe {
+                let sum = to.add(i).read_unaligned().fold(from.add(i).read_unaligned(), Fold::Add);
+                to.add(i).write_unaligned(sum);
+            }
+        }
+    }
 }
 
 /// `indexed[place(i)] = fold(indexed[place(i)], plain[i])` in row-major order; bools add as `or`. Complex
@@ -282,22 +343,79 @@ pub unsafe fn fold(walk: &Walk, how: Fold) {
     dispatch!(storage walk.plain.dtype, T => unsafe { visit(walk, size_of::<T>(), &mut Folder::<T>(how, std::marker::PhantomData)) })
 }
 
-/// The coordinates of the elements that are not zero, one row of `sizes.len()` for each, in row-major order.
-pub fn nonzero(mask: &[u8], sizes: &[i64]) -> Vec<i64> {
+/// How many bytes are not zero.
+pub fn count_nonzero(mask: &[u8]) -> usize {
+    // Counts of bytes in bytes, as long as these can't overflow.
+    let part = |bytes: &[u8]| wide(|| bytes.iter().fold(0u8, |n, &b| n + (b != 0) as u8)) as usize;
+    mask.chunks(128).map(part).sum()
+}
+
+/// Calls `visit` with the position of each byte that is not zero.
+#[inline(always)]
+fn each_nonzero(mask: &[u8], mut visit: impl FnMut(usize)) {
+    let (words, rest) = mask.as_chunks::<8>();
+    for (k, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The highest bit of each byte that is not zero: of its own or carried from the lower seven.
+        let low = 0x7F7F_7F7F_7F7F_7F7F;
+        let mut set = ((word & low) + low | word) & !low;
+        while set != 0 {
+            visit(k * 8 + (set.trailing_zeros() / 8) as usize);
+            set &= set - 1;
+        }
+    }
+    for (k, _) in rest.iter().enumerate().filter(|(_, b)| **b != 0) {
+        visit(words.len() * 8 + k);
+    }
+}
+
+/// Copies the elements of `item` bytes where the mask is not zero to a row of their own.
+///
+/// # Safety
+/// `from` must be valid for as many elements as the mask has bytes, `to` for writing [`count_nonzero`] of them; they must
+/// not overlap.
+pub unsafe fn select(mask: &[u8], item: usize, from: *const u8, to: *mut u8) {
+    macro_rules! copy {
+        ($T:ty) => {{
+            let mut to = to.cast::<$T>();
+            each_nonzero(mask, |i| {
+                // SAFETY: an element of the mask's, and one place for each.
+                unsafe {
+                    to.write_unaligned(from.cast::<$T>().add(i).read_unaligned());
+                    to = to.add(1);
+                }
+            });
+        }};
+    }
+    match item {
+        1 => copy!(u8),
+        2 => copy!(u16),
+        4 => copy!(u32),
+        8 => copy!(u64),
+        _ => copy!([u64; 2]),
+    }
+}
+
+/// Writes the coordinates of the elements that are not zero, one row of `sizes.len()` for each, in row-major order;
+/// `out` has room for [`count_nonzero`] rows.
+pub fn nonzero(mask: &[u8], sizes: &[i64], out: &mut [i64]) {
     let rank = sizes.len();
-    let count = mask.iter().filter(|&&b| b != 0).count();
-    let mut out = Vec::with_capacity(count * rank);
+    let mut places = out.iter_mut();
     match rank {
         0 => {}
-        1 => out.extend(mask.iter().enumerate().filter(|(_, b)| **b != 0).map(|(i, _)| i as i64)),
+        1 => each_nonzero(mask, |i| {
+            if let Some(place) = places.next() {
+                *place = i as i64;
+            }
+        }),
         _ => {
             let last = sizes[rank - 1].max(1) as usize;
             let mut index: SmallVec<[i64; 5]> = SmallVec::from_elem(0, rank - 1);
             for row in mask.chunks_exact(last) {
-                for (j, _) in row.iter().enumerate().filter(|(_, b)| **b != 0) {
-                    out.extend_from_slice(&index);
-                    out.push(j as i64);
-                }
+                each_nonzero(row, |j| {
+                    let coordinates = index.iter().copied().chain([j as i64]);
+                    coordinates.zip(&mut places).for_each(|(c, p)| *p = c);
+                });
                 for d in (0..rank - 1).rev() {
                     index[d] += 1;
                     if index[d] < sizes[d] {
@@ -308,7 +426,6 @@ pub fn nonzero(mask: &[u8], sizes: &[i64]) -> Vec<i64> {
             }
         }
     }
-    out
 }
 
 /// Zeroes what lies above (`upper` false) or below the diagonal `k` of each row-major matrix.
@@ -368,6 +485,89 @@ mod tests {
         assert_eq!(table, [1; 6]);
     }
 
+    fn coordinates(mask: &[u8], sizes: &[i64]) -> Vec<i64> {
+        let mut out = vec![0; count_nonzero(mask) * sizes.len()];
+        nonzero(mask, sizes, &mut out);
+        out
+    }
+
+    #[test]
+    fn ranges_and_counts() {
+        for n in [0usize, 1, 7, 8, 129, 4095, 9000] {
+            let mask: Vec<u8> =
+                (0..n).map(|i| if i * 7919 % 5 < 2 { (i % 255 + 1) as u8 } else { 0 }).collect();
+            let places: Vec<i64> = (0..n).filter(|&i| mask[i] != 0).map(|i| i as i64).collect();
+            assert_eq!(count_nonzero(&mask), places.len());
+            assert_eq!(coordinates(&mask, &[n as i64]), places);
+            let from: Vec<u16> = (0..n as u16).collect();
+            let mut to = vec![0u16; places.len()];
+            // SAFETY: as many elements as the mask has, and as it selects.
+            unsafe { select(&mask, 2, from.as_ptr().cast(), to.as_mut_ptr().cast()) };
+            assert!(to.iter().map(|&i| i as i64).eq(places.iter().copied()));
+            assert!(within(&places, 0, n as i64) && places.is_empty() == within(&places, -3, -2));
+            if let Some(&last) = places.last() {
+                assert!(!within(&places, 0, last) && within(&places, 0, last + 1) && !within(&places, 3, 3));
+            }
+        }
+        assert!(
+            within(&[i64::MIN, i64::MAX - 1], i64::MIN, i64::MAX) && !within(&[i64::MAX], i64::MIN, i64::MAX)
+        );
+        assert!(!within(&[-1], 0, i64::MAX) && within(&[-5, 4], -5, 5));
+    }
+
+    /// Rows added to rows, and single elements along the indexed dimension and across it.
+    #[test]
+    fn rows_and_elements_add_up() {
+        for n in [1usize, 5, 33, 100] {
+            let mut source: Vec<f32> = (0..3 * n).map(|i| i as f32 - 7.5).collect();
+            let mut sums = vec![1f32; 2 * n];
+            let picks = [1i64, 0, -1];
+            let sizes = SmallVec::from_slice(&[3, n as i64]);
+            let index = Index {
+                values: picks.as_ptr(),
+                strides: SmallVec::from_slice(&[1, 0]),
+                size: 2,
+                stride: n as i64,
+            };
+            let row = n as i64;
+            let walk = Walk {
+                sizes,
+                plain: operand(&mut source, DType::Float32, &[row, 1]),
+                indexed: operand(&mut sums, DType::Float32, &[0, 1]),
+                indices: SmallVec::from_vec(vec![index]),
+            };
+            // SAFETY: three rows of n elements added to two.
+            unsafe { fold(&walk, Fold::Add) };
+            let wanted =
+                |i: usize| if i < n { 1.0 + source[n + i] } else { 1.0 + source[i - n] + source[n + i] };
+            assert_eq!(sums, (0..2 * n).map(wanted).collect::<Vec<_>>());
+            for dim in 0..2 {
+                // out[i][j] = table[index[i][j]][j], or table[i][index[i][j]]
+                let mut table: Vec<i32> = (0..n * n).map(|i| i as i32).collect();
+                let places: Vec<i64> = (0..n * n).map(|i| (i * 31 % n) as i64 - (i % 2 * n) as i64).collect();
+                let mut out = vec![0i32; n * n];
+                let strides = if dim == 0 { [0, 1] } else { [row, 0] };
+                let walk = Walk {
+                    sizes: SmallVec::from_slice(&[row, row]),
+                    plain: operand(&mut out, DType::Int32, &[row, 1]),
+                    indexed: operand(&mut table, DType::Int32, &strides),
+                    indices: SmallVec::from_vec(vec![Index {
+                        values: places.as_ptr(),
+                        strides: SmallVec::from_slice(&[row, 1]),
+                        size: row,
+                        stride: if dim == 0 { row } else { 1 },
+                    }]),
+                };
+                // SAFETY: a table, its indices and results of one size.
+                unsafe { take(&walk) };
+                for (i, &have) in out.iter().enumerate() {
+                    let k = places[i].rem_euclid(row) as usize;
+                    assert_eq!(have as usize, if dim == 0 { k * n + i % n } else { i / n * n + k });
+                }
+            }
+        }
+    }
+
     #[test]
     fn nan_wins() {
         assert!(1.0f32.fold(f32::NAN, Fold::Max).is_nan() && f32::NAN.fold(1.0, Fold::Min).is_nan());
@@ -376,8 +576,8 @@ mod tests {
 
     #[test]
     fn coordinates_and_triangles() {
-        assert_eq!(nonzero(&[0, 1, 0, 1, 1, 0], &[2, 3]), [0, 1, 1, 0, 1, 1]);
-        assert_eq!(nonzero(&[1], &[]), [] as [i64; 0]);
+        assert_eq!(coordinates(&[0, 1, 0, 1, 1, 0], &[2, 3]), [0, 1, 1, 0, 1, 1]);
+        assert_eq!(coordinates(&[1], &[]), [] as [i64; 0]);
         let mut m = [1u8; 6];
         triangle(&mut m, 1, 2, 3, 0, false);
         assert_eq!(m, [1, 0, 0, 1, 1, 0]);

@@ -10,6 +10,7 @@ pub mod fft;
 pub use flambeau_linalg::{gemm, linalg};
 pub mod grid;
 pub mod index;
+mod lanes;
 pub mod margin;
 pub mod math;
 pub mod norm;

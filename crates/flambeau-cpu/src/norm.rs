@@ -1,7 +1,8 @@
 //! Normalisation by moments, and its gradients, on contiguous slices. Sums are accumulated in `f64`.
 
 use crate::gemm::size_product;
-use crate::wide::wide;
+use crate::lanes::{lanes, lanes_of_pairs, merged};
+use crate::wide::{Body, wide};
 use flambeau_core::{Element, Result, buffer, ensure};
 use num_traits::Float;
 
@@ -39,34 +40,26 @@ fn double<F: Float>(x: F) -> f64 {
     x.to_f64().unwrap_or(f64::NAN)
 }
 
-/// The sum of what `term` makes of each element, in eight lanes.
+/// The sum of what `term` makes of each element.
 #[inline(always)]
 fn sum<F: Float>(x: &[F], term: impl Fn(f64) -> f64) -> f64 {
-    let mut lanes = [0.0; 8];
-    let chunks = x.chunks_exact(8);
-    let rest: f64 = chunks.remainder().iter().map(|&v| term(double(v))).sum();
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, &v)| *lane += term(double(v)));
-    }
-    lanes.iter().sum::<f64>() + rest
+    merged(lanes(x, 0.0, |total, v| total + term(double(v))), |a, b| a + b)
 }
 
 /// The sums of `g` and of `g (x - shift)`.
 #[inline(always)]
 fn dots<F: Float>(g: &[F], x: &[F], shift: f64) -> (f64, f64) {
-    let (mut plain, mut moved) = ([0.0; 8], [0.0; 8]);
-    let (left, right) = (g.chunks_exact(8), x.chunks_exact(8));
-    for (&g, &x) in left.remainder().iter().zip(right.remainder()) {
-        plain[0] += double(g);
-        moved[0] += double(g) * (double(x) - shift);
+    let moved = lanes_of_pairs(g, x, 0.0, |total, g, x| total + double(g) * (double(x) - shift));
+    (sum(g, |g| g), merged(moved, |a, b| a + b))
+}
+
+struct Dots<'a, F>(&'a [F], &'a [F], f64);
+impl<F: Real> Body for Dots<'_, F> {
+    type Output = (f64, f64);
+    #[inline(always)]
+    fn run(self) -> (f64, f64) {
+        dots(self.0, self.1, self.2)
     }
-    for (g, x) in left.zip(right) {
-        for i in 0..8 {
-            plain[i] += double(g[i]);
-            moved[i] += double(g[i]) * (double(x[i]) - shift);
-        }
-    }
-    (plain.iter().sum(), moved.iter().sum())
 }
 
 /// Rows that are added up in the type of the elements, as PyTorch does, before sums go on in double precision.
@@ -101,14 +94,37 @@ pub fn moments<F: Real>(s: Groups, x: &[F]) -> Result<(Vec<f64>, Vec<f64>)> {
         moments.1.iter_mut().for_each(|v| *v /= count);
         return Ok(moments);
     }
-    for k in 0..s.stats {
-        let block = |o: usize| &x[(o * s.stats + k) * s.inner..][..s.inner];
-        let mean = wide(|| (0..s.outer).map(|o| sum(block(o), |v| v)).sum::<f64>()) / count;
-        let square = wide(|| (0..s.outer).map(|o| sum(block(o), |v| (v - mean) * (v - mean))).sum::<f64>());
-        moments.0[k] = mean;
-        moments.1[k] = square / count;
-    }
+    wide(Moments { s, x, mean: &mut moments.0, variance: &mut moments.1 });
     Ok(moments)
+}
+
+/// The moments of groups of blocks.
+struct Moments<'a, F> {
+    s: Groups,
+    x: &'a [F],
+    mean: &'a mut [f64],
+    variance: &'a mut [f64],
+}
+impl<F: Real> Body for Moments<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Moments { s, x, mean, variance } = self;
+        let count = (s.outer * s.inner) as f64;
+        for (k, (mean, variance)) in mean.iter_mut().zip(variance).enumerate() {
+            let block = |o: usize| &x[(o * s.stats + k) * s.inner..][..s.inner];
+            let mut total = 0.0;
+            for o in 0..s.outer {
+                total += sum(block(o), |v| v);
+            }
+            let middle = total / count;
+            let mut squares = 0.0;
+            for o in 0..s.outer {
+                squares += sum(block(o), |v| (v - middle) * (v - middle));
+            }
+            (*mean, *variance) = (middle, squares / count);
+        }
+    }
 }
 
 impl Planes {
@@ -149,7 +165,7 @@ pub fn normalise_planes<F: Real>(
         let b = number::<F>(at(bias, c, 0.0));
         let range = p * s.inner..(p + 1) * s.inner;
         let pairs = out[range.clone()].iter_mut().zip(&x[range]);
-        wide(|| pairs.for_each(|(y, &x)| *y = (x - m) * a + b));
+        wide(move || pairs.for_each(|(y, &x)| *y = (x - m) * a + b));
     });
     Ok(())
 }
@@ -170,7 +186,7 @@ pub fn normalise_planes_backward<F: Real>(
     // Means over each group of the gradient, and of the gradient times the normalised element.
     let mut means = vec![(0.0, 0.0); mean.len()];
     s.each(|p, c, k| {
-        let (plain, moved) = wide(|| dots(&grad[range(p)], &x[range(p)], mean[k]));
+        let (plain, moved) = wide(Dots(&grad[range(p)], &x[range(p)], mean[k]));
         by_weight[c] += moved * scale[k];
         by_bias[c] += plain;
         let w = at(weight, c, 1.0);
@@ -186,7 +202,7 @@ pub fn normalise_planes_backward<F: Real>(
         let (b, d) = (number::<F>(scale[k] * second), number::<F>(first));
         let pairs = grad[range(p)].iter().zip(&x[range(p)]);
         let three = out[range(p)].iter_mut().zip(pairs);
-        wide(|| three.for_each(|(o, (&g, &x))| *o = (g * w - d - (x - m) * b) * r));
+        wide(move || three.for_each(|(o, (&g, &x))| *o = (g * w - d - (x - m) * b) * r));
     });
     let back = |list: Vec<f64>| list.into_iter().map(number).collect();
     Ok([back(by_weight), back(by_bias)])
@@ -209,20 +225,53 @@ pub fn normalise_rows<F: Real>(
     if width == 0 {
         return Ok(());
     }
-    let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
-    wide(|| {
+    wide(Rows { width, x, moments: [mean, scale], affine: [weight, bias], out });
+    Ok(())
+}
+
+/// Rows less their means, times their scales, by weights and biases.
+struct Rows<'a, F> {
+    width: usize,
+    x: &'a [F],
+    moments: [&'a [f64]; 2],
+    affine: [Option<&'a [F]>; 2],
+    out: &'a mut [F],
+}
+impl<F: Real> Body for Rows<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Rows { width, x, moments: [mean, scale], affine: [weight, bias], out } = self;
+        let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
         for ((x, out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
             let (m, r) = (number::<F>(m), number::<F>(r));
-            out.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - m) * r);
-            if let Some(weight) = weight {
-                out.iter_mut().zip(weight).for_each(|(y, &w)| *y = *y * w);
-            }
-            if let Some(bias) = bias {
-                out.iter_mut().zip(bias).for_each(|(y, &b)| *y = *y + b);
+            match (weight, bias) {
+                (Some(weight), Some(bias)) => line(out, [x, weight, bias], |x, w, b| (x - m) * r * w + b),
+                (Some(weight), None) => line(out, [x, weight, x], |x, w, _| (x - m) * r * w),
+                (None, Some(bias)) => line(out, [x, bias, x], |x, b, _| (x - m) * r + b),
+                (None, None) => line(out, [x, x, x], |x, _, _| (x - m) * r),
             }
         }
-    });
-    Ok(())
+    }
+}
+
+/// What `f` makes of the elements of three slices, all as long as `out`.
+#[inline(always)]
+fn line<F: Copy>(out: &mut [F], [a, b, c]: [&[F]; 3], f: impl Fn(F, F, F) -> F) {
+    let n = out.len();
+    let (a, b, c) = (&a[..n], &b[..n], &c[..n]);
+    for i in 0..n {
+        out[i] = f(a[i], b[i], c[i]);
+    }
+}
+
+/// As [`line`], of the old value too.
+#[inline(always)]
+fn update<F: Copy>(out: &mut [F], a: &[F], f: impl Fn(F, F) -> F) {
+    let a = &a[..out.len()];
+    for i in 0..out.len() {
+        out[i] = f(out[i], a[i]);
+    }
 }
 
 /// The gradients of [`normalise_rows`], moments included, as of [`normalise_planes_backward`].
@@ -243,30 +292,95 @@ pub fn normalise_rows_backward<F: Real>(
     if width == 0 {
         return Ok([Vec::new(), Vec::new()]);
     }
-    let mut weighted: Vec<F> = buffer(width)?;
-    let rows = grad.chunks_exact(width).zip(x.chunks_exact(width)).zip(out.chunks_exact_mut(width));
-    wide(|| {
-        for (((g, x), out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
-            for (i, (&g, &x)) in g.iter().zip(x).enumerate() {
-                by_weight[i] += double(g) * (double(x) - m) * r;
-                by_bias[i] += double(g);
-            }
-            let g = match weight {
-                Some(weight) => {
-                    weighted.iter_mut().zip(g.iter().zip(weight)).for_each(|(o, (&g, &w))| *o = g * w);
-                    &weighted[..]
-                }
-                None => g,
-            };
-            let (plain, moved) = dots(g, x, m);
-            let (first, second) = (plain / width as f64, moved * r / width as f64);
-            let (m, b, d) = (number::<F>(m), number::<F>(r * second), number::<F>(first));
-            let r = number::<F>(r);
-            out.iter_mut().zip(g.iter().zip(x)).for_each(|(o, (&g, &x))| *o = (g - d - (x - m) * b) * r);
-        }
-    });
+    let sums = [&mut by_weight[..], &mut by_bias[..]];
+    wide(RowsBackward { width, both: [grad, x], moments: [mean, scale], weight, out, sums });
     let back = |list: Vec<f64>| list.into_iter().map(number).collect();
     Ok([back(by_weight), back(by_bias)])
+}
+
+/// Rows whose contributions to the sums over rows are added up before they go there.
+const TOGETHER: usize = 4;
+
+/// The gradients of [`Rows`]: by the elements, and the sums over rows.
+struct RowsBackward<'a, F> {
+    width: usize,
+    both: [&'a [F]; 2],
+    moments: [&'a [f64]; 2],
+    weight: Option<&'a [F]>,
+    out: &'a mut [F],
+    sums: [&'a mut [f64]; 2],
+}
+impl<F: Real> Body for RowsBackward<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let RowsBackward { width, both: [grad, x], moments: [mean, scale], weight, out, sums } = self;
+        let [by_weight, by_bias] = sums;
+        let size = width * TOGETHER;
+        let blocks = grad.chunks(size).zip(x.chunks(size)).zip(out.chunks_mut(size));
+        let moments = mean.chunks(TOGETHER).zip(scale.chunks(TOGETHER));
+        for (((g, x), out), (mean, scale)) in blocks.zip(moments) {
+            if let (Ok(mean), Ok(scale)) = (mean.try_into(), scale.try_into()) {
+                together(by_weight, by_bias, quarters(g, width), quarters(x, width), mean, scale);
+            } else {
+                let rows = g.chunks_exact(width).zip(x.chunks_exact(width));
+                for ((g, x), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
+                    let sums = by_weight.iter_mut().zip(by_bias.iter_mut());
+                    for ((by_weight, by_bias), (&g, &x)) in sums.zip(g.iter().zip(x)) {
+                        *by_weight += double(g) * ((double(x) - m) * r);
+                        *by_bias += double(g);
+                    }
+                }
+            }
+            let rows = g.chunks_exact(width).zip(x.chunks_exact(width)).zip(out.chunks_exact_mut(width));
+            for (((g, x), out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
+                let (plain, moved) = match weight {
+                    // The weighted gradients wait in the result's place.
+                    Some(weight) => {
+                        line(out, [g, weight, g], |g, w, _| g * w);
+                        dots(out, x, m)
+                    }
+                    None => dots(g, x, m),
+                };
+                let (first, second) = (plain / width as f64, moved * r / width as f64);
+                let (m, b, d) = (number::<F>(m), number::<F>(r * second), number::<F>(first));
+                let r = number::<F>(r);
+                let by = |g: F, x: F| (g - d - (x - m) * b) * r;
+                match weight {
+                    Some(_) => update(out, x, by),
+                    None => line(out, [g, x, x], |g, x, _| by(g, x)),
+                }
+            }
+        }
+    }
+}
+
+/// Adds what [`TOGETHER`] rows contribute to the gradients by weight and bias, which is added up in the type of the
+/// elements.
+#[inline(always)]
+fn together<F: Real>(
+    by_weight: &mut [f64],
+    by_bias: &mut [f64],
+    g: [&[F]; TOGETHER],
+    x: [&[F]; TOGETHER],
+    mean: [f64; TOGETHER],
+    scale: [f64; TOGETHER],
+) {
+    let n = by_weight.len();
+    let by_bias = &mut by_bias[..n];
+    let (g, x) = (g.map(|g| &g[..n]), x.map(|x| &x[..n]));
+    let (m, r) = (mean.map(number::<F>), scale.map(number::<F>));
+    for i in 0..n {
+        let term = |k: usize| g[k][i] * ((x[k][i] - m[k]) * r[k]);
+        by_weight[i] += double((term(0) + term(1)) + (term(2) + term(3)));
+        by_bias[i] += double((g[0][i] + g[1][i]) + (g[2][i] + g[3][i]));
+    }
+}
+
+/// Four rows.
+#[inline(always)]
+fn quarters<F>(x: &[F], width: usize) -> [&[F]; TOGETHER] {
+    std::array::from_fn(|k| &x[k * width..][..width])
 }
 
 #[cfg(test)]
@@ -316,6 +430,61 @@ mod tests {
             // The value is linear in the weight.
             let dot: f64 = by_weight.iter().zip(&weight).map(|(a, b)| a * b).sum();
             assert!((dot - total).abs() < 1e-9);
+        }
+    }
+
+    /// Rows by fours and by themselves, of any width, against plain sums.
+    #[test]
+    fn rows_as_defined() {
+        for width in [1, 7, 32, 45, 100] {
+            for rows in [1, 4, 7] {
+                let n = rows * width;
+                let x: Vec<f32> = (0..n).map(|i| (i * 7919 % 101) as f32 / 50.0).collect();
+                let g: Vec<f32> = (0..n).map(|i| (i * 37 % 23) as f32 / 9.0 - 1.0).collect();
+                let weight: Vec<f32> = (0..width).map(|i| i as f32 / 9.0 - 1.0).collect();
+                let (mean, var) = moments(Groups { outer: 1, stats: rows, inner: width }, &x).unwrap();
+                for (k, row) in x.chunks(width).enumerate() {
+                    let plain: f64 = row.iter().map(|&v| f64::from(v)).sum::<f64>() / width as f64;
+                    let square: f64 = row.iter().map(|&v| (f64::from(v) - plain).powi(2)).sum();
+                    assert!(
+                        (mean[k] - plain).abs() < 1e-12 && (var[k] - square / width as f64).abs() < 1e-12
+                    );
+                }
+                let scale: Vec<f64> = var.iter().map(|v| 1.0 / (v + 1e-3).sqrt()).collect();
+                let moments = [&mean[..], &scale];
+                for (w, b) in [(true, true), (true, false), (false, true), (false, false)] {
+                    let (weight, bias) = (w.then_some(&weight[..]), b.then_some(&weight[..]));
+                    let mut out = vec![0f32; n];
+                    normalise_rows(width, &x, moments, [weight, bias], &mut out).unwrap();
+                    let mut back = vec![0f32; n];
+                    let [by_weight, by_bias] =
+                        normalise_rows_backward(width, [&g, &x], moments, weight, &mut back).unwrap();
+                    let hat = |i: usize| (f64::from(x[i]) - mean[i / width]) * scale[i / width];
+                    let weighted =
+                        |i: usize| f64::from(g[i]) * weight.map_or(1.0, |w| f64::from(w[i % width]));
+                    for i in 0..n {
+                        let shift = bias.map_or(0.0, |b| f64::from(b[i % width]));
+                        let value = hat(i) * weight.map_or(1.0, |w| f64::from(w[i % width])) + shift;
+                        assert!((f64::from(out[i]) - value).abs() < 1e-5, "{width} {rows} {i}");
+                        let row = i / width * width..(i / width + 1) * width;
+                        let plain: f64 = row.clone().map(weighted).sum::<f64>() / width as f64;
+                        let moved: f64 = row.map(|i| weighted(i) * hat(i)).sum::<f64>() / width as f64;
+                        let wanted = (weighted(i) - plain - hat(i) * moved) * scale[i / width];
+                        assert!(
+                            (f64::from(back[i]) - wanted).abs() < 2e-4,
+                            "{width} {rows} {} {wanted}",
+                            back[i]
+                        );
+                    }
+                    for c in 0..width {
+                        let column = || (0..rows).map(|r| r * width + c);
+                        let sum: f64 = column().map(|i| f64::from(g[i])).sum();
+                        let dot: f64 = column().map(|i| f64::from(g[i]) * hat(i)).sum();
+                        assert!((f64::from(by_bias[c]) - sum).abs() < 1e-4);
+                        assert!((f64::from(by_weight[c]) - dot).abs() < 1e-3);
+                    }
+                }
+            }
         }
     }
 }

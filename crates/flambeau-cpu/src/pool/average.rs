@@ -1,41 +1,66 @@
 //! Average pooling.
 
-use super::{PoolElement, PoolShape, check};
+use super::{PoolElement, PoolShape, RowTap, along, along_mut, check};
+use crate::wide::{Body, wide};
 use flambeau_core::{Result, ensure};
 
-/// Calls `visit(plane, output position, [(first, count); 3], divisor)` for each window.
-fn windows(
-    s: &PoolShape,
+/// The windows of averages by rows of outputs.
+struct Averages<'a> {
+    s: &'a PoolShape,
+    taps: Vec<RowTap>,
+    /// For each output of a row the part of its divisor that goes with the last dimension; 0 for an empty window.
+    widths: Vec<usize>,
     count_include_pad: bool,
     divisor_override: Option<i64>,
-    mut visit: impl FnMut(usize, usize, [(usize, usize); 3], i64),
-) {
-    let out_plane = s.output_plane();
-    // Along each dimension: the clipped window, and its length with the padding that it covers.
-    let along = |d: usize, o: usize| {
+}
+
+impl<'a> Averages<'a> {
+    fn new(s: &'a PoolShape, count_include_pad: bool, divisor_override: Option<i64>) -> Self {
+        let mut all =
+            Averages { s, taps: s.row_taps(), widths: Vec::new(), count_include_pad, divisor_override };
+        all.widths = (0..s.output[2]).map(|o| all.along(2, o).1).collect();
+        all
+    }
+
+    /// Along a dimension the clipped window, and the length that counts for the divisor; 0 for an empty window.
+    #[inline(always)]
+    fn along(&self, d: usize, o: usize) -> ((usize, usize), usize) {
+        let s = self.s;
         let start = o * s.stride[d];
         let end = (start + s.kernel[d]).min(s.input[d] + 2 * s.padding[d]);
         let low = start.max(s.padding[d]).min(s.input[d] + s.padding[d]);
         let high = end.min(s.input[d] + s.padding[d]).max(low);
-        ((low - s.padding[d], high - low), end - start.min(end))
-    };
-    for p in 0..s.planes {
-        let mut at = p * out_plane;
-        for od in 0..s.output[0] {
-            let (d, full_d) = along(0, od);
-            for oh in 0..s.output[1] {
-                let (h, full_h) = along(1, oh);
-                for ow in 0..s.output[2] {
-                    let (w, full_w) = along(2, ow);
-                    let divisor = divisor_override.unwrap_or(if count_include_pad {
-                        (full_d * full_h * full_w) as i64
-                    } else {
-                        (d.1 * h.1 * w.1) as i64
-                    });
-                    visit(p, at, [d, h, w], divisor);
-                    at += 1;
+        let counted = match self.count_include_pad {
+            true if high > low => end - start.min(end),
+            _ => high - low,
+        };
+        ((low - s.padding[d], high - low), counted)
+    }
+
+    /// Calls `visit(first output, first input of the plane, clipped windows, counted elements)` for each row of outputs;
+    /// windows and elements are those along the first two dimensions.
+    #[inline(always)]
+    fn rows(&self, mut visit: impl FnMut(usize, usize, [(usize, usize); 2], usize)) {
+        let (s, mut at) = (self.s, 0);
+        for p in 0..s.planes {
+            for od in 0..s.output[0] {
+                let (d, counted_d) = self.along(0, od);
+                for oh in 0..s.output[1] {
+                    let (h, counted_h) = self.along(1, oh);
+                    visit(at, p * s.input_plane(), [d, h], counted_d * counted_h);
+                    at += s.output[2];
                 }
             }
+        }
+    }
+
+    /// The quotient of what belongs to an output; 0 for an empty window.
+    #[inline(always)]
+    fn divide<T: PoolElement>(&self, x: T, counted: usize) -> T {
+        match (counted, self.divisor_override) {
+            (0, _) => T::ZERO,
+            (_, Some(divisor)) => x.divide(divisor),
+            (n, None) => x.divide(n as i64),
         }
     }
 }
@@ -50,24 +75,37 @@ pub fn avg_pool<T: PoolElement>(
     out: &mut [T],
 ) -> Result<()> {
     check_average(s, divisor_override, input.len(), out.len())?;
-    let plane = s.input_plane();
-    windows(s, count_include_pad, divisor_override, |p, at, [d, h, w], divisor| {
-        if d.1 == 0 || h.1 == 0 || w.1 == 0 {
-            out[at] = T::ZERO;
-            return;
-        }
-        let mut sum = T::ZERO;
-        for z in d.0..d.0 + d.1 {
-            for y in h.0..h.0 + h.1 {
-                let row = p * plane + (z * s.input[1] + y) * s.input[2] + w.0;
-                for &x in &input[row..row + w.1] {
-                    sum = sum.add(x);
+    wide(Forward { windows: &Averages::new(s, count_include_pad, divisor_override), input, out });
+    Ok(())
+}
+
+struct Forward<'a, T> {
+    windows: &'a Averages<'a>,
+    input: &'a [T],
+    out: &'a mut [T],
+}
+impl<T: PoolElement> Body for Forward<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Forward { windows, input, out } = self;
+        let s = windows.s;
+        let mut nothing = vec![(); s.output[2]];
+        windows.rows(|at, plane, [d, h], counted| {
+            let out = &mut out[at..at + s.output[2]];
+            out.fill(T::ZERO);
+            for z in d.0..d.0 + d.1 {
+                for y in h.0..h.0 + h.1 {
+                    let row = &input[plane + (z * s.input[1] + y) * s.input[2]..][..s.input[2]];
+                    for tap in &windows.taps {
+                        let sums = (&mut out[tap.outputs.clone()], &mut nothing[tap.outputs.clone()]);
+                        along(sums, row, tap.start, s.stride[2], |sum, (), x| *sum = sum.add(x));
+                    }
                 }
             }
-        }
-        out[at] = sum.divide(divisor);
-    });
-    Ok(())
+            out.iter_mut().zip(&windows.widths).for_each(|(o, &w)| *o = windows.divide(*o, counted * w));
+        });
+    }
 }
 
 /// The gradient of [`avg_pool`]; all of `out` is written.
@@ -80,26 +118,97 @@ pub fn avg_pool_backward<T: PoolElement>(
 ) -> Result<()> {
     check_average(s, divisor_override, out.len(), grad.len())?;
     out.fill(T::ZERO);
-    let plane = s.input_plane();
-    windows(s, count_include_pad, divisor_override, |p, at, [d, h, w], divisor| {
-        if d.1 == 0 || h.1 == 0 || w.1 == 0 {
-            return;
-        }
-        let share = grad[at].divide(divisor);
-        for z in d.0..d.0 + d.1 {
-            for y in h.0..h.0 + h.1 {
-                let row = p * plane + (z * s.input[1] + y) * s.input[2] + w.0;
-                for x in &mut out[row..row + w.1] {
-                    *x = x.add(share);
+    wide(Backward { windows: &Averages::new(s, count_include_pad, divisor_override), grad, out });
+    Ok(())
+}
+
+struct Backward<'a, T> {
+    windows: &'a Averages<'a>,
+    grad: &'a [T],
+    out: &'a mut [T],
+}
+impl<T: PoolElement> Body for Backward<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Backward { windows, grad, out } = self;
+        let s = windows.s;
+        let mut shares = vec![T::ZERO; s.output[2]];
+        windows.rows(|at, plane, [d, h], counted| {
+            let all = shares.iter_mut().zip(&grad[at..at + s.output[2]]).zip(&windows.widths);
+            all.for_each(|((share, &g), &w)| *share = windows.divide(g, counted * w));
+            for z in d.0..d.0 + d.1 {
+                for y in h.0..h.0 + h.1 {
+                    let row = &mut out[plane + (z * s.input[1] + y) * s.input[2]..][..s.input[2]];
+                    // The last tap first: shares of an element then come in the order of the outputs.
+                    for tap in windows.taps.iter().rev() {
+                        let shares = &shares[tap.outputs.clone()];
+                        along_mut(shares, row, tap.start, s.stride[2], |x, share| *x = x.add(share));
+                    }
                 }
             }
-        }
-    });
-    Ok(())
+        });
+    }
 }
 
 fn check_average(s: &PoolShape, divisor: Option<i64>, input: usize, output: usize) -> Result<()> {
     ensure!(divisor != Some(0), "divisor must be not zero");
     ensure!(s.dilation == [1; 3], "avg_pool: dilation is not supported");
     check("avg_pool", &[(input, s.planes * s.input_plane()), (output, s.planes * s.output_plane())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Means and their gradients, window by window.
+    #[test]
+    fn as_defined() {
+        for (input, kernel, stride, padding) in [
+            ([4, 9, 28], [1, 2, 2], [1, 2, 2], [0; 3]),
+            ([1, 7, 33], [1, 3, 3], [1, 1, 1], [0, 1, 1]),
+            ([3, 8, 20], [2, 3, 5], [2, 3, 3], [1, 1, 2]),
+            ([1, 5, 6], [1, 5, 9], [1, 1, 2], [0, 2, 4]),
+        ] {
+            for (ceil, include, divisor) in
+                [(false, false, None), (false, true, Some(3)), (true, false, Some(3)), (true, true, None)]
+            {
+                let s = PoolShape::new(2, &input, &kernel, &stride, &padding, &[1; 3], ceil).unwrap();
+                let (n, m) = (2 * s.input_plane(), 2 * s.output_plane());
+                let x: Vec<f32> = (0..n).map(|i| (i * 7919 % 23) as f32 / 7.0).collect();
+                let g: Vec<f32> = (0..m).map(|i| (i * 7919 % 29) as f32 / 7.0).collect();
+                let (mut out, mut back) = (vec![9f32; m], vec![9f32; n]);
+                avg_pool(&s, &x, include, divisor, &mut out).unwrap();
+                avg_pool_backward(&s, &g, include, divisor, &mut back).unwrap();
+                let (mut means, mut shares) = (vec![0f32; m], vec![0f32; n]);
+                for at in 0..m {
+                    let (p, at_plane) = (at / s.output_plane(), at % s.output_plane());
+                    let [_, height, width] = s.output;
+                    let o = [at_plane / width / height, at_plane / width % height, at_plane % width];
+                    let start: [usize; 3] = std::array::from_fn(|d| o[d] * s.stride[d]);
+                    let end: [usize; 3] =
+                        std::array::from_fn(|d| (start[d] + s.kernel[d]).min(s.input[d] + 2 * s.padding[d]));
+                    let inside = |d: usize| {
+                        (start[d]..end[d])
+                            .filter_map(move |i| i.checked_sub(s.padding[d]).filter(|&i| i < s.input[d]))
+                    };
+                    let counted: usize =
+                        (0..3).map(|d| if include { end[d] - start[d] } else { inside(d).count() }).product();
+                    let by = divisor.unwrap_or(counted as i64) as f32;
+                    let mut sum = 0f32;
+                    for z in inside(0) {
+                        for y in inside(1) {
+                            for c in inside(2) {
+                                let i = p * s.input_plane() + (z * s.input[1] + y) * s.input[2] + c;
+                                sum += x[i];
+                                shares[i] += g[at] / by;
+                            }
+                        }
+                    }
+                    means[at] = sum / by;
+                }
+                assert_eq!((out, back), (means, shares), "{s:?}");
+            }
+        }
+    }
 }

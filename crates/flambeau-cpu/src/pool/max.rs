@@ -1,6 +1,7 @@
 //! Maximum pooling and its inverse.
 
-use super::{PoolElement, PoolShape, check};
+use super::{PoolElement, PoolShape, along, check};
+use crate::wide::{Body, wide};
 use flambeau_core::{Element, Result, ensure};
 
 /// The largest element of each window and its index into the input plane. NaN counts as largest (the last one is
@@ -21,7 +22,17 @@ pub fn max_pool<T: PoolElement>(
         plane > 0 || total == 0,
         "max_pool: Expected input to have non-zero size for non-batch dimensions"
     );
-    let mut indices = indices;
+    match i32::try_from(plane) {
+        // Positions in 32 bits, as wide as most elements.
+        Ok(_) => wide(Maxima { s, input, values, indices }),
+        Err(_) => one_by_one(s, input, values, indices),
+    }
+    Ok(())
+}
+
+/// [`max_pool`] a window after the other.
+fn one_by_one<T: PoolElement>(s: &PoolShape, input: &[T], values: &mut [T], mut indices: Option<&mut [i64]>) {
+    let (plane, out_plane) = (s.input_plane(), s.output_plane());
     let [_, height, width] = s.input;
     for p in 0..s.planes {
         let input = &input[p * plane..(p + 1) * plane];
@@ -57,7 +68,68 @@ pub fn max_pool<T: PoolElement>(
             }
         }
     }
-    Ok(())
+}
+
+/// [`max_pool`] of planes of fewer than 2^31 elements: rows of windows take one tap after the other, without branches.
+struct Maxima<'a, T> {
+    s: &'a PoolShape,
+    input: &'a [T],
+    values: &'a mut [T],
+    indices: Option<&'a mut [i64]>,
+}
+impl<T: PoolElement> Body for Maxima<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Maxima { s, input, values, mut indices } = self;
+        let (plane, length) = (s.input_plane(), s.output[2]);
+        let [_, height, width] = s.input;
+        let taps = s.row_taps();
+        let firsts: Vec<usize> = (0..length).map(|o| s.taps(2, o).first).collect();
+        // Positions of the best elements so far.
+        let mut places = vec![0i32; length];
+        let mut at = 0;
+        for p in 0..s.planes {
+            let input = &input[p * plane..(p + 1) * plane];
+            for od in 0..s.output[0] {
+                let td = s.taps(0, od);
+                for oh in 0..s.output[1] {
+                    let th = s.taps(1, oh);
+                    let corner =
+                        td.first.saturating_mul(height).saturating_add(th.first).saturating_mul(width);
+                    let best = &mut values[at..at + length];
+                    best.fill(T::LOWEST);
+                    for (place, &first) in places.iter_mut().zip(&firsts) {
+                        // A window may miss the input where dilation steps over it.
+                        *place = corner.saturating_add(first).min(plane - 1) as i32;
+                    }
+                    for d in 0..td.count {
+                        for h in 0..th.count {
+                            let row = ((td.first + d * td.step) * height + th.first + h * th.step) * width;
+                            for tap in &taps {
+                                let mut here = (row + tap.start) as i32;
+                                let results =
+                                    (&mut best[tap.outputs.clone()], &mut places[tap.outputs.clone()]);
+                                let row = &input[row..row + width];
+                                along(results, row, tap.start, s.stride[2], |best, place, x| {
+                                    let take = x > *best || x.is_nan();
+                                    *best = if take { x } else { *best };
+                                    *place = if take { here } else { *place };
+                                    here = here.wrapping_add(s.stride[2] as i32);
+                                });
+                            }
+                        }
+                    }
+                    if let Some(indices) = &mut indices {
+                        for (index, &place) in indices[at..at + length].iter_mut().zip(&places) {
+                            *index = i64::from(place);
+                        }
+                    }
+                    at += length;
+                }
+            }
+        }
+    }
 }
 
 /// Adds each output gradient to the input element that its index names; `out` is overwritten. Errors when an index
@@ -157,4 +229,39 @@ pub fn max_unpool_backward<T: Element>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_windows_are_as_single_windows() {
+        for (input, kernel, stride, padding, dilation) in [
+            ([4, 9, 28], [1, 2, 2], [1, 2, 2], [0; 3], [1; 3]),
+            ([1, 7, 33], [1, 3, 3], [1, 1, 1], [0, 1, 1], [1, 1, 1]),
+            ([3, 8, 20], [2, 3, 5], [2, 3, 3], [1, 1, 2], [1, 2, 1]),
+            ([1, 5, 6], [1, 5, 9], [1, 1, 2], [0, 2, 4], [1, 1, 1]),
+            ([1, 6, 11], [1, 2, 3], [1, 2, 4], [0, 1, 1], [1, 5, 3]),
+        ] {
+            for ceil in [false, true] {
+                let s = PoolShape::new(2, &input, &kernel, &stride, &padding, &dilation, ceil).unwrap();
+                let n = 2 * s.input_plane();
+                let x: Vec<f32> = (0..n)
+                    .map(|i| match i * 7919 % 23 {
+                        0 => f32::NAN,
+                        1 | 2 => f32::NEG_INFINITY,
+                        k => (k % 9) as f32,
+                    })
+                    .collect();
+                let total = 2 * s.output_plane();
+                let (mut a, mut b) = (vec![0f32; total], vec![0f32; total]);
+                let (mut i, mut j) = (vec![0; total], vec![0; total]);
+                max_pool(&s, &x, &mut a, Some(&mut i)).unwrap();
+                one_by_one(&s, &x, &mut b, Some(&mut j));
+                assert_eq!(i, j, "{s:?}");
+                assert!(a.iter().zip(&b).all(|(a, b)| a.to_bits() == b.to_bits()));
+            }
+        }
+    }
 }

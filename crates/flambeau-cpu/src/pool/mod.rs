@@ -147,6 +147,25 @@ impl PoolShape {
         Taps { first, count: room.min(self.kernel[d].saturating_sub(skipped)), step: dilation }
     }
 
+    /// For each tap along the last dimension that lies inside the input for some outputs of a row: these outputs, and
+    /// where the first of them takes it.
+    fn row_taps(&self) -> Vec<RowTap> {
+        let [.., output] = self.output;
+        let ([.., stride], [.., padding], [.., dilation]) = (self.stride, self.padding, self.dilation);
+        let [.., width] = self.input;
+        let least =
+            padding.saturating_sub(output.saturating_sub(1).saturating_mul(stride)).div_ceil(dilation);
+        let most = self.kernel[2].min((width + padding).div_ceil(dilation));
+        let tap = |k: usize| {
+            // Output o takes position `o * stride + at - padding`.
+            let at = k * dilation;
+            let first = padding.saturating_sub(at).div_ceil(stride);
+            let end = (width + padding).saturating_sub(at).div_ceil(stride).min(output);
+            (first < end).then(|| RowTap { outputs: first..end, start: first * stride + at - padding })
+        };
+        (least..most).filter_map(tap).collect()
+    }
+
     pub fn input_plane(&self) -> usize {
         self.input.iter().product()
     }
@@ -160,6 +179,58 @@ struct Taps {
     first: usize,
     count: usize,
     step: usize,
+}
+
+#[derive(Clone, Debug)]
+struct RowTap {
+    outputs: std::ops::Range<usize>,
+    start: usize,
+}
+
+/// Calls `visit` with each of the results (in two slices) and the element of `row` that it takes: from `start` on in
+/// steps of `stride`. Frequent steps are constants for the compiler.
+#[inline(always)]
+fn along<T: Copy, A, B>(
+    (a, b): (&mut [A], &mut [B]),
+    row: &[T],
+    start: usize,
+    stride: usize,
+    mut visit: impl FnMut(&mut A, &mut B, T),
+) {
+    let (Some((last_a, a)), Some((last_b, b))) = (a.split_last_mut(), b.split_last_mut()) else { return };
+    let end = start + a.len() * stride;
+    let results = a.iter_mut().zip(b);
+    match stride {
+        1 => results.zip(&row[start..end]).for_each(|((a, b), &x)| visit(a, b, x)),
+        2 => {
+            let pairs = row[start..end].as_chunks::<2>().0;
+            results.zip(pairs).for_each(|((a, b), x)| visit(a, b, x[0]));
+        }
+        _ => results.zip(row[start..end].iter().step_by(stride)).for_each(|((a, b), &x)| visit(a, b, x)),
+    }
+    visit(last_a, last_b, row[end]);
+}
+
+/// [`along`] the other way: `visit` gets elements of the row to change.
+#[inline(always)]
+fn along_mut<T, R: Copy>(
+    results: &[R],
+    row: &mut [T],
+    start: usize,
+    stride: usize,
+    mut visit: impl FnMut(&mut T, R),
+) {
+    let Some((&last, most)) = results.split_last() else { return };
+    let end = start + most.len() * stride;
+    match stride {
+        1 => row[start..end].iter_mut().zip(most).for_each(|(x, &r)| visit(x, r)),
+        2 => {
+            let pairs = row[start..end].as_chunks_mut::<2>().0;
+            pairs.iter_mut().zip(most).for_each(|(x, &r)| visit(&mut x[0], r));
+        }
+        _ => row[start..end].iter_mut().step_by(stride).zip(most).for_each(|(x, &r)| visit(x, r)),
+    }
+    visit(&mut row[end], last);
 }
 
 fn describe(planes: usize, sizes: &[usize]) -> String {

@@ -6,17 +6,19 @@
 //! (Higham, "The accuracy of floating point summation", 1993). The order depends on sizes and strides alone.
 
 use super::plan::{Kept, Plan, advance};
+use crate::lanes::{LANES, merged};
 use crate::pointwise::{Compute, Operand, load, store};
+use crate::wide::{Body, wide};
 use flambeau_core::Element;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
 /// Elements folded at once.
 const TILE: usize = 1024;
-/// Accumulators that run side by side.
-const LANES: usize = 32;
 /// Outputs whose accumulators are updated together.
-const WIDTH: usize = 256;
+const WIDTH: usize = 1024;
+/// Elements of narrow rows that are taken together.
+const GROUP: usize = 256;
 /// Elements that a lane adds up before the sum is merged with others: rounding errors of a sequence grow with its
 /// length, and for equal elements they all have one sign.
 const STEPS: usize = 8;
@@ -41,44 +43,41 @@ pub trait Reducer: Copy {
     }
 }
 
-/// The lanes of a block of elements.
-#[inline(always)]
-fn block<R: Reducer>(r: &R, elements: &[R::In]) -> [R::Acc; LANES] {
-    let mut acc = [r.start(); LANES];
-    let mut chunks = elements.chunks_exact(LANES);
-    for chunk in &mut chunks {
-        for (acc, &x) in acc.iter_mut().zip(chunk) {
-            *acc = r.step(*acc, x);
-        }
-    }
-    for (acc, &x) in acc.iter_mut().zip(chunks.remainder()) {
-        *acc = r.step(*acc, x);
-    }
-    acc
-}
-
 /// Folds a tile in lanes that a compiler keeps in vector registers.
 #[inline(always)]
 pub(super) fn lanes<R: Reducer>(r: &R, tile: &[R::In]) -> R::Acc {
+    let r = *r;
     if tile.len() < LANES {
         return tile.iter().fold(r.start(), |acc, &x| r.step(acc, x));
     }
+    let block = |x: &[R::In]| crate::lanes::lanes(x, r.start(), |acc, x| r.step(acc, x));
     let mut blocks = tile.chunks(LANES * STEPS);
-    let mut acc = block(r, blocks.next().unwrap_or_default());
+    let mut acc = block(blocks.next().unwrap_or_default());
     for next in blocks {
-        let part = block(r, next);
-        for (acc, part) in acc.iter_mut().zip(part) {
-            *acc = r.merge(*acc, part);
+        let part = block(next);
+        for l in 0..LANES {
+            acc[l] = r.merge(acc[l], part[l]);
         }
     }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            acc[i] = r.merge(acc[i], acc[i + width]);
-        }
-        width /= 2;
+    merged(acc, |a, b| r.merge(a, b))
+}
+
+/// The accumulator of a tile.
+#[inline]
+fn folded<R: Reducer>(r: &R, tile: &[R::In]) -> R::Acc {
+    if tile.len() < LANES {
+        return tile.iter().fold(r.start(), |acc, &x| r.step(acc, x));
     }
-    acc[0]
+    wide(Fold(r, tile))
+}
+
+struct Fold<'a, R: Reducer>(&'a R, &'a [R::In]);
+impl<R: Reducer> Body for Fold<'_, R> {
+    type Output = R::Acc;
+    #[inline(always)]
+    fn run(self) -> R::Acc {
+        self.0.fold(self.1)
+    }
 }
 
 /// Merges a sequence of accumulators pairwise: the levels hold 2^k of them each, as the binary digits of the count.
@@ -122,7 +121,7 @@ impl<A: Copy> Cascade<A> {
 /// outputs must not overlap the input.
 pub unsafe fn reduce<R: Reducer>(r: &R, src: &Operand, outs: &[&Operand], sizes: &[i64], mask: &[bool]) {
     let Some(plan) = Plan::new(sizes, mask, src, outs) else { return };
-    let group = if plan.count == 0 { None } else { plan.columns(WIDTH) };
+    let group = if plan.count == 0 { None } else { plan.columns(GROUP) };
     let inner = plan.kept.last().cloned().unwrap_or(Kept {
         size: 1,
         stride: 0,
@@ -226,8 +225,10 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
     let mut tile = [const { MaybeUninit::<R::In>::uninit() }; TILE];
     if outer.is_empty() && run <= TILE {
         // SAFETY: `run` elements, which fit the tile.
-        return r.fold(unsafe { fetch(src, from, stride, run, direct, tile.as_mut_ptr().cast()) });
+        return folded(r, unsafe { fetch(src, from, stride, run, direct, tile.as_mut_ptr().cast()) });
     }
+    // Shorter runs are gathered in the tile.
+    let whole = if direct && stride == 1 { 2 * LANES } else { TILE / 2 };
     let mut cascade = Cascade::new();
     let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, outer.len());
     let mut filled = 0;
@@ -237,14 +238,19 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
         let mut done = 0;
         while done < run {
             let place = row.wrapping_offset(done as isize * stride * item);
-            if run >= TILE / 2 {
+            if run >= whole {
                 let n = (run - done).min(TILE);
+                if stride == 1 {
+                    // The tile after the next one.
+                    let line = |i: usize| place.wrapping_add(2 * TILE * item as usize + i * 64);
+                    (0..TILE * item as usize / 64).for_each(|i| ahead(line(i)));
+                }
                 // SAFETY: n elements of the row, which fit the tile.
                 let slice = unsafe { fetch(src, place, stride, n, direct, tile.as_mut_ptr().cast()) };
-                cascade.push(r, r.fold(slice));
+                cascade.push(r, folded(r, slice));
                 done += n;
             } else {
-                // Short runs are gathered, so that tiles are full.
+                // So that tiles are full.
                 let n = (run - done).min(TILE - filled);
                 // SAFETY: the tile has room for n more elements.
                 unsafe {
@@ -254,8 +260,8 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
                 done += n;
                 if filled == TILE {
                     // SAFETY: the tile is full.
-                    cascade
-                        .push(r, r.fold(unsafe { std::slice::from_raw_parts(tile.as_ptr().cast(), TILE) }));
+                    let full = unsafe { std::slice::from_raw_parts(tile.as_ptr().cast(), TILE) };
+                    cascade.push(r, folded(r, full));
                     filled = 0;
                 }
             }
@@ -266,9 +272,22 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
     }
     if filled > 0 {
         // SAFETY: `filled` elements were loaded.
-        cascade.push(r, r.fold(unsafe { std::slice::from_raw_parts(tile.as_ptr().cast(), filled) }));
+        let rest = unsafe { std::slice::from_raw_parts(tile.as_ptr().cast(), filled) };
+        cascade.push(r, folded(r, rest));
     }
     cascade.finish(r)
+}
+
+/// Asks for the cache line at an address, which need not be valid.
+#[inline(always)]
+pub(super) fn ahead(place: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: nothing is read; every processor of the architecture has the instruction.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast())
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
 }
 
 /// A run of elements as a slice: of the array itself if it fits, else of the tile that they are loaded to.
@@ -317,10 +336,10 @@ unsafe fn columns<R: Reducer>(
     let mut first = 0;
     while first < inner.size {
         let width = if group > 1 { inner.size } else { (inner.size - first).min(WIDTH) };
-        let wide = width * group;
+        let total = width * group;
         let start = from.wrapping_offset(first as isize * inner.stride * item);
-        let mut accs: SmallVec<[R::Acc; 16]> = SmallVec::from_elem(r.start(), wide);
-        // Levels of the pairwise merge, `wide` accumulators each.
+        let mut accs: SmallVec<[R::Acc; 16]> = SmallVec::from_elem(r.start(), total);
+        // Levels of the pairwise merge, `total` accumulators each.
         let mut levels: Vec<R::Acc> = Vec::new();
         let (mut blocks, mut filled) = (0u64, 0);
         let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, outer.len());
@@ -333,9 +352,8 @@ unsafe fn columns<R: Reducer>(
                 // SAFETY: the row's elements are valid by the caller's promise; the tile holds WIDTH of them.
                 let slice =
                     unsafe { fetch(src, row, inner.stride, width * taken, direct, tile.as_mut_ptr().cast()) };
-                for (acc, &x) in accs.iter_mut().zip(slice) {
-                    *acc = r.step(*acc, x);
-                }
+                let (own, pairs) = (*r, accs.iter_mut().zip(slice));
+                wide(move || pairs.for_each(|(acc, &x)| *acc = own.step(*acc, x)));
                 filled += 1;
                 if filled == ROWS && plan.count > ROWS * group {
                     push_block(r, &mut levels, &mut blocks, &mut accs);
@@ -348,7 +366,7 @@ unsafe fn columns<R: Reducer>(
                 break;
             }
         }
-        for level in levels.chunks_exact(wide).rev() {
+        for level in levels.chunks_exact(total).rev() {
             for (acc, &other) in accs.iter_mut().zip(level) {
                 *acc = r.merge(other, *acc);
             }
@@ -372,9 +390,8 @@ fn push_block<R: Reducer>(r: &R, levels: &mut Vec<R::Acc>, blocks: &mut u64, acc
     let mut bits = *blocks;
     while bits & 1 == 1 {
         let top = levels.len() - accs.len();
-        for (acc, &other) in accs.iter_mut().zip(&levels[top..]) {
-            *acc = r.merge(other, *acc);
-        }
+        let (r, pairs) = (*r, accs.iter_mut().zip(&levels[top..]));
+        wide(move || pairs.for_each(|(acc, &other)| *acc = r.merge(other, *acc)));
         levels.truncate(top);
         bits >>= 1;
     }

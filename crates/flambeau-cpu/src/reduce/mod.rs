@@ -19,7 +19,7 @@ pub use norm::{Norm, norm};
 pub use reducers::{Extremum, Truth, minmax, moments, prod, sum, truth};
 pub use scan::{Scan, scan};
 pub(crate) use softmax::{exp_in_place, exp_kernel};
-pub use softmax::{softmax, softmax_backward};
+pub use softmax::{logsumexp, softmax, softmax_backward};
 
 use crate::pointwise::Compute;
 use flambeau_core::{C32, C64};

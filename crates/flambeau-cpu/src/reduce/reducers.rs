@@ -2,7 +2,9 @@
 
 use super::Arith;
 use super::engine::{Reducer, reduce};
-use crate::pointwise::{Compute, Operand};
+use super::plan::Plan;
+use crate::index::count_nonzero;
+use crate::pointwise::{Compute, Operand, store};
 use flambeau_core::{Result, dispatch};
 use std::marker::PhantomData;
 
@@ -286,11 +288,36 @@ impl<T: Compute> Reducer for CountTrue<T> {
     }
 }
 
+/// [`truth`] of all bytes of a tensor without gaps. False where nothing was done: for other types and layouts.
+///
+/// # Safety
+/// As for [`reduce`].
+unsafe fn whole_truth(src: &Operand, out: &Operand, sizes: &[i64], mask: &[bool], what: Truth) -> bool {
+    if src.dtype.size() != 1 {
+        return false;
+    }
+    let Some(plan) = Plan::new(sizes, mask, src, &[out]) else { return true };
+    let n = match (&plan.kept[..], &plan.reduced[..]) {
+        ([], &[(n, 1)]) if plan.count > 0 => n,
+        _ => return false,
+    };
+    // SAFETY: `n` bytes in a row, by the caller's promise.
+    let bytes = unsafe { std::slice::from_raw_parts(src.pointer.cast_const(), n) };
+    let value = CountTrue::<i64>(what, PhantomData).finish(count_nonzero(bytes) as i64, 0);
+    // SAFETY: there is one result.
+    unsafe { store(&value, out.pointer, out.dtype, 1, 1) };
+    true
+}
+
 /// Whether any or all elements are nonzero, or how many. NaN is not zero.
 ///
 /// # Safety
 /// As for [`reduce`].
 pub unsafe fn truth(src: &Operand, out: &Operand, sizes: &[i64], mask: &[bool], what: Truth) {
+    // SAFETY: passed on from the caller.
+    if unsafe { whole_truth(src, out, sizes, mask, what) } {
+        return;
+    }
     // SAFETY: passed on from the caller.
     dispatch!(compute src.dtype, T => unsafe {
         reduce(&CountTrue::<T>(what, PhantomData), src, &[out], sizes, mask)
@@ -342,6 +369,7 @@ impl Reducer for Moments {
         let variance = m2 / (n - self.correction).max(0.0);
         if self.root { variance.sqrt() } else { variance }
     }
+    #[inline(always)]
     fn fold(&self, tile: &[f64]) -> Self::Acc {
         let n = tile.len() as f64;
         let mean = super::engine::lanes(&Plain(PhantomData), tile) / n;

@@ -4,6 +4,7 @@ use super::plan::advance;
 use super::reducers::ordered;
 use super::{Arith, Extremum};
 use crate::pointwise::{Compute, Operand, load, store};
+use crate::wide::wide;
 use flambeau_core::{C64, DType, Result};
 use smallvec::SmallVec;
 use std::marker::PhantomData;
@@ -34,6 +35,22 @@ trait Scanner: Copy {
     fn index(&self, _: Self::Acc) -> i64 {
         0
     }
+    /// Takes consecutive elements (without positions); `coarse` where results are rounded so much that the last bits
+    /// of accumulators don't matter.
+    #[inline(always)]
+    fn line(
+        &self,
+        mut acc: Self::Acc,
+        x: &[Self::In],
+        out: &mut [MaybeUninit<Self::Out>],
+        _: bool,
+    ) -> Self::Acc {
+        for (out, &x) in out.iter_mut().zip(x) {
+            acc = self.step(acc, x, 0);
+            out.write(self.value(acc));
+        }
+        acc
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -42,7 +59,7 @@ struct Sum<T>(PhantomData<T>);
 struct Prod<T>(PhantomData<T>);
 
 macro_rules! arithmetic_scan {
-    ($name:ident, $start:expr, $op:ident) => {
+    ($name:ident, $start:expr, $op:ident $(, $line:item)?) => {
         impl<T: Arith> Scanner for $name<T> {
             type In = T;
             type Acc = T;
@@ -58,10 +75,35 @@ macro_rules! arithmetic_scan {
             fn value(&self, acc: T) -> T {
                 acc
             }
+            $(#[inline(always)] $line)?
         }
     };
 }
-arithmetic_scan!(Sum, T::default(), plus);
+arithmetic_scan!(
+    Sum,
+    T::default(),
+    plus,
+    fn line(&self, mut acc: T, x: &[T], out: &mut [MaybeUninit<T>], coarse: bool) -> T {
+        let (fours, rest) = x.split_at(if coarse { x.len() / 4 * 4 } else { 0 });
+        let (out, last) = out.split_at_mut(fours.len());
+        // Sums within four elements don't wait for those before them.
+        for (out, x) in out.chunks_exact_mut(4).zip(fours.chunks_exact(4)) {
+            let two = x[0].plus(x[1]);
+            let three = two.plus(x[2]);
+            let four = two.plus(x[2].plus(x[3]));
+            out[0].write(acc.plus(x[0]));
+            out[1].write(acc.plus(two));
+            out[2].write(acc.plus(three));
+            acc = acc.plus(four);
+            out[3].write(acc);
+        }
+        for (out, &x) in last.iter_mut().zip(rest) {
+            acc = acc.plus(x);
+            out.write(acc);
+        }
+        acc
+    }
+);
 arithmetic_scan!(Prod, T::ONE, times);
 
 /// `log(exp(a) + exp(b))` without overflow.
@@ -222,6 +264,7 @@ unsafe fn run<S: Scanner>(
     let mut input = [const { MaybeUninit::<S::In>::uninit() }; TILE];
     let mut output = [const { MaybeUninit::<S::Out>::uninit() }; TILE];
     let mut positions = [0i64; TILE];
+    let coarse = !matches!(out.dtype, DType::Float64 | DType::Complex128);
     loop {
         let base = |i: usize| -> isize {
             outer.iter().zip(&index).map(|(&d, &j)| operands[i].strides[d] as isize * j as isize).sum()
@@ -249,10 +292,13 @@ unsafe fn run<S: Scanner>(
                         );
                         let row = std::slice::from_raw_parts(input.as_ptr().cast::<S::In>(), width);
                         let at = if reverse { n - 1 - k } else { k } as i64;
-                        for (c, (acc, &x)) in accs.iter_mut().zip(row).enumerate() {
-                            *acc = s.step(*acc, x, at);
-                            output[c].write(s.value(*acc));
-                        }
+                        let (s, three) = (*s, accs.iter_mut().zip(row).zip(&mut output));
+                        wide(move || {
+                            three.for_each(|((acc, &x), out)| {
+                                *acc = s.step(*acc, x, at);
+                                out.write(s.value(*acc));
+                            })
+                        });
                         store(
                             output.as_ptr().cast::<S::Out>(),
                             place(1, k, first),
@@ -277,11 +323,14 @@ unsafe fn run<S: Scanner>(
                     let width = (n - done).min(TILE);
                     let tile = input.as_mut_ptr().cast::<S::In>();
                     load(place(0, done, 0), src.dtype, sign * strides[0], tile, width);
-                    for (i, &x) in std::slice::from_raw_parts(tile, width).iter().enumerate() {
-                        let at = if reverse { n - 1 - done - i } else { done + i } as i64;
-                        acc = s.step(acc, x, at);
-                        output[i].write(s.value(acc));
-                        if indices.is_some() {
+                    let tile = std::slice::from_raw_parts(tile, width);
+                    if indices.is_none() {
+                        acc = s.line(acc, tile, &mut output[..width], coarse);
+                    } else {
+                        for (i, &x) in tile.iter().enumerate() {
+                            let at = if reverse { n - 1 - done - i } else { done + i } as i64;
+                            acc = s.step(acc, x, at);
+                            output[i].write(s.value(acc));
                             positions[i] = s.index(acc);
                         }
                     }

@@ -2,12 +2,16 @@
 //! unsafe code.
 
 use super::plan::advance;
+use crate::lanes::{lanes, lanes_of_pairs, merged};
 use crate::pointwise::{Compute, Kernel, Operand, Operation, Prim, load, store};
+use crate::wide::{Body, wide};
 use flambeau_core::{Result, bail, dispatch};
 use smallvec::SmallVec;
 
 /// Lines that are worked on together where they lie side by side.
 const WIDTH: usize = 64;
+/// Exponentials that are added up at once.
+const TILE: usize = 512;
 
 /// Real compute types with their exponential.
 trait Real:
@@ -16,27 +20,17 @@ trait Real:
     + PartialOrd
     + std::ops::Add<Output = Self>
     + std::ops::Sub<Output = Self>
-    + std::ops::SubAssign
+    + crate::vector::Vector
 {
     const LOWEST: Self;
-    fn times(self, other: Self) -> Self;
     fn inverse(self) -> Self;
-    fn ln(self) -> Self;
 }
 macro_rules! real {
     ($($t:ty),*) => { $(impl Real for $t {
         const LOWEST: $t = <$t>::NEG_INFINITY;
         #[inline(always)]
-        fn times(self, other: $t) -> $t {
-            self * other
-        }
-        #[inline(always)]
         fn inverse(self) -> $t {
             1.0 / self
-        }
-        #[inline(always)]
-        fn ln(self) -> $t {
-            crate::vector::Vector::log(self)
         }
     })* };
 }
@@ -155,31 +149,65 @@ unsafe fn write<T: Compute>(
     }
 }
 
-/// Folds each of `width` lines that lie side by side in `buffer`; one line in 16 lanes.
+/// One line of an operand as a slice: its own memory where the elements follow each other, else what is read into
+/// `buffer`.
+///
+/// # Safety
+/// The line must be readable, and nothing write to it while the slice is in use; the buffer holds `n` elements.
+unsafe fn line<'a, T: Compute>(
+    o: &Operand,
+    offset: isize,
+    strides: (isize, isize),
+    n: usize,
+    buffer: &'a mut [T],
+) -> &'a [T] {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        match own(o, offset, strides) {
+            Some(first) => std::slice::from_raw_parts(first, n),
+            None => {
+                read(o, offset, strides, n, 1, buffer);
+                buffer
+            }
+        }
+    }
+}
+
+/// Where a line lies whose elements follow each other in memory and are of type `T`.
+fn own<T: Compute>(o: &Operand, offset: isize, strides: (isize, isize)) -> Option<*mut T> {
+    let first = place(o, offset).cast::<T>();
+    (o.dtype == T::DTYPE && strides.0 == 1 && first.is_aligned()).then_some(first)
+}
+
+/// Gives `work` the line of `out` to write: its own memory where elements follow each other, else a buffer.
+///
+/// # Safety
+/// The line must be writable, and nothing else refer to it meanwhile; the buffer holds `n` elements.
+unsafe fn fill_line<T: Compute>(
+    o: &Operand,
+    offset: isize,
+    strides: (isize, isize),
+    n: usize,
+    buffer: &mut [T],
+    work: impl FnOnce(&mut [T]),
+) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        match own(o, offset, strides) {
+            Some(first) => work(std::slice::from_raw_parts_mut(first, n)),
+            None => {
+                work(buffer);
+                write(o, offset, strides, n, 1, buffer);
+            }
+        }
+    }
+}
+
+/// Folds each of `width` lines that lie side by side in `buffer`.
 #[inline(always)]
 fn fold<T: Copy>(buffer: &[T], width: usize, start: T, totals: &mut [T], f: impl Fn(T, T) -> T) {
-    if width == 1 {
-        let mut lanes = [start; 16];
-        let mut chunks = buffer.chunks_exact(16);
-        for chunk in &mut chunks {
-            for (lane, &x) in lanes.iter_mut().zip(chunk) {
-                *lane = f(*lane, x);
-            }
-        }
-        for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
-            *lane = f(*lane, x);
-        }
-        let mut half = 8;
-        while half > 0 {
-            for i in 0..half {
-                lanes[i] = f(lanes[i], lanes[i + half]);
-            }
-            half /= 2;
-        }
-        totals[0] = lanes[0];
-        return;
-    }
-    totals[..width].fill(start);
+    let totals = &mut totals[..width];
+    totals.fill(start);
     for row in buffer.chunks_exact(width) {
         for (total, &x) in totals.iter_mut().zip(row) {
             *total = f(*total, x);
@@ -190,13 +218,6 @@ fn fold<T: Copy>(buffer: &[T], width: usize, start: T, totals: &mut [T], f: impl
 /// Changes each element by the number that belongs to its line.
 #[inline(always)]
 fn update<T: Copy>(buffer: &mut [T], width: usize, by: &[T], f: impl Fn(T, T) -> T) {
-    if width == 1 {
-        let by = by[0];
-        for x in buffer {
-            *x = f(*x, by);
-        }
-        return;
-    }
     for row in buffer.chunks_exact_mut(width) {
         for (x, &by) in row.iter_mut().zip(by) {
             *x = f(*x, by);
@@ -222,40 +243,235 @@ pub(crate) fn exp_in_place<T: Compute>(exp: fn(&[T], &mut [T]), buffer: &mut [T]
     }
 }
 
+#[inline(always)]
+fn larger<T: Real>(a: T, x: T) -> T {
+    if x > a || super::Arith::is_nan(x) { x } else { a }
+}
+
+/// The sum of the exponentials of a line's elements less `high`.
+#[inline(always)]
+fn exponentials<T: Real>(x: &[T], high: T, tile: &mut [T; TILE]) -> T {
+    let mut total = T::default();
+    for part in x.chunks(TILE) {
+        let tile = &mut tile[..part.len()];
+        tile.iter_mut().zip(part).for_each(|(e, &x)| *e = (x - high).exp());
+        total = total + sum(tile);
+    }
+    total
+}
+
+#[inline(always)]
+fn sum<T: Real>(x: &[T]) -> T {
+    merged(lanes(x, T::default(), |a, x| a + x), |a, b| a + b)
+}
+
+#[inline(always)]
+fn largest<T: Real>(x: &[T]) -> T {
+    merged(lanes(x, T::LOWEST, larger), larger)
+}
+
+/// The functions of one line, compiled for each level of instructions.
+struct Softmax<'a, T>(&'a [T], &'a mut [T], bool);
+impl<T: Real> Body for Softmax<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Softmax(x, out, log) = self;
+        let high = largest(x);
+        if log {
+            let total = exponentials(x, high, &mut [T::default(); TILE]).log();
+            out.iter_mut().zip(x).for_each(|(o, &x)| *o = x - high - total);
+        } else {
+            out.iter_mut().zip(x).for_each(|(o, &x)| *o = (x - high).exp());
+            let scale = sum(out).inverse();
+            out.iter_mut().for_each(|o| *o = o.times(scale));
+        }
+    }
+}
+
+struct Backward<'a, T>([&'a [T]; 2], &'a mut [T], bool);
+impl<T: Real> Body for Backward<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Backward([grad, result], out, log) = self;
+        let three = || grad.iter().zip(result);
+        if log {
+            let total = sum(grad);
+            out.iter_mut().zip(three()).for_each(|(o, (&g, &y))| *o = g - y.exp().times(total));
+        } else {
+            let total = lanes_of_pairs(grad, result, T::default(), |a, g, y| a + g.times(y));
+            let total = merged(total, |a, b| a + b);
+            out.iter_mut().zip(three()).for_each(|(o, (&g, &y))| *o = (g - total).times(y));
+        }
+    }
+}
+
+struct LogSumExp<'a, T>(&'a [T]);
+impl<T: Real> Body for LogSumExp<'_, T> {
+    type Output = T;
+    #[inline(always)]
+    fn run(self) -> T {
+        let high = finite(largest(self.0));
+        exponentials(self.0, high, &mut [T::default(); TILE]).log() + high
+    }
+}
+
+/// 0 in place of infinities, of which a difference would be NaN.
+#[inline(always)]
+fn finite<T: Real>(high: T) -> T {
+    let infinite = high == T::LOWEST || high == T::default() - T::LOWEST;
+    if infinite { T::default() } else { high }
+}
+
+/// Lines side by side, as rows of `width` elements: the maxima and the sums of exponentials, which take the elements'
+/// places.
+struct Group<'a, T> {
+    buffer: &'a mut [T],
+    width: usize,
+    high: &'a mut [T],
+    total: &'a mut [T],
+}
+impl<T: Real> Group<'_, T> {
+    #[inline(always)]
+    fn maxima(&mut self) {
+        fold(self.buffer, self.width, T::LOWEST, self.high, larger);
+    }
+    #[inline(always)]
+    fn exponentials(&mut self) {
+        update(self.buffer, self.width, self.high, |x, high| (x - high).exp());
+        self.sums();
+    }
+    #[inline(always)]
+    fn sums(&mut self) {
+        fold(self.buffer, self.width, T::default(), self.total, |a, x| a + x);
+    }
+}
+
+struct GroupSoftmax<'a, T>(Group<'a, T>, &'a mut [T], bool);
+impl<T: Real> Body for GroupSoftmax<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let GroupSoftmax(mut group, scratch, log) = self;
+        let width = group.width;
+        group.maxima();
+        if log {
+            scratch.copy_from_slice(group.buffer);
+            group.exponentials();
+            group.total.iter_mut().take(width).for_each(|t| *t = t.log());
+            let rows = group.buffer.chunks_exact_mut(width).zip(scratch.chunks_exact(width));
+            for (row, from) in rows {
+                let limits = group.high.iter().zip(group.total.iter());
+                let pairs = row.iter_mut().zip(from).zip(limits);
+                pairs.for_each(|((o, &x), (&high, &total))| *o = x - high - total);
+            }
+        } else {
+            group.exponentials();
+            group.total.iter_mut().take(width).for_each(|t| *t = t.inverse());
+            update(group.buffer, width, group.total, |x, scale| x.times(scale));
+        }
+    }
+}
+
+struct GroupLogSumExp<'a, T>(Group<'a, T>);
+impl<T: Real> Body for GroupLogSumExp<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let mut group = self.0;
+        group.maxima();
+        group.high.iter_mut().for_each(|h| *h = finite(*h));
+        group.exponentials();
+        group.total.iter_mut().zip(group.high.iter()).for_each(|(t, &h)| *t = t.log() + h);
+    }
+}
+
+struct GroupBackward<'a, T>(Group<'a, T>, &'a [T], bool);
+impl<T: Real> Body for GroupBackward<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let GroupBackward(mut group, results, log) = self;
+        let width = group.width;
+        if log {
+            group.sums();
+        } else {
+            group.total[..width].fill(T::default());
+            for (grads, results) in group.buffer.chunks_exact(width).zip(results.chunks_exact(width)) {
+                let pairs = grads.iter().zip(results);
+                group.total.iter_mut().zip(pairs).for_each(|(t, (&g, &y))| *t = *t + g.times(y));
+            }
+        }
+        for (grads, results) in group.buffer.chunks_exact_mut(width).zip(results.chunks_exact(width)) {
+            let pairs = grads.iter_mut().zip(results).zip(group.total.iter());
+            match log {
+                true => pairs.for_each(|((g, &y), &total)| *g = *g - y.exp().times(total)),
+                false => pairs.for_each(|((g, &y), &total)| *g = (*g - total).times(y)),
+            }
+        }
+    }
+}
+
 /// `exp(x - max) / sum(exp(x - max))` along `dim`, or its logarithm.
 ///
 /// # Safety
-/// Both operands must be valid at every index of `sizes`, `out` for writing; they may be the same view.
+/// Both operands must be valid at every index of `sizes`, `out` for writing; they must not overlap.
 pub unsafe fn softmax(src: &Operand, out: &Operand, sizes: &[i64], dim: usize, log: bool) -> Result<()> {
     if sizes.contains(&0) {
         return Ok(());
     }
     let lines = Lines::new(&[src, out], sizes, dim);
     real_dispatch!(out.dtype, T => {
-        let exp = exp_kernel::<T>()?;
+        let size = lines.n * lines.count.min(WIDTH);
+        let (mut buffer, mut scratch): (Vec<T>, Vec<T>) = (vec![T::default(); size], vec![T::default(); size]);
+        let (mut high, mut total) = ([T::default(); WIDTH], [T::default(); WIDTH]);
+        lines.each(|offsets, width| {
+            let size = lines.n * width;
+            let (buffer, scratch) = (&mut buffer[..size], &mut scratch[..size]);
+            let (from, to) = (lines.strides[0], lines.strides[1]);
+            // SAFETY: the lines lie within the operands; the buffers hold them.
+            unsafe {
+                if width == 1 {
+                    let x = line(src, offsets[0], from, lines.n, buffer);
+                    fill_line(out, offsets[1], to, lines.n, scratch, |out| wide(Softmax(x, out, log)));
+                    return;
+                }
+                read(src, offsets[0], from, lines.n, width, buffer);
+                let group = Group { buffer, width, high: &mut high, total: &mut total };
+                wide(GroupSoftmax(group, scratch, log));
+                write(out, offsets[1], to, lines.n, width, buffer);
+            }
+        });
+    });
+    Ok(())
+}
+
+/// `log(sum(exp(x)))` along `dim`; strides of `out` along `dim` don't count.
+///
+/// # Safety
+/// As for [`softmax`].
+pub unsafe fn logsumexp(src: &Operand, out: &Operand, sizes: &[i64], dim: usize) -> Result<()> {
+    if sizes.contains(&0) {
+        return Ok(());
+    }
+    let lines = Lines::new(&[src, out], sizes, dim);
+    real_dispatch!(out.dtype, T => {
         let mut buffer: Vec<T> = vec![T::default(); lines.n * lines.count.min(WIDTH)];
-        let mut scratch: Vec<T> = if log { buffer.clone() } else { Vec::new() };
         let (mut high, mut total) = ([T::default(); WIDTH], [T::default(); WIDTH]);
         lines.each(|offsets, width| {
             let buffer = &mut buffer[..lines.n * width];
-            // SAFETY: the lines lie within the operands; the buffer holds them.
-            unsafe { read(src, offsets[0], lines.strides[0], lines.n, width, buffer) };
-            fold(buffer, width, T::LOWEST, &mut high, |a, x| if x > a || super::Arith::is_nan(x) { x } else { a });
-            update(buffer, width, &high, |x, high| x - high);
-            if log {
-                let scratch = &mut scratch[..buffer.len()];
-                exp(buffer, scratch);
-                fold(scratch, width, T::default(), &mut total, |a, x| a + x);
-                total.iter_mut().take(width).for_each(|t| *t = Real::ln(*t));
-                update(buffer, width, &total, |x, total| x - total);
-            } else {
-                exp_in_place(exp, buffer);
-                fold(buffer, width, T::default(), &mut total, |a, x| a + x);
-                total.iter_mut().take(width).for_each(|t| *t = t.inverse());
-                update(buffer, width, &total, |x, total| x.times(total));
+            let (from, to) = (lines.strides[0], lines.strides[1]);
+            // SAFETY: the lines lie within the operands; the buffers hold them.
+            unsafe {
+                if width == 1 {
+                    total[0] = wide(LogSumExp(line(src, offsets[0], from, lines.n, buffer)));
+                } else {
+                    read(src, offsets[0], from, lines.n, width, buffer);
+                    wide(GroupLogSumExp(Group { buffer, width, high: &mut high, total: &mut total }));
+                }
+                write(out, offsets[1], (0, to.1), 1, width, &total[..width]);
             }
-            // SAFETY: as above.
-            unsafe { write(out, offsets[1], lines.strides[1], lines.n, width, buffer) };
         });
     });
     Ok(())
@@ -279,39 +495,110 @@ pub unsafe fn softmax_backward(
     }
     let lines = Lines::new(&[grad, result, out], sizes, dim);
     real_dispatch!(out.dtype, T => {
-        let exp = exp_kernel::<T>()?;
         let size = lines.n * lines.count.min(WIDTH);
         let (mut grads, mut results) = (vec![T::default(); size], vec![T::default(); size]);
-        let mut products: Vec<T> = vec![T::default(); size];
-        let mut total = [T::default(); WIDTH];
+        let mut scratch = vec![T::default(); lines.n];
+        let (mut high, mut total) = ([T::default(); WIDTH], [T::default(); WIDTH]);
         lines.each(|offsets, width| {
             let size = lines.n * width;
-            let (grads, results, products) = (&mut grads[..size], &mut results[..size], &mut products[..size]);
+            let (grads, results) = (&mut grads[..size], &mut results[..size]);
+            let (from, with, to) = (lines.strides[0], lines.strides[1], lines.strides[2]);
             // SAFETY: the lines lie within the operands; the buffers hold them.
             unsafe {
-                read(grad, offsets[0], lines.strides[0], lines.n, width, grads);
-                read(result, offsets[1], lines.strides[1], lines.n, width, results);
+                if width == 1 {
+                    let g = line(grad, offsets[0], from, lines.n, grads);
+                    let y = line(result, offsets[1], with, lines.n, results);
+                    fill_line(out, offsets[2], to, lines.n, &mut scratch, |out| wide(Backward([g, y], out, log)));
+                    return;
+                }
+                read(grad, offsets[0], from, lines.n, width, grads);
+                read(result, offsets[1], with, lines.n, width, results);
+                let group = Group { buffer: grads, width, high: &mut high, total: &mut total };
+                wide(GroupBackward(group, results, log));
+                write(out, offsets[2], to, lines.n, width, grads);
             }
-            if log {
-                fold(grads, width, T::default(), &mut total, |a, x| a + x);
-                exp(results, products);
-                update(products, width, &total, |y, total| y.times(total));
-                for (g, &p) in grads.iter_mut().zip(products.iter()) {
-                    *g -= p;
-                }
-            } else {
-                for ((p, &g), &y) in products.iter_mut().zip(grads.iter()).zip(results.iter()) {
-                    *p = g.times(y);
-                }
-                fold(products, width, T::default(), &mut total, |a, x| a + x);
-                update(grads, width, &total, |g, total| g - total);
-                for (g, &y) in grads.iter_mut().zip(results.iter()) {
-                    *g = g.times(y);
-                }
-            }
-            // SAFETY: as above.
-            unsafe { write(out, offsets[2], lines.strides[2], lines.n, width, grads) };
         });
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flambeau_core::DType;
+
+    fn operand(data: &mut [f32], strides: [i64; 2]) -> Operand {
+        Operand {
+            pointer: data.as_mut_ptr().cast(),
+            dtype: DType::Float32,
+            strides: strides.into_iter().collect(),
+        }
+    }
+
+    /// Lines along memory and across it, against sums in double precision.
+    #[test]
+    fn lines_as_defined() {
+        for n in [1usize, 5, 31, 32, 33, 600, 1500] {
+            for count in [1usize, 3, 70] {
+                for along in [true, false] {
+                    let size = n * count;
+                    let mut x: Vec<f32> = (0..size).map(|i| (i * 7919 % 1013) as f32 / 60.0 - 9.0).collect();
+                    let mut g: Vec<f32> = (0..size).map(|i| (i * 31 % 97) as f32 / 50.0 - 1.0).collect();
+                    let at = |c: usize, k: usize| if along { c * n + k } else { k * count + c };
+                    // A line with an infinity that counts for nothing, one of nothing else, one with NaN.
+                    x[at(0, n / 2)] = f32::NEG_INFINITY;
+                    if count > 2 {
+                        (0..n).for_each(|k| x[at(1, k)] = f32::NEG_INFINITY);
+                        x[at(2, n - 1)] = f32::NAN;
+                    }
+                    let strides = if along { [n as i64, 1] } else { [1, count as i64] };
+                    let sizes = [count as i64, n as i64];
+                    let mut results = [vec![0f32; size], vec![0f32; size]];
+                    let mut grads = [vec![0f32; size], vec![0f32; size]];
+                    let mut sums = vec![0f32; count];
+                    let src = operand(&mut x, strides);
+                    let grad = operand(&mut g, strides);
+                    for (i, log) in [false, true].into_iter().enumerate() {
+                        let to = operand(&mut results[i], strides);
+                        let back = operand(&mut grads[i], strides);
+                        // SAFETY: all of `size` elements.
+                        unsafe {
+                            softmax(&src, &to, &sizes, 1, log).unwrap();
+                            softmax_backward(&grad, &to, &back, &sizes, 1, log).unwrap();
+                        }
+                    }
+                    // SAFETY: a sum for each line.
+                    unsafe { logsumexp(&src, &operand(&mut sums, [1, 0]), &sizes, 1).unwrap() };
+                    let close = |a: f32, b: f64| {
+                        let b32 = b as f32;
+                        a == b32
+                            || a.is_nan() && b.is_nan()
+                            || (f64::from(a) - b).abs() < 2e-5 * (1.0 + b.abs())
+                    };
+                    for c in 0..count {
+                        let line: Vec<f64> = (0..n).map(|k| f64::from(x[at(c, k)])).collect();
+                        let total: f64 = line.iter().map(|x| x.exp()).sum();
+                        assert!(
+                            close(sums[c], total.ln()),
+                            "{n} {count} {along} {c}: {} {}",
+                            sums[c],
+                            total.ln()
+                        );
+                        let soft: Vec<f64> = line.iter().map(|x| x.exp() / total).collect();
+                        let gs = |k: usize| f64::from(g[at(c, k)]);
+                        let weighted: f64 = (0..n).map(|k| gs(k) * soft[k]).sum();
+                        let plain: f64 = (0..n).map(gs).sum();
+                        for k in 0..n {
+                            let i = at(c, k);
+                            assert!(close(results[0][i], soft[k]));
+                            let log = if total == 0.0 { f64::NAN } else { line[k] - total.ln() };
+                            assert!(close(results[1][i], log), "{} {log}", results[1][i]);
+                            assert!(close(grads[0][i], (gs(k) - weighted) * soft[k]));
+                            assert!(close(grads[1][i], gs(k) - soft[k] * plain));
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

@@ -7,19 +7,35 @@ use num_traits::Float;
 ///
 /// Errors on a negative element.
 pub fn bincount_size(input: &[i64], minlength: usize) -> Result<usize> {
-    let mut largest = -1;
-    for &x in input {
-        ensure!(x >= 0, "bincount only supports 1-d non-negative integral inputs.");
-        largest = largest.max(x);
-    }
-    Ok(((largest + 1) as usize).max(minlength))
+    let (least, largest) = crate::index::bounds(input).unwrap_or((0, -1));
+    ensure!(least >= 0, "bincount only supports 1-d non-negative integral inputs.");
+    Ok((largest.wrapping_add(1) as u64 as usize).max(minlength))
 }
 
 /// Adds to `bins[i]` the number of elements equal to `i`. Errors on an element outside the bins.
 pub fn bincount(input: &[i64], bins: &mut [i64]) -> Result<()> {
     ensure!(bincount_size(input, 0)? <= bins.len(), "bincount: an element lies outside the bins");
-    for &x in input {
-        bins[x as usize] += 1;
+    // Runs of equal elements would wait for the sums before them, so neighbours count in tables of their own.
+    const TABLES: usize = 4;
+    if input.len() < 4 * TABLES * bins.len() {
+        input.iter().for_each(|&x| bins[x as usize] += 1);
+        return Ok(());
+    }
+    let n = bins.len();
+    let mut tables = vec![0u32; TABLES * n];
+    for part in input.chunks(u32::MAX as usize) {
+        let mut fours = part.chunks_exact(TABLES);
+        for four in &mut fours {
+            for (k, &x) in four.iter().enumerate() {
+                tables[k * n + x as usize] += 1;
+            }
+        }
+        fours.remainder().iter().for_each(|&x| tables[x as usize] += 1);
+        for (i, bin) in bins.iter_mut().enumerate() {
+            for k in 0..TABLES {
+                *bin += i64::from(std::mem::take(&mut tables[k * n + i]));
+            }
+        }
     }
     Ok(())
 }

@@ -53,14 +53,12 @@ pub fn searchsorted<T: SortElement>(
 /// The first place below `n` that is beyond the value, for a sequence that once beyond stays beyond.
 #[inline(always)]
 fn bound(n: usize, beyond: impl Fn(usize) -> bool) -> usize {
-    let (mut start, mut end) = (0, n);
-    while start < end {
-        let middle = start + (end - start) / 2;
-        if beyond(middle) {
-            end = middle;
-        } else {
-            start = middle + 1;
-        }
+    // Halves are chosen by arithmetic: branches would be mispredicted every other time.
+    let (mut start, mut rest) = (0, n);
+    while rest > 1 {
+        let half = rest / 2;
+        start += half * usize::from(!beyond(start + half - 1));
+        rest -= half;
     }
-    start
+    start + usize::from(rest == 1 && !beyond(start))
 }

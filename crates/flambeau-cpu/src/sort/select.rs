@@ -2,6 +2,7 @@
 
 use super::standard::{self, Pair};
 use super::{SortElement, rows};
+use crate::wide::wide;
 use flambeau_core::{Result, ensure};
 
 /// The `k` largest (or smallest) elements of each row of `n`, with their positions; `values` and `indices` hold
@@ -25,8 +26,11 @@ pub fn topk<T: SortElement>(
     let less = |a: Pair, b: Pair| a.0 < b.0;
     let mut queue: Vec<Pair> = Vec::new();
     let outputs = values.chunks_exact_mut(k).zip(indices.chunks_exact_mut(k));
+    let mut keys = vec![0; n];
     for (row, (values, indices)) in input.chunks_exact(n).zip(outputs) {
-        let pairs = row.iter().enumerate().map(|(i, x)| (x.key() ^ mask, i));
+        let all = keys.iter_mut().zip(row);
+        wide(move || all.for_each(|(key, x)| *key = x.key() ^ mask));
+        let pairs = keys.iter().enumerate().map(|(i, &key)| (key, i));
         if k.saturating_mul(64) <= n {
             queue = standard::partial_sort(k, pairs, &less);
         } else {

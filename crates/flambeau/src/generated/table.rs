@@ -2055,6 +2055,13 @@ pub static OPS: &[OpDef] = &[
         doc: "`alpha * source` added to the slices that `index` names.",
     },
     OpDef {
+        name: "index_add_",
+        places: &["Tensor"],
+        aliases: &[],
+        overloads: &[index::INDEX_ADD_INPLACE],
+        doc: "Adds `alpha * source` to the slices that `index` names.",
+    },
+    OpDef {
         name: "index_copy",
         places: &["torch", "Tensor"],
         aliases: &[],
@@ -3871,11 +3878,30 @@ pub static OPS: &[OpDef] = &[
         doc: "`out[index[i][j]][j] = src[i][j]` for `dim` 0, and so on; `reduce` may be `add` or `multiply`.",
     },
     OpDef {
+        name: "scatter_",
+        places: &["Tensor"],
+        aliases: &[],
+        overloads: &[
+            index::SCATTER_SRC_INPLACE,
+            index::SCATTER_VALUE_INPLACE,
+            index::SCATTER_REDUCE_SRC_INPLACE,
+            index::SCATTER_VALUE_REDUCE_INPLACE,
+        ],
+        doc: "`self[index[i][j]][j] = src[i][j]` for `dim` 0, and so on; `reduce` may be `add` or `multiply`.",
+    },
+    OpDef {
         name: "scatter_add",
         places: &["torch", "Tensor"],
         aliases: &[],
         overloads: &[index::SCATTER_ADD],
         doc: "`out[index[i][j]][j] += src[i][j]` for `dim` 0, and so on.",
+    },
+    OpDef {
+        name: "scatter_add_",
+        places: &["Tensor"],
+        aliases: &[],
+        overloads: &[index::SCATTER_ADD_INPLACE],
+        doc: "`self[index[i][j]][j] += src[i][j]` for `dim` 0, and so on.",
     },
     OpDef {
         name: "scatter_reduce",

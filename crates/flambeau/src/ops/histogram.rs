@@ -1,6 +1,7 @@
 //! Counting elements into bins. Has unsafe code.
 
 use crate::Tensor;
+use crate::ops::dense::Dense;
 use crate::ops::reduce::unsupported_gradient;
 use crate::ops::shape;
 use crate::ops::sort::{elements, elements_mut};
@@ -60,7 +61,7 @@ pub fn bincount(self_: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Res
     if a.device().is_meta() {
         bail!(NotImplemented, "bincount: the result's size depends on data, which meta tensors have not");
     }
-    let input = self_.to_vec::<i64>()?;
+    let input = Dense::<i64>::of(self_)?;
     let n = sort::bincount_size(&input, minlength as usize)?;
     let Some(weights) = weights else {
         let out = Tensor::zeros_raw(&[n as i64], DType::Int64, a.device())?;
@@ -73,9 +74,9 @@ pub fn bincount(self_: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Res
     // SAFETY: a fresh dense tensor of this type.
     unsafe {
         if dtype == DType::Float32 {
-            sort::bincount_weighted(&input, &weights.to_vec::<f32>()?, elements_mut(&out))?
+            sort::bincount_weighted(&input, &Dense::<f32>::of(weights)?, elements_mut(&out))?
         } else {
-            sort::bincount_weighted(&input, &weights.to_vec::<f64>()?, elements_mut::<f64>(&out))?
+            sort::bincount_weighted(&input, &Dense::<f64>::of(weights)?, elements_mut::<f64>(&out))?
         }
     }
     unsupported_gradient(&[&out], "NotImplemented", &[weights], "bincount")?;

@@ -114,7 +114,11 @@ pub fn logsumexp(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
     let g = Geometry::new(&x.sizes(), Some(dim), keepdim)?;
     let dims = g.dims();
     let raw = x.alias();
-    let out = if raw.numel() == 0 {
+    let out = if let (&[d], true) = (&dims[..], raw.numel() > 0 && raw.is_floating_point()) {
+        let a = raw.array();
+        // SAFETY: operands of the geometry's sizes.
+        g.compute(&a, a.dtype, |src, to| unsafe { kernels::logsumexp(src, to, &g.sizes, d as usize) })?
+    } else if raw.numel() == 0 {
         f::log(&reduce::sum_dim(&f::exp(&raw)?, Some(&dims), keepdim, None)?)?
     } else {
         let magnitude = if raw.is_complex() { raw.alias_as(raw.array().component(0)) } else { raw.clone() };

@@ -163,8 +163,12 @@ fn deliver_to(call: &Call, exact: bool, overlap: Overlap, compute: Compute) -> R
     match &call.target {
         Target::Fresh => compute(call),
         Target::InPlace => {
-            let target = call.tensor(0)?;
-            inplace(target, call.args, exact, compute)
+            let record = grad_enabled() && call.args.iter().any(arg_requires_grad);
+            inplace(call.tensor(0)?, record, exact, &|old| {
+                let mut args: SmallVec<[Arg; 8]> = call.args.iter().map(reborrow).collect();
+                args[0] = Arg::Tensor(old);
+                compute(&Call { args: &args, target: Target::Fresh })
+            })
         }
         Target::Out(outs) => {
             for out in outs.iter() {
@@ -300,9 +304,35 @@ fn arg_requires_grad(arg: &Arg) -> bool {
     }
 }
 
+/// The in-place form of an operator that changes some elements of its first operand: `make(t, true)` changes those of
+/// `t` (and nothing where it fails), `make(t, false)` those of a copy. Copies are made where the graph needs the old
+/// value and where `others` share memory with it.
+pub fn change(
+    self_: &Tensor,
+    others: &[&Tensor],
+    make: impl Fn(&Tensor, bool) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let all: SmallVec<[&Tensor; 4]> = [self_].into_iter().chain(others.iter().copied()).collect();
+    let array = self_.array();
+    if autograd::needs_grad(&all) || others.iter().any(|t| t.with_array(|a| a.overlaps(&array))) {
+        let record = grad_enabled() && all.iter().any(|t| t.requires_grad());
+        inplace(self_, record, false, &|t| Ok(Ret::Tensor(make(t, false)?)))?;
+        return Ok(self_.clone());
+    }
+    autograd::check_inplace(self_, false)?;
+    check_writable(&array, &[])?;
+    make(self_, true)?;
+    self_.bump_version();
+    Ok(self_.clone())
+}
+
 /// The in-place form of any operator: computed on the old value, then written over it, taking over the history.
-fn inplace(target: &Tensor, args: &[Arg], exact: bool, compute: Compute) -> Result<Ret> {
-    let record = grad_enabled() && args.iter().any(arg_requires_grad);
+fn inplace(
+    target: &Tensor,
+    record: bool,
+    exact: bool,
+    compute: &dyn Fn(&Tensor) -> Result<Ret>,
+) -> Result<Ret> {
     autograd::check_inplace(target, record)?;
     let array = target.array();
     check_writable(&array, &[])?;
@@ -315,11 +345,9 @@ fn inplace(target: &Tensor, args: &[Arg], exact: bool, compute: Compute) -> Resu
                 m.output_nr = edge.input;
             });
         }
-        let mut args: SmallVec<[Arg; 8]> = args.iter().map(reborrow).collect();
-        args[0] = Arg::Tensor(&old);
-        compute(&Call { args: &args, target: Target::Fresh })?
+        compute(&old)?
     } else {
-        compute(&Call { args, target: Target::Fresh })?
+        compute(target)?
     };
     let Ret::Tensor(result) = result else { bail!("the operator has no in-place form") };
     let sizes = result.sizes();

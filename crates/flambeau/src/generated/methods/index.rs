@@ -30,18 +30,9 @@ impl Tensor {
         crate::ops::index::index_add(self, dim, index, source, Scalar::Int(1))
     }
 
-    /// In-place [`Tensor::index_add`]; returns `self`.
+    /// Adds `alpha * source` to the slices that `index` names.
     pub fn index_add_(&self, dim: i64, index: &Tensor, source: &Tensor) -> Result<Tensor> {
-        call_inplace(
-            overloads::index::index_add,
-            &[
-                Arg::Tensor(self),
-                Arg::Int(dim),
-                Arg::Tensor(index),
-                Arg::Tensor(source),
-                Arg::Scalar(Scalar::Int(1)),
-            ],
-        )
+        crate::ops::index::index_add_(self, dim, index, source, Scalar::Int(1))
     }
 
     /// The slices that `index` names replaced by those of `source`.
@@ -112,48 +103,12 @@ impl Tensor {
         crate::ops::index::scatter_src(self, dim, index, src)
     }
 
-    /// In-place [`Tensor::scatter_src`]; returns `self`.
-    pub fn scatter_src_(&self, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
-        call_inplace(
-            overloads::index::scatter_src,
-            &[Arg::Tensor(self), Arg::Int(dim), Arg::Tensor(index), Arg::Tensor(src)],
-        )
-    }
-
     pub fn scatter_value(&self, dim: i64, index: &Tensor, value: impl Into<Scalar>) -> Result<Tensor> {
         crate::ops::index::scatter_value(self, dim, index, value.into())
     }
 
-    /// In-place [`Tensor::scatter_value`]; returns `self`.
-    pub fn scatter_value_(&self, dim: i64, index: &Tensor, value: impl Into<Scalar>) -> Result<Tensor> {
-        call_inplace(
-            overloads::index::scatter_value,
-            &[Arg::Tensor(self), Arg::Int(dim), Arg::Tensor(index), Arg::Scalar(value.into())],
-        )
-    }
-
     pub fn scatter_reduce_src(&self, dim: i64, index: &Tensor, src: &Tensor, reduce: &str) -> Result<Tensor> {
         crate::ops::index::scatter_reduce_src(self, dim, index, src, reduce)
-    }
-
-    /// In-place [`Tensor::scatter_reduce_src`]; returns `self`.
-    pub fn scatter_reduce_src_(
-        &self,
-        dim: i64,
-        index: &Tensor,
-        src: &Tensor,
-        reduce: &str,
-    ) -> Result<Tensor> {
-        call_inplace(
-            overloads::index::scatter_reduce_src,
-            &[
-                Arg::Tensor(self),
-                Arg::Int(dim),
-                Arg::Tensor(index),
-                Arg::Tensor(src),
-                Arg::Str(reduce.into()),
-            ],
-        )
     }
 
     pub fn scatter_value_reduce(
@@ -166,7 +121,25 @@ impl Tensor {
         crate::ops::index::scatter_value_reduce(self, dim, index, value.into(), reduce)
     }
 
-    /// In-place [`Tensor::scatter_value_reduce`]; returns `self`.
+    /// `self[index[i][j]][j] = src[i][j]` for `dim` 0, and so on; `reduce` may be `add` or `multiply`.
+    pub fn scatter_src_(&self, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
+        crate::ops::index::scatter_src_(self, dim, index, src)
+    }
+
+    pub fn scatter_value_(&self, dim: i64, index: &Tensor, value: impl Into<Scalar>) -> Result<Tensor> {
+        crate::ops::index::scatter_value_(self, dim, index, value.into())
+    }
+
+    pub fn scatter_reduce_src_(
+        &self,
+        dim: i64,
+        index: &Tensor,
+        src: &Tensor,
+        reduce: &str,
+    ) -> Result<Tensor> {
+        crate::ops::index::scatter_reduce_src_(self, dim, index, src, reduce)
+    }
+
     pub fn scatter_value_reduce_(
         &self,
         dim: i64,
@@ -174,16 +147,7 @@ impl Tensor {
         value: impl Into<Scalar>,
         reduce: &str,
     ) -> Result<Tensor> {
-        call_inplace(
-            overloads::index::scatter_value_reduce,
-            &[
-                Arg::Tensor(self),
-                Arg::Int(dim),
-                Arg::Tensor(index),
-                Arg::Scalar(value.into()),
-                Arg::Str(reduce.into()),
-            ],
-        )
+        crate::ops::index::scatter_value_reduce_(self, dim, index, value.into(), reduce)
     }
 
     /// `out[index[i][j]][j] += src[i][j]` for `dim` 0, and so on.
@@ -191,12 +155,9 @@ impl Tensor {
         crate::ops::index::scatter_add(self, dim, index, src)
     }
 
-    /// In-place [`Tensor::scatter_add`]; returns `self`.
+    /// `self[index[i][j]][j] += src[i][j]` for `dim` 0, and so on.
     pub fn scatter_add_(&self, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
-        call_inplace(
-            overloads::index::scatter_add,
-            &[Arg::Tensor(self), Arg::Int(dim), Arg::Tensor(index), Arg::Tensor(src)],
-        )
+        crate::ops::index::scatter_add_(self, dim, index, src)
     }
 
     /// As `scatter`, combining what goes to one place by `sum`, `prod`, `mean`, `amax` or `amin`.

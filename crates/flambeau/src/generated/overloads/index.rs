@@ -99,12 +99,40 @@ pub const INDEX_ADD: Overload = Overload {
         req("source", Kind::Tensor),
         kw_opt("alpha", Kind::Scalar, Default::Int(1)),
     ],
-    inplace: true,
+    inplace: false,
     out: 1,
     numbers: false,
     fields: &[],
     only: &[],
     call: index_add,
+    pointwise: None,
+};
+
+pub fn index_add_(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
+    Ok(Ret::from(crate::ops::index::index_add_(
+        c.tensor(0)?,
+        c.int(1)?,
+        c.tensor(2)?,
+        c.tensor(3)?,
+        c.scalar(4)?,
+    )?))
+}
+pub const INDEX_ADD_INPLACE: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        req("dim", Kind::Int),
+        req("index", Kind::Tensor),
+        req("source", Kind::Tensor),
+        kw_opt("alpha", Kind::Scalar, Default::Int(1)),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: index_add_,
     pointwise: None,
 };
 
@@ -256,7 +284,7 @@ pub const SCATTER_SRC: Overload = Overload {
         req("index", Kind::Tensor),
         req("src", Kind::Tensor),
     ],
-    inplace: true,
+    inplace: false,
     out: 1,
     numbers: false,
     fields: &[],
@@ -279,7 +307,7 @@ pub const SCATTER_VALUE: Overload = Overload {
         req("index", Kind::Tensor),
         req("value", Kind::Scalar),
     ],
-    inplace: true,
+    inplace: false,
     out: 1,
     numbers: false,
     fields: &[],
@@ -309,7 +337,7 @@ pub const SCATTER_REDUCE_SRC: Overload = Overload {
         req("src", Kind::Tensor),
         kw("reduce", Kind::Str),
     ],
-    inplace: true,
+    inplace: false,
     out: 1,
     numbers: false,
     fields: &[],
@@ -339,12 +367,110 @@ pub const SCATTER_VALUE_REDUCE: Overload = Overload {
         req("value", Kind::Scalar),
         kw("reduce", Kind::Str),
     ],
-    inplace: true,
+    inplace: false,
     out: 1,
     numbers: false,
     fields: &[],
     only: &[],
     call: scatter_value_reduce,
+    pointwise: None,
+};
+
+pub fn scatter_src_(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
+    Ok(Ret::from(crate::ops::index::scatter_src_(c.tensor(0)?, c.int(1)?, c.tensor(2)?, c.tensor(3)?)?))
+}
+pub const SCATTER_SRC_INPLACE: Overload = Overload {
+    name: "src",
+    params: &[
+        req("self", Kind::Tensor),
+        req("dim", Kind::Int),
+        req("index", Kind::Tensor),
+        req("src", Kind::Tensor),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: scatter_src_,
+    pointwise: None,
+};
+
+pub fn scatter_value_(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
+    Ok(Ret::from(crate::ops::index::scatter_value_(c.tensor(0)?, c.int(1)?, c.tensor(2)?, c.scalar(3)?)?))
+}
+pub const SCATTER_VALUE_INPLACE: Overload = Overload {
+    name: "value",
+    params: &[
+        req("self", Kind::Tensor),
+        req("dim", Kind::Int),
+        req("index", Kind::Tensor),
+        req("value", Kind::Scalar),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: scatter_value_,
+    pointwise: None,
+};
+
+pub fn scatter_reduce_src_(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
+    Ok(Ret::from(crate::ops::index::scatter_reduce_src_(
+        c.tensor(0)?,
+        c.int(1)?,
+        c.tensor(2)?,
+        c.tensor(3)?,
+        c.str(4)?,
+    )?))
+}
+pub const SCATTER_REDUCE_SRC_INPLACE: Overload = Overload {
+    name: "reduce",
+    params: &[
+        req("self", Kind::Tensor),
+        req("dim", Kind::Int),
+        req("index", Kind::Tensor),
+        req("src", Kind::Tensor),
+        kw("reduce", Kind::Str),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: scatter_reduce_src_,
+    pointwise: None,
+};
+
+pub fn scatter_value_reduce_(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
+    Ok(Ret::from(crate::ops::index::scatter_value_reduce_(
+        c.tensor(0)?,
+        c.int(1)?,
+        c.tensor(2)?,
+        c.scalar(3)?,
+        c.str(4)?,
+    )?))
+}
+pub const SCATTER_VALUE_REDUCE_INPLACE: Overload = Overload {
+    name: "value_reduce",
+    params: &[
+        req("self", Kind::Tensor),
+        req("dim", Kind::Int),
+        req("index", Kind::Tensor),
+        req("value", Kind::Scalar),
+        kw("reduce", Kind::Str),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: scatter_value_reduce_,
     pointwise: None,
 };
 
@@ -362,12 +488,33 @@ pub const SCATTER_ADD: Overload = Overload {
         req("index", Kind::Tensor),
         req("src", Kind::Tensor),
     ],
-    inplace: true,
+    inplace: false,
     out: 1,
     numbers: false,
     fields: &[],
     only: &[],
     call: scatter_add,
+    pointwise: None,
+};
+
+pub fn scatter_add_(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
+    Ok(Ret::from(crate::ops::index::scatter_add_(c.tensor(0)?, c.int(1)?, c.tensor(2)?, c.tensor(3)?)?))
+}
+pub const SCATTER_ADD_INPLACE: Overload = Overload {
+    name: "",
+    params: &[
+        req("self", Kind::Tensor),
+        req("dim", Kind::Int),
+        req("index", Kind::Tensor),
+        req("src", Kind::Tensor),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: scatter_add_,
     pointwise: None,
 };
 

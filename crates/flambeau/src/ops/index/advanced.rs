@@ -75,6 +75,45 @@ fn expand_masks(sizes: &[i64], indices: &[Option<Tensor>]) -> Result<Expanded> {
     Ok(out)
 }
 
+/// The mask, where it is the only index and covers leading dimensions.
+fn only_mask<'a>(a: &Array, indices: &'a [Option<Tensor>]) -> Option<&'a Tensor> {
+    let [Some(mask)] = indices else { return None };
+    let sizes = mask.sizes();
+    let fits = mask.dtype() == DType::Bool && !sizes.is_empty() && a.sizes.starts_with(&sizes);
+    (fits && a.device().is_cpu() && mask.device().is_cpu()).then_some(mask)
+}
+
+/// The elements of a dense array that a mask of its shape selects; none where it is indexed in another way.
+fn selected(a: &Array, indices: &[Option<Tensor>]) -> Result<Option<Tensor>> {
+    let Some(mask) = only_mask(a, indices).filter(|m| m.dim() == a.dim() && a.is_contiguous()) else {
+        return Ok(None);
+    };
+    let mask = super::masked::truth(mask)?;
+    let bytes = super::masked::bytes(&mask);
+    let count = flambeau_cpu::index::count_nonzero(bytes);
+    let out = Tensor::empty_raw(&[count as i64], a.dtype, a.device())?;
+    if count > 0 {
+        let to = out.with_array(|a| a.data_ptr());
+        // SAFETY: a dense array of the mask's sizes, and a fresh one of as many elements as it selects.
+        unsafe { flambeau_cpu::index::select(bytes, a.dtype.size(), a.data_ptr(), to) };
+    }
+    Ok(Some(out))
+}
+
+/// The mask of the elements to fill, where one number is assigned to what a mask selects.
+fn filled_mask(a: &Array, indices: &[Option<Tensor>], values: &Tensor) -> Option<Tensor> {
+    let mask = only_mask(a, indices)?;
+    let plain = values.dim() == 0 && values.dtype() == a.dtype && values.device().is_cpu();
+    let apart = |t: &Tensor| t.with_array(|t| !t.overlaps(a));
+    let single = a.sizes.iter().zip(&a.strides).all(|(&size, &stride)| size <= 1 || stride != 0);
+    if !plain || !single || !apart(mask) || !apart(values) {
+        return None;
+    }
+    let mut sizes = mask.sizes();
+    sizes.resize(a.dim(), 1);
+    shape::reshape(&mask.alias(), &sizes).ok()
+}
+
 /// An indexing operation with everything checked.
 struct Plan {
     /// Sizes of the result.
@@ -155,6 +194,11 @@ fn saved(ctx: &autograd::Context, n: usize) -> Result<Vec<Option<Tensor>>> {
 pub fn index(self_: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
     let a = self_.array();
     check_devices(&a, indices, None)?;
+    if !needs_grad(&[self_])
+        && let Some(out) = selected(&a, indices)?
+    {
+        return Ok(out);
+    }
     let expanded = expand_masks(&a.sizes, indices)?;
     let plan = Plan::new(&a, &expanded)?;
     let out = Tensor::empty_raw(&plan.sizes, a.dtype, a.device())?;
@@ -167,7 +211,8 @@ pub fn index(self_: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
         record(&[&out], "IndexBackward0", &[self_], &saves(&expanded), move |ctx| {
             let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
             let zeros = Tensor::zeros_raw(&from, grad.dtype(), grad.device())?;
-            Ok(smallvec![Some(index_put(&zeros, &saved(ctx, n)?, grad, true)?)])
+            let add = if needs_grad(&[grad]) { index_put } else { index_put_ };
+            Ok(smallvec![Some(add(&zeros, &saved(ctx, n)?, grad, true)?)])
         })?;
     }
     Ok(out)
@@ -256,6 +301,12 @@ pub fn index_put_(
 ) -> Result<Tensor> {
     let a = self_.array();
     check_devices(&a, indices, Some(values))?;
+    if !accumulate
+        && !needs_grad(&[self_, values])
+        && let Some(mask) = filled_mask(&a, indices, values)
+    {
+        return self_.masked_fill_(&mask, values);
+    }
     let expanded = expand_masks(&a.sizes, indices)?;
     if expanded.iter().flatten().any(|i| i.with_array(|i| i.overlaps(&a))) {
         // Indices that change while they are followed may lead anywhere.

@@ -2,8 +2,9 @@
 
 use super::{index_values, outside, walk_along};
 use crate::Tensor;
-use crate::autograd::{Save, record};
+use crate::autograd::{Save, needs_grad, record};
 use crate::ops::shape;
+use crate::ops::support::change;
 use flambeau_core::{Array, DType, Dims, Result, Scalar, bail, show, wrap_dim};
 use flambeau_cpu::index::{Fold, Walk, fold, put, take};
 use smallvec::{SmallVec, smallvec};
@@ -65,7 +66,9 @@ pub fn gather(self_: &Tensor, dim: i64, index: &Tensor, sparse_grad: bool) -> Re
     record(&[&out], "GatherBackward0", &[self_], &[Save::Input(index)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
         let zeros = Tensor::zeros_raw(&from, grad.dtype(), grad.device())?;
-        Ok(smallvec![Some(scatter_add(&zeros, dim, &ctx.saved(0)?, grad)?)])
+        let index = ctx.saved(0)?;
+        let add = if needs_grad(&[grad]) { scatter_add } else { scatter_add_ };
+        Ok(smallvec![Some(add(&zeros, dim, &index, grad)?)])
     })?;
     Ok(out)
 }
@@ -78,12 +81,13 @@ pub(super) struct Scatter {
     _held: (Array, Array),
 }
 
-/// Checks a scatter and prepares the walk over a copy of `self`.
+/// Checks a scatter and prepares the walk over a copy of `self`, or over its `own` memory.
 pub(super) fn prepare(
     self_: &Tensor,
     dim: i64,
     index: &Tensor,
     src: Result<&Tensor, Scalar>,
+    own: bool,
 ) -> Result<Scatter> {
     check_index(index, "scatter")?;
     let d = wrap_dim(dim, self_.dim())?;
@@ -125,7 +129,7 @@ pub(super) fn prepare(
         }
     }
     let values = checked_values(index, d, a.sizes[d])?;
-    let out = shape::clone_dense(self_)?;
+    let out = if own { self_.alias() } else { shape::clone_dense(self_)? };
     let plain = match src {
         Ok(src) => at_least_1d(src.array()),
         Err(value) => {
@@ -157,7 +161,7 @@ impl Scatter {
 
 /// `torch.scatter` of a tensor: `self[index[i][j]][j] = src[i][j]` for the first dimension, and so on.
 pub fn scatter_src(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
-    let work = prepare(self_, dim, index, Ok(src))?;
+    let work = prepare(self_, dim, index, Ok(src), false)?;
     work.put();
     let from = src.sizes();
     record(&[&work.out], "ScatterBackward0", &[self_, src], &[Save::Input(index)], move |ctx| {
@@ -168,6 +172,18 @@ pub fn scatter_src(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Re
         Ok(smallvec![first, second])
     })?;
     Ok(work.out)
+}
+
+/// `Tensor.scatter_` of a tensor.
+pub fn scatter_src_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
+    change(self_, &[index, src], |t, own| {
+        if !own {
+            return scatter_src(t, dim, index, src);
+        }
+        let work = prepare(t, dim, index, Ok(src), true)?;
+        work.put();
+        Ok(work.out)
+    })
 }
 
 /// The gradient of a scatter's source: what its index gathers, zeros beyond.
@@ -191,7 +207,7 @@ pub(super) fn source_grad(grad: &Tensor, dim: i64, index: &Tensor, sizes: &[i64]
 
 /// `torch.scatter` of a number.
 pub fn scatter_value(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<Tensor> {
-    let work = prepare(self_, dim, index, Err(value))?;
+    let work = prepare(self_, dim, index, Err(value), false)?;
     work.put();
     record(&[&work.out], "ScatterBackward1", &[self_], &[Save::Input(index)], move |ctx| {
         Ok(smallvec![match ctx.grad(0) {
@@ -200,6 +216,18 @@ pub fn scatter_value(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar) ->
         }])
     })?;
     Ok(work.out)
+}
+
+/// `Tensor.scatter_` of a number.
+pub fn scatter_value_(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<Tensor> {
+    change(self_, &[index], |t, own| {
+        if !own {
+            return scatter_value(t, dim, index, value);
+        }
+        let work = prepare(t, dim, index, Err(value), true)?;
+        work.put();
+        Ok(work.out)
+    })
 }
 
 fn named_fold(reduce: &str) -> Result<Fold> {
@@ -223,7 +251,7 @@ pub fn scatter_reduce_src(
     reduce: &str,
 ) -> Result<Tensor> {
     let how = named_fold(reduce)?;
-    let work = prepare(self_, dim, index, Ok(src))?;
+    let work = prepare(self_, dim, index, Ok(src), false)?;
     work.fold(how);
     record(&[&work.out], "NotImplemented", &[self_, src], &[], no_derivative("scatter.reduce"))?;
     Ok(work.out)
@@ -238,15 +266,53 @@ pub fn scatter_value_reduce(
     reduce: &str,
 ) -> Result<Tensor> {
     let how = named_fold(reduce)?;
-    let work = prepare(self_, dim, index, Err(value))?;
+    let work = prepare(self_, dim, index, Err(value), false)?;
     work.fold(how);
     record(&[&work.out], "NotImplemented", &[self_], &[], no_derivative("scatter.value_reduce"))?;
     Ok(work.out)
 }
 
+/// `Tensor.scatter_(…, reduce=)`
+pub fn scatter_reduce_src_(
+    self_: &Tensor,
+    dim: i64,
+    index: &Tensor,
+    src: &Tensor,
+    reduce: &str,
+) -> Result<Tensor> {
+    change(self_, &[index, src], |t, own| {
+        if !own {
+            return scatter_reduce_src(t, dim, index, src, reduce);
+        }
+        let how = named_fold(reduce)?;
+        let work = prepare(t, dim, index, Ok(src), true)?;
+        work.fold(how);
+        Ok(work.out)
+    })
+}
+
+/// `Tensor.scatter_(…, reduce=)`
+pub fn scatter_value_reduce_(
+    self_: &Tensor,
+    dim: i64,
+    index: &Tensor,
+    value: Scalar,
+    reduce: &str,
+) -> Result<Tensor> {
+    change(self_, &[index], |t, own| {
+        if !own {
+            return scatter_value_reduce(t, dim, index, value, reduce);
+        }
+        let how = named_fold(reduce)?;
+        let work = prepare(t, dim, index, Err(value), true)?;
+        work.fold(how);
+        Ok(work.out)
+    })
+}
+
 /// `torch.scatter_add`: sums what goes to one place.
 pub fn scatter_add(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
-    let work = prepare(self_, dim, index, Ok(src))?;
+    let work = prepare(self_, dim, index, Ok(src), false)?;
     work.fold(Fold::Add);
     let from = src.sizes();
     record(&[&work.out], "ScatterAddBackward0", &[self_, src], &[Save::Input(index)], move |ctx| {
@@ -255,6 +321,18 @@ pub fn scatter_add(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Re
         Ok(smallvec![Some(grad.clone()), second])
     })?;
     Ok(work.out)
+}
+
+/// `Tensor.scatter_add_`
+pub fn scatter_add_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
+    change(self_, &[index, src], |t, own| {
+        if !own {
+            return scatter_add(t, dim, index, src);
+        }
+        let work = prepare(t, dim, index, Ok(src), true)?;
+        work.fold(Fold::Add);
+        Ok(work.out)
+    })
 }
 
 /// `torch.take_along_dim`: `gather` with broadcasting; without `dim` of the flattened tensors.

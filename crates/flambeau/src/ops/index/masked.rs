@@ -8,7 +8,7 @@ use flambeau_core::{Array, DType, Device, Init, Result, Scalar, bail, broadcast_
 use smallvec::smallvec;
 
 /// The truth values of a tensor's elements in row-major order.
-fn truth(t: &Tensor) -> Result<Array> {
+pub(super) fn truth(t: &Tensor) -> Result<Array> {
     if t.is_meta() {
         bail!(NotImplemented, "aten::nonzero: attempted to look at the data of a meta tensor");
     }
@@ -17,7 +17,7 @@ fn truth(t: &Tensor) -> Result<Array> {
 }
 
 /// The bytes of a dense array of bools.
-fn bytes(mask: &Array) -> &[u8] {
+pub(super) fn bytes(mask: &Array) -> &[u8] {
     match mask.numel() {
         0 => &[],
         // SAFETY: a row-major array of n bytes, alive as long as the borrow.
@@ -29,9 +29,12 @@ fn bytes(mask: &Array) -> &[u8] {
 pub fn nonzero(self_: &Tensor) -> Result<Tensor> {
     let mask = truth(self_)?;
     let rank = mask.dim();
-    let count = bytes(&mask).iter().filter(|&&b| b != 0).count() as i64;
-    let list = flambeau_cpu::index::nonzero(bytes(&mask), &mask.sizes);
-    Tensor::from_slice(&list, &[count, rank as i64])
+    let count = flambeau_cpu::index::count_nonzero(bytes(&mask));
+    let sizes = [count as i64, rank as i64];
+    crate::ops::dense::computed::<i64>(&sizes, DType::Int64, |places| {
+        flambeau_cpu::index::nonzero(bytes(&mask), &mask.sizes, places);
+        Ok(())
+    })
 }
 
 /// `torch.argwhere`
@@ -118,7 +121,7 @@ pub fn masked_scatter(self_: &Tensor, mask: &Tensor, source: &Tensor) -> Result<
     let out = shape::clone_dense(&t)?;
     if !t.is_meta() {
         let m = truth(&m)?;
-        let needed = bytes(&m).iter().filter(|&&b| b != 0).count();
+        let needed = flambeau_cpu::index::count_nonzero(bytes(&m));
         if needed > source.numel() {
             bail!("Number of elements of source < number of ones in mask");
         }

@@ -39,8 +39,7 @@ fn as_slice(values: &Array) -> &[i64] {
 /// The first value outside of `low..high`, if there is one.
 fn outside(values: &Array, low: i64, high: i64) -> Option<i64> {
     let list = as_slice(values);
-    let (least, most) = flambeau_cpu::index::bounds(list)?;
-    if least >= low && most < high {
+    if flambeau_cpu::index::within(list, low, high) {
         return None;
     }
     list.iter().copied().find(|&v| v < low || v >= high)

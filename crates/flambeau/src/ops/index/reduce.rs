@@ -56,10 +56,10 @@ fn compute(
     let base = if include_self {
         self_.clone()
     } else {
-        prepare(self_, dim, index, Ok(src))?; // for its checks
+        prepare(self_, dim, index, Ok(src), false)?; // for its checks
         scatter_value(self_, dim, index, neutral(how, self_.dtype()))?
     };
-    let work = prepare(&base, dim, index, Ok(src))?;
+    let work = prepare(&base, dim, index, Ok(src), false)?;
     work.fold(match how {
         Reduction::Sum | Reduction::Mean => Fold::Add,
         Reduction::Prod => Fold::Mul,

@@ -2,8 +2,9 @@
 
 use super::{as_slice, index_values, outside, walk_along};
 use crate::Tensor;
-use crate::autograd::{Save, record};
+use crate::autograd::{Save, needs_grad, record};
 use crate::ops::shape;
+use crate::ops::support::change;
 use flambeau_core::{Array, DType, Dims, Result, Scalar, bail, show, wrap_dim};
 use flambeau_cpu::index::{Fold, Walk, fold, put, take};
 use smallvec::{SmallVec, smallvec};
@@ -49,13 +50,22 @@ pub fn index_select(self_: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> 
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
         let (dtype, device) = grad.with_array(|a| (a.dtype, a.device()));
         let zeros = Tensor::zeros_raw(&from, dtype, device)?;
-        Ok(smallvec![Some(index_add(&zeros, dim, &ctx.saved(0)?, grad, 1i64.into())?)])
+        let index = ctx.saved(0)?;
+        let add = if needs_grad(&[grad]) { index_add } else { index_add_ };
+        Ok(smallvec![Some(add(&zeros, dim, &index, grad, 1i64.into())?)])
     })?;
     Ok(out)
 }
 
-/// `torch.index_add`: `alpha * source` added to the slices that `index` names.
-pub fn index_add(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alpha: Scalar) -> Result<Tensor> {
+/// `alpha * source` added to the slices that `index` names, of a copy or of the tensor's `own` memory.
+fn slices_added(
+    self_: &Tensor,
+    dim: i64,
+    index: &Tensor,
+    source: &Tensor,
+    alpha: Scalar,
+    own: bool,
+) -> Result<Tensor> {
     let (a, s) = (self_.array(), source.array());
     let d = wrap_dim(dim, a.dim())?;
     if index.dim() > 1 {
@@ -105,19 +115,25 @@ pub fn index_add(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alph
     if let Some(bad) = outside(&values, 0, size) {
         bail!("index {bad} is out of bounds for dimension {d} with size {size}");
     }
-    let out = shape::clone_dense(self_)?;
+    let factor = if alpha.is(1) || a.device().is_meta() {
+        Tensor::from_array(s.clone())
+    } else {
+        let _guard = crate::autograd::GradMode::no_grad();
+        crate::ops::scale(&Tensor::from_array(s.clone()), alpha)?
+    };
+    let out = if own { self_.alias() } else { shape::clone_dense(self_)? };
     if !a.device().is_meta() {
-        let factor = if alpha.is(1) {
-            Tensor::from_array(s.clone())
-        } else {
-            let _guard = crate::autograd::GradMode::no_grad();
-            crate::ops::scale(&Tensor::from_array(s.clone()), alpha)?
-        };
         let plain = flat_scalar(&factor.array(), a.dim());
         // SAFETY: indices were checked, and `plain` has the sizes of the slices.
         unsafe { fold(&slices(&plain, &out.array(), d, &values), Fold::Add) };
     }
-    let source_sizes = s.sizes;
+    Ok(out)
+}
+
+/// `torch.index_add`: `alpha * source` added to the slices that `index` names.
+pub fn index_add(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alpha: Scalar) -> Result<Tensor> {
+    let out = slices_added(self_, dim, index, source, alpha, false)?;
+    let source_sizes = source.sizes();
     record(&[&out], "IndexAddBackward0", &[self_, source], &[Save::Input(index)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None, None]) };
         let second = if ctx.needs(1) {
@@ -130,6 +146,20 @@ pub fn index_add(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alph
         Ok(smallvec![Some(grad.clone()), second])
     })?;
     Ok(out)
+}
+
+/// `Tensor.index_add_`
+pub fn index_add_(
+    self_: &Tensor,
+    dim: i64,
+    index: &Tensor,
+    source: &Tensor,
+    alpha: Scalar,
+) -> Result<Tensor> {
+    change(self_, &[index, source], |t, own| match own {
+        true => slices_added(t, dim, index, source, alpha, true),
+        false => index_add(t, dim, index, source, alpha),
+    })
 }
 
 /// The array with the given rank where one side has one dimension of size 1 and the other none.

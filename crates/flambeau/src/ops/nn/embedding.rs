@@ -1,7 +1,7 @@
 //! Rows of a table by index.
 
 use crate::Tensor;
-use crate::autograd::{GradMode, Save, check_inplace, record};
+use crate::autograd::{GradMode, Save, check_inplace, needs_grad, record};
 use crate::generated::functions as f;
 use crate::ops::dense::Dense;
 use crate::ops::support::copy_data;
@@ -75,7 +75,8 @@ pub fn embedding(
             }
         }
         let zeros = Tensor::zeros_raw(&table, dtype, device)?;
-        Ok(smallvec![Some(index::index_add(&zeros, 0, &flat, &rows, 1i64.into())?)])
+        let add = if needs_grad(&[&rows]) { index::index_add } else { index::index_add_ };
+        Ok(smallvec![Some(add(&zeros, 0, &flat, &rows, 1i64.into())?)])
     })?;
     Ok(out)
 }

@@ -1,0 +1,81 @@
+//! Folds whose steps run side by side in a fixed number of lanes, in a form that compilers keep in vector registers: the
+//! order of the steps is the same for all widths of registers.
+
+/// Accumulators that run side by side.
+pub(crate) const LANES: usize = 32;
+
+/// Lane `l` takes the elements `l`, `l + LANES` and so on.
+#[inline(always)]
+pub(crate) fn lanes<T: Copy, A: Copy>(x: &[T], start: A, step: impl Fn(A, T) -> A) -> [A; LANES] {
+    let mut acc = [start; LANES];
+    let (lines, rest) = x.as_chunks::<LANES>();
+    for line in lines {
+        let line = *line;
+        for l in 0..LANES {
+            acc[l] = step(acc[l], line[l]);
+        }
+    }
+    if !rest.is_empty() {
+        // In a copy: an index that varies would keep the others out of registers.
+        let mut tail = acc;
+        tail.iter_mut().zip(rest).for_each(|(a, &v)| *a = step(*a, v));
+        acc = tail;
+    }
+    acc
+}
+
+/// [`lanes`] of the pairs of two slices of one length.
+#[inline(always)]
+pub(crate) fn lanes_of_pairs<T: Copy, A: Copy>(
+    x: &[T],
+    y: &[T],
+    start: A,
+    step: impl Fn(A, T, T) -> A,
+) -> [A; LANES] {
+    let mut acc = [start; LANES];
+    let ((left, x), (right, y)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    for (x, y) in left.iter().zip(right) {
+        let (x, y) = (*x, *y);
+        for l in 0..LANES {
+            acc[l] = step(acc[l], x[l], y[l]);
+        }
+    }
+    if !x.is_empty() {
+        let mut tail = acc;
+        tail.iter_mut().zip(x.iter().zip(y)).for_each(|(a, (&x, &y))| *a = step(*a, x, y));
+        acc = tail;
+    }
+    acc
+}
+
+#[inline(always)]
+fn halve<A: Copy, const N: usize, const M: usize>(a: [A; N], merge: impl Fn(A, A) -> A) -> [A; M] {
+    std::array::from_fn(|i| merge(a[i], a[i + M]))
+}
+
+/// Merges lanes: the upper half into the lower one, until one is left.
+#[inline(always)]
+pub(crate) fn merged<A: Copy>(lanes: [A; LANES], merge: impl Fn(A, A) -> A) -> A {
+    let sixteen: [A; 16] = halve(lanes, &merge);
+    let eight: [A; 8] = halve(sixteen, &merge);
+    let four: [A; 4] = halve(eight, &merge);
+    let [a, b]: [A; 2] = halve(four, &merge);
+    merge(a, b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_element_once() {
+        for n in [0, 1, 31, 32, 33, 100, 256] {
+            let x: Vec<i64> = (0..n).map(|i| i * i - 7).collect();
+            let total = x.iter().sum::<i64>();
+            assert_eq!(merged(lanes(&x, 0, |a, v| a + v), |a, b| a + b), total);
+            let y: Vec<i64> = (0..n).rev().collect();
+            let dot: i64 = x.iter().zip(&y).map(|(x, y)| x * y).sum();
+            assert_eq!(merged(lanes_of_pairs(&x, &y, 0, |a, x, y| a + x * y), |a, b| a + b), dot);
+        }
+    }
+}
