@@ -11,7 +11,7 @@ mod integer;
 mod small;
 mod vector;
 
-pub use blocked::{Base, Kernel, Lines, Rows, turn};
+pub use blocked::{Base, Columns, Kernel, Lines, Rows, turn};
 pub use element::GemmElement;
 pub(crate) use small::total;
 pub use vector::{axpy, dot, gemv, vdot};

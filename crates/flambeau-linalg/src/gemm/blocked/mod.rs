@@ -4,11 +4,13 @@
 //! a tile's rows stay in the first-level cache, a block of `b` in the second (after Goto and van de Geijn, 2008). Every element
 //! is the sum of blocks of at most `DEPTH` products, each added up in order, whatever its place in the result.
 
+mod columns;
 mod kernel;
 mod lanes;
 mod pack;
 mod rows;
 
+pub use columns::Columns;
 pub use kernel::Kernel;
 pub(super) use kernel::{double, single};
 pub use rows::{Base, Lines, Rows, turn};
