@@ -284,6 +284,7 @@ given("istft", lambda s: [s(3, 4), 4, {"window": torch.ones(4, dtype=torch.float
 given("stft", lambda s: [s(8), 4, {"return_complex": True, "window": torch.ones(4, dtype=torch.float64)}])
 given("irfft hfft irfftn irfft2 hfftn hfft2", lambda s: [s(3, 3)])
 given("scaled_dot_product_attention", lambda s: [s(1, 2, 3), s(1, 2, 3), s(1, 2, 3)])
+given("_rnn_layer", lambda s: [s(2, 2, 8), s(2, 2), s(2, 2), s(8, 2), s(8), "LSTM", False])
 given("pdist", lambda s: [s(3, 2)])
 given("cosine_similarity", lambda s: [s(3, 2), s(3, 2)])
 given("huber_loss smooth_l1_loss l1_loss mse_loss", lambda s: [s(3), s(3)])

@@ -2,4 +2,5 @@
 //! slow to compile, and changes here are rare.
 
 pub mod gemm;
+pub mod level;
 pub mod linalg;

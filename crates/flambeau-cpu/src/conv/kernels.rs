@@ -2,6 +2,7 @@
 
 use super::ConvShape;
 use super::columns::{col2im, im2col};
+use super::sliding;
 use crate::gemm::{GemmElement, axpy, dot, gemm};
 use flambeau_core::buffer;
 use flambeau_core::{Result, ensure};
@@ -73,6 +74,12 @@ pub fn forward<T: GemmElement>(
     if let Some(bias) = bias {
         check("the bias", bias.len(), s.c_out)?;
     }
+    if out.is_empty() {
+        return Ok(());
+    }
+    if s.c_in > 0 && !s.pointwise() && sliding::forward(s, input, weight, bias, out)? {
+        return Ok(());
+    }
     if let Some(bias) = bias.filter(|_| s.c_in == 0 || !s.direct()) {
         for (plane, &b) in out.chunks_exact_mut(plane.max(1)).zip(bias.iter().cycle()) {
             plane.fill(b);
@@ -81,7 +88,7 @@ pub fn forward<T: GemmElement>(
         // The matrix products write every element without reading it.
         out.fill(T::ZERO);
     }
-    if out.is_empty() || s.c_in == 0 {
+    if s.c_in == 0 {
         return Ok(());
     }
     let Group { outs, ins, lines } = s.group();
@@ -161,6 +168,10 @@ pub fn grad_input<T: GemmElement>(s: &ConvShape, grad: &[T], weight: &[T], out: 
     check("the output gradient", grad.len(), s.output_len())?;
     check("the weight", weight.len(), s.weight_len())?;
     check("the input gradient", out.len(), s.input_len())?;
+    let any = !grad.is_empty() && !out.is_empty();
+    if any && !s.pointwise() && sliding::grad_input(s, grad, weight, out)? {
+        return Ok(());
+    }
     out.fill(T::ZERO);
     let (plane, image) = (s.output_plane(), s.input_plane());
     if grad.is_empty() || out.is_empty() {
@@ -222,6 +233,10 @@ pub fn grad_weight<T: GemmElement>(s: &ConvShape, grad: &[T], input: &[T], out: 
     check("the output gradient", grad.len(), s.output_len())?;
     check("the input", input.len(), s.input_len())?;
     check("the weight gradient", out.len(), s.weight_len())?;
+    let any = !grad.is_empty() && !input.is_empty();
+    if any && !s.pointwise() && sliding::grad_weight(s, grad, input, out)? {
+        return Ok(());
+    }
     out.fill(T::ZERO);
     let (plane, image) = (s.output_plane(), s.input_plane());
     if grad.is_empty() || input.is_empty() {

@@ -1,11 +1,13 @@
 //! Convolutions of one to three spatial dimensions on contiguous channels-first slices.
 //!
-//! Input is (batch, c_in, spatial…), weight (c_out, c_in / groups, kernel…), output (batch, c_out, spatial…). Each is
-//! computed by unrolling blocks of the input into columns and one matrix product a block; 1 x 1 kernels multiply the
-//! input itself, and kernels of few output channels over one input channel slide. A transposed convolution is the input gradient of a plain one.
+//! Input is (batch, c_in, spatial…), weight (c_out, c_in / groups, kernel…), output (batch, c_out, spatial…). 1 x 1
+//! kernels multiply the input itself; others of real numbers multiply shifted images (`sliding.rs`). What that does not pay
+//! for, complex numbers and integers are computed by unrolling blocks of the input into columns and one matrix product a
+//! block, few output channels over one input channel tap by tap. A transposed convolution is the input gradient of a plain one.
 
 mod columns;
 mod kernels;
+mod sliding;
 
 pub use kernels::{add_bias, forward, grad_bias, grad_input, grad_weight};
 

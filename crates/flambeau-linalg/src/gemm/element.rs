@@ -1,6 +1,8 @@
 //! Arithmetic of the element types of a matrix product.
 
+use super::blocked::{self, Kernel};
 use super::Shape;
+use crate::level::level;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use flambeau_core::{C32, C64, Element};
@@ -20,6 +22,10 @@ pub trait GemmElement: Element {
     fn conj(self) -> Self;
     /// `self * b + c`, in one rounding for each real product when `FMA` is set.
     fn mul_add<const FMA: bool>(self, b: Self, c: Self) -> Self;
+    /// The tile kernel of this type, where there is one.
+    fn kernel() -> Option<&'static Kernel<Self>> {
+        None
+    }
     /// The blocked product for matrices beyond the small paths.
     ///
     /// # Safety
@@ -35,9 +41,11 @@ fn fma<F: num_traits::Float, const FMA: bool>(a: F, b: F, c: F) -> F {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
+/// A product by faer.
+///
 /// # Safety
 /// As for [`GemmElement::large`].
-unsafe fn blocked<T: GemmElement + faer::traits::ComplexField>(
+unsafe fn by_faer<T: GemmElement + faer::traits::ComplexField>(
     s: &Shape,
     alpha: T,
     a: *const T,
@@ -62,7 +70,7 @@ unsafe fn blocked<T: GemmElement + faer::traits::ComplexField>(
 }
 
 macro_rules! real {
-    ($t:ty) => {
+    ($t:ty, $kernel:ident) => {
         impl GemmElement for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -84,6 +92,9 @@ macro_rules! real {
             fn mul_add<const FMA: bool>(self, b: Self, c: Self) -> Self {
                 fma::<$t, FMA>(self, b, c)
             }
+            fn kernel() -> Option<&'static Kernel<$t>> {
+                Some(blocked::$kernel(level()))
+            }
             #[allow(private_interfaces)]
             unsafe fn large(
                 s: &Shape,
@@ -94,13 +105,13 @@ macro_rules! real {
                 c: *mut Self,
             ) {
                 // SAFETY: passed on.
-                unsafe { blocked(s, alpha, a, b, beta, c) }
+                unsafe { blocked::multiply(blocked::$kernel(level()), s, alpha, a, b, beta, c) }
             }
         }
     };
 }
-real!(f32);
-real!(f64);
+real!(f32, single);
+real!(f64, double);
 
 macro_rules! complex {
     ($t:ty, $f:ty) => {
@@ -136,7 +147,7 @@ macro_rules! complex {
                 c: *mut Self,
             ) {
                 // SAFETY: passed on.
-                unsafe { blocked(s, alpha, a, b, beta, c) }
+                unsafe { by_faer(s, alpha, a, b, beta, c) }
             }
         }
     };

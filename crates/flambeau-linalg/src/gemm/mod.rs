@@ -2,14 +2,16 @@
 //!
 //! An operand is a slice that starts at its first element, with one stride (in elements) for its rows and one for
 //! its columns. Strides may be zero or larger than the extent (broadcast, transposed and sliced operands need no
-//! copy). Large floating-point products go to faer; vectors, tiny matrices and integers have loops
+//! copy). Large real products are computed in tiles, complex ones by faer; vectors, tiny matrices and integers have loops
 //! of their own. Every element of a result is computed in one fixed order, whatever the number of threads.
 
+mod blocked;
 mod element;
 mod integer;
 mod small;
 mod vector;
 
+pub use blocked::{Base, Columns, Kernel, Lines, Rows, turn};
 pub use element::GemmElement;
 pub(crate) use small::total;
 pub use vector::{axpy, dot, gemv, vdot};

@@ -83,6 +83,13 @@ pub static OPS: &[OpDef] = &[
         doc: "What `torch.lu` gives.",
     },
     OpDef {
+        name: "_rnn_layer",
+        places: &["nn.functional"],
+        aliases: &[],
+        overloads: &[nn::_RNN_LAYER],
+        doc: "All steps of one direction of a recurrent layer, given the input's share of the gates: the states of all steps and an\nLSTM's last cell state.",
+    },
+    OpDef {
         name: "_sample_dirichlet",
         places: &["torch"],
         aliases: &[],

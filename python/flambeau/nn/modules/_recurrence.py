@@ -60,6 +60,13 @@ def run(mode, input, state, weights, bias, num_layers, dropout, training, bidire
             b_ih, b_hh = (own[2], own[3]) if bias else (None, None)
             gates_in = _linear(input, own[0], b_ih)
             start = tuple(part[place] for part in state)
+            if batch_sizes is None and not projected:
+                cell = start[1] if mode == "LSTM" else None
+                output, cell = _nn._rnn_layer(gates_in, start[0], cell, own[1], b_hh, mode, direction == 1)
+                last = output[0 if direction else -1]
+                outputs.append(output)
+                finals.append((last, cell) if mode == "LSTM" else (last,))
+                continue
             extra = () if w_hr is None else (w_hr,)
             step = _bind(STEPS[mode], own[1], b_hh, extra)
             if batch_sizes is None:

@@ -878,3 +878,35 @@ pub const SCALED_DOT_PRODUCT_ATTENTION: Overload = Overload {
     call: scaled_dot_product_attention,
     pointwise: None,
 };
+
+pub fn _rnn_layer(c: &Call) -> Result<Ret> {
+    crate::ops::check_devices(c)?;
+    Ok(Ret::from(crate::ops::nn::recurrent::_rnn_layer(
+        c.tensor(0)?,
+        c.tensor(1)?,
+        c.opt_tensor(2)?,
+        c.tensor(3)?,
+        c.opt_tensor(4)?,
+        c.str(5)?,
+        c.bool(6)?,
+    )?))
+}
+pub const _RNN_LAYER: Overload = Overload {
+    name: "",
+    params: &[
+        req("gates", Kind::Tensor),
+        req("hx", Kind::Tensor),
+        req("cx", Kind::OptTensor),
+        req("weight_hh", Kind::Tensor),
+        req("bias_hh", Kind::OptTensor),
+        req("mode", Kind::Str),
+        req("reverse", Kind::Bool),
+    ],
+    inplace: false,
+    out: 0,
+    numbers: false,
+    fields: &[],
+    only: &[],
+    call: _rnn_layer,
+    pointwise: None,
+};

@@ -10,6 +10,7 @@ pub mod loss;
 pub mod margin;
 pub mod norm;
 pub mod pool;
+pub mod recurrent;
 pub mod upsample;
 
 use crate::Tensor;

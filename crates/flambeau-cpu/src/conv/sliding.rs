@@ -1,0 +1,496 @@
+//! Convolutions as products of the weights and shifted images.
+//!
+//! Each image is copied once, with its padding and split by the phases of the stride. What one tap of the kernel sees of a
+//! channel, for all output positions one after the other, is then a run of consecutive numbers: a line of the right operand,
+//! which [`Rows::multiply`] finds by its offset. Positions between the rows of the output are computed too and left out.
+//! The gradient by the input is the same over the output gradient, for each phase of the input by itself; the one by the
+//! weight takes images with channels last, where the lines are the channels of one position.
+
+use super::ConvShape;
+use crate::gemm::{Base, GemmElement, Lines, Rows, dot, turn};
+use flambeau_core::{Result, buffer};
+
+/// Elements of packed weights that go over an image before the next ones: they stay in the second-level cache.
+const WEIGHTS: usize = 1 << 16;
+/// Output positions whose products are added up at once in the gradient by the weight.
+const POSITIONS: usize = 1024;
+/// Input channels from which on they fill the lanes of the gradient by the weight.
+const CHANNELS: usize = 8;
+/// Pairs of input and output channels of a group up to which the gradient by the weight is made of single sums.
+const PAIRS: usize = 4;
+/// Elements that may be read beyond an image: the lines of the widest tile.
+const SLACK: usize = 64;
+
+fn volume(sizes: [usize; 3]) -> usize {
+    sizes.iter().product()
+}
+
+/// Channels of one image, copied phase by phase with zeros around them.
+struct Image<T> {
+    channels: usize,
+    /// Sizes of the source, and of each phase.
+    size: [usize; 3],
+    len: [usize; 3],
+    step: [usize; 3],
+    /// Where in the source the first element of each phase is.
+    origins: Vec<[isize; 3]>,
+    data: Vec<T>,
+}
+
+impl<T: GemmElement> Image<T> {
+    fn new(
+        channels: usize,
+        size: [usize; 3],
+        len: [usize; 3],
+        step: [usize; 3],
+        origins: Vec<[isize; 3]>,
+    ) -> Result<Image<T>> {
+        let data = buffer(channels * origins.len() * volume(len) + SLACK)?;
+        Ok(Image { channels, size, len, step, origins, data })
+    }
+
+    /// The places of a phase along dimension `d` that the source has.
+    fn valid(&self, origin: isize, d: usize) -> std::ops::Range<usize> {
+        let (step, size) = (self.step[d] as isize, self.size[d] as isize);
+        let low = (-origin).max(0).div_euclid(step) + ((-origin).max(0) % step != 0) as isize;
+        let rest = (size - origin).max(0);
+        let high = rest.div_euclid(step) + (rest % step != 0) as isize;
+        let len = self.len[d] as isize;
+        (low.min(len) as usize)..(high.min(len).max(low.min(len)) as usize)
+    }
+
+    /// Calls `row(channel, phase, first place, source position of it, count)` for every row of the source's elements.
+    fn rows(&self, mut row: impl FnMut(usize, usize, usize, usize, usize)) {
+        for c in 0..self.channels {
+            for (phase, origin) in self.origins.iter().enumerate() {
+                let [depths, heights, widths] = [0, 1, 2].map(|d| self.valid(origin[d], d));
+                if widths.is_empty() {
+                    continue;
+                }
+                let source = |d: usize, at: usize| (origin[d] + (at * self.step[d]) as isize) as usize;
+                for z in depths {
+                    for y in heights.clone() {
+                        let to = (z * self.len[1] + y) * self.len[2] + widths.start;
+                        let from = (source(0, z) * self.size[1] + source(1, y)) * self.size[2];
+                        let from = c * volume(self.size) + from + source(2, widths.start);
+                        row(c, phase, to, from, widths.len());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Copies the channels, one plane for each channel and phase. Zeros stay where they are.
+    fn fill(&mut self, source: &[T]) {
+        let (plane, phases, step) = (volume(self.len), self.origins.len(), self.step[2]);
+        let mut data = std::mem::take(&mut self.data);
+        self.rows(|c, phase, to, from, count| {
+            let to = &mut data[(c * phases + phase) * plane + to..][..count];
+            if step == 1 {
+                to.copy_from_slice(&source[from..from + count]);
+            } else {
+                for (to, from) in to.iter_mut().zip(source[from..].iter().step_by(step)) {
+                    *to = *from;
+                }
+            }
+        });
+        self.data = data;
+    }
+
+    /// Copies the channels, those of one position next to each other.
+    fn fill_channels_last(&mut self, source: &[T]) -> Result<()> {
+        let (plane, step, channels, image) =
+            (volume(self.len), self.step[2], self.channels, volume(self.size));
+        let mut data = std::mem::take(&mut self.data);
+        let mut done = Ok(());
+        let one = Image { channels: 1, origins: std::mem::take(&mut self.origins), data: Vec::<T>::new(), ..*self };
+        one.rows(|_, phase, to, from, count| {
+            let to = &mut data[(phase * plane + to) * channels..];
+            let turned = turn(channels, count, &source[from..], image, step, to, channels);
+            if turned.is_err() {
+                done = turned;
+            }
+        });
+        (self.data, self.origins) = (data, one.origins);
+        done
+    }
+}
+
+/// A run of output positions that one tile computes.
+struct Panel {
+    /// The first position in the image's phases.
+    at: usize,
+    columns: usize,
+    /// Which of the columns are output positions.
+    keep: u64,
+    /// Output positions before it.
+    done: usize,
+}
+
+/// The runs that cover `count` positions of phases of `len`, none longer than `width`.
+fn panels(count: [usize; 3], len: [usize; 3], width: usize) -> Vec<Panel> {
+    let mut panels: Vec<Panel> = Vec::new();
+    let mut done = 0;
+    for z in 0..count[0] {
+        for y in 0..count[1] {
+            let start = (z * len[1] + y) * len[2];
+            let mut x = 0;
+            while x < count[2] {
+                let at = start + x;
+                let fresh = match panels.last() {
+                    Some(last) => at >= last.at + width,
+                    None => true,
+                };
+                if fresh {
+                    panels.push(Panel { at, columns: 0, keep: 0, done });
+                }
+                let Some(last) = panels.last_mut() else { break };
+                let first = at - last.at;
+                let run = (width - first).min(count[2] - x);
+                last.keep |= ((1u64 << run) - 1) << first;
+                last.columns = first + run;
+                done += run;
+                x += run;
+            }
+        }
+    }
+    panels
+}
+
+/// The taps of the kernel, as the offset of each along all dimensions.
+fn taps(s: &ConvShape) -> Vec<[usize; 3]> {
+    let [depth, height, width] = s.kernel;
+    let mut all = Vec::with_capacity(s.kernel_plane());
+    for z in 0..depth {
+        for y in 0..height {
+            for x in 0..width {
+                all.push([z * s.dilation[0], y * s.dilation[1], x * s.dilation[2]]);
+            }
+        }
+    }
+    all
+}
+
+/// How the output's windows see an image by phases: the phases that any tap sees, and for each tap the phase's number and
+/// the shift in it.
+struct Windows {
+    len: [usize; 3],
+    origins: Vec<[isize; 3]>,
+    seen: Vec<(usize, [usize; 3])>,
+}
+
+impl Windows {
+    fn new(s: &ConvShape) -> Windows {
+        let (mut len, mut phases, mut seen) = (s.output, Vec::new(), Vec::new());
+        for tap in taps(s) {
+            let phase = [0, 1, 2].map(|d| tap[d] % s.stride[d]);
+            let shift = [0, 1, 2].map(|d| tap[d] / s.stride[d]);
+            let known = phases.iter().position(|p| *p == phase);
+            let number = known.unwrap_or_else(|| {
+                phases.push(phase);
+                phases.len() - 1
+            });
+            for d in 0..3 {
+                len[d] = len[d].max(s.output[d] + shift[d]);
+            }
+            seen.push((number, shift));
+        }
+        let origin = |p: &[usize; 3]| [0, 1, 2].map(|d| p[d] as isize - s.padding[d] as isize);
+        Windows { len, origins: phases.iter().map(origin).collect(), seen }
+    }
+
+    fn place(&self, at: [usize; 3]) -> usize {
+        (at[0] * self.len[1] + at[1]) * self.len[2] + at[2]
+    }
+
+    /// Whether the image is not much larger than what it is a copy of, and most of its positions are the output's.
+    fn pays(&self, s: &ConvShape) -> bool {
+        let rows = s.output[0] * s.output[1];
+        rows * self.len[2] <= 2 * rows * s.output[2] + 64 && fits(s, volume(self.len) * self.origins.len())
+    }
+}
+
+fn fits(s: &ConvShape, plane: usize) -> bool {
+    let usual = 4 * (s.input_plane() + s.output_plane()) + 1024;
+    plane <= usual && plane.saturating_mul((s.c_in.max(s.c_out)) / s.groups) < isize::MAX as usize / 64
+}
+
+/// Convolves images with weights; false where this way does not pay, with nothing written.
+pub(super) fn forward<T: GemmElement>(
+    s: &ConvShape,
+    input: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    out: &mut [T],
+) -> Result<bool> {
+    let (outs, ins) = (s.c_out / s.groups, s.c_in / s.groups);
+    let windows = Windows::new(s);
+    if T::kernel().is_none() || !windows.pays(s) {
+        return Ok(false);
+    }
+    let (depth, phases, plane) = (ins * s.kernel_plane(), windows.origins.len(), volume(windows.len));
+    let channel = |c: usize| {
+        let windows = &windows;
+        windows.seen.iter().map(move |&(phase, shift)| (c * phases + phase) * plane + windows.place(shift))
+    };
+    let lines = Lines::new((0..ins).flat_map(channel).collect());
+    let mut groups = Vec::with_capacity(s.groups);
+    for g in 0..s.groups {
+        let Some(rows) = Rows::new(outs, depth, &weight[g * outs * depth..][..outs * depth], depth, 1)? else {
+            return Ok(false);
+        };
+        groups.push(rows);
+    }
+    let Some(width) = groups.first().map(Rows::width) else { return Ok(false) };
+    let panels = panels(s.output, windows.len, width);
+    let mut image = Image::<T>::new(ins, s.input, windows.len, s.stride, windows.origins)?;
+    for n in 0..s.batch {
+        for (g, rows) in groups.iter().enumerate() {
+            image.fill(&input[(n * s.c_in + g * ins) * s.input_plane()..][..ins * s.input_plane()]);
+            let base = bias.map_or(Base::Nothing, |bias| Base::Rows(&bias[g * outs..][..outs]));
+            let out = &mut out[(n * s.c_out + g * outs) * s.output_plane()..][..outs * s.output_plane()];
+            for part in rows.parts(WEIGHTS) {
+                for p in &panels {
+                    let (b, to) = (&image.data[p.at..], &mut out[p.done..]);
+                    rows.multiply(part.clone(), b, &lines, p.columns, p.keep, base, to, s.output_plane())?;
+                }
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// The taps and the positions of one phase of the input along one dimension.
+struct Side {
+    /// The kernel's places, and the shift of each.
+    taps: Vec<(usize, usize)>,
+    /// The first position, counted in strides, and the number of them.
+    first: usize,
+    count: usize,
+    /// The first input place.
+    start: usize,
+}
+
+/// The phases of the input along dimension `d`.
+fn sides(s: &ConvShape, d: usize) -> Vec<Side> {
+    let (stride, padding) = (s.stride[d], s.padding[d]);
+    let side = |phase: usize| {
+        let taps = (0..s.kernel[d]).filter(|k| (k * s.dilation[d]) % stride == phase);
+        let taps = taps.map(|k| (k, (k * s.dilation[d]) / stride)).collect();
+        let first = padding.saturating_sub(phase).div_ceil(stride);
+        let count = (s.input[d] + padding).saturating_sub(phase).div_ceil(stride).saturating_sub(first);
+        Side { taps, first, count, start: (first * stride + phase).saturating_sub(padding) }
+    };
+    (0..stride).map(side).filter(|side| side.count > 0).collect()
+}
+
+/// The gradient by the input, or a transposed convolution; false where this way does not pay, with nothing written.
+pub(super) fn grad_input<T: GemmElement>(
+    s: &ConvShape,
+    grad: &[T],
+    weight: &[T],
+    out: &mut [T],
+) -> Result<bool> {
+    let (outs, ins) = (s.c_out / s.groups, s.c_in / s.groups);
+    if T::kernel().is_none() || s.stride.iter().zip(s.input).any(|(&stride, size)| stride > size.max(8)) {
+        return Ok(false);
+    }
+    let all = [0, 1, 2].map(|d| sides(s, d));
+    let most = [0, 1, 2].map(|d| ((s.kernel[d] - 1) * s.dilation[d]) / s.stride[d]);
+    let least = [0, 1, 2].map(|d| all[d].iter().map(|x| x.first).min().unwrap_or(0));
+    let reach = |d: usize| all[d].iter().map(|x| x.first - least[d] + x.count).max().unwrap_or(0);
+    let len = [0, 1, 2].map(|d| reach(d) + most[d]);
+    let counts = [0, 1, 2].map(|d| all[d].iter().map(|x| x.count).max().unwrap_or(0));
+    if volume(counts) == 0 || len[2] > 2 * counts[2] + 64 || !fits(s, volume(len)) {
+        return Ok(false);
+    }
+    let plane = volume(len);
+    let origin = [0, 1, 2].map(|d| least[d] as isize - most[d] as isize);
+    let mut image = Image::<T>::new(outs, s.output, len, [1; 3], vec![origin])?;
+    let (spread, depth) = (s.stride != [1; 3], ins * s.kernel_plane());
+    let mut jobs = Vec::new();
+    let mut untouched = false;
+    for z in &all[0] {
+        for y in &all[1] {
+            for x in &all[2] {
+                let sides = [z, y, x];
+                let mut seen = Vec::new();
+                for &(kz, tz) in &z.taps {
+                    for &(ky, ty) in &y.taps {
+                        for &(kx, tx) in &x.taps {
+                            let at = |d: usize, t: usize| most[d] - t + sides[d].first - least[d];
+                            let place = (at(0, tz) * len[1] + at(1, ty)) * len[2] + at(2, tx);
+                            seen.push(((kz * s.kernel[1] + ky) * s.kernel[2] + kx, place));
+                        }
+                    }
+                }
+                if seen.is_empty() {
+                    untouched = true;
+                    continue;
+                }
+                let lines = Lines::new(
+                    (0..outs).flat_map(|c| seen.iter().map(move |&(_, place)| c * plane + place)).collect(),
+                );
+                let mut groups = Vec::with_capacity(s.groups);
+                for g in 0..s.groups {
+                    let mut turned: Vec<T> = Vec::with_capacity(ins * outs * seen.len());
+                    for i in 0..ins {
+                        for o in 0..outs {
+                            let from = &weight[(g * outs + o) * depth + i * s.kernel_plane()..];
+                            turned.extend(seen.iter().map(|&(tap, _)| from[tap]));
+                        }
+                    }
+                    let Some(rows) = Rows::new(ins, lines.count(), &turned, lines.count(), 1)? else {
+                        return Ok(false);
+                    };
+                    groups.push(rows);
+                }
+                let Some(width) = groups.first().map(Rows::width) else { return Ok(false) };
+                let panels = panels(sides.map(|side| side.count), len, width);
+                let start = (z.start * s.input[1] + y.start) * s.input[2] + x.start;
+                jobs.push((lines, groups, panels, start, [y.count, x.count]));
+            }
+        }
+    }
+    if untouched {
+        out.fill(T::ZERO);
+    }
+    let mut apart: Vec<T> = if spread { buffer(ins * SLACK)? } else { Vec::new() };
+    let input = s.input_plane();
+    for n in 0..s.batch {
+        for g in 0..s.groups {
+            image.fill(&grad[(n * s.c_out + g * outs) * s.output_plane()..][..outs * s.output_plane()]);
+            let out = &mut out[(n * s.c_in + g * ins) * input..][..ins * input];
+            for (lines, groups, panels, start, [rows_each, each]) in &jobs {
+                let rows = &groups[g];
+                if !spread {
+                    for part in rows.parts(WEIGHTS) {
+                        for p in panels {
+                            let (b, to) = (&image.data[p.at..], &mut out[p.done..]);
+                            rows.multiply(part.clone(), b, lines, p.columns, p.keep, Base::Nothing, to, input)?;
+                        }
+                    }
+                    continue;
+                }
+                for p in panels {
+                    let (b, tiles) = (&image.data[p.at..], rows.parts(usize::MAX).next().unwrap_or(0..0));
+                    rows.multiply(tiles, b, lines, p.columns, p.keep, Base::Nothing, &mut apart, SLACK)?;
+                    // Runs of the panel's positions that lie in one row of the input.
+                    let (mut at, kept) = (p.done, p.keep.count_ones() as usize);
+                    while at < p.done + kept {
+                        let (row, column) = (at / each, at % each);
+                        let run = (each - column).min(p.done + kept - at);
+                        let (depth, height) = (row / rows_each, row % rows_each);
+                        let row = (depth * s.stride[0] * s.input[1] + height * s.stride[1]) * s.input[2];
+                        let to = start + row + column * s.stride[2];
+                        for (channel, from) in apart.chunks_exact(SLACK).enumerate().take(ins) {
+                            let to = out[channel * input + to..].iter_mut().step_by(s.stride[2]);
+                            to.zip(&from[at - p.done..][..run]).for_each(|(to, &from)| *to = from);
+                        }
+                        at += run;
+                    }
+                }
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// The gradient by the weight; false where this way does not pay, with nothing useful written.
+pub(super) fn grad_weight<T: GemmElement>(
+    s: &ConvShape,
+    grad: &[T],
+    input: &[T],
+    out: &mut [T],
+) -> Result<bool> {
+    let (outs, ins, taps) = (s.c_out / s.groups, s.c_in / s.groups, s.kernel_plane());
+    let windows = Windows::new(s);
+    if T::kernel().is_none() || !windows.pays(s) {
+        return Ok(false);
+    }
+    if outs * ins <= PAIRS {
+        return single_sums(s, windows, grad, input, out);
+    }
+    if ins < CHANNELS {
+        return Ok(false);
+    }
+    let plane = volume(windows.len);
+    let mut places = Vec::with_capacity(s.output_plane());
+    for z in 0..s.output[0] {
+        for y in 0..s.output[1] {
+            places.extend((0..s.output[2]).map(|x| windows.place([z, y, x]) * ins));
+        }
+    }
+    let starts: Vec<usize> =
+        windows.seen.iter().map(|&(phase, shift)| (phase * plane + windows.place(shift)) * ins).collect();
+    let chunks = places.chunks(POSITIONS);
+    let lines: Vec<(usize, Lines)> =
+        chunks.map(|all| (all[0], Lines::new(all.iter().map(|place| place - all[0]).collect()))).collect();
+    let mut image = Image::<T>::new(ins, s.input, windows.len, s.stride, windows.origins)?;
+    let mut sums: Vec<T> = buffer(taps * outs * ins + SLACK)?;
+    let Some(mut rows) = Rows::<T>::new(0, 0, &[], 1, 1)? else { return Ok(false) };
+    for g in 0..s.groups {
+        for n in 0..s.batch {
+            image.fill_channels_last(&input[(n * s.c_in + g * ins) * s.input_plane()..][..ins * s.input_plane()])?;
+            let grad = &grad[(n * s.c_out + g * outs) * s.output_plane()..][..outs * s.output_plane()];
+            for (chunk, (first, lines)) in lines.iter().enumerate() {
+                rows.fill(outs, lines.count(), &grad[chunk * POSITIONS..], s.output_plane(), 1)?;
+                let fresh = n == 0 && chunk == 0;
+                let base = if fresh { Base::Nothing } else { Base::Result };
+                for (tap, start) in starts.iter().enumerate() {
+                    for c in (0..ins).step_by(rows.width()) {
+                        let columns = rows.width().min(ins - c);
+                        let b = &image.data[first + start + c..];
+                        let to = &mut sums[tap * outs * ins + c..];
+                        let tiles = rows.parts(usize::MAX).next().unwrap_or(0..0);
+                        rows.multiply(tiles, b, lines, columns, u64::MAX, base, to, ins)?;
+                    }
+                }
+            }
+        }
+        let out = &mut out[g * outs * ins * taps..][..outs * ins * taps];
+        for (pair, out) in out.chunks_exact_mut(taps).enumerate() {
+            for (tap, x) in out.iter_mut().enumerate() {
+                *x = sums[tap * outs * ins + pair];
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// The gradient by the weight of few channels: one long sum for each weight and image. Between the rows zeros of the output
+/// gradient meet numbers of the image; false where one of those is not finite.
+fn single_sums<T: GemmElement>(
+    s: &ConvShape,
+    windows: Windows,
+    grad: &[T],
+    input: &[T],
+    out: &mut [T],
+) -> Result<bool> {
+    let (outs, ins, taps) = (s.c_out / s.groups, s.c_in / s.groups, s.kernel_plane());
+    let (phases, plane, len) = (windows.origins.len(), volume(windows.len), windows.len);
+    let places: Vec<usize> =
+        windows.seen.iter().map(|&(phase, shift)| phase * plane + windows.place(shift)).collect();
+    let reach = ((s.output[0] - 1) * len[1] + s.output[1] - 1) * len[2] + s.output[2];
+    let mut image = Image::<T>::new(ins, s.input, len, s.stride, windows.origins)?;
+    let mut slopes = Image::<T>::new(outs, s.output, len, [1; 3], vec![[0; 3]])?;
+    out.fill(T::ZERO);
+    for n in 0..s.batch {
+        for g in 0..s.groups {
+            image.fill(&input[(n * s.c_in + g * ins) * s.input_plane()..][..ins * s.input_plane()]);
+            slopes.fill(&grad[(n * s.c_out + g * outs) * s.output_plane()..][..outs * s.output_plane()]);
+            for o in 0..outs {
+                let slopes = &slopes.data[o * plane..][..reach];
+                for i in 0..ins {
+                    let out = &mut out[((g * outs + o) * ins + i) * taps..][..taps];
+                    for (x, place) in out.iter_mut().zip(&places) {
+                        let seen = &image.data[i * phases * plane + place..];
+                        *x = x.add(dot(reach, seen, 1, slopes, 1)?);
+                    }
+                }
+            }
+        }
+    }
+    // Zero times anything else is not zero.
+    Ok(out.iter().all(|&x| x.mul(T::ZERO) == T::ZERO))
+}
