@@ -103,7 +103,8 @@ impl<T: GemmElement> Image<T> {
             (volume(self.len), self.step[2], self.channels, volume(self.size));
         let mut data = std::mem::take(&mut self.data);
         let mut done = Ok(());
-        let one = Image { channels: 1, origins: std::mem::take(&mut self.origins), data: Vec::<T>::new(), ..*self };
+        let one =
+            Image { channels: 1, origins: std::mem::take(&mut self.origins), data: Vec::<T>::new(), ..*self };
         one.rows(|_, phase, to, from, count| {
             let to = &mut data[(phase * plane + to) * channels..];
             let turned = turn(channels, count, &source[from..], image, step, to, channels);
@@ -236,7 +237,8 @@ pub(super) fn forward<T: GemmElement>(
     let lines = Lines::new((0..ins).flat_map(channel).collect());
     let mut groups = Vec::with_capacity(s.groups);
     for g in 0..s.groups {
-        let Some(rows) = Rows::new(outs, depth, &weight[g * outs * depth..][..outs * depth], depth, 1)? else {
+        let Some(rows) = Rows::new(outs, depth, &weight[g * outs * depth..][..outs * depth], depth, 1)?
+        else {
             return Ok(false);
         };
         groups.push(rows);
@@ -367,7 +369,16 @@ pub(super) fn grad_input<T: GemmElement>(
                     for part in rows.parts(WEIGHTS) {
                         for p in panels {
                             let (b, to) = (&image.data[p.at..], &mut out[p.done..]);
-                            rows.multiply(part.clone(), b, lines, p.columns, p.keep, Base::Nothing, to, input)?;
+                            rows.multiply(
+                                part.clone(),
+                                b,
+                                lines,
+                                p.columns,
+                                p.keep,
+                                Base::Nothing,
+                                to,
+                                input,
+                            )?;
                         }
                     }
                     continue;
@@ -431,7 +442,9 @@ pub(super) fn grad_weight<T: GemmElement>(
     let Some(mut rows) = Rows::<T>::new(0, 0, &[], 1, 1)? else { return Ok(false) };
     for g in 0..s.groups {
         for n in 0..s.batch {
-            image.fill_channels_last(&input[(n * s.c_in + g * ins) * s.input_plane()..][..ins * s.input_plane()])?;
+            image.fill_channels_last(
+                &input[(n * s.c_in + g * ins) * s.input_plane()..][..ins * s.input_plane()],
+            )?;
             let grad = &grad[(n * s.c_out + g * outs) * s.output_plane()..][..outs * s.output_plane()];
             for (chunk, (first, lines)) in lines.iter().enumerate() {
                 rows.fill(outs, lines.count(), &grad[chunk * POSITIONS..], s.output_plane(), 1)?;
