@@ -210,3 +210,6 @@ pub(super) unsafe fn multiply<T: GemmElement>(
         }
     })
 }
+
+#[cfg(test)]
+mod tests;
