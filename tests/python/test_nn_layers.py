@@ -8,6 +8,7 @@ import pytest
 import flambeau as torch
 import flambeau.nn.functional as F
 from flambeau import nn
+from flambeau._C import _nn
 
 
 def close(actual, expected, tolerance=1e-5):
@@ -183,3 +184,41 @@ def test_clipping_gradients():
     vector = nn.utils.parameters_to_vector(parameters)
     nn.utils.vector_to_parameters(vector + 1, parameters)
     assert parameters[1].tolist() == [1.0]
+
+
+@pytest.mark.parametrize("mode, gates", [("LSTM", 4), ("GRU", 3), ("RNN_TANH", 1), ("RNN_RELU", 1)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_recurrent_layers_differentiate_twice(mode, gates, reverse):
+    torch.manual_seed(3)
+    size, lstm = 3, mode == "LSTM"
+
+    def operand(*shape):
+        return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+    operands = [operand(2, 2, gates * size), operand(2, size), operand(gates * size, size), operand(gates * size)]
+    operands += [operand(2, size)] if lstm else []
+
+    def layer(x, h, weight, bias, c=None):
+        output, cell = _nn._rnn_layer(x, h, c, weight, bias, mode, reverse)
+        return (output, cell) if lstm else output
+
+    assert torch.autograd.gradcheck(layer, operands)
+    assert torch.autograd.gradgradcheck(layer, operands)
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+def test_recurrent_layers_agree_with_their_cells(kind):
+    torch.manual_seed(4)
+    layer = kind(3, 5, num_layers=2, bidirectional=True, batch_first=True, dtype=torch.float64)
+    x = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
+    output, _ = layer(x)
+    # A packed sequence goes step by step.
+    packed = nn.utils.rnn.pack_padded_sequence(x, [4, 4], batch_first=True)
+    stepped, _ = nn.utils.rnn.pad_packed_sequence(layer(packed)[0], batch_first=True)
+    assert torch.allclose(output, stepped, atol=1e-12)
+    weights = [x, *layer.parameters()]
+    direct = torch.autograd.grad(output.square().sum(), weights)
+    other = torch.autograd.grad(stepped.square().sum(), weights)
+    assert all(torch.allclose(a, b, atol=1e-10) for a, b in zip(direct, other))
+    with torch.no_grad():
+        assert torch.equal(layer(x)[0], output)

@@ -1,19 +1,20 @@
 //! Scaled dot-product attention by blocks of queries, without the matrix of all weights, and its gradients.
 //! (Dao et al., 2022, for the backward from the logarithms of the sums.)
 
-use crate::gemm::{GemmElement, gemm, size_product};
-use crate::pointwise::Compute;
-use crate::reduce::{exp_in_place, exp_kernel};
+use crate::gemm::{Columns, GemmElement, gemm, size_product};
+use crate::vector::Vector;
 use crate::wide::wide;
-use flambeau_core::buffer;
-use flambeau_core::{Result, ensure};
+use flambeau_core::{Result, bail, buffer, ensure};
 use num_traits::Float;
 
-/// Queries that are worked on together.
-const BLOCK: usize = 64;
+/// Queries that are worked on together: few, as a causal attention computes the scores of a block for all keys that its last
+/// query sees.
+const BLOCK: usize = 32;
+/// Queries that the gradients are made of together: more, as their products add up over the queries.
+const BACK: usize = 64;
 
 /// Elements that attention is computed in; halves as `f32`.
-pub trait Real: Float + Compute + GemmElement {}
+pub trait Real: Float + Vector + GemmElement {}
 impl Real for f32 {}
 impl Real for f64 {}
 
@@ -51,38 +52,49 @@ impl Attention {
         Ok(())
     }
 
-    /// Calls `visit(entry, first query, queries, keys that any of them sees)` for each block.
-    fn blocks(&self, mut visit: impl FnMut(usize, usize, usize, usize) -> Result<()>) -> Result<()> {
-        for b in 0..self.batch {
-            for first in (0..self.targets).step_by(BLOCK) {
-                let rows = BLOCK.min(self.targets - first);
-                let keys = if self.causal { self.sources.min(first + rows) } else { self.sources };
-                visit(b, first, rows, keys)?;
-            }
-        }
-        Ok(())
+    /// The blocks of queries: `(first query, queries, keys that any of them sees)`.
+    fn blocks(&self, most: usize) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
+        let (targets, sources, causal) = (self.targets, self.sources, self.causal);
+        (0..targets).step_by(most).map(move |first| {
+            let rows = most.min(targets - first);
+            (first, rows, if causal { sources.min(first + rows) } else { sources })
+        })
     }
 
-    /// Writes the masked scores of a block, row after row of `keys`.
+    /// How many of `keys` keys a query sees.
+    fn seen(&self, query: usize, keys: usize) -> usize {
+        if self.causal { keys.min(query + 1) } else { keys }
+    }
+
+    /// The keys (or values) of one entry as columns of `depth` elements, turned or not.
+    fn columns<T: Real>(&self, b: usize, of: &[T], depth: usize, turned: bool) -> Result<Columns<T>> {
+        let of = &of[b * self.sources * depth..][..self.sources * depth];
+        let made = match turned {
+            true => Columns::new(depth, self.sources, of, 1, depth)?,
+            false => Columns::new(self.sources, depth, of, depth, 1)?,
+        };
+        match made {
+            Some(columns) => Ok(columns),
+            None => bail!("attention: no kernel"),
+        }
+    }
+
+    /// Writes the scores of a block with the mask added, row after row of `keys`, those of unseen keys too.
     fn scores<T: Real>(
         &self,
         [b, first, rows, keys]: [usize; 4],
         query: &[T],
-        key: &[T],
+        key: &Columns<T>,
         mask: &[T],
         scores: &mut [T],
     ) -> Result<()> {
         let e = self.width;
         let query = &query[(b * self.targets + first) * e..][..rows * e];
-        let key = &key[b * self.sources * e..][..keys * e];
-        gemm(rows, keys, e, number(self.scale), query, e, 1, key, 1, e, T::ZERO, scores, keys, 1)?;
+        key.product(rows, query, e, [keys, e], number(self.scale), false, scores, keys)?;
         for (i, row) in scores.chunks_exact_mut(keys.max(1)).take(rows).enumerate() {
             if let Some(start) = self.mask_starts.get(b) {
                 let mask = &mask[start + (first + i) * self.sources..][..keys];
-                row.iter_mut().zip(mask).for_each(|(x, &m)| *x = *x + m);
-            }
-            if self.causal && first + i + 1 < keys {
-                row[first + i + 1..].fill(T::neg_infinity());
+                wide(|| row.iter_mut().zip(mask).for_each(|(x, &m)| *x = *x + m));
             }
         }
         Ok(())
@@ -128,39 +140,42 @@ pub fn forward<T: Real>(
 ) -> Result<()> {
     s.check(query.len(), key.len(), value.len(), out.len(), mask.len())?;
     ensure!(sums.len() == s.batch * s.targets, "attention: buffers don't match the sizes");
-    let exp = exp_kernel::<T>()?;
     let mut weights: Vec<T> = buffer(BLOCK.min(s.targets).saturating_mul(s.sources))?;
     out.fill(T::ZERO);
     sums.fill(T::infinity());
-    s.blocks(|b, first, rows, keys| {
-        if keys == 0 {
-            return Ok(());
-        }
-        let weights = &mut weights[..rows * keys];
-        s.scores([b, first, rows, keys], query, key, mask, weights)?;
-        for (i, row) in weights.chunks_exact_mut(keys).enumerate() {
-            let top = wide(|| {
-                let top = largest(row);
+    if s.sources == 0 {
+        return Ok(());
+    }
+    for b in 0..s.batch {
+        let (key, value) = (s.columns(b, key, s.width, true)?, s.columns(b, value, s.depth, false)?);
+        for (first, rows, keys) in s.blocks(BLOCK) {
+            let weights = &mut weights[..rows * keys];
+            s.scores([b, first, rows, keys], query, &key, mask, weights)?;
+            let at = b * s.targets + first;
+            let out = &mut out[at * s.depth..][..rows * s.depth];
+            let mut scales = [T::ZERO; BLOCK];
+            for (i, row) in weights.chunks_exact_mut(keys).enumerate() {
+                let (row, hidden) = row.split_at_mut(s.seen(first + i, keys));
+                hidden.fill(T::ZERO);
+                let top = wide(|| largest(row));
                 let shift = if top == T::neg_infinity() { T::ZERO } else { top };
-                row.iter_mut().for_each(|x| *x = *x - shift);
-                top
-            });
-            exp_in_place(exp, row);
-            let sum = wide(|| {
-                let sum = total(row, row, |x, _| x);
-                let by = if sum == T::ZERO { T::ZERO } else { T::ONE / sum };
+                let sum = wide(|| {
+                    row.iter_mut().for_each(|x| *x = Vector::exp(*x - shift));
+                    total(row, row, |x, _| x)
+                });
+                if sum != T::ZERO {
+                    sums[at + i] = top + sum.ln();
+                }
+                scales[i] = if sum == T::ZERO { T::ZERO } else { T::ONE / sum };
+            }
+            value.product(rows, weights, keys, [s.depth, keys], T::ONE, false, out, s.depth)?;
+            // Dividing the results is less work than dividing the weights.
+            for (row, &by) in out.chunks_exact_mut(s.depth.max(1)).zip(&scales) {
                 row.iter_mut().for_each(|x| *x = *x * by);
-                sum
-            });
-            if sum != T::ZERO {
-                sums[b * s.targets + first + i] = top + sum.ln();
             }
         }
-        let value = &value[b * s.sources * s.depth..][..keys * s.depth];
-        let out = &mut out[(b * s.targets + first) * s.depth..][..rows * s.depth];
-        let d = s.depth;
-        gemm(rows, d, keys, T::ONE, weights, keys, 1, value, d, 1, T::ZERO, out, d, 1)
-    })
+    }
+    Ok(())
 }
 
 /// The gradients of [`forward`] by query, key and value, given its results. All of the three is written.
@@ -173,42 +188,49 @@ pub fn backward<T: Real>(
     s.check(query.len(), key.len(), value.len(), out.len(), mask.len())?;
     s.check(by_query.len(), by_key.len(), by_value.len(), grad.len(), mask.len())?;
     ensure!(sums.len() == s.batch * s.targets, "attention: buffers don't match the sizes");
-    let exp = exp_kernel::<T>()?;
-    let mut weights: Vec<T> = buffer(BLOCK.min(s.targets).saturating_mul(s.sources))?;
+    let mut weights: Vec<T> = buffer(BACK.min(s.targets).saturating_mul(s.sources))?;
     let mut slopes: Vec<T> = buffer(weights.len())?;
     let scale = number::<T>(s.scale);
     let (e, d) = (s.width, s.depth);
     for buffer in [&mut *by_query, &mut *by_key, &mut *by_value] {
         buffer.fill(T::ZERO);
     }
-    s.blocks(|b, first, rows, keys| {
-        if keys == 0 {
-            return Ok(());
+    if s.sources == 0 {
+        return Ok(());
+    }
+    for b in 0..s.batch {
+        let (turned, values) = (s.columns(b, key, e, true)?, s.columns(b, value, d, true)?);
+        let plain = s.columns(b, key, e, false)?;
+        for (first, rows, keys) in s.blocks(BACK) {
+            let (weights, slopes) = (&mut weights[..rows * keys], &mut slopes[..rows * keys]);
+            s.scores([b, first, rows, keys], query, &turned, mask, weights)?;
+            let at = b * s.targets + first;
+            for (i, (row, &sum)) in weights.chunks_exact_mut(keys).zip(&sums[at..]).enumerate() {
+                let (row, hidden) = row.split_at_mut(s.seen(first + i, keys));
+                hidden.fill(T::ZERO);
+                wide(|| row.iter_mut().for_each(|x| *x = Vector::exp(*x - sum)));
+            }
+            let grad = &grad[at * d..][..rows * d];
+            let keyed = |width: usize| b * s.sources * width..(b * s.sources + keys) * width;
+            gemm(keys, d, rows, T::ONE, weights, 1, keys, grad, d, 1, T::ONE, &mut by_value[keyed(d)], d, 1)?;
+            values.product(rows, grad, d, [keys, d], T::ONE, false, slopes, keys)?;
+            let rowwise = slopes.chunks_exact_mut(keys).zip(weights.chunks_exact(keys));
+            for ((slopes, weights), i) in rowwise.zip(0..) {
+                let (grad, out) = (&grad[i * d..][..d], &out[(at + i) * d..][..d]);
+                let (slopes, hidden) = slopes.split_at_mut(s.seen(first + i, keys));
+                hidden.fill(T::ZERO);
+                wide(|| {
+                    let mean = total(grad, out, |g, y| g * y);
+                    slopes.iter_mut().zip(weights).for_each(|(x, &w)| *x = w * (*x - mean));
+                });
+            }
+            let query = &query[at * e..][..rows * e];
+            let by_query = &mut by_query[at * e..][..rows * e];
+            plain.product(rows, slopes, keys, [e, keys], scale, false, by_query, e)?;
+            gemm(keys, e, rows, scale, slopes, 1, keys, query, e, 1, T::ONE, &mut by_key[keyed(e)], e, 1)?;
         }
-        let (weights, slopes) = (&mut weights[..rows * keys], &mut slopes[..rows * keys]);
-        s.scores([b, first, rows, keys], query, key, mask, weights)?;
-        let at = b * s.targets + first;
-        for (row, &sum) in weights.chunks_exact_mut(keys).zip(&sums[at..]) {
-            wide(|| row.iter_mut().for_each(|x| *x = *x - sum));
-            exp_in_place(exp, row);
-        }
-        let grad = &grad[at * d..][..rows * d];
-        let keyed = |width: usize| b * s.sources * width..(b * s.sources + keys) * width;
-        gemm(keys, d, rows, T::ONE, weights, 1, keys, grad, d, 1, T::ONE, &mut by_value[keyed(d)], d, 1)?;
-        gemm(rows, keys, d, T::ONE, grad, d, 1, &value[keyed(d)], 1, d, T::ZERO, slopes, keys, 1)?;
-        let rowwise = slopes.chunks_exact_mut(keys).zip(weights.chunks_exact(keys));
-        for ((slopes, weights), i) in rowwise.zip(0..) {
-            let (grad, out) = (&grad[i * d..][..d], &out[(at + i) * d..][..d]);
-            wide(|| {
-                let mean = total(grad, out, |g, y| g * y);
-                slopes.iter_mut().zip(weights).for_each(|(x, &w)| *x = w * (*x - mean));
-            });
-        }
-        let query = &query[at * e..][..rows * e];
-        let by_query = &mut by_query[at * e..][..rows * e];
-        gemm(rows, e, keys, scale, slopes, keys, 1, &key[keyed(e)], e, 1, T::ZERO, by_query, e, 1)?;
-        gemm(keys, e, rows, scale, slopes, 1, keys, query, e, 1, T::ONE, &mut by_key[keyed(e)], e, 1)
-    })
+    }
+    Ok(())
 }
 
 #[cfg(test)]

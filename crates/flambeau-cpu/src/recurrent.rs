@@ -449,7 +449,8 @@ mod tests {
         {
             let s = Recurrence { cell, steps: 3, batch: 2, hidden: 5, reverse };
             let (g, cells) = (5 * cell.gates(), if cell == Cell::Lstm { 10 } else { 0 });
-            let given = [numbers(6 * g, 31), numbers(10, 17), numbers(cells, 7), numbers(g * 5, 13), numbers(g, 5)];
+            let given =
+                [numbers(6 * g, 31), numbers(10, 17), numbers(cells, 7), numbers(g * 5, 13), numbers(g, 5)];
             let (grad, grad_last) = (numbers(30, 11), numbers(cells, 19));
             let run = |x: &[Vec<f64>; 5], kept: Option<[&mut [f64]; 2]>| {
                 let (mut out, mut last) = (vec![9.0; 30], vec![9.0; cells]);
@@ -464,7 +465,9 @@ mod tests {
             for t in s.order() {
                 for b in 0..2 {
                     let share: Vec<f64> = (0..g)
-                        .map(|i| given[4][i] + (0..5).map(|j| given[3][i * 5 + j] * h[b * 5 + j]).sum::<f64>())
+                        .map(|i| {
+                            given[4][i] + (0..5).map(|j| given[3][i * 5 + j] * h[b * 5 + j]).sum::<f64>()
+                        })
                         .collect();
                     let gates = &given[0][(t * 2 + b) * g..][..g];
                     let c = if cells > 0 { &mut c[b * 5..][..5] } else { &mut [][..] };
@@ -479,7 +482,9 @@ mod tests {
             let from =
                 Kept { h: &given[1], c: &given[2], weight: &given[3], out: &out, all: &all, cells: &states };
             backward(&s, &from, [&grad, &grad_last], [a, b, c, d, e]).unwrap();
-            for (which, i) in (0..5).flat_map(|which| (0..given[which].len()).step_by(3).map(move |i| (which, i))) {
+            for (which, i) in
+                (0..5).flat_map(|which| (0..given[which].len()).step_by(3).map(move |i| (which, i)))
+            {
                 let total = |by: f64| {
                     let mut x = given.clone();
                     x[which][i] += by;

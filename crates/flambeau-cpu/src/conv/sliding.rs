@@ -4,7 +4,7 @@
 //! channel, for all output positions one after the other, is then a run of consecutive numbers: a line of the right operand,
 //! which [`Rows::multiply`] finds by its offset. Positions between the rows of the output are computed too and left out.
 //! The gradient by the input is the same over the output gradient, for each phase of the input by itself; the one by the
-//! weight takes images with channels last, where the lines are the channels of one position.
+//! weight takes images with channels last, where a line is what a row of taps sees of all channels for one position.
 
 use super::ConvShape;
 use crate::gemm::{Base, GemmElement, Lines, Rows, dot, turn};
@@ -12,12 +12,16 @@ use flambeau_core::{Result, buffer};
 
 /// Elements of packed weights that go over an image before the next ones: they stay in the second-level cache.
 const WEIGHTS: usize = 1 << 16;
+/// Elements of the images that one part of the weights goes over.
+const IMAGES: usize = 1 << 17;
 /// Output positions whose products are added up at once in the gradient by the weight.
 const POSITIONS: usize = 1024;
-/// Input channels from which on they fill the lanes of the gradient by the weight.
-const CHANNELS: usize = 8;
+/// Taps and channels from which on they fill enough lanes of the gradient by the weight.
+const COLUMNS: usize = 4;
 /// Pairs of input and output channels of a group up to which the gradient by the weight is made of single sums.
 const PAIRS: usize = 4;
+/// Most phases of the stride.
+const PHASES: usize = 1024;
 /// Elements that may be read beyond an image: the lines of the widest tile.
 const SLACK: usize = 64;
 
@@ -25,8 +29,10 @@ fn volume(sizes: [usize; 3]) -> usize {
     sizes.iter().product()
 }
 
-/// Channels of one image, copied phase by phase with zeros around them.
+/// Channels of images, copied phase by phase with zeros around them.
 struct Image<T> {
+    /// How many images fit.
+    count: usize,
     channels: usize,
     /// Sizes of the source, and of each phase.
     size: [usize; 3],
@@ -38,15 +44,19 @@ struct Image<T> {
 }
 
 impl<T: GemmElement> Image<T> {
+    /// Room for as many of `images` images as go together, one at least.
     fn new(
+        images: usize,
         channels: usize,
         size: [usize; 3],
         len: [usize; 3],
         step: [usize; 3],
         origins: Vec<[isize; 3]>,
     ) -> Result<Image<T>> {
-        let data = buffer(channels * origins.len() * volume(len) + SLACK)?;
-        Ok(Image { channels, size, len, step, origins, data })
+        let each = channels * origins.len() * volume(len);
+        let count = (IMAGES / each.max(1)).min(images).max(1);
+        let data = buffer(count * each + SLACK)?;
+        Ok(Image { count, channels, size, len, step, origins, data })
     }
 
     /// The places of a phase along dimension `d` that the source has.
@@ -80,12 +90,18 @@ impl<T: GemmElement> Image<T> {
         }
     }
 
-    /// Copies the channels, one plane for each channel and phase. Zeros stay where they are.
-    fn fill(&mut self, source: &[T]) {
+    /// Elements of one image.
+    fn each(&self) -> usize {
+        self.channels * self.origins.len() * volume(self.len)
+    }
+
+    /// Copies the channels of an image, one plane for each channel and phase. Zeros stay where they are.
+    fn fill(&mut self, image: usize, source: &[T]) {
         let (plane, phases, step) = (volume(self.len), self.origins.len(), self.step[2]);
+        let start = image * self.each();
         let mut data = std::mem::take(&mut self.data);
         self.rows(|c, phase, to, from, count| {
-            let to = &mut data[(c * phases + phase) * plane + to..][..count];
+            let to = &mut data[start + (c * phases + phase) * plane + to..][..count];
             if step == 1 {
                 to.copy_from_slice(&source[from..from + count]);
             } else {
@@ -97,13 +113,14 @@ impl<T: GemmElement> Image<T> {
         self.data = data;
     }
 
-    /// Copies the channels, those of one position next to each other.
+    /// Copies the channels of the only image, those of one position next to each other.
     fn fill_channels_last(&mut self, source: &[T]) -> Result<()> {
         let (plane, step, channels, image) =
             (volume(self.len), self.step[2], self.channels, volume(self.size));
         let mut data = std::mem::take(&mut self.data);
         let mut done = Ok(());
-        let one = Image { channels: 1, origins: std::mem::take(&mut self.origins), data: Vec::<T>::new(), ..*self };
+        let one =
+            Image { channels: 1, origins: std::mem::take(&mut self.origins), data: Vec::<T>::new(), ..*self };
         one.rows(|_, phase, to, from, count| {
             let to = &mut data[(phase * plane + to) * channels..];
             let turned = turn(channels, count, &source[from..], image, step, to, channels);
@@ -180,13 +197,17 @@ struct Windows {
 }
 
 impl Windows {
-    fn new(s: &ConvShape) -> Windows {
+    /// None where this way does not pay: an image is much larger than what it is a copy of, or most of its positions are not the
+    /// output's.
+    fn new(s: &ConvShape) -> Option<Windows> {
+        let [a, b, c] = s.stride;
+        let number = a.checked_mul(b)?.checked_mul(c).filter(|&number| number <= PHASES)?;
         let (mut len, mut phases, mut seen) = (s.output, Vec::new(), Vec::new());
+        let mut numbers = vec![None; number];
         for tap in taps(s) {
             let phase = [0, 1, 2].map(|d| tap[d] % s.stride[d]);
             let shift = [0, 1, 2].map(|d| tap[d] / s.stride[d]);
-            let known = phases.iter().position(|p| *p == phase);
-            let number = known.unwrap_or_else(|| {
+            let number = *numbers[(phase[0] * b + phase[1]) * c + phase[2]].get_or_insert_with(|| {
                 phases.push(phase);
                 phases.len() - 1
             });
@@ -195,24 +216,24 @@ impl Windows {
             }
             seen.push((number, shift));
         }
+        let pays = len[2] <= 2 * s.output[2] + 64 && fits(s, len, phases.len());
         let origin = |p: &[usize; 3]| [0, 1, 2].map(|d| p[d] as isize - s.padding[d] as isize);
-        Windows { len, origins: phases.iter().map(origin).collect(), seen }
+        pays.then(|| Windows { len, origins: phases.iter().map(origin).collect(), seen })
     }
 
     fn place(&self, at: [usize; 3]) -> usize {
         (at[0] * self.len[1] + at[1]) * self.len[2] + at[2]
     }
-
-    /// Whether the image is not much larger than what it is a copy of, and most of its positions are the output's.
-    fn pays(&self, s: &ConvShape) -> bool {
-        let rows = s.output[0] * s.output[1];
-        rows * self.len[2] <= 2 * rows * s.output[2] + 64 && fits(s, volume(self.len) * self.origins.len())
-    }
 }
 
-fn fits(s: &ConvShape, plane: usize) -> bool {
+/// Whether phases of these sizes are not much larger than the input and the output.
+fn fits(s: &ConvShape, len: [usize; 3], phases: usize) -> bool {
     let usual = 4 * (s.input_plane() + s.output_plane()) + 1024;
-    plane <= usual && plane.saturating_mul((s.c_in.max(s.c_out)) / s.groups) < isize::MAX as usize / 64
+    let plane = len.iter().try_fold(phases, |product, &n| product.checked_mul(n));
+    let channels = s.c_in.max(s.c_out) / s.groups;
+    plane.is_some_and(|plane| {
+        plane <= usual && plane.checked_mul(channels).is_some_and(|n| n < isize::MAX as usize / 64)
+    })
 }
 
 /// Convolves images with weights; false where this way does not pay, with nothing written.
@@ -224,10 +245,10 @@ pub(super) fn forward<T: GemmElement>(
     out: &mut [T],
 ) -> Result<bool> {
     let (outs, ins) = (s.c_out / s.groups, s.c_in / s.groups);
-    let windows = Windows::new(s);
-    if T::kernel().is_none() || !windows.pays(s) {
+    if T::kernel().is_none() {
         return Ok(false);
     }
+    let Some(windows) = Windows::new(s) else { return Ok(false) };
     let (depth, phases, plane) = (ins * s.kernel_plane(), windows.origins.len(), volume(windows.len));
     let channel = |c: usize| {
         let windows = &windows;
@@ -236,23 +257,30 @@ pub(super) fn forward<T: GemmElement>(
     let lines = Lines::new((0..ins).flat_map(channel).collect());
     let mut groups = Vec::with_capacity(s.groups);
     for g in 0..s.groups {
-        let Some(rows) = Rows::new(outs, depth, &weight[g * outs * depth..][..outs * depth], depth, 1)? else {
+        let Some(rows) = Rows::new(outs, depth, &weight[g * outs * depth..][..outs * depth], depth, 1)?
+        else {
             return Ok(false);
         };
         groups.push(rows);
     }
     let Some(width) = groups.first().map(Rows::width) else { return Ok(false) };
     let panels = panels(s.output, windows.len, width);
-    let mut image = Image::<T>::new(ins, s.input, windows.len, s.stride, windows.origins)?;
-    for n in 0..s.batch {
+    let mut image = Image::<T>::new(s.batch, ins, s.input, windows.len, s.stride, windows.origins)?;
+    let (each, from, to) = (image.each(), s.input_plane(), s.output_plane());
+    for first in (0..s.batch).step_by(image.count) {
+        let count = image.count.min(s.batch - first);
         for (g, rows) in groups.iter().enumerate() {
-            image.fill(&input[(n * s.c_in + g * ins) * s.input_plane()..][..ins * s.input_plane()]);
+            for i in 0..count {
+                image.fill(i, &input[((first + i) * s.c_in + g * ins) * from..][..ins * from]);
+            }
             let base = bias.map_or(Base::Nothing, |bias| Base::Rows(&bias[g * outs..][..outs]));
-            let out = &mut out[(n * s.c_out + g * outs) * s.output_plane()..][..outs * s.output_plane()];
             for part in rows.parts(WEIGHTS) {
-                for p in &panels {
-                    let (b, to) = (&image.data[p.at..], &mut out[p.done..]);
-                    rows.multiply(part.clone(), b, &lines, p.columns, p.keep, base, to, s.output_plane())?;
+                for i in 0..count {
+                    let out = &mut out[((first + i) * s.c_out + g * outs) * to..][..outs * to];
+                    for p in &panels {
+                        let (b, out) = (&image.data[i * each + p.at..], &mut out[p.done..]);
+                        rows.multiply(part.clone(), b, &lines, p.columns, p.keep, base, out, to)?;
+                    }
                 }
             }
         }
@@ -301,12 +329,12 @@ pub(super) fn grad_input<T: GemmElement>(
     let reach = |d: usize| all[d].iter().map(|x| x.first - least[d] + x.count).max().unwrap_or(0);
     let len = [0, 1, 2].map(|d| reach(d) + most[d]);
     let counts = [0, 1, 2].map(|d| all[d].iter().map(|x| x.count).max().unwrap_or(0));
-    if volume(counts) == 0 || len[2] > 2 * counts[2] + 64 || !fits(s, volume(len)) {
+    if volume(counts) == 0 || len[2] > 2 * counts[2] + 64 || !fits(s, len, 1) {
         return Ok(false);
     }
     let plane = volume(len);
     let origin = [0, 1, 2].map(|d| least[d] as isize - most[d] as isize);
-    let mut image = Image::<T>::new(outs, s.output, len, [1; 3], vec![origin])?;
+    let mut image = Image::<T>::new(s.batch, outs, s.output, len, [1; 3], vec![origin])?;
     let (spread, depth) = (s.stride != [1; 3], ins * s.kernel_plane());
     let mut jobs = Vec::new();
     let mut untouched = false;
@@ -356,24 +384,32 @@ pub(super) fn grad_input<T: GemmElement>(
         out.fill(T::ZERO);
     }
     let mut apart: Vec<T> = if spread { buffer(ins * SLACK)? } else { Vec::new() };
-    let input = s.input_plane();
-    for n in 0..s.batch {
+    let (each_image, input, from) = (image.each(), s.input_plane(), s.output_plane());
+    for first in (0..s.batch).step_by(image.count) {
+        let count = image.count.min(s.batch - first);
         for g in 0..s.groups {
-            image.fill(&grad[(n * s.c_out + g * outs) * s.output_plane()..][..outs * s.output_plane()]);
-            let out = &mut out[(n * s.c_in + g * ins) * input..][..ins * input];
+            for i in 0..count {
+                image.fill(i, &grad[((first + i) * s.c_out + g * outs) * from..][..outs * from]);
+            }
             for (lines, groups, panels, start, [rows_each, each]) in &jobs {
                 let rows = &groups[g];
                 if !spread {
                     for part in rows.parts(WEIGHTS) {
-                        for p in panels {
-                            let (b, to) = (&image.data[p.at..], &mut out[p.done..]);
-                            rows.multiply(part.clone(), b, lines, p.columns, p.keep, Base::Nothing, to, input)?;
+                        for i in 0..count {
+                            let out = &mut out[((first + i) * s.c_in + g * ins) * input..][..ins * input];
+                            for p in panels {
+                                let (b, to) = (&image.data[i * each_image + p.at..], &mut out[p.done..]);
+                                let base = Base::Nothing;
+                                rows.multiply(part.clone(), b, lines, p.columns, p.keep, base, to, input)?;
+                            }
                         }
                     }
                     continue;
                 }
-                for p in panels {
-                    let (b, tiles) = (&image.data[p.at..], rows.parts(usize::MAX).next().unwrap_or(0..0));
+                for (i, p) in (0..count).flat_map(|i| panels.iter().map(move |p| (i, p))) {
+                    let out = &mut out[((first + i) * s.c_in + g * ins) * input..][..ins * input];
+                    let tiles = rows.parts(usize::MAX).next().unwrap_or(0..0);
+                    let b = &image.data[i * each_image + p.at..];
                     rows.multiply(tiles, b, lines, p.columns, p.keep, Base::Nothing, &mut apart, SLACK)?;
                     // Runs of the panel's positions that lie in one row of the input.
                     let (mut at, kept) = (p.done, p.keep.count_ones() as usize);
@@ -404,54 +440,64 @@ pub(super) fn grad_weight<T: GemmElement>(
     out: &mut [T],
 ) -> Result<bool> {
     let (outs, ins, taps) = (s.c_out / s.groups, s.c_in / s.groups, s.kernel_plane());
-    let windows = Windows::new(s);
-    if T::kernel().is_none() || !windows.pays(s) {
+    if T::kernel().is_none() {
         return Ok(false);
     }
     if outs * ins <= PAIRS {
-        return single_sums(s, windows, grad, input, out);
+        return match Windows::new(s) {
+            Some(windows) => single_sums(s, windows, grad, input, out),
+            None => Ok(false),
+        };
     }
-    if ins < CHANNELS {
+    // Along the last dimension what successive taps see of a position lies next to each other, channels included.
+    let across = if s.dilation[2] == 1 { s.kernel[2] } else { 1 };
+    let columns = across * ins;
+    let len = [0, 1, 2].map(|d| (s.output[d] - 1) * s.stride[d] + (s.kernel[d] - 1) * s.dilation[d] + 1);
+    if columns < COLUMNS || !fits(s, len, 1) {
         return Ok(false);
     }
-    let plane = volume(windows.len);
+    let place = |at: [usize; 3]| ((at[0] * len[1] + at[1]) * len[2] + at[2]) * ins;
     let mut places = Vec::with_capacity(s.output_plane());
     for z in 0..s.output[0] {
         for y in 0..s.output[1] {
-            places.extend((0..s.output[2]).map(|x| windows.place([z, y, x]) * ins));
+            places
+                .extend((0..s.output[2]).map(|x| place([z * s.stride[0], y * s.stride[1], x * s.stride[2]])));
         }
     }
-    let starts: Vec<usize> =
-        windows.seen.iter().map(|&(phase, shift)| (phase * plane + windows.place(shift)) * ins).collect();
+    let starts: Vec<usize> = self::taps(s).into_iter().step_by(across).map(place).collect();
     let chunks = places.chunks(POSITIONS);
     let lines: Vec<(usize, Lines)> =
         chunks.map(|all| (all[0], Lines::new(all.iter().map(|place| place - all[0]).collect()))).collect();
-    let mut image = Image::<T>::new(ins, s.input, windows.len, s.stride, windows.origins)?;
+    let origin = s.padding.map(|padding| -(padding as isize));
+    let mut image = Image::<T>::new(1, ins, s.input, len, [1; 3], vec![origin])?;
     let mut sums: Vec<T> = buffer(taps * outs * ins + SLACK)?;
     let Some(mut rows) = Rows::<T>::new(0, 0, &[], 1, 1)? else { return Ok(false) };
     for g in 0..s.groups {
         for n in 0..s.batch {
-            image.fill_channels_last(&input[(n * s.c_in + g * ins) * s.input_plane()..][..ins * s.input_plane()])?;
+            image.fill_channels_last(
+                &input[(n * s.c_in + g * ins) * s.input_plane()..][..ins * s.input_plane()],
+            )?;
             let grad = &grad[(n * s.c_out + g * outs) * s.output_plane()..][..outs * s.output_plane()];
             for (chunk, (first, lines)) in lines.iter().enumerate() {
                 rows.fill(outs, lines.count(), &grad[chunk * POSITIONS..], s.output_plane(), 1)?;
-                let fresh = n == 0 && chunk == 0;
-                let base = if fresh { Base::Nothing } else { Base::Result };
-                for (tap, start) in starts.iter().enumerate() {
-                    for c in (0..ins).step_by(rows.width()) {
-                        let columns = rows.width().min(ins - c);
+                let base = if n == 0 && chunk == 0 { Base::Nothing } else { Base::Result };
+                for (job, start) in starts.iter().enumerate() {
+                    for c in (0..columns).step_by(rows.width()) {
+                        let wide = rows.width().min(columns - c);
                         let b = &image.data[first + start + c..];
-                        let to = &mut sums[tap * outs * ins + c..];
+                        let to = &mut sums[job * outs * columns + c..];
                         let tiles = rows.parts(usize::MAX).next().unwrap_or(0..0);
-                        rows.multiply(tiles, b, lines, columns, u64::MAX, base, to, ins)?;
+                        rows.multiply(tiles, b, lines, wide, u64::MAX, base, to, columns)?;
                     }
                 }
             }
         }
         let out = &mut out[g * outs * ins * taps..][..outs * ins * taps];
         for (pair, out) in out.chunks_exact_mut(taps).enumerate() {
+            let (o, c) = (pair / ins, pair % ins);
             for (tap, x) in out.iter_mut().enumerate() {
-                *x = sums[tap * outs * ins + pair];
+                let (job, step) = (tap / across, tap % across);
+                *x = sums[(job * outs + o) * columns + step * ins + c];
             }
         }
     }
@@ -472,13 +518,13 @@ fn single_sums<T: GemmElement>(
     let places: Vec<usize> =
         windows.seen.iter().map(|&(phase, shift)| phase * plane + windows.place(shift)).collect();
     let reach = ((s.output[0] - 1) * len[1] + s.output[1] - 1) * len[2] + s.output[2];
-    let mut image = Image::<T>::new(ins, s.input, len, s.stride, windows.origins)?;
-    let mut slopes = Image::<T>::new(outs, s.output, len, [1; 3], vec![[0; 3]])?;
+    let mut image = Image::<T>::new(1, ins, s.input, len, s.stride, windows.origins)?;
+    let mut slopes = Image::<T>::new(1, outs, s.output, len, [1; 3], vec![[0; 3]])?;
     out.fill(T::ZERO);
     for n in 0..s.batch {
         for g in 0..s.groups {
-            image.fill(&input[(n * s.c_in + g * ins) * s.input_plane()..][..ins * s.input_plane()]);
-            slopes.fill(&grad[(n * s.c_out + g * outs) * s.output_plane()..][..outs * s.output_plane()]);
+            image.fill(0, &input[(n * s.c_in + g * ins) * s.input_plane()..][..ins * s.input_plane()]);
+            slopes.fill(0, &grad[(n * s.c_out + g * outs) * s.output_plane()..][..outs * s.output_plane()]);
             for o in 0..outs {
                 let slopes = &slopes.data[o * plane..][..reach];
                 for i in 0..ins {

@@ -125,6 +125,47 @@ fn agrees_with_the_definition() {
 }
 
 #[test]
+fn several_parts() {
+    let mut rng = Rng(2);
+    for (batch, ins, outs, groups, input, stride) in [
+        // several images and parts of the weights
+        (3, 160, 50, 1, [9, 10], [1, 1]),
+        // more positions than are added up at once, and a step along both dimensions
+        (2, 9, 5, 1, [70, 71], [2, 2]),
+        (2, 10, 15, 5, [40, 33], [1, 2]),
+        (9, 2, 2, 2, [11, 40], [1, 1]),
+    ] {
+        let shape =
+            ConvShape::new(batch, ins, outs, groups, &input, &[3, 3], &stride, &[1, 1], &[1, 1]).unwrap();
+        check(&shape, &mut rng, |r| r.unit(), |x, y| (x - y).abs());
+        check(&shape, &mut rng, |r| r.unit() as f32, |x, y| (x - y).abs() as f64 * 1e-6);
+    }
+}
+
+#[test]
+fn infinite_numbers_stay_where_they_are() {
+    let shape = ConvShape::new(1, 1, 1, 1, &[4, 5], &[2, 2], &[1, 1], &[0, 0], &[1, 1]).unwrap();
+    let mut input = vec![1.0f64; 20];
+    // Only the taps on the right see the last column.
+    input[9] = f64::INFINITY;
+    let (grad, mut out) = (vec![1.0; 12], [0.0; 4]);
+    grad_weight(&shape, &grad, &input, &mut out).unwrap();
+    assert_eq!(out, [12.0, f64::INFINITY, 12.0, f64::INFINITY]);
+}
+
+#[test]
+fn vast_padding() {
+    let far = 1 << 40;
+    let shape = ConvShape::new(1, 1, 1, 1, &[2], &[2], &[1], &[far / 2], &[far]).unwrap();
+    let (input, grad) = ([1.0f32, 2.0], [1.0f32, 2.0]);
+    let (mut out, mut by_input, mut by_weight) = ([9.0; 2], [9.0; 2], [9.0; 2]);
+    forward(&shape, &input, &[1.0, 1.0], None, &mut out).unwrap();
+    grad_input(&shape, &grad, &[1.0, 1.0], &mut by_input).unwrap();
+    grad_weight(&shape, &grad, &input, &mut by_weight).unwrap();
+    assert_eq!((out, by_input, by_weight), ([0.0; 2], [0.0; 2], [0.0; 2]));
+}
+
+#[test]
 fn sizes() {
     let shape = ConvShape::new(2, 3, 4, 1, &[7, 8], &[3, 2], &[2, 1], &[1, 0], &[1, 2]).unwrap();
     assert_eq!(shape.output, [1, 4, 6]);

@@ -1,7 +1,7 @@
 //! Arithmetic of the element types of a matrix product.
 
-use super::blocked::{self, Kernel};
 use super::Shape;
+use super::blocked::{self, Kernel};
 use crate::level::level;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};

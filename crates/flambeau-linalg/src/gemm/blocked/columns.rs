@@ -35,13 +35,35 @@ impl<T: GemmElement> Columns<T> {
         Ok(Some(Columns { kernel, packed, lines: (0..depth).map(|p| p * width).collect(), count }))
     }
 
-    /// Adds `a @ columns` for `m` contiguous rows of `a` to the rows of `c`, `stride` elements apart.
+    /// Number of columns, and of elements in each.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.count, self.lines.len())
+    }
+
+    /// [`Columns::product`] of all columns with contiguous rows, added to `c`.
     pub fn add_product(&self, m: usize, a: &[T], c: &mut [T], stride: usize) -> Result<()> {
-        let (kernel, depth, width) = (self.kernel, self.lines.len(), self.kernel.width());
-        check("columns", a.len(), m, depth, depth, 1)?;
-        check("columns", c.len(), m, stride, self.count, 1)?;
-        ensure!(m <= 1 || stride >= self.count, "columns: rows overlap");
-        if m == 0 || self.count == 0 || depth == 0 {
+        self.product(m, a, self.lines.len(), [self.count, self.lines.len()], T::ONE, true, c, stride)
+    }
+
+    /// `c = alpha * a @ b`, or what is added to `c`, where `b` is the first `depth` elements of the first `count` columns: `m` rows
+    /// of `a` and `c`, `apart` and `stride` elements apart.
+    pub fn product(
+        &self,
+        m: usize,
+        a: &[T],
+        apart: usize,
+        [count, depth]: [usize; 2],
+        alpha: T,
+        add: bool,
+        c: &mut [T],
+        stride: usize,
+    ) -> Result<()> {
+        let (kernel, width) = (self.kernel, self.kernel.width());
+        check("columns", a.len(), m, apart, depth, 1)?;
+        check("columns", c.len(), m, stride, count, 1)?;
+        let fits = (m <= 1 || stride >= count) && count <= self.count && depth <= self.lines.len();
+        ensure!(fits, "columns: an operand is out of bounds");
+        if m == 0 || count == 0 {
             return Ok(());
         }
         let (tiles, height, higher) = heights(m, kernel.rows);
@@ -50,9 +72,9 @@ impl<T: GemmElement> Columns<T> {
             // SAFETY: the scratch memory holds the packed rows and one tile; the operands were checked.
             unsafe {
                 let side = rows.add(own);
-                pack_rows(kernel, Part { count: m, depth, apart: depth, step: 1 }, a.as_ptr(), rows);
-                for j in (0..self.count).step_by(width) {
-                    let wide = width.min(self.count - j);
+                pack_rows(kernel, Part { count: m, depth, apart, step: 1 }, a.as_ptr(), rows);
+                for j in (0..count).step_by(width) {
+                    let wide = width.min(count - j);
                     let mut i = 0;
                     for tile in 0..tiles {
                         let high = height + (tile < higher) as usize;
@@ -61,10 +83,10 @@ impl<T: GemmElement> Columns<T> {
                         let t = Tile {
                             depth,
                             a: rows.add(i * depth).cast_const(),
-                            b: self.packed.as_ptr().add(j * depth),
+                            b: self.packed.as_ptr().add(j * self.lines.len()),
                             lines: self.lines.as_ptr(),
-                            alpha: T::ONE,
-                            base: match whole {
+                            alpha,
+                            base: match whole && add {
                                 true => kernel::Base::Matrix(at.cast_const(), stride),
                                 false => kernel::Base::Nothing,
                             },
@@ -76,8 +98,8 @@ impl<T: GemmElement> Columns<T> {
                         if !whole {
                             for r in 0..high {
                                 for l in 0..wide {
-                                    let at = at.add(r * stride + l);
-                                    *at = (*side.add(r * width + l)).add(*at);
+                                    let (x, at) = (*side.add(r * width + l), at.add(r * stride + l));
+                                    *at = if add { x.add(*at) } else { x };
                                 }
                             }
                         }

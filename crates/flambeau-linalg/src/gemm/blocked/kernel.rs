@@ -191,8 +191,10 @@ mod compiled {
     use super::*;
     kernel!(single, f32, [f32; 4], [1 2 3 4 5 6 7 8]);
     kernel!(double, f64, [f64; 2], [1 2 3 4 5 6 7 8]);
-    pub static SINGLE: [Kernel<f32>; 3] = [const { Kernel { rows: 8, lanes: 4, vectors: 2, run: single, pack: pack::<f32> } }; 3];
-    pub static DOUBLE: [Kernel<f64>; 3] = [const { Kernel { rows: 8, lanes: 2, vectors: 2, run: double, pack: pack::<f64> } }; 3];
+    pub static SINGLE: [Kernel<f32>; 3] =
+        [const { Kernel { rows: 8, lanes: 4, vectors: 2, run: single, pack: pack::<f32> } }; 3];
+    pub static DOUBLE: [Kernel<f64>; 3] =
+        [const { Kernel { rows: 8, lanes: 2, vectors: 2, run: double, pack: pack::<f64> } }; 3];
 }
 
 /// The kernel of a level for `f32`.

@@ -113,16 +113,7 @@ mod x86 {
         __mmask8,
         _mm512_mask_storeu_pd
     );
-    lanes!(
-        __m256,
-        f32,
-        8,
-        _mm256_set1_ps,
-        _mm256_loadu_ps,
-        _mm256_storeu_ps,
-        _mm256_mul_ps,
-        _mm256_fmadd_ps
-    );
+    lanes!(__m256, f32, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_mul_ps, _mm256_fmadd_ps);
     lanes!(
         __m256d,
         f64,

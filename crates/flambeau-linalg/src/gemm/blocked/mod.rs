@@ -166,12 +166,12 @@ pub(super) unsafe fn multiply<T: GemmElement>(
                         for tile in 0..tiles {
                             let high = height + (tile < higher) as usize;
                             for j in (0..n).step_by(width) {
-                            let wide = width.min(n - j);
-                            let (b, lines) = match (j == whole, in_place) {
-                                (true, _) => (tail.cast_const(), lines),
-                                (false, true) => (from.add(j), near),
-                                (false, false) => (right.add(j * k).cast_const(), lines),
-                            };
+                                let wide = width.min(n - j);
+                                let (b, lines) = match (j == whole, in_place) {
+                                    (true, _) => (tail.cast_const(), lines),
+                                    (false, true) => (from.add(j), near),
+                                    (false, false) => (right.add(j * k).cast_const(), lines),
+                                };
                                 let at = c.add((m0 + i) * s.c_rs + (n0 + j) * s.c_cs);
                                 let old = k0 > 0 || beta != T::ZERO;
                                 let direct = wide == width && s.c_cs == 1;
@@ -195,7 +195,8 @@ pub(super) unsafe fn multiply<T: GemmElement>(
                                 if !direct {
                                     for r in 0..high {
                                         for l in 0..wide {
-                                            let (x, at) = (*side.add(r * width + l), at.add(r * s.c_rs + l * s.c_cs));
+                                            let (x, at) =
+                                                (*side.add(r * width + l), at.add(r * s.c_rs + l * s.c_cs));
                                             *at = if old { x.add(*at) } else { x };
                                         }
                                     }
@@ -209,3 +210,6 @@ pub(super) unsafe fn multiply<T: GemmElement>(
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

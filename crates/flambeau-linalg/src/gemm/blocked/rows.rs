@@ -44,10 +44,21 @@ pub enum Base<'a, T> {
 impl<T: GemmElement> Rows<T> {
     /// Packs `count` rows of `depth` elements. None for types without a kernel.
     pub fn new(count: usize, depth: usize, a: &[T], rs: usize, cs: usize) -> Result<Option<Rows<T>>> {
-        let Some(kernel) = T::kernel() else { return Ok(None) };
+        T::kernel().map(|kernel| Rows::with(kernel, count, depth, a, rs, cs)).transpose()
+    }
+
+    /// [`Rows::new`] for a kernel.
+    pub(super) fn with(
+        kernel: &'static Kernel<T>,
+        count: usize,
+        depth: usize,
+        a: &[T],
+        rs: usize,
+        cs: usize,
+    ) -> Result<Rows<T>> {
         let mut rows = Rows { kernel, packed: Vec::new(), count: 0, depth: 0 };
         rows.fill(count, depth, a, rs, cs)?;
-        Ok(Some(rows))
+        Ok(rows)
     }
 
     /// Packs other rows into the same memory.

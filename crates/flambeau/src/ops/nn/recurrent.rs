@@ -1,7 +1,9 @@
 //! Recurrent layers, one direction of all steps at a time.
 
 use crate::Tensor;
-use crate::autograd::{BackwardOptions, Context, GradMode, Grads, Save, grad_enabled, needs_grad, record, run_backward};
+use crate::autograd::{
+    BackwardOptions, Context, GradMode, Grads, Save, grad_enabled, needs_grad, record, run_backward,
+};
 use crate::generated::functions as f;
 use crate::ops::dense::{Dense, computed};
 use crate::ops::{join, shape};
@@ -50,7 +52,11 @@ impl Operands {
             && self.cx.as_ref().is_none_or(|cx| cx.sizes() == h)
             && self.cx.is_some() == (cell == Cell::Lstm);
         if !fits {
-            bail!("recurrent layer: operands don't fit gates of size {} and a state of size {}", show(&gates), show(&h));
+            bail!(
+                "recurrent layer: operands don't fit gates of size {} and a state of size {}",
+                show(&gates),
+                show(&h)
+            );
         }
         if let Some(other) = self.list().iter().find(|t| t.dtype() != dtype) {
             bail!("expected scalar type {} but found {}", dtype.cpp_name(), other.dtype().cpp_name());
@@ -145,7 +151,8 @@ impl Fused {
             weight: ctx.saved(3)?,
             bias: ctx.saved_opt(4)?,
         };
-        let again = grad_enabled() && operands.list().into_iter().chain(ctx.grads().iter().flatten()).any(Tensor::requires_grad);
+        let again = grad_enabled()
+            && operands.list().into_iter().chain(ctx.grads().iter().flatten()).any(Tensor::requires_grad);
         if again || ctx.grads().iter().flatten().any(Tensor::is_meta) {
             return operands.composed_backward(s, [ctx.grad(0), ctx.grad(1).filter(|_| lstm)]);
         }
@@ -160,7 +167,14 @@ impl Fused {
                 let c = operands.cx.as_ref().map(dense).transpose()?;
                 let (all, cells, grad) = (dense(&all)?, dense(&cells)?, dense(&grad)?);
                 let last = if lstm { Some(dense(&grad_last)?) } else { None };
-                let from = Kept { h: &h, c: c.as_deref().unwrap_or(&[]), weight: &weight, out: &out, all: &all, cells: &cells };
+                let from = Kept {
+                    h: &h,
+                    c: c.as_deref().unwrap_or(&[]),
+                    weight: &weight,
+                    out: &out,
+                    all: &all,
+                    cells: &cells,
+                };
                 let width = (s.hidden * s.cell.gates()) as i64;
                 let (mut by_h, mut by_c, mut by_weight, mut by_bias) = (None, None, None, None);
                 let states = operands.hx.sizes();
@@ -220,7 +234,10 @@ pub fn _rnn_layer(
     let lstm = cell == Cell::Lstm;
     if !matches!(dtype, DType::Float32 | DType::Float64) || gates.is_meta() || s.steps == 0 {
         let (out, last) = match s.steps {
-            0 => (shape::narrow(gates, 2, 0, s.hidden as i64)?, operands.cx.clone().unwrap_or_else(|| hx.clone())),
+            0 => (
+                shape::narrow(gates, 2, 0, s.hidden as i64)?,
+                operands.cx.clone().unwrap_or_else(|| hx.clone()),
+            ),
             _ => operands.composed(&s)?,
         };
         let none = || Tensor::empty_raw(&[0], dtype, gates.device());
@@ -258,7 +275,9 @@ pub fn _rnn_layer(
         }};
     }
     let out = if dtype == DType::Float64 { run!(f64) } else { run!(f32) };
-    let (Some(last), Some(kept), Some(cells)) = (last, kept, cells) else { bail!("a kernel without results") };
+    let (Some(last), Some(kept), Some(cells)) = (last, kept, cells) else {
+        bail!("a kernel without results")
+    };
     let saves = [
         Save::Input(gates),
         Save::Input(hx),
