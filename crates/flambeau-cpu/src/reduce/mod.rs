@@ -18,7 +18,6 @@ pub use engine::{Reducer, reduce};
 pub use norm::{Norm, norm};
 pub use reducers::{Extremum, Truth, minmax, moments, prod, sum, truth};
 pub use scan::{Scan, scan};
-pub(crate) use softmax::{exp_in_place, exp_kernel};
 pub use softmax::{logsumexp, softmax, softmax_backward};
 
 use crate::pointwise::Compute;

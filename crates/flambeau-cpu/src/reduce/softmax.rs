@@ -3,7 +3,7 @@
 
 use super::plan::advance;
 use crate::lanes::{lanes, lanes_of_pairs, merged};
-use crate::pointwise::{Compute, Kernel, Operand, Operation, Prim, load, store};
+use crate::pointwise::{Compute, Operand, load, store};
 use crate::wide::{Body, wide};
 use flambeau_core::{Result, bail, dispatch};
 use smallvec::SmallVec;
@@ -222,24 +222,6 @@ fn update<T: Copy>(buffer: &mut [T], width: usize, by: &[T], f: impl Fn(T, T) ->
         for (x, &by) in row.iter_mut().zip(by) {
             *x = f(*x, by);
         }
-    }
-}
-
-/// The exponential function of a compute type over slices.
-pub(crate) fn exp_kernel<T: Compute>() -> Result<fn(&[T], &mut [T])> {
-    match T::kernel(Operation::Prim(Prim::Exp)) {
-        Some(Kernel::Unary(f)) => Ok(f),
-        _ => bail!("no exponential function for {}", T::DTYPE.name()),
-    }
-}
-
-/// Exponentials in place, through a small tile.
-pub(crate) fn exp_in_place<T: Compute>(exp: fn(&[T], &mut [T]), buffer: &mut [T]) {
-    let mut tile = [T::default(); 256];
-    for part in buffer.chunks_mut(256) {
-        let tile = &mut tile[..part.len()];
-        exp(part, tile);
-        part.copy_from_slice(tile);
     }
 }
 
