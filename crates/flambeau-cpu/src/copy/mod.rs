@@ -1,6 +1,5 @@
 //! Copies between strided arrays, with conversion. One of the modules with unsafe code.
 
-mod stream;
 mod strided;
 #[cfg(test)]
 mod tests;
@@ -54,5 +53,5 @@ pub(crate) unsafe fn across(to: *mut u8, from: *const u8, stride: isize, [n, row
     let unit = size as isize;
     let plane = strided::Plane { sizes: [n, rows], to: [unit, n as isize * unit], from: [stride, unit] };
     // SAFETY: passed on from the caller.
-    unsafe { transpose::transpose(&plane, to, from, size, false) }
+    unsafe { transpose::transpose(&plane, to, from, size) }
 }

@@ -1,7 +1,6 @@
 //! Copies of elements as they are: rows as blocks of bytes, transposed matrices by tiles, other strides in plain loops.
 //! One of the modules with unsafe code.
 
-use super::stream::settle;
 use super::transpose::transpose;
 use crate::pointwise::{Operand, Plan};
 use crate::wide::wide;
@@ -19,9 +18,6 @@ pub(super) struct Plane {
 const NARROW: usize = 4;
 /// Rows from this length on (in bytes) are left to the system's copy.
 const LONG: usize = 512;
-/// Transposed matrices from this size on (in bytes) pass the caches by: their parts are written in an order that the
-/// processor does not foresee, and would first be read.
-const STREAM: usize = 1 << 21;
 
 /// Copies elements of `size` bytes as `plan` walks `to` and `from`.
 ///
@@ -40,7 +36,6 @@ pub(super) unsafe fn copy(plan: &Plan, to: &Operand, from: &Operand, size: usize
             && f[0] != 0
             && plan.sizes[d].min(plan.sizes[0]) >= NARROW
     });
-    let large = across.is_some() && plan.sizes.iter().product::<usize>().saturating_mul(size) >= STREAM;
     let second = across.unwrap_or(1);
     let pair = |strides: &[isize]| [strides[0], strides.get(second).copied().unwrap_or(0)];
     let plane = Plane {
@@ -55,7 +50,7 @@ pub(super) unsafe fn copy(plan: &Plan, to: &Operand, from: &Operand, size: usize
         // SAFETY: the caller vouches for these elements.
         unsafe {
             if across.is_some() {
-                transpose(&plane, at, source, size, large);
+                transpose(&plane, at, source, size);
             } else {
                 copy_plane(&plane, at, source, size);
             }
@@ -63,9 +58,6 @@ pub(super) unsafe fn copy(plan: &Plan, to: &Operand, from: &Operand, size: usize
         let mut d = 0;
         loop {
             if d == outer.len() {
-                if large {
-                    settle();
-                }
                 return;
             }
             let dim = outer[d];

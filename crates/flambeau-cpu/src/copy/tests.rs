@@ -1,7 +1,6 @@
 //! Copies of any strides and sizes of elements, against plain loops.
 
 use super::copy;
-use super::stream::{settle, stream};
 use crate::pointwise::Operand;
 use crate::test_rng::Rng;
 use flambeau_core::{DType, Element};
@@ -75,13 +74,13 @@ fn rows_lines_and_transposed() {
 }
 
 #[test]
-fn transposed_past_the_caches() {
+fn transposed_beyond_the_caches() {
     for (dtype, rows, columns) in
         [(DType::Float32, 800, 801), (DType::Int64, 640, 512), (DType::Int16, 1100, 1008)]
     {
         check(dtype, &[rows, columns], &[columns, 1], &[1, rows]);
     }
-    // Rows that begin with cache lines.
+    // Rows that begin with cache lines, as memory of tensors does.
     let (rows, columns) = (512i64, 1024 + 16);
     let mut source: Vec<u32> = (0..(rows * columns) as u32).collect();
     let mut target = vec![0u32; (rows * columns) as usize + 16];
@@ -141,17 +140,4 @@ fn booleans_and_small_integers_to_floats() {
     // SAFETY: as above.
     unsafe { copy(&dst, &operand(source.as_mut_ptr(), DType::Int8), &[6]).unwrap() };
     assert_eq!(to, [0.0, 1.0, 2.0, -1.0, 0.0, 7.0]);
-}
-
-#[test]
-fn streams_of_any_alignment() {
-    let from: Vec<u8> = (0..200u8).collect();
-    for (start, n) in [(0, 0), (1, 5), (3, 100), (8, 160), (15, 16), (16, 17)] {
-        let mut to = vec![255u8; 250];
-        // SAFETY: within both.
-        unsafe { stream(from.as_ptr(), to.as_mut_ptr().add(start), n) };
-        settle();
-        assert_eq!(&to[start..start + n], &from[..n]);
-        assert!(to[..start].iter().chain(&to[start + n..]).all(|&v| v == 255));
-    }
 }

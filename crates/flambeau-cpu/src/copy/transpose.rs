@@ -1,29 +1,25 @@
 //! Transposed matrices by tiles that stay in vector registers. One of the modules with unsafe code.
 
-use super::stream::stream;
 use super::strided::Plane;
 
-/// Bytes of a cache line.
-const LINE: usize = 64;
-/// Bytes of a row that are gathered before they pass the caches by, where rows do not begin with cache lines.
+/// Bytes of result rows that are written together: the lines of the source that they share stay in the L1 cache.
 const PANEL: usize = 512;
-/// Rows of results that are gathered together.
+/// Rows of results that are written together.
 const ROWS: usize = 8;
 
-/// Copies a plane whose result is dense along the first dimension and whose source is along the second; a `large` result
-/// passes the caches by.
+/// Copies a plane whose result is dense along the first dimension and whose source is along the second.
 ///
 /// # Safety
 /// Both places must be valid for these elements of `size` bytes, `to` for writing; they must not overlap.
-pub(super) unsafe fn transpose(plane: &Plane, to: *mut u8, from: *const u8, size: usize, large: bool) {
+pub(super) unsafe fn transpose(plane: &Plane, to: *mut u8, from: *const u8, size: usize) {
     // SAFETY: passed on from the caller.
     unsafe {
         match size {
-            1 => each::<u8, 8>(plane, to, from, large),
-            2 => each::<u16, 8>(plane, to, from, large),
-            4 => each::<u32, 8>(plane, to, from, large),
-            8 => each::<u64, 4>(plane, to, from, large),
-            _ => each::<[u64; 2], 4>(plane, to, from, large),
+            1 => each::<u8, 8>(plane, to, from),
+            2 => each::<u16, 8>(plane, to, from),
+            4 => each::<u32, 8>(plane, to, from),
+            8 => each::<u64, 4>(plane, to, from),
+            _ => each::<[u64; 2], 4>(plane, to, from),
         }
     }
 }
@@ -31,34 +27,20 @@ pub(super) unsafe fn transpose(plane: &Plane, to: *mut u8, from: *const u8, size
 /// One tile: `to[j][k] = from[k][j]`, rows at these distances in bytes.
 type Tile = unsafe fn(to: *mut u8, to_step: isize, from: *const u8, from_step: isize);
 
-unsafe fn each<E: Copy, const N: usize>(plane: &Plane, to: *mut u8, from: *const u8, large: bool) {
+unsafe fn each<E: Copy, const N: usize>(plane: &Plane, to: *mut u8, from: *const u8) {
     let size = size_of::<E>();
     let [n, rows] = plane.sizes;
     let (to_step, from_step) = (plane.to[1], plane.from[0]);
     let tile: Tile = tile_of::<E, N>();
-    // Whole cache lines can be written if all rows begin with one; otherwise only the ends of longer pieces are parts.
-    let whole = (to as usize).is_multiple_of(LINE) && to_step.unsigned_abs().is_multiple_of(LINE);
-    let panel = if !large || !whole { PANEL } else { LINE } / size;
-    let mut gathered = [std::mem::MaybeUninit::<u8>::uninit(); ROWS * PANEL];
-    let buffer = gathered.as_mut_ptr().cast::<u8>();
+    let panel = PANEL / size;
     for first in (0..n).step_by(panel) {
         let width = panel.min(n - first);
         for j in (0..rows).step_by(ROWS) {
             let height = ROWS.min(rows - j);
             let source = from.wrapping_offset(first as isize * from_step).wrapping_add(j * size);
             let target = to.wrapping_offset(j as isize * to_step).wrapping_add(first * size);
-            // SAFETY: rows and columns of the plane, which the caller vouches for; the buffer has room for as many.
-            unsafe {
-                if large {
-                    piece::<E, N>(tile, buffer, PANEL as isize, source, from_step, width, height);
-                    for r in 0..height {
-                        let row = target.wrapping_offset(r as isize * to_step);
-                        stream(buffer.add(r * PANEL), row, width * size);
-                    }
-                } else {
-                    piece::<E, N>(tile, target, to_step, source, from_step, width, height);
-                }
-            }
+            // SAFETY: rows and columns of the plane, which the caller vouches for.
+            unsafe { piece::<E, N>(tile, target, to_step, source, from_step, width, height) };
         }
     }
 }
