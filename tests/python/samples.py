@@ -96,14 +96,14 @@ given("kron", lambda s: [s(2, 2), s(2, 2)])
 given("cdist", lambda s: [s(2, 3), s(2, 3)])
 given("cholesky cholesky_ex linalg_cholesky", lambda s: [definite(s)])
 given("gather", lambda s: [s(3, 3), 1, indices(0, 2, 1, 0, 1, 1, shape=(3, 2))])
-given("scatter.value scatter.value_reduce", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), 2.0])
-given("scatter.src", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), s(3, 1)])
-given("scatter.reduce", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), s(3, 1), {"reduce": "add"}])
-given("scatter_add", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), s(3, 1)])
+given("scatter.value scatter.value_reduce scatter_.value scatter_.value_reduce", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), 2.0])
+given("scatter.src scatter_.src", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), s(3, 1)])
+given("scatter.reduce scatter_.reduce", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), s(3, 1), {"reduce": "add"}])
+given("scatter_add scatter_add_", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), s(3, 1)])
 given("scatter_reduce.two", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), s(3, 1), "sum"])
 given("scatter_reduce", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), s(3, 1), "mean"])
 given("index_select", lambda s: [s(3, 3), 1, indices(0, 2)])
-given("index_add", lambda s: [s(3, 3), 0, indices(0, 2), s(2, 3)])
+given("index_add index_add_", lambda s: [s(3, 3), 0, indices(0, 2), s(2, 3)])
 given("index_copy", lambda s: [s(3, 3), 0, indices(0, 2), s(2, 3)])
 given("index_reduce", lambda s: [s(3, 3), 0, indices(0, 2), s(2, 3), "prod"])
 given("index_fill.int_Scalar", lambda s: [s(3, 3), 0, indices(0, 2), 1.5])
@@ -312,6 +312,62 @@ given("index_put_", lambda s: [s(3, 3), [indices(0, 2)], s(2, 3)])
 given("as_strided_", lambda s: [s(6), [2, 3], [1, 2]])
 given("resize_", lambda s: [s(6).detach(), [2, 3]])
 given("set_", lambda s: [s(3).detach()])
+given("_foreach_add_", lambda s: [[s(3).detach()], 2])
+given("_foreach_mul_.Tensor", lambda s: [[s(3).detach()], real(s).detach()])
+given(
+    "_fused_sgd_",
+    lambda s: [
+        *([s(3).detach()] for _ in range(3)),
+        {
+            "weight_decay": 0.1,
+            "momentum": 0.9,
+            "lr": 0.1,
+            "dampening": 0.0,
+            "nesterov": True,
+            "maximize": False,
+            "is_first_step": False,
+        },
+    ],
+)
+given(
+    "_fused_adam_ _fused_adamw_",
+    lambda s: [
+        *([s(3).detach()] for _ in range(5)),
+        [torch.tensor(1.0)],
+        {
+            "lr": 0.1,
+            "beta1": 0.9,
+            "beta2": 0.9,
+            "weight_decay": 0.1,
+            "eps": 0.1,
+            "amsgrad": True,
+            "maximize": False,
+        },
+    ],
+)
+given(
+    "_fused_adagrad_",
+    lambda s: [
+        *([s(3).detach()] for _ in range(3)),
+        [torch.tensor(1.0)],
+        {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1, "eps": 0.1, "maximize": False},
+    ],
+)
+given(
+    "_fused_rmsprop_",
+    lambda s: [
+        *([s(3).detach()] for _ in range(5)),
+        {
+            "lr": 0.1,
+            "alpha": 0.9,
+            "eps": 0.1,
+            "weight_decay": 0.1,
+            "momentum": 0.9,
+            "centered": True,
+            "maximize": False,
+        },
+    ],
+)
 given("view_as_complex_copy", lambda s: [s(3, 2)])
 given("resize_as_", lambda s: [s(6).detach(), real(s, 2, 3)])
 given("set_.source_Tensor", lambda s: [s(3).detach(), real(s, 2)])

@@ -68,7 +68,7 @@ fn class_of(nbytes: usize) -> Option<usize> {
 /// The bytes of a class's blocks.
 fn size_of_class(class: usize) -> usize {
     let power = KEPT.ilog2() as usize + class.div_ceil(8);
-    let eighths = if class % 8 == 0 { 16 } else { 8 + class % 8 };
+    let eighths = if class.is_multiple_of(8) { 16 } else { 8 + class % 8 };
     (eighths << (power - 4)).max(KEPT)
 }
 

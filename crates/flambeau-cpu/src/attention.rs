@@ -3,7 +3,7 @@
 
 use crate::gemm::{Columns, GemmElement, gemm, size_product};
 use crate::vector::Vector;
-use crate::wide::wide;
+use crate::wide::{Body, wide};
 use flambeau_core::{Result, bail, buffer, ensure};
 use num_traits::Float;
 
@@ -94,7 +94,7 @@ impl Attention {
         for (i, row) in scores.chunks_exact_mut(keys.max(1)).take(rows).enumerate() {
             if let Some(start) = self.mask_starts.get(b) {
                 let mask = &mask[start + (first + i) * self.sources..][..keys];
-                wide(|| row.iter_mut().zip(mask).for_each(|(x, &m)| *x = *x + m));
+                wide(move || row.iter_mut().zip(mask).for_each(|(x, &m)| *x = *x + m));
             }
         }
         Ok(())
@@ -130,6 +130,54 @@ fn total<T: Float>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
     lanes.iter().fold(rest, |sum, &x| sum + x)
 }
 
+/// The largest number of a row.
+struct Largest<'a, T>(&'a [T]);
+
+impl<T: Real> Body for Largest<'_, T> {
+    type Output = T;
+    #[inline(always)]
+    fn run(self) -> T {
+        largest(self.0)
+    }
+}
+
+/// `exp(x - shift)` over a row, in place; returns the sum.
+struct Exponentials<'a, T> {
+    row: &'a mut [T],
+    shift: T,
+}
+
+impl<T: Real> Body for Exponentials<'_, T> {
+    type Output = T;
+    #[inline(always)]
+    fn run(self) -> T {
+        let (row, shift) = (self.row, self.shift);
+        for x in row.iter_mut() {
+            *x = Vector::exp(*x - shift);
+        }
+        total(row, row, |x, _| x)
+    }
+}
+
+/// The gradient of a row of scores from that of its weights, in place.
+struct Slopes<'a, T> {
+    slopes: &'a mut [T],
+    weights: &'a [T],
+    grad: &'a [T],
+    out: &'a [T],
+}
+
+impl<T: Real> Body for Slopes<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let mean = total(self.grad, self.out, |g, y| g * y);
+        for (x, &w) in self.slopes.iter_mut().zip(self.weights) {
+            *x = w * (*x - mean);
+        }
+    }
+}
+
 /// `softmax(scale * query @ key.T + mask) @ value`, and the logarithm of each query's sum of exponentials for
 /// [`backward`]. A query that sees no key gets zeros.
 pub fn forward<T: Real>(
@@ -157,12 +205,9 @@ pub fn forward<T: Real>(
             for (i, row) in weights.chunks_exact_mut(keys).enumerate() {
                 let (row, hidden) = row.split_at_mut(s.seen(first + i, keys));
                 hidden.fill(T::ZERO);
-                let top = wide(|| largest(row));
+                let top = wide(Largest(row));
                 let shift = if top == T::neg_infinity() { T::ZERO } else { top };
-                let sum = wide(|| {
-                    row.iter_mut().for_each(|x| *x = Vector::exp(*x - shift));
-                    total(row, row, |x, _| x)
-                });
+                let sum = wide(Exponentials { row, shift });
                 if sum != T::ZERO {
                     sums[at + i] = top + sum.ln();
                 }
@@ -208,7 +253,7 @@ pub fn backward<T: Real>(
             for (i, (row, &sum)) in weights.chunks_exact_mut(keys).zip(&sums[at..]).enumerate() {
                 let (row, hidden) = row.split_at_mut(s.seen(first + i, keys));
                 hidden.fill(T::ZERO);
-                wide(|| row.iter_mut().for_each(|x| *x = Vector::exp(*x - sum)));
+                wide(Exponentials { row, shift: sum });
             }
             let grad = &grad[at * d..][..rows * d];
             let keyed = |width: usize| b * s.sources * width..(b * s.sources + keys) * width;
@@ -219,10 +264,7 @@ pub fn backward<T: Real>(
                 let (grad, out) = (&grad[i * d..][..d], &out[(at + i) * d..][..d]);
                 let (slopes, hidden) = slopes.split_at_mut(s.seen(first + i, keys));
                 hidden.fill(T::ZERO);
-                wide(|| {
-                    let mean = total(grad, out, |g, y| g * y);
-                    slopes.iter_mut().zip(weights).for_each(|(x, &w)| *x = w * (*x - mean));
-                });
+                wide(Slopes { slopes, weights, grad, out });
             }
             let query = &query[at * e..][..rows * e];
             let by_query = &mut by_query[at * e..][..rows * e];

@@ -7,9 +7,9 @@ use crate::errors::owned_ptr;
 use crate::errors::{IntoPy, guard};
 use crate::object;
 use crate::parse::{self, Given, Parsed};
+use crate::profile;
 use crate::types;
-use flambeau::profile::{self, Kind};
-use flambeau::schema::{Arg, Call, OpDef, Overload, Ret, Target};
+use flambeau::schema::{Call, OpDef, Overload, Ret, Target};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -142,7 +142,7 @@ fn call(py: Python<'_>, me: &OpFunction, given: &Given<'_>) -> PyResult<*mut PyO
         Target::Out(&parsed.out)
     };
     let result = {
-        let _span = profile::span(Kind::Operator, || describe(me, &parsed));
+        let _span = profile::called(overload, &parsed.args, &target);
         (overload.call)(&Call { args: &parsed.args, target }).py()?
     };
     if let Some(error) = crate::warnings::pending(py) {
@@ -160,15 +160,6 @@ fn call(py: Python<'_>, me: &OpFunction, given: &Given<'_>) -> PyResult<*mut PyO
         return Ok(unsafe { object::wrap_raw(t) });
     }
     Ok(ret_to_py(py, result, me.op, overload.fields)?.into_ptr())
-}
-
-/// What a profile calls a call, and the sizes of its operands.
-fn describe(me: &OpFunction, parsed: &Parsed) -> (std::borrow::Cow<'static, str>, Vec<flambeau::Dims>) {
-    let sizes = |arg: &Arg| match arg {
-        Arg::Tensor(t) => t.sizes(),
-        _ => flambeau::Dims::new(),
-    };
-    (format!("aten::{}", me.name).into(), parsed.args.iter().map(sizes).collect())
 }
 
 /// The Python value of a result.

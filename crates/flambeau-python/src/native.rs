@@ -28,6 +28,7 @@ pub fn call_ret(overload: Option<&'static Overload>, args: &[Arg]) -> PyResult<T
     let Some(overload) = overload else {
         return Err(PyNotImplementedError::new_err("an operator that this needs is missing"));
     };
+    let _span = crate::profile::called(overload, args, &Target::Fresh);
     match (overload.call)(&Call { args, target: Target::Fresh }).py()? {
         Ret::Tensor(t) => Ok(t),
         _ => Err(PyNotImplementedError::new_err("an operator did not return a tensor")),

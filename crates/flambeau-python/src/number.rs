@@ -80,6 +80,8 @@ fn default_value(default: Default) -> ParamValue<'static> {
 
 fn run(overload: &'static Overload, a: Arg, b: Arg, inplace: bool) -> PyResult<Tensor> {
     let operands = [a, b];
+    let target = if inplace { Target::InPlace } else { Target::Fresh };
+    let _span = crate::profile::called(overload, &operands, &target);
     if let Some(def) = overload.pointwise {
         let mut tensors: SmallVec<[&Tensor; 2]> = SmallVec::new();
         for &i in def.tensors {
@@ -107,7 +109,6 @@ fn run(overload: &'static Overload, a: Arg, b: Arg, inplace: bool) -> PyResult<T
         Default::Str(s) => Arg::Str(s.into()),
         _ => Arg::None,
     }));
-    let target = if inplace { Target::InPlace } else { Target::Fresh };
     match (overload.call)(&Call { args: &args, target }).py()? {
         Ret::Tensor(t) => Ok(t),
         _ => Err(PyRuntimeError::new_err("an operator did not return a tensor")),
@@ -307,6 +308,7 @@ pub fn call_unary(name: &'static str, t: &Tensor) -> PyResult<Tensor> {
     let mut args: SmallVec<[Arg; 4]> = SmallVec::new();
     args.push(Arg::Tensor(t));
     args.extend(overload.params[1..].iter().map(|_| Arg::None));
+    let _span = crate::profile::called(overload, &args, &Target::Fresh);
     match (overload.call)(&Call { args: &args, target: Target::Fresh }).py()? {
         Ret::Tensor(t) => Ok(t),
         _ => Err(PyRuntimeError::new_err("an operator did not return a tensor")),

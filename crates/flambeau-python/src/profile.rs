@@ -1,7 +1,25 @@
 //! The profiler's recordings for Python.
 
-use flambeau::profile::{self, Kind};
+use flambeau::profile::{self, Kind, Span};
+use flambeau::schema::{Arg, Overload, Target};
 use pyo3::prelude::*;
+
+/// A span for the call of an operator, if events are recorded.
+#[inline(always)]
+pub fn called(overload: &'static Overload, args: &[Arg], target: &Target) -> Option<Span> {
+    profile::span(Kind::Operator, || {
+        let of = |op: &&flambeau::schema::OpDef| {
+            op.overloads.as_ptr_range().contains(&std::ptr::from_ref(overload))
+        };
+        let name = flambeau::generated::OPS.iter().find(of).map_or("operator", |op| op.name);
+        let sizes = |arg: &Arg| match arg {
+            Arg::Tensor(t) => t.sizes(),
+            _ => flambeau::Dims::new(),
+        };
+        let mark = if matches!(target, Target::InPlace) { "_" } else { "" };
+        (format!("aten::{name}{mark}").into(), args.iter().map(sizes).collect())
+    })
+}
 
 /// Begins to record calls of operators and gradients.
 #[pyfunction]

@@ -26,7 +26,7 @@ __all__ = [
     "variable",
 ]
 
-_SUBMODULES = ("anomaly_mode", "forward_ad", "function", "functional", "grad_mode", "graph")
+_SUBMODULES = ("anomaly_mode", "forward_ad", "function", "functional", "grad_mode", "graph", "profiler")
 _HOME = {
     "Function": "function",
     "enable_grad": "grad_mode",

@@ -1,5 +1,7 @@
 """RMSprop (Hinton's lecture 6e, 2012)."""
 
+import flambeau as torch
+
 from .optimizer import (
     Optimizer,
     _as_real,

@@ -201,8 +201,11 @@ fn stubs(entry: &Entry, name: &str, method: bool, inplace: bool) -> Vec<String> 
 fn stub(entry: &Entry, name: &str, method: bool, inplace: bool, spread: Option<usize>) -> String {
     let signature = &entry.signature;
     let mut list = Vec::new();
+    // Declared in place, or the in-place form of another.
+    let changes =
+        inplace || (name.ends_with('_') && !name.ends_with("__") && entry.signature.returns.tensors() == 1);
     if method {
-        list.push(if inplace { "self: _Self".to_string() } else { "self".into() });
+        list.push(if changes { "self: _Self".to_string() } else { "self".into() });
     }
     let mut keyword_only = false;
     for (i, p) in signature.params.iter().enumerate() {
@@ -232,7 +235,10 @@ fn stub(entry: &Entry, name: &str, method: bool, inplace: bool, spread: Option<u
         };
         list.push(format!("out: {kind} = None"));
     }
-    let result = if inplace && method { "_Self".into() } else { returns(entry) };
+    // Declared in place, or the in-place form of another.
+    let changes =
+        inplace || (name.ends_with('_') && !name.ends_with("__") && entry.signature.returns.tensors() == 1);
+    let result = if changes && method { "_Self".into() } else { returns(entry) };
     format!("def {name}({}) -> {result}: ...", list.join(", "))
 }
 

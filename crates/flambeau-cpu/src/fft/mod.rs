@@ -8,7 +8,7 @@ mod plan;
 pub use plan::FftElement;
 
 use crate::gemm::size_product;
-use crate::wide::wide;
+use crate::wide::{Body, wide};
 use flambeau_core::{Result, ensure};
 use num_complex::Complex;
 use plan::{pairs, pairs_mut, plan};
@@ -31,7 +31,23 @@ fn check(have_in: usize, want_in: &[usize], have_out: usize, want_out: &[usize])
 
 /// Copies `count` neighbouring lines of a slab with rows of `inner` elements, from line `first` on, one after the other.
 fn gather<A: Copy>(slab: &[A], inner: usize, first: usize, count: usize, lines: &mut [A], step: usize) {
-    wide(|| {
+    wide(Gather { slab, inner, first, count, lines, step })
+}
+
+struct Gather<'a, A> {
+    slab: &'a [A],
+    inner: usize,
+    first: usize,
+    count: usize,
+    lines: &'a mut [A],
+    step: usize,
+}
+
+impl<A: Copy> Body for Gather<'_, A> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Gather { slab, inner, first, count, lines, step } = self;
         let mut rows = slab.chunks_exact(4 * inner);
         for (i, four) in rows.by_ref().enumerate() {
             for l in 0..count {
@@ -46,18 +62,16 @@ fn gather<A: Copy>(slab: &[A], inner: usize, first: usize, count: usize, lines: 
                 lines[l * step + done + i] = row[first + l];
             }
         }
-    })
+    }
 }
 
 /// The way back from [`gather`].
 fn scatter<A: Copy>(slab: &mut [A], inner: usize, first: usize, count: usize, lines: &[A], step: usize) {
-    wide(|| {
-        for (i, row) in slab.chunks_exact_mut(inner).enumerate() {
-            for (l, x) in row[first..first + count].iter_mut().enumerate() {
-                *x = lines[l * step + i];
-            }
+    for (i, row) in slab.chunks_exact_mut(inner).enumerate() {
+        for (l, x) in row[first..first + count].iter_mut().enumerate() {
+            *x = lines[l * step + i];
         }
-    })
+    }
 }
 
 /// Makes lines of `n_out` elements from lines of `n_in` along the middle dimension. `run` sees one line or several that
@@ -99,7 +113,7 @@ fn along<A: Copy + Default, B: Copy + Default>(
 
 fn multiply<F: FftElement>(data: &mut [Complex<F>], scale: F) {
     if scale != F::one() {
-        wide(|| data.iter_mut().for_each(|x| *x = *x * scale));
+        wide(move || data.iter_mut().for_each(|x| *x = *x * scale));
     }
 }
 
@@ -146,7 +160,7 @@ pub fn r2c<F: FftElement>(
                 // Even and odd elements are the real and imaginary parts of one line of half the length.
                 let m = n / 2;
                 plan.fft.process_immutable_with_scratch(pairs(line), &mut to[..m], &mut scratch);
-                wide(|| part(to, &plan.twiddles));
+                wide(Part { line: to, twiddles: &plan.twiddles });
             } else {
                 let (complex, whole) = work.split_at_mut(n);
                 complex.iter_mut().zip(line).for_each(|(z, &x)| *z = Complex::new(x, F::zero()));
@@ -164,6 +178,19 @@ pub fn r2c<F: FftElement>(
 
 /// The coefficients of 2 m real numbers from those of m complex ones, of which they are the real and imaginary parts;
 /// `line` has m + 1 elements, the last of them unused.
+struct Part<'a, F> {
+    line: &'a mut [Complex<F>],
+    twiddles: &'a [Complex<F>],
+}
+
+impl<F: FftElement> Body for Part<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        part(self.line, self.twiddles)
+    }
+}
+
 #[inline(always)]
 fn part<F: FftElement>(line: &mut [Complex<F>], twiddles: &[Complex<F>]) {
     let m = line.len() - 1;
@@ -215,10 +242,11 @@ pub fn c2r<F: FftElement>(
                 line
             };
             if plan.halved {
-                wide(|| join(line, &mut work, &plan.twiddles));
+                wide(Join { line, work: &mut work, twiddles: &plan.twiddles });
                 plan.fft.process_immutable_with_scratch(&work, pairs_mut(to), &mut scratch);
                 if scale != F::one() {
-                    wide(|| to.iter_mut().for_each(|x| *x = *x * scale));
+                    let to = &mut *to;
+                    wide(move || to.iter_mut().for_each(|x| *x = *x * scale));
                 }
             } else {
                 let (whole, result) = work.split_at_mut(n);
@@ -236,6 +264,20 @@ pub fn c2r<F: FftElement>(
 }
 
 /// The m complex numbers whose transform has 2 m real numbers as its parts, from the first m + 1 coefficients of these.
+struct Join<'a, F> {
+    line: &'a [Complex<F>],
+    work: &'a mut [Complex<F>],
+    twiddles: &'a [Complex<F>],
+}
+
+impl<F: FftElement> Body for Join<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        join(self.line, self.work, self.twiddles)
+    }
+}
+
 #[inline(always)]
 fn join<F: FftElement>(line: &[Complex<F>], work: &mut [Complex<F>], twiddles: &[Complex<F>]) {
     let m = work.len();

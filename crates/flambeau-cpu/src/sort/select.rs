@@ -21,6 +21,9 @@ pub fn topk<T: SortElement>(
         return Ok(());
     }
     rows("topk", input.len(), n, [(values.len(), k), (indices.len(), k)])?;
+    if input.is_empty() {
+        return Ok(());
+    }
     // Reversed keys turn the largest into the smallest without a second comparison function.
     let mask = if largest { u64::MAX } else { 0 };
     let less = |a: Pair, b: Pair| a.0 < b.0;

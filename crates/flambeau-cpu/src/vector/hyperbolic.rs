@@ -1,6 +1,6 @@
 //! Functions of `exp(x) - 1` and of `1 + exp(x)`.
 
-use super::exp::{exp_double, limit, parts, parts_single, power, power_single, powers_single, short_parts};
+use super::exp::{exp_double, exp_single, limit, parts, parts_single, power, power_single, short_parts};
 
 /// `exp(x) - 1` to 30 bits, for `|x| < 700`.
 #[inline(always)]
@@ -58,18 +58,10 @@ pub(super) fn tanh_single(x: f32) -> f32 {
     quotient(e, e_low, d, d_low).copysign(x)
 }
 
+/// As PyTorch computes it, 0 where `exp(-x)` overflows: within two units in the last place elsewhere.
 #[inline(always)]
 pub(super) fn sigmoid_single(x: f32) -> f32 {
-    let z = x.abs();
-    let (k, h, l) = parts_single(-(if z > 104.0 { 104.0 } else { z }));
-    let (a, b) = powers_single(k, true);
-    let (e, rest) = sum(1.0, h);
-    let (e, e_low) = sum(e, rest + l);
-    // The rest counts only where no power is small.
-    let (e, e_low) = (e * a * b, e_low * (a * b));
-    let (d, d_low) = sum(1.0, e);
-    let (n, n_low) = if x < 0.0 { (e, e_low) } else { (1.0, 0.0) };
-    quotient(n, n_low, d, d_low + e_low)
+    1.0 / (1.0 + exp_single(-x))
 }
 
 #[inline(always)]
@@ -84,9 +76,8 @@ pub(super) fn tanh_double(x: f64) -> f64 {
     (e / (e + 2.0)).copysign(x)
 }
 
+/// As [`sigmoid_single`].
 #[inline(always)]
 pub(super) fn sigmoid_double(x: f64) -> f64 {
-    let e = exp_double(-x.abs());
-    let over = if x < 0.0 { e } else { 1.0 };
-    over / (1.0 + e)
+    1.0 / (1.0 + exp_double(-x))
 }

@@ -86,7 +86,7 @@ single! {
     sinh: sinh, 0.6, ALL, f64::sinh;
     cosh: cosh, 0.6, ALL, f64::cosh;
     tanh: tanh, 0.9, ALL, f64::tanh;
-    sigmoid: sigmoid, 0.8, ALL, |x| 1.0 / (1.0 + (-x).exp());
+    sigmoid: sigmoid, 2.0, 87.0, |x| 1.0 / (1.0 + (-x).exp());
     erf: erf, 0.96, ALL, crate::math::erf;
 }
 
@@ -124,7 +124,7 @@ double! {
     sin_double: sin, 2.0, f64::PERIODIC, f64::sin;
     cos_double: cos, 2.0, f64::PERIODIC, f64::cos;
     tanh_double: tanh, 3.0, ALL_DOUBLE, f64::tanh;
-    sigmoid_double: sigmoid, 3.0, ALL_DOUBLE, |x| if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) };
+    sigmoid_double: sigmoid, 4.0, 708.0, |x| if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) };
     erf_double: erf, 2.0, ALL_DOUBLE, crate::math::erf;
 }
 

@@ -996,7 +996,7 @@ pub static ADDCDIV: PointwiseDef = PointwiseDef {
 };
 
 /// `self + weight*(end - self)`
-/// `abs(weight) < 0.5 ? self + weight*(end - self) : end - (end - self)*(1 - weight)`
+/// `abs(weight) < 0.5 ? self + weight*(end - self) : end + (weight - 1)*(end - self)`
 #[rustfmt::skip]
 pub static LERP: PointwiseDef = PointwiseDef {
     name: "lerp",
@@ -1015,7 +1015,7 @@ pub static LERP: PointwiseDef = PointwiseDef {
         Case { when: &[], categories: 4, nodes: &[
             Input(2), Unary(P::Abs, 0), Const(0.5), Binary(P::Lt, 1, 2), Input(0), Input(1),
             Binary(P::Sub, 5, 4), Binary(P::Mul, 0, 6), Binary(P::Add, 4, 7), Const(1.0),
-            Binary(P::Sub, 9, 0), Binary(P::Mul, 6, 10), Binary(P::Sub, 5, 11), Select(3, 8, 12),
+            Binary(P::Sub, 0, 9), Binary(P::Mul, 10, 6), Binary(P::Add, 5, 11), Select(3, 8, 12),
         ] },
     ],
     overrides: &[
@@ -1051,7 +1051,7 @@ pub static LERP: PointwiseDef = PointwiseDef {
 };
 
 /// `self + weight*(end - self)`
-/// `abs(weight) < 0.5 ? self + weight*(end - self) : end - (end - self)*(1 - weight)`
+/// `abs(weight) < 0.5 ? self + weight*(end - self) : end + (weight - 1)*(end - self)`
 #[rustfmt::skip]
 pub static LERP_SCALAR: PointwiseDef = PointwiseDef {
     name: "lerp",
@@ -1070,7 +1070,7 @@ pub static LERP_SCALAR: PointwiseDef = PointwiseDef {
         Case { when: &[], categories: 4, nodes: &[
             Param(0), Unary(P::Abs, 0), Const(0.5), Binary(P::Lt, 1, 2), Input(0), Input(1),
             Binary(P::Sub, 5, 4), Binary(P::Mul, 0, 6), Binary(P::Add, 4, 7), Const(1.0),
-            Binary(P::Sub, 9, 0), Binary(P::Mul, 6, 10), Binary(P::Sub, 5, 11), Select(3, 8, 12),
+            Binary(P::Sub, 0, 9), Binary(P::Mul, 10, 6), Binary(P::Add, 5, 11), Select(3, 8, 12),
         ] },
     ],
     overrides: &[
