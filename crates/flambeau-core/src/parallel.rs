@@ -154,7 +154,9 @@ mod tests {
         });
         assert!(caught.is_err());
         let total = AtomicUsize::new(0);
-        parallel(100, 1, |range| drop(total.fetch_add(range.sum(), Ordering::Relaxed)));
+        parallel(100, 1, |range| {
+            total.fetch_add(range.sum(), Ordering::Relaxed);
+        });
         assert_eq!(total.into_inner(), 4950);
     }
 }

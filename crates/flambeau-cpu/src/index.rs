@@ -358,7 +358,7 @@ fn each_nonzero(mask: &[u8], mut visit: impl FnMut(usize)) {
         let word = u64::from_le_bytes(*word);
         // The highest bit of each byte that is not zero: of its own or carried from the lower seven.
         let low = 0x7F7F_7F7F_7F7F_7F7F;
-        let mut set = ((word & low) + low | word) & !low;
+        let mut set = (((word & low) + low) | word) & !low;
         while set != 0 {
             visit(k * 8 + (set.trailing_zeros() / 8) as usize);
             set &= set - 1;

@@ -26,7 +26,7 @@ fn cut32(v: f64) -> i32 {
 /// A float as a 64-bit integer as processors convert it: the least integer where it does not fit.
 #[inline(always)]
 fn cut64(v: f64) -> i64 {
-    let fits = v >= -9223372036854775808.0 && v < 9223372036854775808.0;
+    let fits = (-9223372036854775808.0..9223372036854775808.0).contains(&v);
     // SAFETY: as above.
     let n = unsafe { (if fits { v } else { 0.0 }).to_int_unchecked::<i64>() };
     if fits { n } else { i64::MIN }

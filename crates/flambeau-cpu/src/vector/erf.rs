@@ -16,7 +16,7 @@ pub(super) fn erf_single(x: f32) -> f32 {
     let log = t * polynomial_single(&ERFC_FAR, t);
     let k = log + MAGIC_SINGLE;
     let r = log - (k - MAGIC_SINGLE);
-    let s = power_single(k) * 0.215924939;
+    let s = power_single(k) * 0.215_924_94;
     let far = 1.0 - s.mul_add(r * polynomial_single(&EXP2_SINGLE, r), s);
     (if z < 0.875 { near } else { far }).copysign(x)
 }

@@ -196,7 +196,7 @@ pub(super) unsafe fn pack<T: Turn>(x: &Part, from: *const T, to: *mut T, line: u
             return unsafe { wide(x, from, to, line, zeros) };
         }
         // SAFETY: passed on; without blocks, which need AVX2.
-        return unsafe {
+        unsafe {
             if x.apart == 1 {
                 copied(x, from, to, line);
             } else {
@@ -208,7 +208,7 @@ pub(super) unsafe fn pack<T: Turn>(x: &Part, from: *const T, to: *mut T, line: u
                     *to.add(p * line + x.count + r) = T::ZERO;
                 }
             }
-        };
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     // SAFETY: passed on.
