@@ -50,11 +50,14 @@ pub(super) fn lanes<R: Reducer>(r: &R, tile: &[R::In]) -> R::Acc {
     if tile.len() < LANES {
         return tile.iter().fold(r.start(), |acc, &x| r.step(acc, x));
     }
-    let block = |x: &[R::In]| crate::lanes::lanes(x, r.start(), |acc, x| r.step(acc, x));
-    let mut blocks = tile.chunks(LANES * STEPS);
-    let mut acc = block(blocks.next().unwrap_or_default());
-    for next in blocks {
-        let part = block(next);
+    let mut acc = [r.start(); LANES];
+    for (i, block) in tile.chunks(LANES * STEPS).enumerate() {
+        // Called in one place only: a function of its own would be compiled for the baseline.
+        let part = crate::lanes::lanes(block, r.start(), |acc, x| r.step(acc, x));
+        if i == 0 {
+            acc = part;
+            continue;
+        }
         for l in 0..LANES {
             acc[l] = r.merge(acc[l], part[l]);
         }
