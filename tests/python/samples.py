@@ -96,9 +96,14 @@ given("kron", lambda s: [s(2, 2), s(2, 2)])
 given("cdist", lambda s: [s(2, 3), s(2, 3)])
 given("cholesky cholesky_ex linalg_cholesky", lambda s: [definite(s)])
 given("gather", lambda s: [s(3, 3), 1, indices(0, 2, 1, 0, 1, 1, shape=(3, 2))])
-given("scatter.value scatter.value_reduce scatter_.value scatter_.value_reduce", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), 2.0])
+given(
+    "scatter.value scatter.value_reduce scatter_.value scatter_.value_reduce",
+    lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), 2.0],
+)
 given("scatter.src scatter_.src", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), s(3, 1)])
-given("scatter.reduce scatter_.reduce", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), s(3, 1), {"reduce": "add"}])
+given(
+    "scatter.reduce scatter_.reduce", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), s(3, 1), {"reduce": "add"}]
+)
 given("scatter_add scatter_add_", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), s(3, 1)])
 given("scatter_reduce.two", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), s(3, 1), "sum"])
 given("scatter_reduce", lambda s: [s(3, 3), 1, indices(0, 2, 1, shape=(3, 1)), s(3, 1), "mean"])

@@ -32,7 +32,9 @@ def test_environment():
     program = "import flambeau; print(flambeau.get_num_threads())"
     for variables, expected in [({"OMP_NUM_THREADS": "3"}, 3), ({"MKL_NUM_THREADS": "5"}, 5)]:
         clean = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        out = subprocess.run([sys.executable, "-c", program], env={**clean, **variables}, capture_output=True, text=True)
+        out = subprocess.run(
+            [sys.executable, "-c", program], env={**clean, **variables}, capture_output=True, text=True
+        )
         assert out.stdout.strip() == str(expected), out.stderr
 
 

@@ -222,7 +222,11 @@ class profile:
         return self._recorded("accessing events")
 
     def key_averages(
-        self, group_by_input_shape=False, group_by_stack_n=0, group_by_overload_name=False, include_python_functions=False
+        self,
+        group_by_input_shape=False,
+        group_by_stack_n=0,
+        group_by_overload_name=False,
+        include_python_functions=False,
     ):
         """The events by name, and by input shapes if asked for (which needs `record_shapes`)."""
         return self._recorded("getting key averages").key_averages(group_by_input_shape, group_by_stack_n)
