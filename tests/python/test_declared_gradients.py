@@ -23,7 +23,7 @@ ROUGH = {
 # Operators that have no derivative in PyTorch either: the backward pass says so.
 REFUSED = {
     "floor_divide", "floor_divide.Scalar", "heaviside", "histogram.bin_ct", "histogram.bins_tensor", "remainder.Scalar_Tensor",
-    "scatter.reduce", "geqrf", "linalg_ldl_factor", "linalg_ldl_factor_ex", "linalg_ldl_solve", "unique",
+    "scatter.reduce", "scatter_.reduce", "geqrf", "linalg_ldl_factor", "linalg_ldl_factor_ex", "linalg_ldl_solve", "unique",
     "unique_consecutive", "histogramdd", "histogramdd.int_bins", "histogramdd.TensorList_bins",
 }  # fmt: skip
 # Second derivatives that PyTorch does not have either.

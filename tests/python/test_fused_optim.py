@@ -10,7 +10,7 @@ SETTINGS = {
         {"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01},
         {"momentum": 0.7, "nesterov": True, "maximize": True},
     ],
-    "Adam": [{}, {"amsgrad": True, "weight_decay": 0.1}, {"betas": (0.3, 0.4), "maximize": True}],
+    "Adam": [{}, {"amsgrad": True, "weight_decay": 0.1}, {"betas": (0.6, 0.4), "maximize": True}],
     "AdamW": [{}, {"amsgrad": True, "maximize": True, "eps": 1e-3}],
     "RMSprop": [{}, {"momentum": 0.9, "weight_decay": 0.1}, {"centered": True, "maximize": True}],
     "Adagrad": [{}, {"lr_decay": 0.1, "weight_decay": 0.1, "maximize": True}],
@@ -20,7 +20,7 @@ CASES = [(name, settings) for name, all_settings in SETTINGS.items() for setting
 
 def trained(name, settings, dtype, strided):
     torch.manual_seed(3)
-    parameters, steps = [], []
+    parameters = []
     for shape in [(5, 7), (33,), (2, 3, 4), ()]:
         start = torch.randn(shape, dtype=dtype)
         if strided:

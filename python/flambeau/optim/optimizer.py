@@ -127,6 +127,7 @@ class Optimizer:
                 or self._optimizer_step_post_hooks
                 or _global_optimizer_pre_hooks
                 or _global_optimizer_post_hooks
+                or torch._C._profiler_enabled()
             ):
                 return func(*args, **kwargs)
             return _step_with_hooks(func, args, kwargs)

@@ -1,17 +1,70 @@
 //! What Python's optimizers call: steps over lists of parameters. Rust's own optimizers share the steps (`optim/`).
 
+use super::check_writable;
+use crate::autograd::check_inplace;
 use crate::optim::{AdagradOptions, AdamOptions, RMSpropOptions, SGDOptions};
 use crate::{Result, Tensor};
-use flambeau_core::{DType, Scalar, bail};
+use flambeau_core::{Array, DType, Scalar, bail};
+use smallvec::SmallVec;
 
-/// Fails unless every list has an item for each parameter.
-fn check_lengths(function: &str, params: &[Tensor], lists: &[&[Tensor]]) -> Result<()> {
+/// Fails, before anything is written, unless every list has an item for each parameter, of its sizes and dtype, and all but
+/// the gradients (the first list) can be written to.
+fn check(function: &str, params: &[Tensor], lists: &[&[Tensor]]) -> Result<()> {
     for list in lists {
         if list.len() != params.len() {
             bail!("{function}: expected lists of {} tensors, got one of {}", params.len(), list.len());
         }
     }
+    for (i, parameter) in params.iter().enumerate() {
+        let all: SmallVec<[Array; 5]> =
+            std::iter::once(parameter).chain(lists.iter().map(|list| &list[i])).map(Tensor::array).collect();
+        let first = &all[0];
+        if !first.dtype.is_differentiable() {
+            bail!(NotImplemented, "{function}: not implemented for '{}'", first.dtype.cpp_name());
+        }
+        for other in &all[1..] {
+            if other.sizes != first.sizes || other.dtype != first.dtype || other.device() != first.device() {
+                bail!(
+                    "{function}: a parameter, its gradient and its state must have the same sizes, dtype and device"
+                );
+            }
+        }
+        check_inplace(parameter, false)?;
+        check_writable(first, &all[1..])?;
+        for (at, list) in lists.iter().enumerate().skip(1) {
+            check_inplace(&list[i], false)?;
+            check_writable(&all[at + 1], &all[..=at])?;
+        }
+    }
     Ok(())
+}
+
+/// Fails unless each tensor can be changed in place by a number or a tensor of dtype `by`.
+fn check_changes(tensors: &[Tensor], by: Option<&Tensor>, number: Option<Scalar>) -> Result<()> {
+    for tensor in tensors {
+        check_inplace(tensor, false)?;
+        let array = tensor.array();
+        check_writable(&array, &by.map(Tensor::array).into_iter().collect::<SmallVec<[Array; 1]>>())?;
+        let complex = by.is_some_and(Tensor::is_complex) || matches!(number, Some(Scalar::Complex(_)));
+        let real = by.is_some_and(Tensor::is_floating_point) || matches!(number, Some(Scalar::Float(_)));
+        let fits = match array.dtype {
+            _ if complex => array.dtype.is_complex(),
+            _ if real => array.dtype.is_differentiable(),
+            dtype => dtype != DType::Bool || matches!(number, Some(Scalar::Bool(_))),
+        };
+        if !fits || by.is_some_and(|by| by.device() != array.device()) {
+            bail!("result type can't be cast to the desired output type {}", array.dtype.cpp_name());
+        }
+    }
+    Ok(())
+}
+
+/// The numbers of steps.
+fn counts(function: &str, params: &[Tensor], steps: &[Tensor]) -> Result<Vec<f64>> {
+    if steps.len() != params.len() {
+        bail!("{function}: expected lists of {} tensors, got one of {}", params.len(), steps.len());
+    }
+    steps.iter().map(Tensor::to_f64).collect()
 }
 
 /// Divides the gradients by the scale that they were computed with. Returns whether the step is to be left out, as a
@@ -23,6 +76,10 @@ fn unscale(grads: &[Tensor], grad_scale: Option<&Tensor>, found_inf: Option<&Ten
         return Ok(true);
     }
     if let Some(scale) = grad_scale {
+        if scale.numel() != 1 {
+            bail!("expected a scale of one element, got {}", scale.numel());
+        }
+        check_changes(grads, Some(scale), None)?;
         for grad in grads {
             grad.div_(scale)?;
         }
@@ -45,9 +102,9 @@ pub fn _fused_sgd(
     grad_scale: Option<&Tensor>,
     found_inf: Option<&Tensor>,
 ) -> Result<()> {
-    check_lengths("_fused_sgd_", params, &[grads])?;
+    check("_fused_sgd_", params, &[grads])?;
     if momentum != 0.0 {
-        check_lengths("_fused_sgd_", params, &[momentum_buffer_list])?;
+        check("_fused_sgd_", params, &[grads, momentum_buffer_list])?;
     }
     if unscale(grads, grad_scale, found_inf)? {
         return Ok(());
@@ -69,16 +126,17 @@ fn adam(
     [averages, squares, largest, steps]: [&[Tensor]; 4],
     scaling: [Option<&Tensor>; 2],
 ) -> Result<()> {
-    check_lengths(function, params, &[grads, averages, squares, steps])?;
+    check(function, params, &[grads, averages, squares])?;
     if options.amsgrad {
-        check_lengths(function, params, &[largest])?;
+        check(function, params, &[grads, averages, squares, largest])?;
     }
+    let counts = counts(function, params, steps)?;
     if unscale(grads, scaling[0], scaling[1])? {
         return Ok(());
     }
     for (i, (parameter, grad)) in params.iter().zip(grads).enumerate() {
         let largest = if options.amsgrad { largest.get(i) } else { None };
-        let count = steps[i].to_f64()?;
+        let count = counts[i];
         options.step(decoupled, count, parameter, grad, &averages[i], &squares[i], largest)?;
     }
     Ok(())
@@ -135,14 +193,15 @@ pub fn _fused_adagrad(
     grad_scale: Option<&Tensor>,
     found_inf: Option<&Tensor>,
 ) -> Result<()> {
-    check_lengths("_fused_adagrad_", params, &[grads, state_sums, state_steps])?;
+    check("_fused_adagrad_", params, &[grads, state_sums])?;
+    let counts = counts("_fused_adagrad_", params, state_steps)?;
     if unscale(grads, grad_scale, found_inf)? {
         return Ok(());
     }
     let options =
         AdagradOptions { lr, lr_decay, weight_decay, initial_accumulator_value: 0.0, eps, maximize };
     for (i, (parameter, grad)) in params.iter().zip(grads).enumerate() {
-        options.step(state_steps[i].to_f64()?, parameter, grad, &state_sums[i])?;
+        options.step(counts[i], parameter, grad, &state_sums[i])?;
     }
     Ok(())
 }
@@ -162,12 +221,14 @@ pub fn _fused_rmsprop(
     centered: bool,
     maximize: bool,
 ) -> Result<()> {
-    check_lengths("_fused_rmsprop_", params, &[grads, square_avgs])?;
+    check("_fused_rmsprop_", params, &[grads, square_avgs])?;
     if centered {
-        check_lengths("_fused_rmsprop_", params, &[grad_avgs])?;
+        check("_fused_rmsprop_", params, &[grads, square_avgs, grad_avgs])?;
     }
     if momentum > 0.0 {
-        check_lengths("_fused_rmsprop_", params, &[momentum_buffer_list])?;
+        let means = if centered { grad_avgs } else { square_avgs };
+        check("_fused_rmsprop_", params, &[grads, means, momentum_buffer_list])?;
+        check("_fused_rmsprop_", params, &[grads, square_avgs, momentum_buffer_list])?;
     }
     let options = RMSpropOptions { lr, momentum, alpha, eps, centered, weight_decay, maximize };
     for (i, (parameter, grad)) in params.iter().zip(grads).enumerate() {
@@ -180,6 +241,7 @@ pub fn _fused_rmsprop(
 
 /// `torch._foreach_add_` of a number.
 pub fn _foreach_add_scalar(tensors: &[Tensor], scalar: Scalar) -> Result<()> {
+    check_changes(tensors, None, Some(scalar))?;
     for tensor in tensors {
         tensor.add_scalar_(scalar)?;
     }
@@ -195,6 +257,7 @@ pub fn _foreach_mul(tensors: &[Tensor], other: &Tensor) -> Result<()> {
             other.numel()
         );
     }
+    check_changes(tensors, Some(other), None)?;
     for tensor in tensors {
         tensor.mul_(other)?;
     }
