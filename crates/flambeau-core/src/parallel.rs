@@ -133,8 +133,12 @@ mod tests {
                 parallel(n, grain, |range| {
                     assert!(range.start.is_multiple_of(grain.max(1)));
                     for i in range {
-                        // Parts are not divided further, and do not wait for each other.
-                        parallel(3, 1, |inner| assert_eq!(inner, 0..3));
+                        // Work within work is done, and does not wait for other parts.
+                        let inner = AtomicUsize::new(0);
+                        parallel(3, 1, |range| {
+                            inner.fetch_add(range.len(), Ordering::Relaxed);
+                        });
+                        assert_eq!(inner.into_inner(), 3);
                         seen[i].fetch_add(1, Ordering::Relaxed);
                     }
                 });
