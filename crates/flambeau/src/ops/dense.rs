@@ -3,6 +3,7 @@
 use crate::Tensor;
 use crate::ops::support::copy_data;
 use flambeau_core::{Array, DType, Device, Element, Result, bail};
+use smallvec::SmallVec;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
@@ -50,20 +51,33 @@ pub(crate) fn computed<T: Element>(
     dtype: DType,
     run: impl FnOnce(&mut [T]) -> Result<()>,
 ) -> Result<Tensor> {
-    let out = Tensor::zeros_raw(sizes, T::DTYPE, Device::CPU)?;
-    let (a, len) = (out.array(), out.numel());
-    let elements = match len {
+    let [out] = computed_all([sizes], dtype, |[elements]| run(elements))?;
+    Ok(out)
+}
+
+/// Several fresh tensors that one kernel computes, each as [`computed`].
+pub(crate) fn computed_all<T: Element, const N: usize>(
+    sizes: [&[i64]; N],
+    dtype: DType,
+    run: impl FnOnce([&mut [T]; N]) -> Result<()>,
+) -> Result<[Tensor; N]> {
+    let mut out: SmallVec<[Tensor; 5]> = SmallVec::new();
+    for sizes in sizes {
+        out.push(Tensor::zeros_raw(sizes, T::DTYPE, Device::CPU)?);
+    }
+    run(std::array::from_fn(|i| match out[i].numel() {
         0 => &mut [][..],
         // SAFETY: a fresh row-major array of `len` elements of this type, which nothing else refers to.
-        _ => unsafe { std::slice::from_raw_parts_mut(a.data_ptr().cast::<T>(), len) },
-    };
-    run(elements)?;
-    if dtype == T::DTYPE {
-        return Ok(out);
+        len => unsafe { std::slice::from_raw_parts_mut(out[i].array().data_ptr().cast::<T>(), len) },
+    }))?;
+    if dtype != T::DTYPE {
+        for (out, sizes) in out.iter_mut().zip(sizes) {
+            let converted = Tensor::empty_raw(sizes, dtype, Device::CPU)?;
+            copy_data(&converted, out)?;
+            *out = converted;
+        }
     }
-    let converted = Tensor::empty_raw(sizes, dtype, Device::CPU)?;
-    copy_data(&converted, &out)?;
-    Ok(converted)
+    Ok(std::array::from_fn(|i| out[i].clone()))
 }
 
 /// Two fresh tensors that one kernel computes; the second one's dtype is that of its elements.

@@ -7,10 +7,16 @@ use crate::{Result, Tensor};
 use flambeau_core::{Array, DType, Scalar, bail};
 use smallvec::SmallVec;
 
-/// Fails, before anything is written, unless every list has an item for each parameter, of its sizes and dtype, and all but
-/// the gradients (the first list) can be written to.
-fn check(function: &str, params: &[Tensor], lists: &[&[Tensor]]) -> Result<()> {
-    for list in lists {
+/// Fails, before anything is written, unless every list (and every optional one that there is) has an item for each
+/// parameter, of its sizes and dtype, and all but the gradients (the first list) can be written to.
+fn check<const N: usize, const M: usize>(
+    function: &str,
+    params: &[Tensor],
+    lists: [&[Tensor]; N],
+    optional: [Option<&[Tensor]>; M],
+) -> Result<()> {
+    let lists: SmallVec<[&[Tensor]; 4]> = lists.into_iter().chain(optional.into_iter().flatten()).collect();
+    for list in &lists {
         if list.len() != params.len() {
             bail!("{function}: expected lists of {} tensors, got one of {}", params.len(), list.len());
         }
@@ -102,17 +108,14 @@ pub fn _fused_sgd(
     grad_scale: Option<&Tensor>,
     found_inf: Option<&Tensor>,
 ) -> Result<()> {
-    check("_fused_sgd_", params, &[grads])?;
-    if momentum != 0.0 {
-        check("_fused_sgd_", params, &[grads, momentum_buffer_list])?;
-    }
+    let buffers = (momentum != 0.0).then_some(momentum_buffer_list);
+    check("_fused_sgd_", params, [grads], [buffers])?;
     if unscale(grads, grad_scale, found_inf)? {
         return Ok(());
     }
     let options = SGDOptions { lr, momentum, dampening, weight_decay, nesterov, maximize };
     for (i, (parameter, grad)) in params.iter().zip(grads).enumerate() {
-        let buffer = if momentum != 0.0 { momentum_buffer_list.get(i) } else { None };
-        options.step(parameter, grad, buffer, is_first_step)?;
+        options.step(parameter, grad, buffers.map(|list| &list[i]), is_first_step)?;
     }
     Ok(())
 }
@@ -126,18 +129,15 @@ fn adam(
     [averages, squares, largest, steps]: [&[Tensor]; 4],
     scaling: [Option<&Tensor>; 2],
 ) -> Result<()> {
-    check(function, params, &[grads, averages, squares])?;
-    if options.amsgrad {
-        check(function, params, &[grads, averages, squares, largest])?;
-    }
+    let largest = options.amsgrad.then_some(largest);
+    check(function, params, [grads, averages, squares], [largest])?;
     let counts = counts(function, params, steps)?;
     if unscale(grads, scaling[0], scaling[1])? {
         return Ok(());
     }
     for (i, (parameter, grad)) in params.iter().zip(grads).enumerate() {
-        let largest = if options.amsgrad { largest.get(i) } else { None };
-        let count = counts[i];
-        options.step(decoupled, count, parameter, grad, &averages[i], &squares[i], largest)?;
+        let largest = largest.map(|list| &list[i]);
+        options.step(decoupled, counts[i], parameter, grad, &averages[i], &squares[i], largest)?;
     }
     Ok(())
 }
@@ -193,7 +193,7 @@ pub fn _fused_adagrad(
     grad_scale: Option<&Tensor>,
     found_inf: Option<&Tensor>,
 ) -> Result<()> {
-    check("_fused_adagrad_", params, &[grads, state_sums])?;
+    check("_fused_adagrad_", params, [grads, state_sums], [])?;
     let counts = counts("_fused_adagrad_", params, state_steps)?;
     if unscale(grads, grad_scale, found_inf)? {
         return Ok(());
@@ -221,19 +221,12 @@ pub fn _fused_rmsprop(
     centered: bool,
     maximize: bool,
 ) -> Result<()> {
-    check("_fused_rmsprop_", params, &[grads, square_avgs])?;
-    if centered {
-        check("_fused_rmsprop_", params, &[grads, square_avgs, grad_avgs])?;
-    }
-    if momentum > 0.0 {
-        let means = if centered { grad_avgs } else { square_avgs };
-        check("_fused_rmsprop_", params, &[grads, means, momentum_buffer_list])?;
-        check("_fused_rmsprop_", params, &[grads, square_avgs, momentum_buffer_list])?;
-    }
+    let means = centered.then_some(grad_avgs);
+    let buffers = (momentum > 0.0).then_some(momentum_buffer_list);
+    check("_fused_rmsprop_", params, [grads, square_avgs], [means, buffers])?;
     let options = RMSpropOptions { lr, momentum, alpha, eps, centered, weight_decay, maximize };
     for (i, (parameter, grad)) in params.iter().zip(grads).enumerate() {
-        let mean = if centered { grad_avgs.get(i) } else { None };
-        let buffer = if momentum > 0.0 { momentum_buffer_list.get(i) } else { None };
+        let (mean, buffer) = (means.map(|list| &list[i]), buffers.map(|list| &list[i]));
         options.step(parameter, grad, &square_avgs[i], mean, buffer)?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use crate::autograd::{
     BackwardOptions, Context, GradMode, Grads, Save, grad_enabled, needs_grad, record, run_backward,
 };
 use crate::generated::functions as f;
-use crate::ops::dense::{Dense, computed};
+use crate::ops::dense::{Dense, computed_all};
 use crate::ops::{join, shape};
 use flambeau_core::{DType, Result, bail, show};
 use flambeau_cpu::recurrent::{self, Cell, Kept, Recurrence};
@@ -176,32 +176,21 @@ impl Fused {
                     cells: &cells,
                 };
                 let width = (s.hidden * s.cell.gates()) as i64;
-                let (mut by_h, mut by_c, mut by_weight, mut by_bias) = (None, None, None, None);
                 let states = operands.hx.sizes();
                 let cell_states: &[i64] = if lstm { &states } else { &[0] };
-                let by_gates = computed::<$T>(&operands.gates.sizes(), dtype, |gates| {
-                    by_h = Some(computed::<$T>(&states, dtype, |h| {
-                        by_c = Some(computed::<$T>(cell_states, dtype, |c| {
-                            by_weight = Some(computed::<$T>(&operands.weight.sizes(), dtype, |weight| {
-                                by_bias = Some(computed::<$T>(&[width], dtype, |bias| {
-                                    let given: [&[$T]; 2] = [&grad, last.as_deref().unwrap_or(&[])];
-                                    recurrent::backward(s, &from, given, [gates, h, c, weight, bias])
-                                })?);
-                                Ok(())
-                            })?);
-                            Ok(())
-                        })?);
-                        Ok(())
-                    })?);
-                    Ok(())
+                let (gates, weights) = (operands.gates.sizes(), operands.weight.sizes());
+                let sizes: [&[i64]; 5] = [&gates, &states, cell_states, &weights, &[width]];
+                let [by_gates, by_h, by_c, by_weight, by_bias] = computed_all(sizes, dtype, |written| {
+                    let given: [&[$T]; 2] = [&grad, last.as_deref().unwrap_or(&[])];
+                    recurrent::backward(s, &from, given, written)
                 })?;
-                let mut grads: Grads = smallvec![Some(by_gates), by_h];
+                let mut grads: Grads = smallvec![Some(by_gates), Some(by_h)];
                 if lstm {
-                    grads.push(by_c);
+                    grads.push(Some(by_c));
                 }
-                grads.push(by_weight);
+                grads.push(Some(by_weight));
                 if self.biased {
-                    grads.push(by_bias);
+                    grads.push(Some(by_bias));
                 }
                 Ok(grads)
             }};
@@ -251,7 +240,6 @@ pub fn _rnn_layer(
         true => ([all[0], all[1], all[2] * cell.kept() as i64], if lstm { all } else { [0, 0, 0] }),
         false => ([0; 3], [0; 3]),
     };
-    let (mut last, mut kept, mut cells) = (None, None, None);
     macro_rules! run {
         ($T:ty) => {{
             let _guard = GradMode::no_grad();
@@ -259,25 +247,13 @@ pub fn _rnn_layer(
             let (gates, h, weight) = (dense(gates)?, dense(hx)?, dense(weight_hh)?);
             let (c, bias) = (cx.map(dense).transpose()?, bias_hh.map(dense).transpose()?);
             let given: [&[$T]; 4] = [&gates, &h, c.as_deref().unwrap_or(&[]), &weight];
-            computed::<$T>(&all, dtype, |out| {
-                last = Some(computed::<$T>(cell_states, dtype, |last| {
-                    kept = Some(computed::<$T>(&all_kept, dtype, |kept| {
-                        cells = Some(computed::<$T>(&all_cells, dtype, |cells| {
-                            let kept = if keep { Some([kept, cells]) } else { None };
-                            recurrent::forward(&s, given, bias.as_deref(), [out, last], kept)
-                        })?);
-                        Ok(())
-                    })?);
-                    Ok(())
-                })?);
-                Ok(())
+            computed_all([&all, cell_states, &all_kept, &all_cells], dtype, |[out, last, kept, cells]| {
+                let kept = if keep { Some([kept, cells]) } else { None };
+                recurrent::forward(&s, given, bias.as_deref(), [out, last], kept)
             })?
         }};
     }
-    let out = if dtype == DType::Float64 { run!(f64) } else { run!(f32) };
-    let (Some(last), Some(kept), Some(cells)) = (last, kept, cells) else {
-        bail!("a kernel without results")
-    };
+    let [out, last, kept, cells] = if dtype == DType::Float64 { run!(f64) } else { run!(f32) };
     let saves = [
         Save::Input(gates),
         Save::Input(hx),
