@@ -54,3 +54,20 @@ pub fn buffer<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
     out.resize(len, T::default());
     Ok(out)
 }
+
+/// Makes fresh memory count as written, with arbitrary bytes.
+///
+/// # Safety
+/// `nbytes` from `pointer` on must be writable.
+pub unsafe fn settle(pointer: *mut u8, nbytes: usize) {
+    if cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        // SAFETY: no instructions; as far as the compiler knows they wrote the bytes that are there.
+        unsafe {
+            std::arch::asm!("/* {} */", in(reg) pointer, options(nostack, preserves_flags))
+        };
+    } else {
+        // SAFETY: as promised by the caller.
+        unsafe { std::ptr::write_bytes(pointer, 0, nbytes) };
+    }
+}

@@ -2,7 +2,7 @@
 //! (Dao et al., 2022, for the backward from the logarithms of the sums.)
 
 use crate::gemm::{Columns, GemmElement, gemm, size_product};
-use crate::vector::Vector;
+use crate::vector::{Elementary, Vector};
 use crate::wide::{Body, wide};
 use flambeau_core::{Result, bail, buffer, ensure};
 use num_traits::Float;
@@ -153,8 +153,9 @@ impl<T: Real> Body for Exponentials<'_, T> {
     fn run(self) -> T {
         let (row, shift) = (self.row, self.shift);
         for x in row.iter_mut() {
-            *x = Vector::exp(*x - shift);
+            *x = *x - shift;
         }
+        T::map_in_place(Elementary::Exp, row);
         total(row, row, |x, _| x)
     }
 }

@@ -1,7 +1,7 @@
 //! Elements that index arrays name: gathering, scattering, folding. One of the modules with unsafe code.
 
 use crate::pointwise::Operand;
-use crate::wide::{Body, wide};
+use crate::wide::{Body, ahead, wide};
 use flambeau_core::{C32, C64, DType, bf16, dispatch, f16};
 use smallvec::SmallVec;
 
@@ -57,18 +57,37 @@ pub fn within(values: &[i64], low: i64, high: i64) -> bool {
 
 /// Done to pairs of a plain and an indexed element.
 trait Visit {
+    /// Elements at `plain`, `step` bytes from each to the next, with those that lie `by` bytes from `indexed`, in order.
+    ///
     /// # Safety
-    /// Both pointers are valid for the element.
-    unsafe fn one(&mut self, plain: *mut u8, indexed: *mut u8);
+    /// All of them are valid.
+    unsafe fn many(&self, plain: *mut u8, step: isize, indexed: *mut u8, by: &[isize]);
+    /// Elements in a row at `plain` with those whose values, in a row too, name their places along a dimension.
+    ///
+    /// # Safety
+    /// All of them are valid.
+    unsafe fn along(&self, plain: *mut u8, indexed: *mut u8, n: usize, index: Along);
     /// Elements whose addresses go on in equal steps (in bytes).
     ///
     /// # Safety
-    /// As for `one`, for each of the `n` elements.
-    unsafe fn run(&mut self, plain: *mut u8, indexed: *mut u8, n: usize, steps: (isize, isize)) {
-        for i in 0..n as isize {
-            // SAFETY: passed on from the caller.
-            unsafe { self.one(plain.wrapping_offset(i * steps.0), indexed.wrapping_offset(i * steps.1)) }
-        }
+    /// The `n` elements of both are valid.
+    unsafe fn run(&self, plain: *mut u8, indexed: *mut u8, n: usize, steps: (isize, isize));
+}
+
+/// Values in a row, the size of the dimension that they index and its stride in bytes.
+#[derive(Clone, Copy)]
+struct Along {
+    values: *const i64,
+    size: i64,
+    stride: isize,
+}
+impl Along {
+    /// # Safety
+    /// There is a value at `i`.
+    #[inline(always)]
+    unsafe fn offset(&self, i: usize) -> isize {
+        // SAFETY: as promised.
+        from_start(unsafe { self.values.add(i).read() }, self.size) as isize * self.stride
     }
 }
 
@@ -78,11 +97,39 @@ fn from_start(value: i64, size: i64) -> i64 {
     value + (size & (value >> 63))
 }
 
+/// Positions whose places are found together.
+const BLOCK: usize = 64;
+/// Rows ahead of a visit that memory is asked for, and how many bytes of them.
+const AHEAD: i64 = 4;
+const AHEAD_BYTES: usize = 512;
+
+/// How far from the indexed operand's start places lie that one more index array adds `stride` bytes a value to; the
+/// values are valid.
+struct Places<'a> {
+    by: &'a mut [isize],
+    values: *const i64,
+    gap: isize,
+    size: i64,
+    stride: isize,
+}
+impl Body for Places<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Places { by, values, gap, size, stride } = self;
+        for (i, by) in by.iter_mut().enumerate() {
+            // SAFETY: as promised where it was made.
+            let value = unsafe { values.offset(i as isize * gap).read() };
+            *by += from_start(value, size) as isize * stride;
+        }
+    }
+}
+
 /// Visits every position in row-major order.
 ///
 /// # Safety
 /// As for [`take`], for what the visitor does.
-unsafe fn visit<V: Visit>(walk: &Walk, item: usize, visitor: &mut V) {
+unsafe fn visit(walk: &Walk, item: usize, visitor: &dyn Visit) {
     if walk.sizes.contains(&0) {
         return;
     }
@@ -131,30 +178,34 @@ unsafe fn visit<V: Visit>(walk: &Walk, item: usize, visitor: &mut V) {
                 for (index, &at) in walk.indices.iter().zip(&at[2..]) {
                     indexed = indexed.wrapping_offset(place(index, at) * item);
                 }
-                visitor.run(plain, indexed, n, steps);
-            } else if let [index] = &walk.indices[..] {
-                let values = index.values.offset(at[2] as isize);
-                let (size, stride) = (index.size, index.stride as isize * item);
-                if steps == (item, 0) && inner[2] == 1 {
-                    // Along the dimension that is indexed.
-                    for i in 0..n {
-                        let by = from_start(values.add(i).read(), size) as isize * stride;
-                        visitor.one(plain.add(i * item as usize), indexed.wrapping_offset(by));
-                    }
-                } else {
-                    for i in 0..n as isize {
-                        let value = values.offset(i * inner[2] as isize).read();
-                        let by = steps.1 * i + from_start(value, size) as isize * stride;
-                        visitor.one(plain.wrapping_offset(steps.0 * i), indexed.wrapping_offset(by));
-                    }
+                if let ([index], true) = (&walk.indices[..], sizes.len() > 1 && counter[1] + AHEAD < sizes[1])
+                {
+                    let soon = walk.indexed.pointer.wrapping_offset(
+                        (at[1] + AHEAD * strides[1][1]) as isize * item
+                            + place(index, at[2] + AHEAD * strides[1][2]) * item,
+                    );
+                    let bytes = n.saturating_mul(item as usize).min(AHEAD_BYTES);
+                    (0..bytes).step_by(64).for_each(|line| ahead(soon.wrapping_add(line)));
                 }
+                visitor.run(plain, indexed, n, steps);
+            } else if let ([index], true) = (&walk.indices[..], steps == (item, 0) && inner[2] == 1) {
+                let values = index.values.offset(at[2] as isize);
+                let along = Along { values, size: index.size, stride: index.stride as isize * item };
+                visitor.along(plain, indexed, n, along);
             } else {
-                for i in 0..n as isize {
-                    let mut by = steps.1 * i;
-                    for (k, index) in walk.indices.iter().enumerate() {
-                        by += place(index, at[2 + k] + i as i64 * inner[2 + k]) * item;
+                let mut all = [0isize; BLOCK];
+                for first in (0..n).step_by(BLOCK) {
+                    let by = &mut all[..BLOCK.min(n - first)];
+                    by.iter_mut().enumerate().for_each(|(i, by)| *by = steps.1 * (first + i) as isize);
+                    for (index, (&at, &gap)) in walk.indices.iter().zip(at[2..].iter().zip(&inner[2..])) {
+                        let values = index.values.offset((at + gap * first as i64) as isize);
+                        let (gap, stride) = (gap as isize, index.stride as isize * item);
+                        match gap {
+                            1 => wide(Places { by: &mut *by, values, gap: 1, size: index.size, stride }),
+                            _ => wide(Places { by: &mut *by, values, gap, size: index.size, stride }),
+                        }
                     }
-                    visitor.one(plain.wrapping_offset(steps.0 * i), indexed.wrapping_offset(by));
+                    visitor.many(plain.wrapping_offset(steps.0 * first as isize), steps.0, indexed, by);
                 }
             }
         }
@@ -182,14 +233,34 @@ unsafe fn visit<V: Visit>(walk: &Walk, item: usize, visitor: &mut V) {
 /// Copies elements of type `U` by their bits, to the plain or to the indexed operand.
 struct Mover<U, const PUT: bool>(std::marker::PhantomData<U>);
 
-impl<U: Copy, const PUT: bool> Visit for Mover<U, PUT> {
+impl<U: Copy, const PUT: bool> Mover<U, PUT> {
+    /// # Safety
+    /// Both pointers are valid for the element.
     #[inline(always)]
-    unsafe fn one(&mut self, plain: *mut u8, indexed: *mut u8) {
+    unsafe fn one(plain: *mut u8, indexed: *mut u8) {
         let (from, to) = if PUT { (plain, indexed) } else { (indexed, plain) };
         // SAFETY: valid by the caller's promise; elements may be unaligned in memory of others.
         unsafe { to.cast::<U>().write_unaligned(from.cast::<U>().read_unaligned()) }
     }
-    unsafe fn run(&mut self, plain: *mut u8, indexed: *mut u8, n: usize, steps: (isize, isize)) {
+}
+
+impl<U: Copy, const PUT: bool> Visit for Mover<U, PUT> {
+    unsafe fn many(&self, plain: *mut u8, step: isize, indexed: *mut u8, by: &[isize]) {
+        for (i, &by) in by.iter().enumerate() {
+            // SAFETY: passed on from the caller.
+            unsafe { Self::one(plain.wrapping_offset(i as isize * step), indexed.wrapping_offset(by)) }
+        }
+    }
+    unsafe fn along(&self, plain: *mut u8, indexed: *mut u8, n: usize, index: Along) {
+        for i in 0..n {
+            // SAFETY: passed on from the caller.
+            unsafe {
+                let by = index.offset(i);
+                Self::one(plain.cast::<U>().add(i).cast(), indexed.wrapping_offset(by));
+            }
+        }
+    }
+    unsafe fn run(&self, plain: *mut u8, indexed: *mut u8, n: usize, steps: (isize, isize)) {
         let size = size_of::<U>() as isize;
         let (from, to) = if PUT { (plain, indexed) } else { (indexed, plain) };
         if steps == (size, size) {
@@ -199,7 +270,7 @@ impl<U: Copy, const PUT: bool> Visit for Mover<U, PUT> {
         }
         for i in 0..n as isize {
             // SAFETY: passed on from the caller.
-            unsafe { self.one(plain.wrapping_offset(i * steps.0), indexed.wrapping_offset(i * steps.1)) }
+            unsafe { Self::one(plain.wrapping_offset(i * steps.0), indexed.wrapping_offset(i * steps.1)) }
         }
     }
 }
@@ -207,11 +278,11 @@ impl<U: Copy, const PUT: bool> Visit for Mover<U, PUT> {
 macro_rules! by_size {
     ($walk:expr, $put:literal) => {
         match $walk.plain.dtype.size() {
-            1 => visit($walk, 1, &mut Mover::<u8, $put>(std::marker::PhantomData)),
-            2 => visit($walk, 2, &mut Mover::<u16, $put>(std::marker::PhantomData)),
-            4 => visit($walk, 4, &mut Mover::<u32, $put>(std::marker::PhantomData)),
-            8 => visit($walk, 8, &mut Mover::<u64, $put>(std::marker::PhantomData)),
-            _ => visit($walk, 16, &mut Mover::<[u64; 2], $put>(std::marker::PhantomData)),
+            1 => visit($walk, 1, &Mover::<u8, $put>(std::marker::PhantomData)),
+            2 => visit($walk, 2, &Mover::<u16, $put>(std::marker::PhantomData)),
+            4 => visit($walk, 4, &Mover::<u32, $put>(std::marker::PhantomData)),
+            8 => visit($walk, 8, &Mover::<u64, $put>(std::marker::PhantomData)),
+            _ => visit($walk, 16, &Mover::<[u64; 2], $put>(std::marker::PhantomData)),
         }
     };
 }
@@ -291,23 +362,56 @@ macro_rules! fold_complex {
 fold_complex!(C32, C64);
 
 struct Folder<T>(Fold, std::marker::PhantomData<T>);
-impl<T: Foldable> Visit for Folder<T> {
+impl<T: Foldable> Folder<T> {
+    /// Folds pairs of places, in order.
+    ///
+    /// # Safety
+    /// All of them are valid.
     #[inline(always)]
-    unsafe fn one(&mut self, plain: *mut u8, indexed: *mut u8) {
-        let (from, to) = (plain.cast::<T>(), indexed.cast::<T>());
-        // SAFETY: valid by the caller's promise.
-        unsafe { to.write_unaligned(to.read_unaligned().fold(from.read_unaligned(), self.0)) }
+    unsafe fn each(&self, pairs: impl Iterator<Item = (*mut u8, *mut u8)>) {
+        macro_rules! each {
+            ($how:expr) => {
+                for (plain, indexed) in pairs {
+                    let (from, to) = (plain.cast::<T>(), indexed.cast::<T>());
+                    // SAFETY: valid by the caller's promise.
+                    unsafe { to.write_unaligned(to.read_unaligned().fold(from.read_unaligned(), $how)) }
+                }
+            };
+        }
+        // The choice stays out of the loops.
+        match self.0 {
+            Fold::Add => each!(Fold::Add),
+            Fold::Mul => each!(Fold::Mul),
+            Fold::Max => each!(Fold::Max),
+            Fold::Min => each!(Fold::Min),
+        }
     }
-    unsafe fn run(&mut self, plain: *mut u8, indexed: *mut u8, n: usize, steps: (isize, isize)) {
+}
+
+impl<T: Foldable> Visit for Folder<T> {
+    unsafe fn many(&self, plain: *mut u8, step: isize, indexed: *mut u8, by: &[isize]) {
+        let place = |(i, &by): (usize, &isize)| {
+            (plain.wrapping_offset(i as isize * step), indexed.wrapping_offset(by))
+        };
+        // SAFETY: passed on from the caller.
+        unsafe { self.each(by.iter().enumerate().map(place)) }
+    }
+    unsafe fn along(&self, plain: *mut u8, indexed: *mut u8, n: usize, index: Along) {
+        // SAFETY: passed on from the caller.
+        let place =
+            |i: usize| unsafe { (plain.cast::<T>().add(i).cast(), indexed.wrapping_offset(index.offset(i))) };
+        // SAFETY: as above.
+        unsafe { self.each((0..n).map(place)) }
+    }
+    unsafe fn run(&self, plain: *mut u8, indexed: *mut u8, n: usize, steps: (isize, isize)) {
         let size = size_of::<T>() as isize;
         if steps == (size, size) && self.0 == Fold::Add {
             wide(AddRow(plain.cast::<T>(), indexed.cast::<T>(), n));
             return;
         }
-        for i in 0..n as isize {
-            // SAFETY: passed on from the caller.
-            unsafe { self.one(plain.wrapping_offset(i * steps.0), indexed.wrapping_offset(i * steps.1)) }
-        }
+        let place = |i: isize| (plain.wrapping_offset(i * steps.0), indexed.wrapping_offset(i * steps.1));
+        // SAFETY: passed on from the caller.
+        unsafe { self.each((0..n as isize).map(place)) }
     }
 }
 
@@ -340,92 +444,7 @@ pub unsafe fn fold(walk: &Walk, how: Fold) {
         _ => how,
     };
     // SAFETY: passed on from the caller.
-    dispatch!(storage walk.plain.dtype, T => unsafe { visit(walk, size_of::<T>(), &mut Folder::<T>(how, std::marker::PhantomData)) })
-}
-
-/// How many bytes are not zero.
-pub fn count_nonzero(mask: &[u8]) -> usize {
-    // Counts of bytes in bytes, as long as these can't overflow.
-    let part = |bytes: &[u8]| wide(|| bytes.iter().fold(0u8, |n, &b| n + (b != 0) as u8)) as usize;
-    mask.chunks(128).map(part).sum()
-}
-
-/// Calls `visit` with the position of each byte that is not zero.
-#[inline(always)]
-fn each_nonzero(mask: &[u8], mut visit: impl FnMut(usize)) {
-    let (words, rest) = mask.as_chunks::<8>();
-    for (k, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        // The highest bit of each byte that is not zero: of its own or carried from the lower seven.
-        let low = 0x7F7F_7F7F_7F7F_7F7F;
-        let mut set = (((word & low) + low) | word) & !low;
-        while set != 0 {
-            visit(k * 8 + (set.trailing_zeros() / 8) as usize);
-            set &= set - 1;
-        }
-    }
-    for (k, _) in rest.iter().enumerate().filter(|(_, b)| **b != 0) {
-        visit(words.len() * 8 + k);
-    }
-}
-
-/// Copies the elements of `item` bytes where the mask is not zero to a row of their own.
-///
-/// # Safety
-/// `from` must be valid for as many elements as the mask has bytes, `to` for writing [`count_nonzero`] of them; they must
-/// not overlap.
-pub unsafe fn select(mask: &[u8], item: usize, from: *const u8, to: *mut u8) {
-    macro_rules! copy {
-        ($T:ty) => {{
-            let mut to = to.cast::<$T>();
-            each_nonzero(mask, |i| {
-                // SAFETY: an element of the mask's, and one place for each.
-                unsafe {
-                    to.write_unaligned(from.cast::<$T>().add(i).read_unaligned());
-                    to = to.add(1);
-                }
-            });
-        }};
-    }
-    match item {
-        1 => copy!(u8),
-        2 => copy!(u16),
-        4 => copy!(u32),
-        8 => copy!(u64),
-        _ => copy!([u64; 2]),
-    }
-}
-
-/// Writes the coordinates of the elements that are not zero, one row of `sizes.len()` for each, in row-major order;
-/// `out` has room for [`count_nonzero`] rows.
-pub fn nonzero(mask: &[u8], sizes: &[i64], out: &mut [i64]) {
-    let rank = sizes.len();
-    let mut places = out.iter_mut();
-    match rank {
-        0 => {}
-        1 => each_nonzero(mask, |i| {
-            if let Some(place) = places.next() {
-                *place = i as i64;
-            }
-        }),
-        _ => {
-            let last = sizes[rank - 1].max(1) as usize;
-            let mut index: SmallVec<[i64; 5]> = SmallVec::from_elem(0, rank - 1);
-            for row in mask.chunks_exact(last) {
-                each_nonzero(row, |j| {
-                    let coordinates = index.iter().copied().chain([j as i64]);
-                    coordinates.zip(&mut places).for_each(|(c, p)| *p = c);
-                });
-                for d in (0..rank - 1).rev() {
-                    index[d] += 1;
-                    if index[d] < sizes[d] {
-                        break;
-                    }
-                    index[d] = 0;
-                }
-            }
-        }
-    }
+    dispatch!(storage walk.plain.dtype, T => unsafe { visit(walk, size_of::<T>(), &Folder::<T>(how, std::marker::PhantomData)) })
 }
 
 /// Zeroes what lies above (`upper` false) or below the diagonal `k` of each row-major matrix.
@@ -449,6 +468,7 @@ pub fn triangle(data: &mut [u8], item: usize, rows: usize, columns: usize, k: i6
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mask::{count_nonzero, nonzero, select};
 
     fn operand<T>(data: &mut [T], dtype: DType, strides: &[i64]) -> Operand {
         Operand { pointer: data.as_mut_ptr().cast(), dtype, strides: SmallVec::from_slice(strides) }

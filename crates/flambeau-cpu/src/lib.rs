@@ -12,6 +12,7 @@ pub mod grid;
 pub mod index;
 mod lanes;
 pub mod margin;
+pub mod mask;
 pub mod math;
 pub mod norm;
 pub mod optim;

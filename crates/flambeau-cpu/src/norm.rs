@@ -160,14 +160,33 @@ pub fn normalise_planes<F: Real>(
     s.check(mean, scale, &[x.len(), out.len()])?;
     let fits = [weight, bias].into_iter().flatten().all(|list| list.len() == s.channels);
     ensure!(fits, "norm: sizes don't match");
-    s.each(|p, c, k| {
-        let (m, a) = (number::<F>(mean[k]), number::<F>(scale[k] * at(weight, c, 1.0)));
-        let b = number::<F>(at(bias, c, 0.0));
-        let range = p * s.inner..(p + 1) * s.inner;
-        let pairs = out[range.clone()].iter_mut().zip(&x[range]);
-        wide(move || pairs.for_each(|(y, &x)| *y = (x - m) * a + b));
-    });
+    if s.inner > 0 {
+        wide(ByPlanes { s, x, moments: [mean, scale], affine: [weight, bias], out });
+    }
     Ok(())
+}
+
+/// Planes less their means, times their scales, by weights and biases of channels.
+struct ByPlanes<'a, F> {
+    s: &'a Planes,
+    x: &'a [F],
+    moments: [&'a [f64]; 2],
+    affine: [Option<&'a [F]>; 2],
+    out: &'a mut [F],
+}
+impl<F: Real> Body for ByPlanes<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let ByPlanes { s, x, moments: [mean, scale], affine: [weight, bias], out } = self;
+        let planes = x.chunks_exact(s.inner).zip(out.chunks_exact_mut(s.inner));
+        for ((p, &k), (x, out)) in s.stat.iter().enumerate().zip(planes) {
+            let c = p % s.channels;
+            let (m, a) = (number::<F>(mean[k]), number::<F>(scale[k] * at(weight, c, 1.0)));
+            let b = number::<F>(at(bias, c, 0.0));
+            line(out, [x, x, x], |x, _, _| (x - m) * a + b);
+        }
+    }
 }
 
 /// The gradients of [`normalise_planes`], moments included: by `x` (all of `out` is written), by the weight and by the

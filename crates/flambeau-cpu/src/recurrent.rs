@@ -1,7 +1,7 @@
 //! Recurrent layers: all steps of one direction, given the input's share of the gates, and their gradients.
 
 use crate::gemm::{Columns, GemmElement, gemm};
-use crate::vector::Vector;
+use crate::vector::{Elementary, Vector};
 use crate::wide::{Body, wide};
 use flambeau_core::{Result, bail, buffer, ensure};
 use num_traits::Float;
@@ -72,10 +72,10 @@ impl<T: Real> Body for Step<'_, T> {
         let kept = self.cell.kept() * n;
         let rows = self.gates.chunks_exact_mut(kept).zip(self.h.chunks_exact_mut(n));
         match self.cell {
-            Cell::Tanh => self.gates.iter_mut().zip(self.h).for_each(|(x, h)| {
-                *x = Vector::tanh(*x);
-                *h = *x;
-            }),
+            Cell::Tanh => {
+                T::map_in_place(Elementary::Tanh, self.gates);
+                self.h.copy_from_slice(self.gates);
+            }
             Cell::Relu => self.gates.iter_mut().zip(self.h).for_each(|(x, h)| {
                 *x = if *x < T::ZERO { T::ZERO } else { *x };
                 *h = *x;
@@ -85,16 +85,17 @@ impl<T: Real> Body for Step<'_, T> {
                     let (i, rest) = row.split_at_mut(n);
                     let (f, rest) = rest.split_at_mut(n);
                     let (g, o) = rest.split_at_mut(n);
-                    i.iter_mut().for_each(|x| *x = x.sigmoid());
-                    f.iter_mut().for_each(|x| *x = x.sigmoid());
-                    g.iter_mut().for_each(|x| *x = Vector::tanh(*x));
-                    o.iter_mut().for_each(|x| *x = x.sigmoid());
+                    T::map_in_place(Elementary::Sigmoid, i);
+                    T::map_in_place(Elementary::Sigmoid, f);
+                    T::map_in_place(Elementary::Tanh, g);
+                    T::map_in_place(Elementary::Sigmoid, o);
                     let (g, o, h) = (&g[..n], &o[..n], &mut h[..n]);
                     for j in 0..n {
                         c[j] = f[j] * c[j] + i[j] * g[j];
                     }
+                    T::map(Elementary::Tanh, c, h);
                     for j in 0..n {
-                        h[j] = o[j] * Vector::tanh(c[j]);
+                        h[j] = o[j] * h[j];
                     }
                 }
             }
@@ -106,12 +107,15 @@ impl<T: Real> Body for Step<'_, T> {
                     let (new, kept, h) = (&mut new[..n], &mut kept[..n], &mut h[..n]);
                     let (share_r, rest) = share.split_at(n);
                     let (share_z, share_n) = rest.split_at(n);
-                    r.iter_mut().zip(share_r).for_each(|(x, &y)| *x = (*x + y).sigmoid());
-                    z.iter_mut().zip(share_z).for_each(|(x, &y)| *x = (*x + y).sigmoid());
+                    r.iter_mut().zip(share_r).for_each(|(x, &y)| *x = *x + y);
+                    T::map_in_place(Elementary::Sigmoid, r);
+                    z.iter_mut().zip(share_z).for_each(|(x, &y)| *x = *x + y);
+                    T::map_in_place(Elementary::Sigmoid, z);
                     kept.copy_from_slice(share_n);
                     for j in 0..n {
-                        new[j] = Vector::tanh(new[j] + r[j] * share_n[j]);
+                        new[j] = new[j] + r[j] * share_n[j];
                     }
+                    T::map_in_place(Elementary::Tanh, new);
                     for j in 0..n {
                         h[j] = (h[j] - new[j]) * z[j] + new[j];
                     }

@@ -47,3 +47,15 @@ pub(crate) fn wide_at<B: Body>(level: Level, body: B) -> B::Output {
     }
     body.run()
 }
+
+/// Asks for the cache line at an address, which need not be valid.
+#[inline(always)]
+pub(crate) fn ahead(place: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: nothing is read; every processor of the architecture has the instruction.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast())
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}

@@ -7,9 +7,12 @@ use super::plan::Plan;
 use super::transfer::{aligned, fill, load, store};
 use super::update::{Update, others};
 use super::{Prim, block};
+use flambeau_core::parallel::parallel;
 use flambeau_core::{DType, Result, Scalar, bail, dispatch};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::sync::OnceLock;
 
 /// The fewest and the most elements of a tile.
 const TILE: (usize, usize) = (512, 4096);
@@ -108,8 +111,71 @@ pub unsafe fn run(
         bail!("expression needs {} tiles, more than {MAX_REGISTERS}", program.registers);
     }
     let plan = Plan::new(sizes, out, inputs);
+    let outermost = plan.sizes.len() - 1;
+    let each = plan.sizes[..outermost].iter().product::<usize>().max(1);
+    if each.saturating_mul(plan.sizes[outermost]) < 2 * GRAIN || plan.strides[0][outermost] == 0 {
+        // SAFETY: passed on from the caller.
+        return unsafe { run_plan(program, compute, &plan, out, inputs, consts) };
+    }
+    let work = Work { program, compute, plan: &plan, out, inputs, consts };
+    let failed = OnceLock::new();
+    parallel(plan.sizes[outermost], GRAIN.div_ceil(each), |range| {
+        // SAFETY: passed on from the caller: pieces write to different elements of the output.
+        if let Err(error) = unsafe { work.piece(range) } {
+            let _ = failed.set(error);
+        }
+    });
+    failed.into_inner().map_or(Ok(()), Err)
+}
+
+/// Elements that are worth a thread.
+const GRAIN: usize = 1 << 15;
+
+/// What [`run`] was given.
+struct Work<'a> {
+    program: &'a Program,
+    compute: DType,
+    plan: &'a Plan,
+    out: &'a Operand,
+    inputs: &'a [Operand],
+    consts: &'a [Scalar],
+}
+
+// SAFETY: pieces of the work read the same operands, and each writes to elements of its own.
+unsafe impl Sync for Work<'_> {}
+
+impl Work<'_> {
+    /// A stretch of the outermost dimension.
+    ///
+    /// # Safety
+    /// As for [`run`].
+    unsafe fn piece(&self, range: Range<usize>) -> Result<()> {
+        let outermost = self.plan.sizes.len() - 1;
+        let mut plan = self.plan.clone();
+        plan.sizes[outermost] = range.len();
+        let moved = |i: usize, o: &Operand| {
+            let by = range.start as isize * plan.strides[i][outermost] * o.dtype.size() as isize;
+            Operand { pointer: o.pointer.wrapping_offset(by), ..o.clone() }
+        };
+        let inputs: SmallVec<[Operand; 4]> =
+            self.inputs.iter().enumerate().map(|(i, o)| moved(i + 1, o)).collect();
+        // SAFETY: a part of what the caller vouches for.
+        unsafe { run_plan(self.program, self.compute, &plan, &moved(0, self.out), &inputs, self.consts) }
+    }
+}
+
+/// # Safety
+/// As for [`run`].
+unsafe fn run_plan(
+    program: &Program,
+    compute: DType,
+    plan: &Plan,
+    out: &Operand,
+    inputs: &[Operand],
+    consts: &[Scalar],
+) -> Result<()> {
     // SAFETY: passed on from the caller.
-    dispatch!(compute compute, T => unsafe { run_typed::<T>(program, &plan, out, inputs, consts) })
+    dispatch!(compute compute, T => unsafe { run_typed::<T>(program, plan, out, inputs, consts) })
 }
 
 /// Whether every step of the program has a kernel for the compute type.

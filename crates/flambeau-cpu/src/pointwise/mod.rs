@@ -18,6 +18,7 @@ mod transfer;
 mod update;
 
 pub use convert::Convert;
+pub(crate) use convert::{narrow_bf16, narrow_f16, widen_bf16, widen_f16};
 pub use engine::{Operand, Operation, Program, Source, Step, run, supports};
 pub use kernels::{Compute, Kernel};
 pub(crate) use plan::Plan;

@@ -4,6 +4,7 @@ use super::Operand;
 use smallvec::SmallVec;
 
 /// The iteration space after dropping size-1 dimensions, merging and sorting by stride; innermost first.
+#[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) sizes: SmallVec<[usize; 5]>,
     /// For each operand (output first) its strides in the plan's dimensions.

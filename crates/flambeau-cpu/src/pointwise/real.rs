@@ -2,7 +2,7 @@
 
 use super::Prim;
 use super::kernels::{Kernel, binary, unary};
-use crate::vector::Vector;
+use crate::vector::{Elementary, Vector};
 use crate::wide::{Body, wide};
 
 /// A loop over a function of [`Vector`] as a [`Body`].
@@ -26,6 +26,13 @@ macro_rules! each {
 macro_rules! vector {
     ($t:ident, $f:ident) => {
         Kernel::Unary(|a: &[$t], o: &mut [$t]| each!($t, $f, a, o))
+    };
+}
+
+/// A unary kernel from a function that comes by slices.
+macro_rules! slices {
+    ($t:ident, $f:ident) => {
+        Kernel::Unary(|a: &[$t], o: &mut [$t]| <$t as Vector>::map(Elementary::$f, a, o))
     };
 }
 
@@ -74,10 +81,10 @@ macro_rules! real_kernels {
                 Neg => unary!($t, |a: $t| -a),
                 Abs => unary!($t, |a: $t| a.abs()),
                 Sgn => unary!($t, |a: $t| ((a > 0.0) as i32 - (a < 0.0) as i32) as $t),
-                Exp => vector!($t, exp),
+                Exp => slices!($t, Exp),
                 Exp2 => vector!($t, exp2),
                 Expm1 => vector!($t, expm1),
-                Log => vector!($t, log),
+                Log => slices!($t, Log),
                 Log2 => vector!($t, log2),
                 Log10 => vector!($t, log10),
                 Log1p => vector!($t, log1p),
@@ -92,11 +99,11 @@ macro_rules! real_kernels {
                 Atan => unary!($t, |a: $t| a.atan()),
                 Sinh => vector!($t, sinh),
                 Cosh => vector!($t, cosh),
-                Tanh => vector!($t, tanh),
+                Tanh => slices!($t, Tanh),
                 Asinh => unary!($t, |a: $t| (a as f64).asinh() as $t),
                 Acosh => unary!($t, |a: $t| (a as f64).acosh() as $t),
                 Atanh => unary!($t, |a: $t| (a as f64).atanh() as $t),
-                Sigmoid => vector!($t, sigmoid),
+                Sigmoid => slices!($t, Sigmoid),
                 Gelu => vector!($t, gelu),
                 Erf => vector!($t, erf),
                 Floor => unary!($t, |a: $t| a.floor()),

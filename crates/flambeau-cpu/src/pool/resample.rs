@@ -268,9 +268,24 @@ impl<F: Float> Table<F> {
         }
     }
 
-    /// The transpose of [`Table::apply`]: adds to `out`.
+    /// The transpose of [`Table::apply`].
     fn apply_transposed(&self, outer: usize, input: usize, inner: usize, grad: &[F], out: &mut [F]) {
         let output = grad.len() / (outer * inner).max(1);
+        out.fill(F::zero());
+        if inner == 1 {
+            let lines = grad.chunks_exact(output.max(1)).zip(out.chunks_exact_mut(input.max(1)));
+            for (grad, out) in lines.take(outer) {
+                let taps = self.positions.chunks_exact(self.taps).zip(self.weights.chunks_exact(self.taps));
+                for (&g, (positions, weights)) in grad.iter().zip(taps) {
+                    for (&p, &w) in positions.iter().zip(weights) {
+                        if w != F::zero() {
+                            out[p] = out[p] + g * w;
+                        }
+                    }
+                }
+            }
+            return;
+        }
         for o in 0..outer {
             let out = &mut out[o * input * inner..(o + 1) * input * inner];
             for i in 0..output {
@@ -327,20 +342,23 @@ fn each_dimension<T: Copy + Default>(
     if planes == 0 {
         return Ok(());
     }
-    let mut current: Vec<T> = buffer(from.len())?;
-    current.copy_from_slice(from);
-    for d in dims {
-        if sizes[d] == onto[d] && mode == Resample::Linear {
-            continue;
-        }
-        let outer = planes * sizes[..d].iter().product::<usize>();
-        let inner = sizes[d + 1..].iter().product::<usize>();
+    let mut steps: Vec<usize> = dims.filter(|&d| sizes[d] != onto[d] || mode != Resample::Linear).collect();
+    let Some(last) = steps.pop() else {
+        out.copy_from_slice(from);
+        return Ok(());
+    };
+    let around = |sizes: [usize; 3], d: usize| {
+        [planes * sizes[..d].iter().product::<usize>(), sizes[d + 1..].iter().product::<usize>()]
+    };
+    let mut current: Option<Vec<T>> = None;
+    for d in steps {
+        let [outer, inner] = around(sizes, d);
         let mut next: Vec<T> = buffer(outer * onto[d] * inner)?;
-        apply(d, [outer, inner], &current, &mut next);
+        apply(d, [outer, inner], current.as_deref().unwrap_or(from), &mut next);
         sizes[d] = onto[d];
-        current = next;
+        current = Some(next);
     }
-    out.copy_from_slice(&current);
+    apply(last, around(sizes, last), current.as_deref().unwrap_or(from), out);
     Ok(())
 }
 

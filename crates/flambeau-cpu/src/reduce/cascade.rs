@@ -2,12 +2,11 @@
 //! the last bit: sequences of vectors add up in blocks, and blocks in blocks of blocks, which also keeps rounding errors
 //! small (N. Higham, "The accuracy of floating point summation", 1993). One of the modules with unsafe code.
 
-use super::engine::ahead;
 use super::plan::{Plan, advance};
-use crate::pointwise::Operand;
-use crate::wide::{Body, wide};
-use flambeau_core::DType;
-use num_traits::Float;
+use crate::pointwise::{Operand, narrow_bf16, narrow_f16, widen_bf16, widen_f16};
+use crate::wide::{Body, ahead, wide};
+use flambeau_core::{DType, bf16, f16};
+use num_traits::{Float, Zero};
 use smallvec::SmallVec;
 
 /// Levels of blocks.
@@ -16,9 +15,60 @@ const LEVELS: usize = 4;
 const SIDE: usize = 4;
 
 /// How many elements ahead of a sum memory is asked for: more than a page, which processors do not look beyond.
-const AHEAD: isize = 2048;
+const AHEAD: isize = 1024;
 /// Columns that are added up together, so that memory is read in long stretches.
 const PANEL: usize = 1024;
+
+/// Elements of a sum, in memory.
+trait Source: Copy {
+    /// What they are added up in.
+    type Sum: Float;
+    /// Lanes of a vector of sums.
+    const W: usize;
+    fn widened(self) -> Self::Sum;
+    fn narrowed(sum: Self::Sum) -> Self;
+    /// `N` lanes of the `P * N` elements from `x` on: `P` is 1, or 2 for rows of halves.
+    ///
+    /// # Safety
+    /// So many elements are there.
+    #[inline(always)]
+    unsafe fn line<const N: usize, const P: usize>(x: *const Self) -> [Self::Sum; N] {
+        // SAFETY: an element below `P * N`, by the caller's promise.
+        let at = |i: usize| unsafe { x.add(i).read_unaligned() }.widened();
+        if P == 1 {
+            return std::array::from_fn(at);
+        }
+        // Vectors of twice as many halves as lanes: the upper ones are added to the lower ones.
+        std::array::from_fn(|l| {
+            let first = l / Self::W * Self::W * 2 + l % Self::W;
+            at(first) + at(first + Self::W)
+        })
+    }
+}
+
+macro_rules! source {
+    ($($T:ty, $Sum:ty, $w:literal, |$x:ident| $widened:expr, |$sum:ident| $narrowed:expr;)*) => {$(
+        impl Source for $T {
+            type Sum = $Sum;
+            const W: usize = $w;
+            #[inline(always)]
+            fn widened(self) -> $Sum {
+                let $x = self;
+                $widened
+            }
+            #[inline(always)]
+            fn narrowed($sum: $Sum) -> $T {
+                $narrowed
+            }
+        }
+    )*};
+}
+source! {
+    f32, f32, 8, |x| x, |sum| sum;
+    f64, f64, 4, |x| x, |sum| sum;
+    bf16, f32, 8, |x| widen_bf16(x), |sum| narrow_bf16(sum);
+    f16, f32, 8, |x| widen_f16(x), |sum| narrow_f16(sum);
+}
 
 /// The lines of a block, and the number of its levels' digits.
 #[inline(always)]
@@ -31,14 +81,19 @@ fn block_size(size: usize) -> (usize, usize) {
 /// `N` sums side by side of lines that begin `gap` elements apart, one after the other.
 ///
 /// # Safety
-/// `x` points at that many lines of `N` elements.
+/// `x` points at that many lines of `P * N` elements.
 #[inline(always)]
-unsafe fn run<T: Float, const N: usize>(x: *const T, lines: usize, gap: isize) -> [T; N] {
-    let mut sums = [T::zero(); N];
+unsafe fn run<S: Source, const N: usize, const P: usize>(
+    x: *const S,
+    lines: usize,
+    gap: isize,
+) -> [S::Sum; N] {
+    let mut sums = [S::Sum::zero(); N];
     for i in 0..lines as isize {
-        ahead(x.wrapping_offset(i * gap + AHEAD).cast());
+        let next: *const u8 = x.wrapping_offset(i * gap + AHEAD).cast();
+        (0..size_of::<[S; N]>() * P).step_by(64).for_each(|line| ahead(next.wrapping_add(line)));
         // SAFETY: a line by the caller's promise.
-        let line = unsafe { x.offset(i * gap).cast::<[T; N]>().read_unaligned() };
+        let line = unsafe { S::line::<N, P>(x.offset(i * gap)) };
         for l in 0..N {
             sums[l] = sums[l] + line[l];
         }
@@ -51,13 +106,17 @@ unsafe fn run<T: Float, const N: usize>(x: *const T, lines: usize, gap: isize) -
 /// # Safety
 /// As for [`run`].
 #[inline(always)]
-unsafe fn blocks<T: Float, const N: usize>(x: *const T, size: usize, gap: isize) -> [T; N] {
+unsafe fn blocks<S: Source, const N: usize, const P: usize>(
+    x: *const S,
+    size: usize,
+    gap: isize,
+) -> [S::Sum; N] {
     let (step, power) = block_size(size);
-    let mut sums = [[T::zero(); N]; LEVELS];
+    let mut sums = [[S::Sum::zero(); N]; LEVELS];
     let mut i = 0;
     while i + step <= size {
         // SAFETY: lines below `size`.
-        let mut carry = unsafe { run::<T, N>(x.offset(i as isize * gap), step, gap) };
+        let mut carry = unsafe { run::<S, N, P>(x.offset(i as isize * gap), step, gap) };
         i += step;
         for (j, level) in sums.iter_mut().enumerate().skip(1) {
             for l in 0..N {
@@ -66,11 +125,11 @@ unsafe fn blocks<T: Float, const N: usize>(x: *const T, size: usize, gap: isize)
             if i & ((step - 1) << (j * power)) != 0 || j == LEVELS - 1 {
                 break;
             }
-            carry = std::mem::replace(level, [T::zero(); N]);
+            carry = std::mem::replace(level, [S::Sum::zero(); N]);
         }
     }
     // SAFETY: as above.
-    sums[0] = unsafe { run::<T, N>(x.offset(i as isize * gap), size - i, gap) };
+    sums[0] = unsafe { run::<S, N, P>(x.offset(i as isize * gap), size - i, gap) };
     let [mut total, rest @ ..] = sums;
     for level in rest {
         for l in 0..N {
@@ -84,21 +143,22 @@ unsafe fn blocks<T: Float, const N: usize>(x: *const T, size: usize, gap: isize)
 /// begin `gap` elements apart, added up; `N = SIDE * W`.
 ///
 /// # Safety
-/// `x` points at `size` vectors of `W` elements.
+/// `x` points at `size` vectors of `P * W` elements.
 #[inline(always)]
-unsafe fn gather<T: Float, const N: usize, const W: usize>(
-    sums: [T; N],
-    x: *const T,
+unsafe fn gather<S: Source, const N: usize, const W: usize, const P: usize>(
+    sums: [S::Sum; N],
+    x: *const S,
     first: usize,
     size: usize,
     gap: isize,
-) -> [T; W] {
-    let mut total = [T::zero(); W];
+) -> [S::Sum; W] {
+    let mut total = [S::Sum::zero(); W];
     total.copy_from_slice(&sums[..W]);
     for i in first..size {
+        // SAFETY: a vector below `size`.
+        let line = unsafe { S::line::<W, P>(x.offset(i as isize * gap)) };
         for l in 0..W {
-            // SAFETY: an element of a vector below `size`.
-            total[l] = total[l] + unsafe { *x.offset(i as isize * gap + l as isize) };
+            total[l] = total[l] + line[l];
         }
     }
     for k in 1..SIDE {
@@ -109,49 +169,54 @@ unsafe fn gather<T: Float, const N: usize, const W: usize>(
     total
 }
 
-/// The sum of a contiguous row.
+/// The sum of a contiguous row of `n` elements.
+///
+/// # Safety
+/// `x` points at that many elements.
 #[inline(always)]
-fn row<T: Float, const N: usize, const W: usize>(x: &[T]) -> T {
-    let (from, n) = (x.as_ptr(), x.len());
+unsafe fn row<S: Source, const N: usize, const W: usize, const P: usize>(x: *const S, n: usize) -> S::Sum {
+    let zero = S::Sum::zero();
     // SAFETY: lines and vectors within the row.
     unsafe {
-        if n < W {
-            let sums = blocks::<T, SIDE>(from, n / SIDE, SIDE as isize);
-            return gather::<T, SIDE, 1>(sums, from, n / SIDE * SIDE, n, 1)[0];
+        if n < P * W {
+            let sums = blocks::<S, SIDE, 1>(x, n / SIDE, SIDE as isize);
+            return gather::<S, SIDE, 1, 1>(sums, x, n / SIDE * SIDE, n, 1)[0];
         }
-        let vectors = n / W;
-        let sums = blocks::<T, N>(from, vectors / SIDE, N as isize);
-        let lanes = gather::<T, N, W>(sums, from, vectors / SIDE * SIDE, vectors, W as isize);
-        let rest = x[vectors * W..].iter().fold(T::zero(), |total, &v| total + v);
+        let vectors = n / (P * W);
+        let sums = blocks::<S, N, P>(x, vectors / SIDE, (P * N) as isize);
+        let lanes = gather::<S, N, W, P>(sums, x, vectors / SIDE * SIDE, vectors, (P * W) as isize);
+        let rest = (vectors * P * W..n).fold(zero, |total, i| total + (*x.add(i)).widened());
         lanes.iter().fold(rest, |total, &v| total + v)
     }
 }
 
-/// The sums of `out.len()` adjacent columns of `n` rows, `stride` elements apart.
+/// The sums of `out.len()` adjacent columns of `n` rows, `stride` elements apart; `narrow` where they are all there are
+/// and fewer than a vector has elements.
 ///
 /// # Safety
 /// `x` points at that many rows.
 #[inline(always)]
-unsafe fn columns<T: Float, const N: usize, const W: usize>(
-    x: *const T,
+unsafe fn columns<S: Source, const N: usize, const W: usize>(
+    x: *const S,
     n: usize,
     stride: isize,
-    out: &mut [T],
+    out: &mut [S::Sum],
+    narrow: bool,
 ) {
-    let count = out.len();
+    let (count, zero) = (out.len(), S::Sum::zero());
     let (step, power) = block_size(n);
     let mut c = 0;
-    let mut levels: Vec<T> = Vec::new();
+    let mut levels: Vec<S::Sum> = Vec::new();
     while c + N <= count {
         let width = (count - c).min(PANEL) / N * N;
         levels.clear();
-        levels.resize((LEVELS - 1) * width, T::zero());
+        levels.resize((LEVELS - 1) * width, zero);
         let mut i = 0;
         while i + step <= n {
             for (g, sums) in levels[..width].as_chunks_mut::<N>().0.iter_mut().enumerate() {
                 // SAFETY: rows under `n`, columns under `count`.
                 let block = unsafe {
-                    run::<T, N>(x.offset(i as isize * stride + (c + g * N) as isize), step, stride)
+                    run::<S, N, 1>(x.offset(i as isize * stride + (c + g * N) as isize), step, stride)
                 };
                 for l in 0..N {
                     sums[l] = sums[l] + block[l];
@@ -163,13 +228,14 @@ unsafe fn columns<T: Float, const N: usize, const W: usize>(
                     break;
                 }
                 let (below, above) = levels[(j - 1) * width..(j + 1) * width].split_at_mut(width);
-                above.iter_mut().zip(below).for_each(|(a, b)| *a = *a + std::mem::replace(b, T::zero()));
+                above.iter_mut().zip(below).for_each(|(a, b)| *a = *a + std::mem::replace(b, zero));
             }
         }
         for (g, out) in out[c..c + width].as_chunks_mut::<N>().0.iter_mut().enumerate() {
             // SAFETY: as above.
-            let mut total =
-                unsafe { run::<T, N>(x.offset(i as isize * stride + (c + g * N) as isize), n - i, stride) };
+            let mut total = unsafe {
+                run::<S, N, 1>(x.offset(i as isize * stride + (c + g * N) as isize), n - i, stride)
+            };
             for level in levels.chunks_exact(width) {
                 for l in 0..N {
                     total[l] = total[l] + level[g * N + l];
@@ -179,24 +245,23 @@ unsafe fn columns<T: Float, const N: usize, const W: usize>(
         }
         c += width;
     }
-    // Fewer columns than a vector has lanes.
-    while count < W && c + SIDE <= count {
+    while narrow && c + SIDE <= count {
         // SAFETY: as above.
-        out[c..c + SIDE].copy_from_slice(&unsafe { blocks::<T, SIDE>(x.add(c), n, stride) });
+        out[c..c + SIDE].copy_from_slice(&unsafe { blocks::<S, SIDE, 1>(x.add(c), n, stride) });
         c += SIDE;
     }
     while c < count {
         let width = W.min(count - c);
         // The vectors as lines without gaps, so that they are added up like rows; lanes beyond the last column are 0.
-        let mut line = [T::zero(); W];
-        let mut part = |i: usize, sums: &mut [T]| {
+        let mut line = [zero; W];
+        let mut part = |i: usize, sums: &mut [S::Sum]| {
             for l in 0..width {
                 // SAFETY: as above.
-                line[l] = unsafe { *x.offset(i as isize * stride + (c + l) as isize) };
+                line[l] = unsafe { *x.offset(i as isize * stride + (c + l) as isize) }.widened();
             }
             sums.iter_mut().zip(line).for_each(|(sum, v)| *sum = *sum + v);
         };
-        let (size, mut sums) = (n / SIDE, [[T::zero(); N]; LEVELS]);
+        let (size, mut sums) = (n / SIDE, [[zero; N]; LEVELS]);
         let (step, power) = block_size(size);
         let mut i = 0;
         while i < size {
@@ -206,7 +271,7 @@ unsafe fn columns<T: Float, const N: usize, const W: usize>(
             i += 1;
             let mut j = 1;
             while i.is_multiple_of(step) && j < LEVELS {
-                let below = std::mem::replace(&mut sums[j - 1], [T::zero(); N]);
+                let below = std::mem::replace(&mut sums[j - 1], [zero; N]);
                 for l in 0..N {
                     sums[j][l] = sums[j][l] + below[l];
                 }
@@ -246,35 +311,37 @@ pub(super) unsafe fn sum(
     if src.dtype != out.dtype {
         return false;
     }
+    let divisor_f32 = divisor.map(|d| d as f32);
     // SAFETY: passed on from the caller.
     unsafe {
         match src.dtype {
-            DType::Float32 => each::<f32, 32, 8>(src, out, sizes, mask, divisor.map(|d| d as f32)),
-            DType::Float64 => each::<f64, 16, 4>(src, out, sizes, mask, divisor),
+            DType::Float32 => each::<f32, 32, 8, 1>(src, out, sizes, mask, divisor_f32),
+            DType::Float64 => each::<f64, 16, 4, 1>(src, out, sizes, mask, divisor),
+            DType::BFloat16 => each::<bf16, 32, 8, 2>(src, out, sizes, mask, divisor_f32),
+            DType::Float16 => each::<f16, 32, 8, 2>(src, out, sizes, mask, divisor_f32),
             _ => false,
         }
     }
 }
 
 /// # Safety
-/// As for [`sum`], of operands of `T`.
-unsafe fn each<T: Float, const N: usize, const W: usize>(
+/// As for [`sum`], of operands of `S`.
+unsafe fn each<S: Source, const N: usize, const W: usize, const P: usize>(
     src: &Operand,
     out: &Operand,
     sizes: &[i64],
     mask: &[bool],
-    divisor: Option<T>,
+    divisor: Option<S::Sum>,
 ) -> bool {
-    let aligned = |o: &Operand| o.pointer.cast::<T>().is_aligned();
+    let aligned = |o: &Operand| o.pointer.cast::<S>().is_aligned();
     let Some(plan) = Plan::new(sizes, mask, src, &[out]) else { return true };
-    let [(n, stride)] = plan.reduced[..] else { return false };
+    let [ref blocks @ .., (n, stride)] = plan.reduced[..] else { return false };
     if plan.count == 0 || !aligned(src) || !aligned(out) {
         return false;
     }
     // The kept dimension that one call works on: its size, its stride, that of the results.
     let inner = plan.kept.last().map_or((1, 0, 1), |last| (last.size, last.stride, last.out[0]));
-    let by_columns = stride != 1;
-    if by_columns && (inner.1, inner.2) != (1, 1) {
+    if stride != 1 && ((inner.1, inner.2) != (1, 1) || !blocks.is_empty()) {
         return false;
     }
     let outer = &plan.kept[..plan.kept.len().saturating_sub(1)];
@@ -285,51 +352,61 @@ unsafe fn each<T: Float, const N: usize, const W: usize>(
             from += k.stride * i as isize;
             to += k.out[0] * i as isize;
         }
-        let x = src.pointer.cast::<T>().wrapping_offset(from).cast_const();
-        let results = out.pointer.cast::<T>().wrapping_offset(to);
+        let x = src.pointer.cast::<S>().wrapping_offset(from).cast_const();
+        let results = out.pointer.cast::<S>().wrapping_offset(to);
         // Rows of `n` elements (or `n` rows), and their results, valid by the caller's promise; the results do not overlap
         // the input.
-        let work = Work::<T, N, W> { x, n, stride, results, inner, divisor };
-        wide(work);
+        wide(Work::<S, N, W, P> { x, n, stride, blocks, results, inner, divisor });
         if !advance(&mut index, outer.iter().map(|k| k.size)) {
             return true;
         }
     }
 }
 
-/// Sums over `n` elements `stride` apart, for each index of one kept dimension: elements and results are valid, and not
-/// the same.
-struct Work<T, const N: usize, const W: usize> {
-    x: *const T,
+/// Sums over `n` elements `stride` apart (of rows also over `blocks` of them: sizes and strides), for each index of one
+/// kept dimension: elements and results are valid, and not the same.
+struct Work<'a, S: Source, const N: usize, const W: usize, const P: usize> {
+    x: *const S,
     n: usize,
     stride: isize,
-    results: *mut T,
+    blocks: &'a [(usize, isize)],
+    results: *mut S,
     inner: (usize, isize, isize),
-    divisor: Option<T>,
+    divisor: Option<S::Sum>,
 }
 
-impl<T: Float, const N: usize, const W: usize> Body for Work<T, N, W> {
+impl<S: Source, const N: usize, const W: usize, const P: usize> Body for Work<'_, S, N, W, P> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
         let (count, from, to) = self.inner;
+        let narrowed = |total: S::Sum| S::narrowed(self.divisor.map_or(total, |divisor| total / divisor));
         if self.stride != 1 {
-            // SAFETY: results of adjacent columns follow each other.
-            unsafe {
-                let results = std::slice::from_raw_parts_mut(self.results, count);
-                columns::<T, N, W>(self.x, self.n, self.stride, results);
-                if let Some(divisor) = self.divisor {
-                    results.iter_mut().for_each(|v| *v = *v / divisor);
+            for first in (0..count).step_by(PANEL) {
+                let mut sums = [S::Sum::zero(); PANEL];
+                let sums = &mut sums[..PANEL.min(count - first)];
+                // SAFETY: results of adjacent columns follow each other.
+                unsafe {
+                    columns::<S, N, W>(self.x.add(first), self.n, self.stride, sums, count < P * W);
+                    let results = std::slice::from_raw_parts_mut(self.results.add(first), sums.len());
+                    results.iter_mut().zip(sums).for_each(|(result, sum)| *result = narrowed(*sum));
                 }
             }
             return;
         }
+        let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.blocks.len());
         for i in 0..count as isize {
-            // SAFETY: a row of elements and its result.
-            unsafe {
-                let total = row::<T, N, W>(std::slice::from_raw_parts(self.x.offset(i * from), self.n));
-                *self.results.offset(i * to) = self.divisor.map_or(total, |divisor| total / divisor);
+            let mut total = S::Sum::zero();
+            loop {
+                let at: isize = self.blocks.iter().zip(&index).map(|(b, &i)| b.1 * i as isize).sum();
+                // SAFETY: a row of elements.
+                total = total + unsafe { row::<S, N, W, P>(self.x.offset(i * from + at), self.n) };
+                if !advance(&mut index, self.blocks.iter().map(|b| b.0)) {
+                    break;
+                }
             }
+            // SAFETY: the row's result.
+            unsafe { *self.results.offset(i * to) = narrowed(total) };
         }
     }
 }
@@ -343,12 +420,13 @@ mod tests {
         for n in [1, 3, 4, 7, 8, 9, 33, 500, 5000] {
             let x: Vec<f64> = (0..n).map(|i| (i % 17) as f64).collect();
             let exact: f64 = x.iter().sum();
-            assert_eq!(row::<f64, 16, 4>(&x), exact);
+            // SAFETY: n elements.
+            assert_eq!(unsafe { row::<f64, 16, 4, 1>(x.as_ptr(), n) }, exact);
             for width in [1, 3, 8, 40] {
                 let wide: Vec<f32> = (0..n * width).map(|i| (i / width % 17) as f32).collect();
                 let mut out = vec![0f32; width];
                 // SAFETY: n rows of `width` elements.
-                unsafe { columns::<f32, 32, 8>(wide.as_ptr(), n, width as isize, &mut out) };
+                unsafe { columns::<f32, 32, 8>(wide.as_ptr(), n, width as isize, &mut out, width < 8) };
                 assert!(out.iter().all(|&v| v as f64 == exact), "{n} {width}");
             }
         }
@@ -393,7 +471,8 @@ mod tests {
             let x: Vec<f32> = (0..n).map(|i| ((i * 7919 % 1013) as f32 - 500.0) * 1e-3).collect();
             for level in [Level::Baseline, Level::Avx2, Level::Avx512].into_iter().filter(|&l| l <= highest())
             {
-                let sum = wide_at(level, || row::<f32, 32, 8>(&x));
+                // SAFETY: n elements.
+                let sum = wide_at(level, || unsafe { row::<f32, 32, 8, 1>(x.as_ptr(), n) });
                 assert_eq!(sum.to_bits(), plain(&x).to_bits(), "{n} {level:?}");
             }
             // Columns of a wide matrix add up like lines of one lane.
@@ -403,9 +482,9 @@ mod tests {
                 (0..rows * width).map(|i| ((i * 7919 % 1013) as f32 - 500.0) * 1e-3).collect();
             let mut out = vec![0f32; width];
             // SAFETY: `rows` rows of `width` elements.
-            unsafe { columns::<f32, 32, 8>(wide.as_ptr(), rows, width as isize, &mut out) };
+            unsafe { columns::<f32, 32, 8>(wide.as_ptr(), rows, width as isize, &mut out, width < 8) };
             // SAFETY: as above.
-            let one = unsafe { blocks::<f32, 1>(wide.as_ptr().add(7), rows, width as isize) }[0];
+            let one = unsafe { blocks::<f32, 1, 1>(wide.as_ptr().add(7), rows, width as isize) }[0];
             assert_eq!(out[7].to_bits(), one.to_bits());
         }
     }
@@ -414,6 +493,7 @@ mod tests {
     fn errors_grow_slowly_with_the_length() {
         let x = vec![0.1f32; 1 << 22];
         // The number that PyTorch gives on one thread.
-        assert_eq!(row::<f32, 32, 8>(&x), 419_430.28);
+        // SAFETY: as many elements as there are.
+        assert_eq!(unsafe { row::<f32, 32, 8, 1>(x.as_ptr(), x.len()) }, 419_430.28);
     }
 }

@@ -8,7 +8,7 @@
 use super::plan::{Kept, Plan, advance};
 use crate::lanes::{LANES, merged};
 use crate::pointwise::{Compute, Operand, load, store};
-use crate::wide::{Body, wide};
+use crate::wide::{Body, ahead, wide};
 use flambeau_core::Element;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
@@ -279,18 +279,6 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
         cascade.push(r, folded(r, rest));
     }
     cascade.finish(r)
-}
-
-/// Asks for the cache line at an address, which need not be valid.
-#[inline(always)]
-pub(super) fn ahead(place: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: nothing is read; every processor of the architecture has the instruction.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast())
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
 }
 
 /// A run of elements as a slice: of the array itself if it fits, else of the tile that they are loaded to.

@@ -1,10 +1,12 @@
 //! Vector norms. One of the modules with unsafe code.
 
 use super::engine::{Reducer, reduce};
-use super::plan::Plan;
+use super::plan::{Kept, Plan, advance};
 use super::reducers::Extremum;
 use crate::pointwise::{Compute, Operand};
+use crate::wide::{Body, wide};
 use flambeau_core::{C64, DType};
+use smallvec::SmallVec;
 use std::marker::PhantomData;
 
 /// A vector norm.
@@ -106,6 +108,7 @@ norm_reducer!(NormMin(p), f64::INFINITY, |x| x.magnitude(), |a, b| a.smaller(b),
 
 /// The Euclidean norm of contiguous numbers, in the order of PyTorch's vectors: `W` sums of squares, added up one by
 /// one, then the rest, whose last products are not rounded.
+#[inline(always)]
 fn euclidean<T: num_traits::Float, const W: usize>(x: &[T]) -> T {
     let mut sums = [T::zero(); W];
     let mut lines = x.chunks_exact(W);
@@ -123,47 +126,78 @@ fn euclidean<T: num_traits::Float, const W: usize>(x: &[T]) -> T {
     rest.iter().fold(total, |total, &v| v.mul_add(v, total)).sqrt()
 }
 
-/// The Euclidean norm of a whole tensor without gaps, in its own precision. False where nothing was done: for other
-/// types and layouts.
+/// Euclidean norms of contiguous rows, in their own precision. False where nothing was done: for other types and
+/// layouts.
 ///
 /// # Safety
 /// As for [`reduce`].
-unsafe fn whole(src: &Operand, out: &Operand, sizes: &[i64], mask: &[bool]) -> bool {
+unsafe fn euclidean_rows(src: &Operand, out: &Operand, sizes: &[i64], mask: &[bool]) -> bool {
     if src.dtype != out.dtype {
         return false;
     }
     let Some(plan) = Plan::new(sizes, mask, src, &[out]) else { return true };
-    let n = match (&plan.kept[..], &plan.reduced[..]) {
+    let n = match plan.reduced[..] {
         _ if plan.count == 0 => return false,
-        ([], []) => 1,
-        ([], &[(n, 1)]) => n,
+        [] if plan.kept.is_empty() => 1,
+        [(n, 1)] => n,
         _ => return false,
     };
-    macro_rules! run {
-        ($T:ty, $W:literal) => {
-            // SAFETY: `n` elements in a row and one result of this type, by the caller's promise.
-            unsafe {
-                let x = std::slice::from_raw_parts(src.pointer.cast::<$T>(), n);
-                *out.pointer.cast::<$T>() = euclidean::<$T, $W>(x);
-            }
-        };
+    let aligned = |o: &Operand| (o.pointer as usize).is_multiple_of(o.dtype.size());
+    if !aligned(src) || !aligned(out) {
+        return false;
     }
+    let (from, to) = (src.pointer.cast_const(), out.pointer);
     match src.dtype {
-        DType::Float32 => run!(f32, 8),
-        DType::Float64 => run!(f64, 4),
+        DType::Float32 => {
+            wide(EuclideanRows::<f32, 8> { n, kept: &plan.kept, x: from.cast(), out: to.cast() })
+        }
+        DType::Float64 => {
+            wide(EuclideanRows::<f64, 4> { n, kept: &plan.kept, x: from.cast(), out: to.cast() })
+        }
         _ => return false,
     }
     true
 }
 
-/// The norm of real or complex numbers, accumulated in double precision (the Euclidean one of a whole tensor without
-/// gaps in its own).
+/// Rows of `n` elements, aligned and valid at each index of `kept`, as are their results.
+struct EuclideanRows<'a, T, const W: usize> {
+    n: usize,
+    kept: &'a [Kept],
+    x: *const T,
+    out: *mut T,
+}
+
+impl<T: num_traits::Float, const W: usize> Body for EuclideanRows<'_, T, W> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.kept.len());
+        loop {
+            let (mut from, mut to) = (0isize, 0isize);
+            for (k, &i) in self.kept.iter().zip(&index) {
+                from += k.stride * i as isize;
+                to += k.out[0] * i as isize;
+            }
+            // SAFETY: a row of elements, and its result.
+            unsafe {
+                let x = std::slice::from_raw_parts(self.x.offset(from), self.n);
+                *self.out.offset(to) = euclidean::<T, W>(x);
+            }
+            if !advance(&mut index, self.kept.iter().map(|k| k.size)) {
+                return;
+            }
+        }
+    }
+}
+
+/// The norm of real or complex numbers, accumulated in double precision (the Euclidean one of contiguous rows in
+/// its own).
 ///
 /// # Safety
 /// As for [`reduce`].
 pub unsafe fn norm(src: &Operand, out: &Operand, sizes: &[i64], mask: &[bool], order: Norm) {
     // SAFETY: passed on from the caller.
-    if order == Norm::Two && unsafe { whole(src, out, sizes, mask) } {
+    if order == Norm::Two && unsafe { euclidean_rows(src, out, sizes, mask) } {
         return;
     }
     macro_rules! run {

@@ -3,7 +3,8 @@
 use super::Arith;
 use super::engine::{Reducer, reduce};
 use super::plan::Plan;
-use crate::index::count_nonzero;
+use crate::lanes::{lanes, merged};
+use crate::mask::count_nonzero;
 use crate::pointwise::{Compute, Operand, store};
 use flambeau_core::{Result, dispatch};
 use std::marker::PhantomData;
@@ -139,11 +140,12 @@ pub trait Extremum: Arith + PartialOrd {
     const HIGHEST: Self;
     #[inline(always)]
     fn larger(self, x: Self) -> Self {
-        if x > self || x.is_nan() { x } else { self }
+        // Without a branch, which would keep the loop out of vector registers.
+        if (x > self) | x.is_nan() { x } else { self }
     }
     #[inline(always)]
     fn smaller(self, x: Self) -> Self {
-        if x < self || x.is_nan() { x } else { self }
+        if (x < self) | x.is_nan() { x } else { self }
     }
 }
 impl Extremum for f32 {
@@ -210,6 +212,11 @@ macro_rules! extremum {
             #[inline(always)]
             fn finish(&self, acc: T, _: usize) -> T {
                 acc
+            }
+            #[inline(always)]
+            fn fold(&self, tile: &[T]) -> T {
+                // Nothing is rounded: no blocks are needed.
+                merged(lanes(tile, T::$start, |acc, x| acc.$pick(x)), |a, b| a.$pick(b))
             }
         }
     };

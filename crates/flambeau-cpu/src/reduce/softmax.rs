@@ -4,6 +4,7 @@
 use super::plan::advance;
 use crate::lanes::{lanes, lanes_of_pairs, merged};
 use crate::pointwise::{Compute, Operand, load, store};
+use crate::vector::Elementary;
 use crate::wide::{Body, wide};
 use flambeau_core::{Result, bail, dispatch};
 use smallvec::SmallVec;
@@ -236,7 +237,8 @@ fn exponentials<T: Real>(x: &[T], high: T, tile: &mut [T; TILE]) -> T {
     let mut total = T::default();
     for part in x.chunks(TILE) {
         let tile = &mut tile[..part.len()];
-        tile.iter_mut().zip(part).for_each(|(e, &x)| *e = (x - high).exp());
+        tile.iter_mut().zip(part).for_each(|(e, &x)| *e = x - high);
+        T::map_in_place(Elementary::Exp, tile);
         total = total + sum(tile);
     }
     total
@@ -264,7 +266,8 @@ impl<T: Real> Body for Softmax<'_, T> {
             let total = exponentials(x, high, &mut [T::default(); TILE]).log();
             out.iter_mut().zip(x).for_each(|(o, &x)| *o = x - high - total);
         } else {
-            out.iter_mut().zip(x).for_each(|(o, &x)| *o = (x - high).exp());
+            out.iter_mut().zip(x).for_each(|(o, &x)| *o = x - high);
+            T::map_in_place(Elementary::Exp, out);
             let scale = sum(out).inverse();
             out.iter_mut().for_each(|o| *o = o.times(scale));
         }
@@ -280,7 +283,8 @@ impl<T: Real> Body for Backward<'_, T> {
         let three = || grad.iter().zip(result);
         if log {
             let total = sum(grad);
-            out.iter_mut().zip(three()).for_each(|(o, (&g, &y))| *o = g - y.exp().times(total));
+            T::map(Elementary::Exp, result, out);
+            out.iter_mut().zip(grad).for_each(|(o, &g)| *o = g - o.times(total));
         } else {
             let total = lanes_of_pairs(grad, result, T::default(), |a, g, y| a + g.times(y));
             let total = merged(total, |a, b| a + b);
@@ -321,7 +325,8 @@ impl<T: Real> Group<'_, T> {
     }
     #[inline(always)]
     fn exponentials(&mut self) {
-        update(self.buffer, self.width, self.high, |x, high| (x - high).exp());
+        update(self.buffer, self.width, self.high, |x, high| x - high);
+        T::map_in_place(Elementary::Exp, self.buffer);
         self.sums();
     }
     #[inline(always)]

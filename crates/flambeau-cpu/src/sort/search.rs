@@ -2,6 +2,7 @@
 
 use super::SortElement;
 use flambeau_core::{Result, ensure};
+use std::hint::select_unpredictable;
 
 /// For each value the place in a sorted sequence where it would be inserted: before equal elements, or after
 /// them when `right`.
@@ -37,6 +38,21 @@ pub fn searchsorted<T: SortElement>(
             "torch.searchsorted(): sorter index out of range"
         );
     }
+    if shared && sorter.is_none() {
+        let row = &sequence[..n];
+        let (blocks, rest) = values.as_chunks::<TOGETHER>();
+        let (places, last) = output.as_chunks_mut::<TOGETHER>();
+        for (values, places) in blocks.iter().zip(places) {
+            *places = match right {
+                false => bounds(n, |k, l| row[k] >= values[l]),
+                true => bounds(n, |k, l| row[k] > values[l]),
+            };
+        }
+        for (&value, place) in rest.iter().zip(last) {
+            *place = bound(n, |k| if right { row[k] > value } else { row[k] >= value }) as i64;
+        }
+        return Ok(());
+    }
     for (i, (&value, place)) in values.iter().zip(output).enumerate() {
         let start = if shared { 0 } else { i / per_row * n };
         let row = &sequence[start..start + n];
@@ -50,14 +66,33 @@ pub fn searchsorted<T: SortElement>(
     Ok(())
 }
 
+/// Values that are sought side by side, so that none waits for another's memory.
+const TOGETHER: usize = 16;
+
+/// [`bound`] for several values, given by their numbers.
+#[inline(always)]
+fn bounds(n: usize, beyond: impl Fn(usize, usize) -> bool) -> [i64; TOGETHER] {
+    let mut start = [0; TOGETHER];
+    let mut rest = n;
+    while rest > 1 {
+        let half = rest / 2;
+        for (l, start) in start.iter_mut().enumerate() {
+            // Not a branch, which compilers make of what waits for memory.
+            *start = select_unpredictable(beyond(*start + half - 1, l), *start, *start + half);
+        }
+        rest -= half;
+    }
+    std::array::from_fn(|l| (start[l] + usize::from(rest == 1 && !beyond(start[l], l))) as i64)
+}
+
 /// The first place below `n` that is beyond the value, for a sequence that once beyond stays beyond.
 #[inline(always)]
 fn bound(n: usize, beyond: impl Fn(usize) -> bool) -> usize {
-    // Halves are chosen by arithmetic: branches would be mispredicted every other time.
+    // Branches would be mispredicted every other time.
     let (mut start, mut rest) = (0, n);
     while rest > 1 {
         let half = rest / 2;
-        start += half * usize::from(!beyond(start + half - 1));
+        start = select_unpredictable(beyond(start + half - 1), start, start + half);
         rest -= half;
     }
     start + usize::from(rest == 1 && !beyond(start))

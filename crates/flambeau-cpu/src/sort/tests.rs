@@ -123,6 +123,15 @@ fn search() {
     };
     assert_eq!(find(&[1.0, 2.0, 2.0, 3.0, nan], &[nan, 2.0, 0.0, 5.0], false), [5, 1, 0, 5]);
     assert_eq!(find(&[1.0, 2.0, 2.0, 3.0], &[nan, 2.0, 0.0, 5.0], true), [4, 3, 0, 4]);
+    // Values side by side and what is left of them.
+    for n in [0, 1, 2, 7, 100] {
+        let sequence: Vec<f32> = (0..n).map(|i| (i / 3) as f32).collect();
+        let values: Vec<f32> = (0..45).map(|i| (i * 31 % 45) as f32 * 0.5 - 2.0).collect();
+        let before = |v: f32| sequence.iter().filter(|&&x| x < v).count() as i64;
+        let after = |v: f32| sequence.iter().filter(|&&x| x <= v).count() as i64;
+        assert_eq!(find(&sequence, &values, false), values.iter().map(|&v| before(v)).collect::<Vec<_>>());
+        assert_eq!(find(&sequence, &values, true), values.iter().map(|&v| after(v)).collect::<Vec<_>>());
+    }
     let mut out = [0; 4];
     searchsorted(&[1, 3, 5, 2, 4, 6], 3, None, &[3, 6, 3, 6], 2, false, &mut out).unwrap();
     assert_eq!(out, [1, 3, 1, 2]);

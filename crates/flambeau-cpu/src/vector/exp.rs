@@ -1,7 +1,8 @@
 //! Exponential functions: `exp(x) = 2^n exp(r)` with `|r| <= log(2) / 2`.
 
-use super::coefficients::{EXP, EXP_SHORT, EXP_SINGLE};
-use super::{MAGIC, polynomial, polynomial_single};
+use super::coefficients::{EXP, EXP_SHORT, SIXTEENTHS};
+use super::lane::Lane;
+use super::{MAGIC, polynomial};
 use std::f64::consts::{LN_2, LOG2_E};
 
 /// The upper bits of log(2), so few that its products with exponents are exact, and the rest.
@@ -76,19 +77,6 @@ pub(super) fn exp_double(x: f64) -> f64 {
 
 /// As [`MAGIC`], in `f32`.
 pub(super) const MAGIC_SINGLE: f32 = 12582912.0;
-pub(super) const LN_2_HIGH_SINGLE: f32 = f32::from_bits((LN_2 as f32).to_bits() & 0xFFFF_FF00);
-pub(super) const LN_2_LOW_SINGLE: f32 = (LN_2 - LN_2_HIGH_SINGLE as f64) as f32;
-
-/// [`parts`] in `f32`, for `|x| < 120`.
-#[inline(always)]
-pub(super) fn parts_single(x: f32) -> (f32, f32, f32) {
-    let k = x.mul_add(LOG2_E as f32, MAGIC_SINGLE);
-    let n = k - MAGIC_SINGLE;
-    let high = n.mul_add(-LN_2_HIGH_SINGLE, x);
-    let low = n * LN_2_LOW_SINGLE;
-    let r = high - low;
-    (k, high, (r * r).mul_add(polynomial_single(&EXP_SINGLE, r), -low))
-}
 
 /// `2^n` from `k = n + MAGIC_SINGLE`, for `n` from -126 to 127.
 #[inline(always)]
@@ -96,19 +84,38 @@ pub(super) fn power_single(k: f32) -> f32 {
     f32::from_bits((k.to_bits() << 23).wrapping_add(1f32.to_bits()))
 }
 
-/// Two powers of two whose product is `2^n`, for `n` from -190 to 190; `small` where `n` is below zero.
+/// The upper or the lower halves of numbers.
+const fn halves(numbers: &[f64; 16], lower: bool) -> [f32; 16] {
+    let mut out = [0.0; 16];
+    let mut i = 0;
+    while i < 16 {
+        let high = numbers[i] as f32;
+        out[i] = if lower { (numbers[i] - high as f64) as f32 } else { high };
+        i += 1;
+    }
+    out
+}
+static POWERS_HIGH: [f32; 16] = halves(&SIXTEENTHS, false);
+static POWERS_LOW: [f32; 16] = halves(&SIXTEENTHS, true);
+const STEP_HIGH: f32 = (LN_2 / 16.0) as f32;
+const STEP_LOW: f32 = (LN_2 / 16.0 - STEP_HIGH as f64) as f32;
+
+/// `(k, high, rest)` with `exp(x) = 2^floor(n / 16) (high + rest)`, `k = n + MAGIC_SINGLE`, for `|x| < 120`: the sixteenth
+/// part of a power of two from a table (P. T. P. Tang, "Table-driven implementation of the exponential function in IEEE
+/// floating-point arithmetic", 1989).
 #[inline(always)]
-pub(super) fn powers_single(k: f32, small: bool) -> (f32, f32) {
-    const SHIFT: f32 = 18446744073709551616.0;
-    let bias: u32 = if small { (127 + 64) << 23 } else { (127 - 64) << 23 };
-    (f32::from_bits((k.to_bits() << 23).wrapping_add(bias)), if small { 1.0 / SHIFT } else { SHIFT })
+pub(super) fn parts_single<L: Lane>(x: L) -> (L, L, L) {
+    let k = x.fused(L::of(16.0 * LOG2_E as f32), L::of(MAGIC_SINGLE));
+    let n = k.minus(L::of(MAGIC_SINGLE));
+    let r = n.fused(L::of(-STEP_LOW), n.fused(L::of(-STEP_HIGH), x));
+    let series = L::of(1.0 / 24.0).fused(r, L::of(1.0 / 6.0)).fused(r, L::of(0.5));
+    let p = r.times(r).fused(series, r);
+    let high = k.pick(&POWERS_HIGH);
+    (k, high, high.fused(p, k.pick(&POWERS_LOW)))
 }
 
 #[inline(always)]
-pub(super) fn exp_single(x: f32) -> f32 {
-    let x = if x < -104.0 { -104.0 } else { x };
-    let (k, h, l) = parts_single(if x > 89.0 { 89.0 } else { x });
-    let (a, b) = powers_single(k, x < 0.0);
-    let s = 1.0 + h;
-    (s + (h - (s - 1.0) + l)) * a * b
+pub(super) fn exp_single<L: Lane>(x: L) -> L {
+    let (k, high, rest) = parts_single(x.at_least(-110.0).at_most(90.0));
+    high.plus(rest).scaled(k)
 }

@@ -1,6 +1,8 @@
 //! Functions of `exp(x) - 1` and of `1 + exp(x)`.
 
-use super::exp::{exp_double, exp_single, limit, parts, parts_single, power, power_single, short_parts};
+use super::coefficients::TANH_SINGLE;
+use super::exp::{exp_double, exp_single, limit, parts, parts_single, power, short_parts};
+use super::lane::Lane;
 
 /// `exp(x) - 1` to 30 bits, for `|x| < 700`.
 #[inline(always)]
@@ -28,40 +30,43 @@ pub(super) fn cosh_single(x: f32) -> f32 {
     ((e + 1.0 / e) * 0.5) as f32
 }
 
-/// `(n + n_low) / (d + d_low)` in `f32`, for small second parts.
+/// `(n + n_low) / (d + d_low)`, for small second parts.
 #[inline(always)]
-fn quotient(n: f32, n_low: f32, d: f32, d_low: f32) -> f32 {
-    let inverse = 1.0 / d;
-    let q = n * inverse;
-    let rest = (-q).mul_add(d_low, (-q).mul_add(d, n) + n_low);
-    rest.mul_add(inverse, q)
-}
-
-/// `a + b` and what it lost, for `|a| >= |b|` or zero `a`.
-#[inline(always)]
-fn sum(a: f32, b: f32) -> (f32, f32) {
-    let s = a + b;
-    (s, b - (s - a))
+fn quotient<L: Lane>(n: L, n_low: L, d: L, d_low: L) -> L {
+    let inverse = L::of(1.0).over(d);
+    let minus = L::of(0.0).minus(n.times(inverse));
+    let rest = minus.fused(d_low, minus.fused(d, n).plus(n_low));
+    rest.fused(inverse, L::of(0.0).minus(minus))
 }
 
 #[inline(always)]
-pub(super) fn tanh_single(x: f32) -> f32 {
-    let z = x.abs();
-    let (k, h, l) = parts_single(2.0 * if z > 10.0 { 10.0 } else { z });
-    let s = power_single(k);
-    // e = exp(2 |x|) - 1 = (s - 1) + s h + s l
-    let (e, rest) = sum(s - 1.0, s * h);
-    let (e, e_low) = sum(e, s.mul_add(l, rest));
-    let d = e + 2.0;
-    let part = d - 2.0;
-    let d_low = (2.0 - (d - part)) + (e - part) + e_low;
-    quotient(e, e_low, d, d_low).copysign(x)
+pub(super) fn tanh_single<L: Lane>(x: L) -> L {
+    let z = x.magnitude().at_most(10.0);
+    let (k, high, rest) = parts_single(z.plus(z));
+    let s = k.power();
+    // e = exp(2 |x|) - 1 = (s high - 1) + s rest
+    let (whole, part) = (s.fused(high, L::of(-1.0)), s.times(rest));
+    let e = whole.plus(part);
+    let e_low = part.minus(e.minus(whole));
+    let two = L::of(2.0);
+    let d = e.plus(two);
+    let twos = d.minus(e);
+    let d_low = two.minus(twos).plus(e.minus(d.minus(twos))).plus(e_low);
+    // What cancels for small numbers.
+    let square = z.times(z);
+    let mut tail = L::of(TANH_SINGLE[TANH_SINGLE.len() - 1] as f32);
+    for &c in TANH_SINGLE.iter().rev().skip(1) {
+        tail = tail.fused(square, L::of(c as f32));
+    }
+    let small = square.times(z).fused(tail, z);
+    small.or_from(z, 0.625, quotient(e, e_low, d, d_low)).with_sign(x)
 }
 
 /// As PyTorch computes it, 0 where `exp(-x)` overflows: within two units in the last place elsewhere.
 #[inline(always)]
-pub(super) fn sigmoid_single(x: f32) -> f32 {
-    1.0 / (1.0 + exp_single(-x))
+pub(super) fn sigmoid_single<L: Lane>(x: L) -> L {
+    let one = L::of(1.0);
+    one.over(one.plus(exp_single(L::of(0.0).minus(x))))
 }
 
 #[inline(always)]

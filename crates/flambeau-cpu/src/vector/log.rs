@@ -1,8 +1,9 @@
 //! Logarithms: `log(x) = k log(2) + log(m)` with `m` between the roots of 1/2 and 2.
 
-use super::coefficients::{LOG, LOG_SHORT, LOG_SINGLE};
-use super::exp::{LN_2_HIGH, LN_2_HIGH_SINGLE, LN_2_LOW, LN_2_LOW_SINGLE};
-use super::{polynomial, polynomial_single};
+use super::coefficients::{LOG, LOG_OF_RECIPROCALS, LOG_SHORT};
+use super::exp::{LN_2_HIGH, LN_2_LOW};
+use super::lane::Lane;
+use super::polynomial;
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E, LOG10_2, LOG10_E};
 
 /// `(k, m - 1)` of a positive normal number.
@@ -30,24 +31,55 @@ fn short(f: f64) -> f64 {
     f * polynomial(&LOG_SHORT, f)
 }
 
-/// In `f32`: the largest terms are summed exactly.
+/// Reciprocals of the middles of sixteenths of `[1, 2)`, so short that `m c - 1` is exact. From 3/2 on they are meant for
+/// `m / 2`, so that there is nothing to cancel on either side of 1.
+static RECIPROCALS: [f32; 16] = {
+    let numerators = [32, 29, 28, 26, 25, 24, 23, 22, 21, 20, 19, 19, 18, 17, 17, 16];
+    let mut out = [0.0; 16];
+    let mut i = 0;
+    while i < 16 {
+        out[i] = numerators[i] as f32 / 32.0;
+        i += 1;
+    }
+    out
+};
+/// Adding and subtracting it rounds a small number to 16 binary places.
+const ROUNDER: f64 = 103079215104.0;
+/// `-log(c)` of [`RECIPROCALS`], less `log(2)` in the upper half, rounded to 16 places, and what is left.
+const fn logarithms(lower: bool) -> [f32; 16] {
+    let mut out = [0.0; 16];
+    let mut i = 0;
+    while i < 16 {
+        let high = ((LOG_OF_RECIPROCALS[i] + ROUNDER) - ROUNDER) as f32;
+        out[i] = if lower { (LOG_OF_RECIPROCALS[i] - high as f64) as f32 } else { high };
+        i += 1;
+    }
+    out
+}
+static LOGARITHMS_HIGH: [f32; 16] = logarithms(false);
+static LOGARITHMS_LOW: [f32; 16] = logarithms(true);
+static HALVED: [f32; 16] = [0., 0., 0., 0., 0., 0., 0., 0., 1., 1., 1., 1., 1., 1., 1., 1.];
+
+/// The upper bits of log(2), so few that its products with exponents are exact, and the rest.
+const LN_2_HIGH_SINGLE: f32 = f32::from_bits((LN_2 as f32).to_bits() & 0xFFFF_FF00);
+const LN_2_LOW_SINGLE: f32 = (LN_2 - LN_2_HIGH_SINGLE as f64) as f32;
+
+/// In `f32`: the largest terms are summed exactly (P. T. P. Tang, "Table-driven implementation of the logarithm function in
+/// IEEE floating-point arithmetic", 1990).
 #[inline(always)]
-pub(super) fn log_single(x: f32) -> f32 {
-    let tiny = x < f32::MIN_POSITIVE;
-    let bits = (if tiny { x * 8388608.0 } else { x }).to_bits();
-    let shifted = bits.wrapping_sub((FRAC_1_SQRT_2 as f32).to_bits());
-    let offset = if tiny { 8388608.0 + 256.0 + 23.0 } else { 8388608.0 + 256.0f32 };
-    let k = f32::from_bits(0x4B00_0000 | ((shifted ^ (1 << 31)) >> 23)) - offset;
-    let f = f32::from_bits(bits.wrapping_sub(shifted & (0x1FF << 23))) - 1.0;
-    let square = 0.5 * f * f;
-    let whole = k * LN_2_HIGH_SINGLE;
-    let sum = whole + f;
-    let rest = f - (sum - whole);
-    let cubic = (f * f * f).mul_add(polynomial_single(&LOG_SINGLE, f), k * LN_2_LOW_SINGLE);
-    let y = sum + (rest - (square - cubic));
-    let y = if x < f32::INFINITY { y } else { x };
-    let outside = if x == 0.0 { f32::NEG_INFINITY } else { f32::NAN };
-    if x > 0.0 { y } else { outside }
+pub(super) fn log_single<L: Lane>(x: L) -> L {
+    let (exponent, m) = x.split();
+    let k = exponent.plus(m.pick_by_significand(&HALVED));
+    let f = m.fused(m.pick_by_significand(&RECIPROCALS), L::of(-1.0));
+    let whole = k.fused(L::of(LN_2_HIGH_SINGLE), m.pick_by_significand(&LOGARITHMS_HIGH));
+    let sum = whole.plus(f);
+    let lost = f.minus(sum.minus(whole));
+    let square = f.times(f);
+    let series = L::of(1.0 / 7.0).fused(f, L::of(-1.0 / 6.0)).fused(f, L::of(0.2)).fused(f, L::of(-0.25));
+    let series = series.fused(f, L::of(1.0 / 3.0));
+    let low = k.fused(L::of(LN_2_LOW_SINGLE), m.pick_by_significand(&LOGARITHMS_LOW));
+    let tail = square.fused(L::of(-0.5), square.times(f).fused(series, low));
+    x.or_no_logarithm(sum.plus(lost.plus(tail)))
 }
 
 #[inline(always)]

@@ -61,9 +61,53 @@ pub(crate) fn computed_all<T: Element, const N: usize>(
     dtype: DType,
     run: impl FnOnce([&mut [T]; N]) -> Result<()>,
 ) -> Result<[Tensor; N]> {
+    made(sizes, dtype, Tensor::zeros_raw, run)
+}
+
+/// As [`computed`], for kernels that write each element: what they start as is arbitrary.
+pub(crate) fn written<T: Element>(
+    sizes: &[i64],
+    dtype: DType,
+    run: impl FnOnce(&mut [T]) -> Result<()>,
+) -> Result<Tensor> {
+    let [out] = written_all([sizes], dtype, |[elements]| run(elements))?;
+    Ok(out)
+}
+
+/// As [`computed_all`], for kernels that write each element.
+pub(crate) fn written_all<T: Element, const N: usize>(
+    sizes: [&[i64]; N],
+    dtype: DType,
+    run: impl FnOnce([&mut [T]; N]) -> Result<()>,
+) -> Result<[Tensor; N]> {
+    made(sizes, dtype, arbitrary, run)
+}
+
+/// A fresh tensor of arbitrary elements.
+fn arbitrary(sizes: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
+    let out = Tensor::empty_raw(sizes, dtype, device)?;
+    let (pointer, nbytes) = (out.array().data_ptr(), out.numel() * dtype.size());
+    // SAFETY: the memory of a fresh row-major array.
+    unsafe {
+        if cfg!(debug_assertions) {
+            // So that tests notice elements that are never written: NaN, or -1.
+            std::ptr::write_bytes(pointer, 0xFF, nbytes);
+        } else {
+            flambeau_core::settle(pointer, nbytes);
+        }
+    }
+    Ok(out)
+}
+
+fn made<T: Element, const N: usize>(
+    sizes: [&[i64]; N],
+    dtype: DType,
+    fresh: impl Fn(&[i64], DType, Device) -> Result<Tensor>,
+    run: impl FnOnce([&mut [T]; N]) -> Result<()>,
+) -> Result<[Tensor; N]> {
     let mut out: SmallVec<[Tensor; 5]> = SmallVec::new();
     for sizes in sizes {
-        out.push(Tensor::zeros_raw(sizes, T::DTYPE, Device::CPU)?);
+        out.push(fresh(sizes, T::DTYPE, Device::CPU)?);
     }
     run(std::array::from_fn(|i| match out[i].numel() {
         0 => &mut [][..],
@@ -80,19 +124,37 @@ pub(crate) fn computed_all<T: Element, const N: usize>(
     Ok(std::array::from_fn(|i| out[i].clone()))
 }
 
-/// Two fresh tensors that one kernel computes; the second one's dtype is that of its elements.
+/// Two fresh tensors that one kernel computes, each as [`computed`]; the second one's dtype is that of its elements.
 pub(crate) fn computed_pair<A: Element, B: Element>(
     sizes: [&[i64]; 2],
     dtype: DType,
     run: impl FnOnce(&mut [A], &mut [B]) -> Result<()>,
 ) -> Result<(Tensor, Tensor)> {
+    pair(sizes, dtype, Tensor::zeros_raw, run)
+}
+
+/// As [`computed_pair`], for kernels that write each element.
+pub(crate) fn written_pair<A: Element, B: Element>(
+    sizes: [&[i64]; 2],
+    dtype: DType,
+    run: impl FnOnce(&mut [A], &mut [B]) -> Result<()>,
+) -> Result<(Tensor, Tensor)> {
+    pair(sizes, dtype, arbitrary, run)
+}
+
+fn pair<A: Element, B: Element>(
+    sizes: [&[i64]; 2],
+    dtype: DType,
+    fresh: impl Fn(&[i64], DType, Device) -> Result<Tensor> + Copy,
+    run: impl FnOnce(&mut [A], &mut [B]) -> Result<()>,
+) -> Result<(Tensor, Tensor)> {
     let mut second = None;
-    let first = computed::<A>(sizes[0], dtype, |a| {
-        second = Some(computed::<B>(sizes[1], B::DTYPE, |b| run(a, b))?);
+    let [first] = made::<A, 1>([sizes[0]], dtype, fresh, |[a]| {
+        second = Some(made::<B, 1>([sizes[1]], B::DTYPE, fresh, |[b]| run(a, b))?);
         Ok(())
     })?;
     match second {
-        Some(second) => Ok((first, second)),
+        Some([second]) => Ok((first, second)),
         None => bail!("a kernel without a second result"),
     }
 }

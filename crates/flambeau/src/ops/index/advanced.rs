@@ -90,12 +90,12 @@ fn selected(a: &Array, indices: &[Option<Tensor>]) -> Result<Option<Tensor>> {
     };
     let mask = super::masked::truth(mask)?;
     let bytes = super::masked::bytes(&mask);
-    let count = flambeau_cpu::index::count_nonzero(bytes);
+    let count = flambeau_cpu::mask::count_nonzero(bytes);
     let out = Tensor::empty_raw(&[count as i64], a.dtype, a.device())?;
     if count > 0 {
         let to = out.with_array(|a| a.data_ptr());
         // SAFETY: a dense array of the mask's sizes, and a fresh one of as many elements as it selects.
-        unsafe { flambeau_cpu::index::select(bytes, a.dtype.size(), a.data_ptr(), to) };
+        unsafe { flambeau_cpu::mask::select(bytes, a.dtype.size(), a.data_ptr(), to) };
     }
     Ok(Some(out))
 }

@@ -29,10 +29,10 @@ pub(super) fn bytes(mask: &Array) -> &[u8] {
 pub fn nonzero(self_: &Tensor) -> Result<Tensor> {
     let mask = truth(self_)?;
     let rank = mask.dim();
-    let count = flambeau_cpu::index::count_nonzero(bytes(&mask));
+    let count = flambeau_cpu::mask::count_nonzero(bytes(&mask));
     let sizes = [count as i64, rank as i64];
     crate::ops::dense::computed::<i64>(&sizes, DType::Int64, |places| {
-        flambeau_cpu::index::nonzero(bytes(&mask), &mask.sizes, places);
+        flambeau_cpu::mask::nonzero(bytes(&mask), &mask.sizes, places);
         Ok(())
     })
 }
@@ -121,7 +121,7 @@ pub fn masked_scatter(self_: &Tensor, mask: &Tensor, source: &Tensor) -> Result<
     let out = shape::clone_dense(&t)?;
     if !t.is_meta() {
         let m = truth(&m)?;
-        let needed = flambeau_cpu::index::count_nonzero(bytes(&m));
+        let needed = flambeau_cpu::mask::count_nonzero(bytes(&m));
         if needed > source.numel() {
             bail!("Number of elements of source < number of ones in mask");
         }

@@ -3,7 +3,7 @@
 use crate::Tensor;
 use crate::autograd::{Context, GradMode, Save, grad_enabled, record};
 use crate::generated::functions as f;
-use crate::ops::dense::{Dense, computed, computed_pair};
+use crate::ops::dense::{Dense, computed, written_pair};
 use crate::ops::{creation, random, reduce, shape, softmax};
 use flambeau_core::{DType, Dims, Result, Scalar, bail, broadcast_shapes};
 use flambeau_cpu::attention::{self, Attention};
@@ -239,7 +239,7 @@ fn fused(
                 let given: [&[$T]; 4] = [&q, &k, &v, mask.as_deref().unwrap_or(&[])];
                 let wide = [batch as i64, targets as i64];
                 let run = |out: &mut [$T], sums: &mut [$T]| attention::forward(&s, given, out, sums);
-                computed_pair::<$T, $T>([&to, &wide], dtype, run)?
+                written_pair::<$T, $T>([&to, &wide], dtype, run)?
             }};
         }
         if dtype == DType::Float64 { run!(f64) } else { run!(f32) }

@@ -5,7 +5,7 @@ use crate::autograd::{
     BackwardOptions, Context, GradMode, Grads, Save, grad_enabled, needs_grad, record, run_backward,
 };
 use crate::generated::functions as f;
-use crate::ops::dense::{Dense, computed_all};
+use crate::ops::dense::{Dense, written_all};
 use crate::ops::{join, shape};
 use flambeau_core::{DType, Result, bail, show};
 use flambeau_cpu::recurrent::{self, Cell, Kept, Recurrence};
@@ -180,7 +180,7 @@ impl Fused {
                 let cell_states: &[i64] = if lstm { &states } else { &[0] };
                 let (gates, weights) = (operands.gates.sizes(), operands.weight.sizes());
                 let sizes: [&[i64]; 5] = [&gates, &states, cell_states, &weights, &[width]];
-                let [by_gates, by_h, by_c, by_weight, by_bias] = computed_all(sizes, dtype, |written| {
+                let [by_gates, by_h, by_c, by_weight, by_bias] = written_all(sizes, dtype, |written| {
                     let given: [&[$T]; 2] = [&grad, last.as_deref().unwrap_or(&[])];
                     recurrent::backward(s, &from, given, written)
                 })?;
@@ -247,7 +247,7 @@ pub fn _rnn_layer(
             let (gates, h, weight) = (dense(gates)?, dense(hx)?, dense(weight_hh)?);
             let (c, bias) = (cx.map(dense).transpose()?, bias_hh.map(dense).transpose()?);
             let given: [&[$T]; 4] = [&gates, &h, c.as_deref().unwrap_or(&[]), &weight];
-            computed_all([&all, cell_states, &all_kept, &all_cells], dtype, |[out, last, kept, cells]| {
+            written_all([&all, cell_states, &all_kept, &all_cells], dtype, |[out, last, kept, cells]| {
                 let kept = if keep { Some([kept, cells]) } else { None };
                 recurrent::forward(&s, given, bias.as_deref(), [out, last], kept)
             })?

@@ -2,7 +2,7 @@
 
 use crate::Tensor;
 use crate::autograd::{GradMode, record};
-use crate::ops::dense::{Dense, computed};
+use crate::ops::dense::{Dense, written};
 use flambeau_core::{DType, Dims, Result, bail, show};
 use flambeau_cpu::pool::{self, Resample};
 use smallvec::{SmallVec, smallvec};
@@ -86,7 +86,7 @@ impl Resize {
             macro_rules! run {
                 ($T:ty, $kernel:path) => {{
                     let x = Dense::<$T>::of(input)?;
-                    computed::<$T>(&sizes, dtype, |out| match nearest {
+                    written::<$T>(&sizes, dtype, |out| match nearest {
                         true => pool::upsample_nearest(n, &ins, &outs, exact, scales, &x, out),
                         false => $kernel(n, &ins, &outs, mode, corners, scales, &x, out),
                     })?
@@ -118,7 +118,7 @@ impl Resize {
             macro_rules! run {
                 ($T:ty) => {{
                     let g = Dense::<$T>::of(grad)?;
-                    computed::<$T>(sizes, dtype, |out| {
+                    written::<$T>(sizes, dtype, |out| {
                         pool::upsample_backward(n, &ins, &outs, mode, corners, scales, &g, out)
                     })?
                 }};

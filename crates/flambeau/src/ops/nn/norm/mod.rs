@@ -13,7 +13,7 @@ pub use layer::{layer_norm, native_layer_norm, rms_norm};
 use crate::Tensor;
 use crate::autograd::{Context, GradMode, Grads, Save, grad_enabled, record};
 use crate::generated::functions as f;
-use crate::ops::dense::{Dense, computed};
+use crate::ops::dense::{Dense, written};
 use crate::ops::{reduce, shape, sum_to_size};
 use flambeau_core::{DType, Dims, Result, bail};
 use flambeau_cpu::norm::{self, Planes, Real};
@@ -84,7 +84,7 @@ impl Normal {
         let (w, b) = (w?, b?);
         let affine = [w.as_deref(), b.as_deref()];
         let moments = [&self.moments[0][..], &self.moments[1]];
-        computed::<F>(&input.sizes(), input.dtype(), |out| match &self.layout {
+        written::<F>(&input.sizes(), input.dtype(), |out| match &self.layout {
             Layout::Planes(s) => norm::normalise_planes(s, &x, moments, affine, out),
             Layout::Rows(width) => norm::normalise_rows(*width, &x, moments, affine, out),
         })
@@ -102,7 +102,7 @@ impl Normal {
         let w = weight.map(Dense::<F>::of).transpose()?;
         let moments = [&self.moments[0][..], &self.moments[1]];
         let mut sums = [Vec::new(), Vec::new()];
-        let by_input = computed::<F>(&input.sizes(), input.dtype(), |out| {
+        let by_input = written::<F>(&input.sizes(), input.dtype(), |out| {
             sums = match &self.layout {
                 Layout::Planes(s) => {
                     norm::normalise_planes_backward(s, [&g, &x], moments, w.as_deref(), out)?

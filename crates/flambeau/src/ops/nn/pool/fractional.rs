@@ -4,7 +4,7 @@ use super::positions::record_maxima;
 use super::{check_dtype, planes, unsigned};
 use crate::Tensor;
 use crate::autograd::GradMode;
-use crate::ops::dense::{Dense, computed_pair};
+use crate::ops::dense::{Dense, written_pair};
 use flambeau_core::{DType, Dims, Result, bail, show};
 use flambeau_cpu::pool;
 use smallvec::smallvec;
@@ -106,7 +106,7 @@ fn fractional(
                 let run = |out: &mut [$T], places: &mut [i64]| {
                     pool::fractional_max_pool(planes, &from, &onto, &kernel, order, samples, &x, out, places)
                 };
-                computed_pair::<$T, i64>([&to, &to], dtype, run)?
+                written_pair::<$T, i64>([&to, &to], dtype, run)?
             }};
         }
         if dtype == DType::Float64 { run!(f64) } else { run!(f32) }

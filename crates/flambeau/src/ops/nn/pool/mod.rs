@@ -27,7 +27,7 @@ macro_rules! pooled {
     ($input:expr => $to:expr, |$x:ident, $out:ident| $run:expr) => {
         pooled!(@run $input, $to, T, to => $crate::Tensor::empty_raw(to, $input.dtype(), $input.device())?, {
             let $x = $crate::ops::dense::Dense::<T>::of($input)?;
-            $crate::ops::dense::computed::<T>(to, $input.dtype(), |$out| $run)?
+            $crate::ops::dense::written::<T>(to, $input.dtype(), |$out| $run)?
         })
     };
     ($input:expr => ($to:expr, indices), |$x:ident, $out:ident, $places:ident| $run:expr) => {
@@ -37,7 +37,7 @@ macro_rules! pooled {
         }, {
             let $x = $crate::ops::dense::Dense::<T>::of($input)?;
             let run = |$out: &mut [T], $places: &mut [i64]| $run;
-            $crate::ops::dense::computed_pair::<T, i64>([to, to], $input.dtype(), run)?
+            $crate::ops::dense::written_pair::<T, i64>([to, to], $input.dtype(), run)?
         })
     };
     (@run $input:expr, $sizes:expr, $T:ident, $to:ident => $meta:expr, $value:expr) => {{
