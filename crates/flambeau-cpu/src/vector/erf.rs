@@ -1,24 +1,51 @@
 //! The error function.
 
-use super::coefficients::{ERF, ERF_NEAR, ERFC, ERFC_FAR, EXP2_SINGLE};
-use super::exp::{MAGIC_SINGLE, parts, power, power_single};
-use super::{polynomial, polynomial_single};
+use super::coefficients::{ERF, ERF_NEAR, ERF_PIECES, ERFC};
+use super::exp::{MAGIC_SINGLE, parts, power};
+use super::lane::Lane;
+use super::polynomial;
 
-/// Near zero a product with few rounding errors, beyond it `1 - erfc(z)`, whose errors are small against 1.
+/// Polynomials about multiples of 1/4. The constant terms are in two parts.
+static PIECES: [[f32; 16]; 8] = {
+    let mut out = [[0.0; 16]; 8];
+    let mut j = 0;
+    while j < 16 {
+        let mut k = 0;
+        while k < 7 {
+            out[k][j] = ERF_PIECES[k][j] as f32;
+            k += 1;
+        }
+        out[7][j] = (ERF_PIECES[0][j] - out[0][j] as f64) as f32;
+        j += 1;
+    }
+    out
+};
+
 #[inline(always)]
-pub(super) fn erf_single(x: f32) -> f32 {
-    let z = x.abs();
-    // From 3.93 on the result is 1.
-    let z = if z > 4.0 { 4.0 } else { z };
-    let near = z.mul_add(polynomial_single(&ERF_NEAR, z * z), z);
-    // erfc(7/8 + t) = erfc(7/8) 2^(t FAR(t)), with small errors where erfc is large.
-    let t = z - 0.875;
-    let log = t * polynomial_single(&ERFC_FAR, t);
-    let k = log + MAGIC_SINGLE;
-    let r = log - (k - MAGIC_SINGLE);
-    let s = power_single(k) * 0.215_924_94;
-    let far = 1.0 - s.mul_add(r * polynomial_single(&EXP2_SINGLE, r), s);
-    (if z < 0.875 { near } else { far }).copysign(x)
+pub(super) fn erf_single<L: Lane>(x: L) -> L {
+    // From 3.92 on the result is 1.
+    let z = x.magnitude().at_most(3.925);
+    let k = z.fused(L::of(4.0), L::of(MAGIC_SINGLE)).at_most(MAGIC_SINGLE + 15.0);
+    let t = k.minus(L::of(MAGIC_SINGLE)).fused(L::of(-0.25), z);
+    let c = |i: usize| k.pick(&PIECES[i]);
+    let square = t.times(t);
+    let high = square.fused(t.fused(c(6), c(5)), t.fused(c(4), c(3)));
+    let q = square.fused(high, t.fused(c(2), c(1)));
+    let large = c(0).plus(t.fused(q, c(7)));
+    // Near zero a product with few rounding errors.
+    let square = z.times(z);
+    let mut tail = L::of(ERF_NEAR[ERF_NEAR.len() - 1] as f32);
+    for &c in ERF_NEAR.iter().rev().skip(1) {
+        tail = tail.fused(square, L::of(c as f32));
+    }
+    z.fused(tail, z).or_from(z, 0.40625, large).with_sign(x)
+}
+
+/// `x / 2 * (1 + erf(x / sqrt(2)))`
+#[inline(always)]
+pub(super) fn gelu_single<L: Lane>(x: L) -> L {
+    let e = erf_single(x.times(L::of(std::f32::consts::FRAC_1_SQRT_2)));
+    L::of(0.5).times(x).times(L::of(1.0).plus(e))
 }
 
 #[inline(always)]

@@ -78,12 +78,6 @@ pub(super) fn exp_double(x: f64) -> f64 {
 /// As [`MAGIC`], in `f32`.
 pub(super) const MAGIC_SINGLE: f32 = 12582912.0;
 
-/// `2^n` from `k = n + MAGIC_SINGLE`, for `n` from -126 to 127.
-#[inline(always)]
-pub(super) fn power_single(k: f32) -> f32 {
-    f32::from_bits((k.to_bits() << 23).wrapping_add(1f32.to_bits()))
-}
-
 /// The upper or the lower halves of numbers.
 const fn halves(numbers: &[f64; 16], lower: bool) -> [f32; 16] {
     let mut out = [0.0; 16];

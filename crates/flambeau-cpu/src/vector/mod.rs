@@ -7,6 +7,10 @@
 //! sums T. J. Dekker, A floating-point technique for extending the available precision (1971). Polynomials come from
 //! `tests/fixtures/math/fit_vector.py`.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod coefficients;
 mod erf;
 mod exp;
@@ -47,7 +51,6 @@ macro_rules! polynomial {
     };
 }
 polynomial!(polynomial, f64);
-polynomial!(polynomial_single, f32);
 
 pub use slices::Elementary;
 
@@ -144,7 +147,7 @@ impl Vector for f32 {
     }
     #[inline(always)]
     fn gelu(self) -> f32 {
-        0.5 * self * (1.0 + erf::erf_single(self * std::f32::consts::FRAC_1_SQRT_2))
+        erf::gelu_single(self)
     }
     fn map(f: Elementary, x: &[f32], out: &mut [f32]) {
         slices::map_single(f, x, out)

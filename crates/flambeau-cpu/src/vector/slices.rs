@@ -2,12 +2,14 @@
 //! processor can. One of the modules with unsafe code.
 
 use super::Vector;
-use crate::wide::{Body, wide};
+use crate::wide::{Body, level, wide};
 
 /// Functions that come by slices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elementary {
+    Erf,
     Exp,
+    Gelu,
     Log,
     Sigmoid,
     Tanh,
@@ -16,7 +18,9 @@ pub enum Elementary {
 macro_rules! choose {
     ($f:expr, $case:ident) => {
         match $f {
+            Elementary::Erf => $case!(Erf, erf, erf_single),
             Elementary::Exp => $case!(Exp, exp, exp_single),
+            Elementary::Gelu => $case!(Gelu, gelu, gelu_single),
             Elementary::Log => $case!(Log, log, log_single),
             Elementary::Sigmoid => $case!(Sigmoid, sigmoid, sigmoid_single),
             Elementary::Tanh => $case!(Tanh, tanh, tanh_single),
@@ -61,21 +65,22 @@ pub(super) fn map_plain_in_place<T: Vector>(f: Elementary, x: &mut [T]) {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod sixteen {
-    use super::super::lane::{Function, Lane, avx512};
-    use super::super::{exp, hyperbolic, log};
+pub(super) mod registers {
+    use super::super::lane::{Function, Lane};
+    use super::super::{avx2, avx512, erf, exp, hyperbolic, log};
     use super::Elementary;
-    use crate::wide::{Level, level};
+    use crate::wide::Level;
+    use erf::{erf_single, gelu_single};
     use exp::exp_single;
     use hyperbolic::{sigmoid_single, tanh_single};
     use log::log_single;
 
-    /// False where the processor has no such instructions.
+    /// False at a level without such instructions.
     ///
     /// # Safety
-    /// As for [`avx512::map`], but for the instructions.
-    pub unsafe fn map(f: Elementary, x: *const f32, out: *mut f32, n: usize) -> bool {
-        if level() != Level::Avx512 {
+    /// As for [`avx512::map`]; the level must be one of this processor.
+    pub unsafe fn map(level: Level, f: Elementary, x: *const f32, out: *mut f32, n: usize) -> bool {
+        if level == Level::Baseline {
             return false;
         }
         macro_rules! case {
@@ -87,8 +92,13 @@ mod sixteen {
                         $lane(x)
                     }
                 }
-                // SAFETY: passed on from the caller; the level says that there are the instructions.
-                unsafe { avx512::map::<$name>(x, out, n) }
+                // SAFETY: passed on from the caller; the level's instructions are there.
+                unsafe {
+                    match level {
+                        Level::Avx512 => avx512::map::<$name>(x, out, n),
+                        _ => avx2::map::<$name>(x, out, n),
+                    }
+                }
             }};
         }
         choose!(f, case);
@@ -99,7 +109,7 @@ mod sixteen {
 pub(super) fn map_single(f: Elementary, x: &[f32], out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: both slices have so many numbers; they do not overlap.
-    if unsafe { sixteen::map(f, x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len())) } {
+    if unsafe { registers::map(level(), f, x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len())) } {
         return;
     }
     map_plain(f, x, out)
@@ -108,7 +118,7 @@ pub(super) fn map_single(f: Elementary, x: &[f32], out: &mut [f32]) {
 pub(super) fn map_single_in_place(f: Elementary, x: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: so many numbers at one place.
-    if unsafe { sixteen::map(f, x.as_ptr(), x.as_mut_ptr(), x.len()) } {
+    if unsafe { registers::map(level(), f, x.as_ptr(), x.as_mut_ptr(), x.len()) } {
         return;
     }
     map_plain_in_place(f, x)
