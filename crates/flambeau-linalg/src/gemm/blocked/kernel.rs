@@ -22,7 +22,8 @@ pub(super) struct Tile<T> {
     pub depth: usize,
     /// The rows' elements for the first product, then those for the second one, and so on.
     pub a: *const T,
-    /// Line `p` of `b` begins `lines[p]` elements from here; it is read to the end of the last vector.
+    /// Line `p` of `b` begins `lines[p]` elements from here; it is read to the end of the last vector. The table goes on for
+    /// [`AHEAD`] more numbers, of any value: what they name is asked for and not read.
     pub b: *const T,
     pub lines: *const usize,
     pub alpha: T,
@@ -34,6 +35,9 @@ pub(super) struct Tile<T> {
     /// as it is.
     pub keep: u64,
 }
+
+/// How many lines ahead the operands are asked for.
+pub(super) const AHEAD: usize = 8;
 
 /// Brings a line into the cache. Any address may be given.
 #[inline(always)]
@@ -52,33 +56,40 @@ unsafe fn tile<V: Lanes, const R: usize, const W: usize>(t: &Tile<V::T>, zero: V
     // SAFETY: the caller of the kernel vouches for the addresses and the instructions.
     unsafe {
         let mut sums = [[V::splat(zero); W]; R];
-        if let Base::Matrix(from, stride) = t.base {
-            for r in 0..R {
-                for w in 0..W {
-                    soon(from.wrapping_add(r * stride + w * V::N));
-                }
-            }
-        } else {
-            for r in 0..R {
-                for w in 0..W {
-                    soon(t.c.wrapping_add(r * t.c_rs + w * V::N));
-                }
-            }
-        }
         let mut a = t.a;
-        for p in 0..t.depth {
-            let line = t.b.add(*t.lines.add(p));
-            let mut b = [V::splat(zero); W];
-            for w in 0..W {
-                b[w] = V::load(line.add(w * V::N));
-            }
-            for r in 0..R {
-                let x = V::splat(*a.add(r));
+        macro_rules! step {
+            ($p:expr) => {
+                let line = t.b.add(*t.lines.add($p));
+                let later = t.b.wrapping_add(*t.lines.add($p + AHEAD));
+                let mut b = [V::splat(zero); W];
                 for w in 0..W {
-                    sums[r][w] = x.mul_add(b[w], sums[r][w]);
+                    soon(later.wrapping_add(w * V::N));
+                    b[w] = V::load(line.add(w * V::N));
                 }
+                soon(a.wrapping_add(AHEAD * R));
+                for r in 0..R {
+                    let x = V::splat(*a.add(r));
+                    for w in 0..W {
+                        sums[r][w] = x.mul_add(b[w], sums[r][w]);
+                    }
+                }
+                a = a.add(R);
+            };
+        }
+        // The tile's own lines are asked for one after the other, so that the operands' ones don't wait for all of them.
+        let (out, apart) = match t.base {
+            Base::Matrix(from, stride) => (from, stride),
+            _ => (t.c.cast_const(), t.c_rs),
+        };
+        let first = t.depth.min(R);
+        for p in 0..first {
+            for w in 0..W {
+                soon(out.wrapping_add(p * apart + w * V::N));
             }
-            a = a.add(R);
+            step!(p);
+        }
+        for p in first..t.depth {
+            step!(p);
         }
         let alpha = V::splat(t.alpha);
         match t.base {
