@@ -86,6 +86,7 @@ impl<T: GemmElement> Columns<T> {
                             depth,
                             a: rows.add(i * depth).cast_const(),
                             b: self.packed.as_ptr().add(j * self.depth),
+                            a_rs: 0,
                             lines: self.lines.as_ptr(),
                             alpha,
                             base: match whole && add {

@@ -29,6 +29,10 @@ const TILES: usize = 16;
 const COLUMNS: usize = 2048;
 /// Elements of a block of `b` that are read where they are: packing does not pay while it stays in the second-level cache.
 const NEAR: usize = 1 << 15;
+/// Panels of `b` for which contiguous rows of `a` are read where they are.
+const PANELS: usize = 4;
+/// Bytes between rows whose elements meet in few sets of the first-level cache.
+const CROWDED: usize = 2048;
 /// Lines that are copied to all tiles before the next ones, where rows or columns are next to each other in memory.
 const LINES: usize = 16;
 
@@ -151,16 +155,20 @@ pub(super) unsafe fn multiply<T: GemmElement>(
     let columns = s.n.min(COLUMNS).next_multiple_of(width);
     // Where columns of `b` are contiguous and few rows see them, or a block stays near, only the last panel is copied.
     let in_place = s.b_cs == 1 && (s.m <= 2 * kernel.rows || depth.saturating_mul(s.n) <= NEAR);
+    // So are contiguous rows that few panels see, but where their elements would meet in few sets of the first-level cache.
+    let apart = s.a_rs * size_of::<T>() % CROWDED;
+    let far = s.a_cs == 1 && s.a_rs > 0 && s.n <= PANELS * width && apart != 0;
     let packed = if in_place { width } else { columns } * depth;
     let align = |n: usize| n.next_multiple_of(16);
-    let [packed, left, side] = [packed, rows * depth, kernel.rows * width].map(align);
+    let [packed, left, side] = [packed, if far { 0 } else { rows * depth }, kernel.rows * width].map(align);
     let lines = (depth + kernel::AHEAD) * 2 * (size_of::<usize>() / size_of::<T>()).max(1);
     Scratch::with(packed + left + side + lines, |memory: *mut T| {
+        let rest = left + side;
         // SAFETY: the four pieces lie in the scratch memory; offsets below stay inside the operands.
         unsafe {
             let (right, left, side) =
                 (memory, memory.add(packed), memory.add(packed + left));
-            let lines = memory.add(packed + align(rows * depth) + align(kernel.rows * width)).cast::<usize>();
+            let lines = memory.add(packed + rest).cast::<usize>();
             let near = lines.add(depth + kernel::AHEAD);
             for p in 0..depth + kernel::AHEAD {
                 *lines.add(p) = p * width;
@@ -183,7 +191,10 @@ pub(super) unsafe fn multiply<T: GemmElement>(
                     let old = k0 > 0 || beta != T::ZERO;
                     for (m0, m) in parts(s.m, most_rows, kernel.rows) {
                         let row = Part { count: m, depth: k, apart: s.a_rs, step: s.a_cs };
-                        pack_rows(kernel, row, a.add(m0 * s.a_rs + k0 * s.a_cs), left);
+                        let from_row = a.add(m0 * s.a_rs + k0 * s.a_cs);
+                        if !far {
+                            pack_rows(kernel, row, from_row, left);
+                        }
                         let (tiles, height, higher) = heights(m, kernel.rows);
                         let run = |tile: usize, j: usize| {
                             let wide = width.min(n - j);
@@ -198,7 +209,8 @@ pub(super) unsafe fn multiply<T: GemmElement>(
                             let direct = s.c_cs == 1 && (wide == width || !old);
                             let t = Tile {
                                 depth: k,
-                                a: left.add(i * k).cast_const(),
+                                a: if far { from_row.add(i * s.a_rs) } else { left.add(i * k).cast_const() },
+                                a_rs: if far { s.a_rs } else { 0 },
                                 b,
                                 lines: lines.cast_const(),
                                 alpha,

@@ -136,6 +136,7 @@ impl<T: GemmElement> Rows<T> {
                     depth: self.depth,
                     a: self.packed.as_ptr().add(first * self.depth),
                     b: b.as_ptr(),
+                    a_rs: 0,
                     lines: lines.offsets.as_ptr(),
                     alpha: T::ONE,
                     base: match base {
