@@ -7,6 +7,7 @@
 
 mod columns;
 mod kernels;
+mod plane;
 mod sliding;
 
 pub use kernels::{add_bias, forward, grad_bias, grad_input, grad_weight};

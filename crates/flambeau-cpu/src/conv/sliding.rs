@@ -7,6 +7,7 @@
 //! weight takes images with channels last, where a line is what a row of taps sees of all channels for one position.
 
 use super::ConvShape;
+use super::plane::{self, Plane};
 use crate::gemm::{Base, GemmElement, Lines, Rows, dot, turn};
 use flambeau_core::{Result, buffer};
 
@@ -254,7 +255,24 @@ pub(super) fn forward<T: GemmElement>(
         let windows = &windows;
         windows.seen.iter().map(move |&(phase, shift)| (c * phases + phase) * plane + windows.place(shift))
     };
-    let lines = Lines::new((0..ins).flat_map(channel).collect());
+    let places: Vec<usize> = (0..ins).flat_map(channel).collect();
+    if plane::pays(outs, depth) {
+        let mut image = Image::<T>::new(1, ins, s.input, windows.len, s.stride, windows.origins)?;
+        let (from, to) = (ins * s.input_plane(), outs * s.output_plane());
+        let (pieces, width) = (&plane::pieces(s.output, windows.len)[..], s.output[2]);
+        for (i, out) in out.chunks_exact_mut(to).enumerate() {
+            image.fill(0, &input[i * from..][..from]);
+            for (o, out) in out.chunks_exact_mut(s.output_plane()).enumerate() {
+                let channel = i % s.groups * outs + o;
+                let base = bias.map(|bias| bias[channel]);
+                let weights = &weight[channel * depth..][..depth];
+                let (image, places) = (&image.data[..], &places[..]);
+                Plane { image, places, weights, base, pieces, width, out }.compute();
+            }
+        }
+        return Ok(true);
+    }
+    let lines = Lines::new(places);
     let mut groups = Vec::with_capacity(s.groups);
     for g in 0..s.groups {
         let Some(rows) = Rows::new(outs, depth, &weight[g * outs * depth..][..outs * depth], depth, 1)?
@@ -356,18 +374,36 @@ pub(super) fn grad_input<T: GemmElement>(
                     untouched = true;
                     continue;
                 }
-                let lines = Lines::new(
-                    (0..outs).flat_map(|c| seen.iter().map(move |&(_, place)| c * plane + place)).collect(),
-                );
-                let mut groups = Vec::with_capacity(s.groups);
-                for g in 0..s.groups {
-                    let mut turned: Vec<T> = Vec::with_capacity(ins * outs * seen.len());
+                let places: Vec<usize> =
+                    (0..outs).flat_map(|c| seen.iter().map(move |&(_, place)| c * plane + place)).collect();
+                let turned = |g: usize| {
+                    let mut turned: Vec<T> = Vec::with_capacity(ins * places.len());
                     for i in 0..ins {
                         for o in 0..outs {
                             let from = &weight[(g * outs + o) * depth + i * s.kernel_plane()..];
                             turned.extend(seen.iter().map(|&(tap, _)| from[tap]));
                         }
                     }
+                    turned
+                };
+                if !spread && plane::pays(ins, places.len()) {
+                    let weights: Vec<Vec<T>> = (0..s.groups).map(turned).collect();
+                    let (from, to) = (outs * s.output_plane(), ins * s.input_plane());
+                    let (pieces, width) = (&plane::pieces(s.input, len)[..], s.input[2]);
+                    for (i, out) in out.chunks_exact_mut(to).enumerate() {
+                        image.fill(0, &grad[i * from..][..from]);
+                        let weights = weights[i % s.groups].chunks_exact(places.len());
+                        for (weights, out) in weights.zip(out.chunks_exact_mut(s.input_plane())) {
+                            let (image, places, base) = (&image.data[..], &places[..], None);
+                            Plane { image, places, weights, base, pieces, width, out }.compute();
+                        }
+                    }
+                    return Ok(true);
+                }
+                let lines = Lines::new(places.clone());
+                let mut groups = Vec::with_capacity(s.groups);
+                for g in 0..s.groups {
+                    let turned = turned(g);
                     let Some(rows) = Rows::new(ins, lines.count(), &turned, lines.count(), 1)? else {
                         return Ok(false);
                     };
