@@ -80,6 +80,9 @@ unsafe fn tile<V: Lanes, const R: usize, const W: usize, const PACKED: bool>(t: 
                 }
                 if PACKED {
                     soon(a.wrapping_add(AHEAD * R));
+                    if R * size_of::<V::T>() > 64 {
+                        soon(a.wrapping_add(AHEAD * R + 64 / size_of::<V::T>()));
+                    }
                     for r in 0..R {
                         let x = V::splat(*a.add(r));
                         for w in 0..W {
@@ -122,7 +125,13 @@ unsafe fn tile<V: Lanes, const R: usize, const W: usize, const PACKED: bool>(t: 
             }
             step!(p);
         }
-        for p in first..t.depth {
+        let mut p = first;
+        while p + 1 < t.depth {
+            step!(p);
+            step!(p + 1);
+            p += 2;
+        }
+        if p < t.depth {
             step!(p);
         }
         let alpha = V::splat(t.alpha);
