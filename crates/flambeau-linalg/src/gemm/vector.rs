@@ -1,5 +1,6 @@
 //! Products with vectors: dot, gemv, axpy.
 
+use super::blocked::soon;
 use super::{GemmElement, check, multiversion};
 use flambeau_core::{Result, ensure};
 
@@ -8,7 +9,11 @@ const LANES: usize = 32;
 /// The longest row that is added up in the order of [`short_row`].
 const SHORT: usize = 17;
 /// Rows of a column-major matrix accumulated together.
-const ROWS: usize = 512;
+const ROWS: usize = 1024;
+/// Rows of four columns for which those of the next four are asked for at once.
+const PIECE: usize = 64;
+/// Bytes ahead that memory is asked for.
+const AHEAD: usize = 2048;
 
 fn vector_fits(len: usize, n: usize, inc: usize) -> bool {
     n == 0 || (n - 1).checked_mul(inc).is_some_and(|last| last < len)
@@ -29,6 +34,10 @@ unsafe fn dot_body<T: GemmElement, const FMA: bool>(
         if incx == 1 && incy == 1 && n >= LANES {
             let mut sums = [[T::ZERO; 8]; LANES / 8];
             while i + LANES <= n {
+                for line in (0..LANES * size_of::<T>()).step_by(64) {
+                    soon(x.add(i).cast::<u8>().wrapping_add(AHEAD + line));
+                    soon(y.add(i).cast::<u8>().wrapping_add(AHEAD + line));
+                }
                 for v in 0..LANES / 8 {
                     let (x, y) = (&*x.add(i + 8 * v).cast::<[T; 8]>(), &*y.add(i + 8 * v).cast::<[T; 8]>());
                     for l in 0..8 {
@@ -191,11 +200,19 @@ unsafe fn columns<T: GemmElement, const FMA: bool>(
                 let column = a.add(i0 + p * a_cs);
                 let (x0, x1) = (*x.add(p * incx), *x.add((p + 1) * incx));
                 let (x2, x3) = (*x.add((p + 2) * incx), *x.add((p + 3) * incx));
-                for (l, sum) in sums[..rows].iter_mut().enumerate() {
-                    let mut s = (*column.add(l)).mul_add::<FMA>(x0, *sum);
-                    s = (*column.add(l + a_cs)).mul_add::<FMA>(x1, s);
-                    s = (*column.add(l + 2 * a_cs)).mul_add::<FMA>(x2, s);
-                    *sum = (*column.add(l + 3 * a_cs)).mul_add::<FMA>(x3, s);
+                for (piece, sums) in sums[..rows].chunks_mut(PIECE).enumerate() {
+                    let column = column.add(piece * PIECE);
+                    for line in (0..PIECE).step_by(64 / size_of::<T>().min(64)) {
+                        for p in 4..8 {
+                            soon(column.wrapping_add(line + p * a_cs));
+                        }
+                    }
+                    for (l, sum) in sums.iter_mut().enumerate() {
+                        let mut s = (*column.add(l)).mul_add::<FMA>(x0, *sum);
+                        s = (*column.add(l + a_cs)).mul_add::<FMA>(x1, s);
+                        s = (*column.add(l + 2 * a_cs)).mul_add::<FMA>(x2, s);
+                        *sum = (*column.add(l + 3 * a_cs)).mul_add::<FMA>(x3, s);
+                    }
                 }
                 p += 4;
             }

@@ -43,7 +43,7 @@ pub(super) const AHEAD: usize = 8;
 
 /// Brings a line into the cache. Any address may be given.
 #[inline(always)]
-fn soon<T>(at: *const T) {
+pub(in crate::gemm) fn soon<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch does not fault.
     unsafe {

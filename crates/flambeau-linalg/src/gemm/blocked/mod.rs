@@ -12,7 +12,7 @@ mod rows;
 
 pub use columns::Columns;
 pub use kernel::Kernel;
-pub(super) use kernel::{double, single};
+pub(super) use kernel::{double, single, soon};
 pub use rows::{Base, Lines, Rows, turn};
 
 use super::{GemmElement, Shape};
@@ -153,8 +153,9 @@ pub(super) unsafe fn multiply<T: GemmElement>(
     let most_rows = (BLOCK / size_of::<T>() / depth / kernel.rows).clamp(1, TILES) * kernel.rows;
     let rows = s.m.min(most_rows);
     let columns = s.n.min(COLUMNS).next_multiple_of(width);
-    // Where columns of `b` are contiguous and few rows see them, or a block stays near, only the last panel is copied.
-    let in_place = s.b_cs == 1 && (s.m <= 2 * kernel.rows || depth.saturating_mul(s.n) <= NEAR);
+    // Where columns of `b` are contiguous and few rows see them, or a block stays near with its vectors in one cache line each, only
+    // the last panel is copied.
+    let in_place = s.b_cs == 1 && (s.m <= 2 * kernel.rows || depth.saturating_mul(s.n) <= NEAR && s.b_rs.is_multiple_of(kernel.lanes));
     // So are contiguous rows that few panels see, but where their elements would meet in few sets of the first-level cache.
     let apart = s.a_rs * size_of::<T>() % CROWDED;
     let far = s.a_cs == 1 && s.a_rs > 0 && s.n <= PANELS * width && apart != 0;
