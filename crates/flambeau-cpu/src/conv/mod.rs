@@ -6,6 +6,7 @@
 //! block, few output channels over one input channel tap by tap. A transposed convolution is the input gradient of a plain one.
 
 mod columns;
+mod image;
 mod kernels;
 mod plane;
 mod sliding;

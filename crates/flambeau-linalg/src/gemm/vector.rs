@@ -1,7 +1,7 @@
 //! Products with vectors: dot, gemv, axpy.
 
 use super::blocked::soon;
-use super::{GemmElement, check, multiversion};
+use super::{GemmElement, Shared, check, divided, multiversion};
 use flambeau_core::{Result, ensure};
 
 /// Partial sums of a dot product, enough to keep the vector units busy.
@@ -286,12 +286,51 @@ unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
     }
 }
 multiversion! {
-    /// The unchecked [`gemv`].
+    /// [`gemv_raw`] on this thread.
     ///
     /// # Safety
     /// Every address that the sizes and strides reach must be valid.
-    pub(super) unsafe fn gemv_raw<T: GemmElement>(
+    unsafe fn gemv_serial<T: GemmElement>(
         m: usize, n: usize, alpha: T, a: *const T, a_rs: usize, a_cs: usize,
         x: *const T, incx: usize, beta: T, y: *mut T, incy: usize,
     ) = gemv_body
+}
+
+/// How many multiplications in the caches are worth one whose number comes from memory.
+const MEMORY: usize = 8;
+/// Rows of a matrix that threads take at least.
+const EACH: usize = 64;
+
+/// The unchecked [`gemv`], on several threads if it is large: each takes some rows.
+///
+/// # Safety
+/// Every address that the sizes and strides reach must be valid.
+pub(super) unsafe fn gemv_raw<T: GemmElement>(
+    m: usize,
+    n: usize,
+    alpha: T,
+    a: *const T,
+    a_rs: usize,
+    a_cs: usize,
+    x: *const T,
+    incx: usize,
+    beta: T,
+    y: *mut T,
+    incy: usize,
+) {
+    // Few rows and short ones have orders of their own, which depend on their number.
+    if n <= SHORT || m < 2 * EACH {
+        // SAFETY: passed on.
+        return unsafe { gemv_serial(m, n, alpha, a, a_rs, a_cs, x, incx, beta, y, incy) };
+    }
+    let [a, x, y] = [a, x, y.cast_const()].map(Shared);
+    divided(m / EACH, EACH * n * MEMORY, |units| {
+        // The last unit takes what is left over.
+        let (first, end) = (units.start * EACH, if units.end == m / EACH { m } else { units.end * EACH });
+        // SAFETY: rows of the matrix; ranges have none in common.
+        unsafe {
+            let (a, y) = (a.get().add(first * a_rs), y.get().cast_mut().add(first * incy));
+            gemv_serial(end - first, n, alpha, a, a_rs, a_cs, x.get(), incx, beta, y, incy)
+        }
+    });
 }

@@ -34,7 +34,13 @@ impl<T: GemmElement> Columns<T> {
                 (kernel.pack)(&part, b.as_ptr().wrapping_add(j * cs), to, width, width)
             };
         }
-        Ok(Some(Columns { kernel, packed, lines: (0..depth + kernel::AHEAD).map(|p| p * width).collect(), depth, count }))
+        Ok(Some(Columns {
+            kernel,
+            packed,
+            lines: (0..depth + kernel::AHEAD).map(|p| p * width).collect(),
+            depth,
+            count,
+        }))
     }
 
     /// Number of columns, and of elements in each.

@@ -15,7 +15,7 @@ pub use kernel::Kernel;
 pub(super) use kernel::{double, single, soon};
 pub use rows::{Base, Lines, Rows, turn};
 
-use super::{GemmElement, Shape};
+use super::{GemmElement, Shape, Shared, divided};
 use kernel::Tile;
 use pack::Part;
 use std::cell::Cell;
@@ -123,7 +123,8 @@ unsafe fn pack_columns<T>(kernel: &Kernel<T>, x: Part, count: usize, from: *cons
     }
 }
 
-/// `c = alpha * a @ b + beta * c` in blocks.
+/// `c = alpha * a @ b + beta * c` in blocks, on several threads if it is large: each takes rows or whole panels of columns, on
+/// which the order of no element's sum depends.
 ///
 /// # Safety
 /// Every address that the sizes and strides reach must be valid; the sizes are nonzero.
@@ -141,6 +142,53 @@ pub(super) unsafe fn multiply<T: GemmElement>(
         // SAFETY: the transposed product reaches the same addresses.
         return unsafe { multiply(kernel, &s.transposed(), alpha, b, a, beta, c) };
     }
+    let by_rows = s.m >= s.n;
+    let (unit, count) = if by_rows { (kernel.rows, s.m) } else { (kernel.width(), s.n) };
+    let work = unit.saturating_mul(if by_rows { s.n } else { s.m }).saturating_mul(s.k);
+    let [a, b, c] = [a, b, c.cast_const()].map(Shared);
+    divided(count.div_ceil(unit), work, |units| {
+        let first = units.start * unit;
+        let count = (units.end * unit).min(count) - first;
+        let (a, b, c) = (a.get(), b.get(), c.get().cast_mut());
+        // SAFETY: a part of the product; parts have no element of `c` in common.
+        unsafe {
+            match by_rows {
+                true => serial(
+                    kernel,
+                    &Shape { m: count, ..*s },
+                    alpha,
+                    a.add(first * s.a_rs),
+                    b,
+                    beta,
+                    c.add(first * s.c_rs),
+                ),
+                false => serial(
+                    kernel,
+                    &Shape { n: count, ..*s },
+                    alpha,
+                    a,
+                    b.add(first * s.b_cs),
+                    beta,
+                    c.add(first * s.c_cs),
+                ),
+            }
+        }
+    });
+}
+
+/// [`multiply`] on this thread.
+///
+/// # Safety
+/// As for [`multiply`].
+unsafe fn serial<T: GemmElement>(
+    kernel: &Kernel<T>,
+    s: &Shape,
+    alpha: T,
+    a: *const T,
+    b: *const T,
+    beta: T,
+    c: *mut T,
+) {
     if beta != T::ZERO {
         // SAFETY: passed on.
         unsafe { s.scale(beta, c) };
@@ -155,7 +203,9 @@ pub(super) unsafe fn multiply<T: GemmElement>(
     let columns = s.n.min(COLUMNS).next_multiple_of(width);
     // Where columns of `b` are contiguous and few rows see them, or a block stays near with its vectors in one cache line each, only
     // the last panel is copied.
-    let in_place = s.b_cs == 1 && (s.m <= 2 * kernel.rows || depth.saturating_mul(s.n) <= NEAR && s.b_rs.is_multiple_of(kernel.lanes));
+    let in_place = s.b_cs == 1
+        && (s.m <= 2 * kernel.rows
+            || depth.saturating_mul(s.n) <= NEAR && s.b_rs.is_multiple_of(kernel.lanes));
     // So are contiguous rows that few panels see, but where their elements would meet in few sets of the first-level cache.
     let apart = s.a_rs * size_of::<T>() % CROWDED;
     let far = s.a_cs == 1 && s.a_rs > 0 && s.n <= PANELS * width && apart != 0;
@@ -167,8 +217,7 @@ pub(super) unsafe fn multiply<T: GemmElement>(
         let rest = left + side;
         // SAFETY: the four pieces lie in the scratch memory; offsets below stay inside the operands.
         unsafe {
-            let (right, left, side) =
-                (memory, memory.add(packed), memory.add(packed + left));
+            let (right, left, side) = (memory, memory.add(packed), memory.add(packed + left));
             let lines = memory.add(packed + rest).cast::<usize>();
             let near = lines.add(depth + kernel::AHEAD);
             for p in 0..depth + kernel::AHEAD {
