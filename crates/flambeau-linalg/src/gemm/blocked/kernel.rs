@@ -53,6 +53,8 @@ pub(in crate::gemm) fn soon<T>(at: *const T) {
     let _ = at;
 }
 
+// The last line's addresses of the next one are not used.
+#[allow(unused_assignments)]
 #[inline(always)]
 unsafe fn tile<V: Lanes, const R: usize, const W: usize, const PACKED: bool>(t: &Tile<V::T>, zero: V::T) {
     // SAFETY: the caller of the kernel vouches for the addresses and the instructions.
