@@ -1,8 +1,8 @@
 //! Blocked products of `f32` and `f64` matrices.
 //!
-//! Tiles of the result are computed in registers (`kernel.rs`) from operands copied into the order of reading (`pack.rs`);
-//! a tile's rows stay in the first-level cache, a block of `b` in the second (after Goto and van de Geijn, 2008). Every element
-//! is the sum of blocks of at most `DEPTH` products, each added up in order, whatever its place in the result.
+//! Tiles of the result are computed in registers (`kernel.rs`) from operands copied into the order of reading (`pack.rs`):
+//! a block of `a`, which stays in the second-level cache, goes over panels of `b` (after Goto and van de Geijn, 2008). Every element is the
+//! sum of blocks of at most `DEPTH` products, each added up in order, whatever its place in the result.
 
 mod columns;
 mod kernel;
@@ -283,7 +283,7 @@ unsafe fn serial<T: GemmElement>(
                                 }
                             }
                         };
-                        // The inner loop's operand stays in the second-level cache, the outer one's in the first.
+                        // A small `b` stays near while the tiles' rows pass once; else a panel of it does.
                         if k * n <= NEAR {
                             (0..tiles).for_each(|tile| (0..n).step_by(width).for_each(|j| run(tile, j)));
                         } else {
