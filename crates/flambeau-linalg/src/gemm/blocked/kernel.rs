@@ -121,6 +121,11 @@ unsafe fn tile<V: Lanes, const R: usize, const W: usize, const PACKED: bool>(t: 
             _ => (t.c.cast_const(), t.c_rs),
         };
         let first = t.depth.min(R);
+        for r in first..R {
+            for w in 0..W {
+                soon(out.wrapping_add(r * apart + w * V::N));
+            }
+        }
         for p in 0..first {
             for w in 0..W {
                 soon(out.wrapping_add(p * apart + w * V::N));
