@@ -6,7 +6,9 @@
 //! block, few output channels over one input channel tap by tap. A transposed convolution is the input gradient of a plain one.
 
 mod columns;
+mod image;
 mod kernels;
+mod plane;
 mod sliding;
 
 pub use kernels::{add_bias, forward, grad_bias, grad_input, grad_weight};

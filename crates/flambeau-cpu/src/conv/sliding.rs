@@ -7,131 +7,25 @@
 //! weight takes images with channels last, where a line is what a row of taps sees of all channels for one position.
 
 use super::ConvShape;
-use crate::gemm::{Base, GemmElement, Lines, Rows, dot, turn};
+use super::image::{Image, SLACK, volume};
+use super::plane::{self, Plane};
+use crate::gemm::{Base, GemmElement, Lines, Rows, dot};
+use flambeau_core::parallel::parallel;
 use flambeau_core::{Result, buffer};
+use std::sync::Mutex;
 
 /// Elements of packed weights that go over an image before the next ones: they stay in the second-level cache.
 const WEIGHTS: usize = 1 << 16;
-/// Elements of the images that one part of the weights goes over.
-const IMAGES: usize = 1 << 17;
 /// Output positions whose products are added up at once in the gradient by the weight.
 const POSITIONS: usize = 1024;
 /// Taps and channels from which on they fill enough lanes of the gradient by the weight.
 const COLUMNS: usize = 4;
 /// Pairs of input and output channels of a group up to which the gradient by the weight is made of single sums.
 const PAIRS: usize = 4;
+/// Multiplications that are worth a thread.
+const GRAIN: usize = 1 << 22;
 /// Most phases of the stride.
 const PHASES: usize = 1024;
-/// Elements that may be read beyond an image: the lines of the widest tile.
-const SLACK: usize = 64;
-
-fn volume(sizes: [usize; 3]) -> usize {
-    sizes.iter().product()
-}
-
-/// Channels of images, copied phase by phase with zeros around them.
-struct Image<T> {
-    /// How many images fit.
-    count: usize,
-    channels: usize,
-    /// Sizes of the source, and of each phase.
-    size: [usize; 3],
-    len: [usize; 3],
-    step: [usize; 3],
-    /// Where in the source the first element of each phase is.
-    origins: Vec<[isize; 3]>,
-    data: Vec<T>,
-}
-
-impl<T: GemmElement> Image<T> {
-    /// Room for as many of `images` images as go together, one at least.
-    fn new(
-        images: usize,
-        channels: usize,
-        size: [usize; 3],
-        len: [usize; 3],
-        step: [usize; 3],
-        origins: Vec<[isize; 3]>,
-    ) -> Result<Image<T>> {
-        let each = channels * origins.len() * volume(len);
-        let count = (IMAGES / each.max(1)).min(images).max(1);
-        let data = buffer(count * each + SLACK)?;
-        Ok(Image { count, channels, size, len, step, origins, data })
-    }
-
-    /// The places of a phase along dimension `d` that the source has.
-    fn valid(&self, origin: isize, d: usize) -> std::ops::Range<usize> {
-        let (step, size) = (self.step[d] as isize, self.size[d] as isize);
-        let low = (-origin).max(0).div_euclid(step) + ((-origin).max(0) % step != 0) as isize;
-        let rest = (size - origin).max(0);
-        let high = rest.div_euclid(step) + (rest % step != 0) as isize;
-        let len = self.len[d] as isize;
-        (low.min(len) as usize)..(high.min(len).max(low.min(len)) as usize)
-    }
-
-    /// Calls `row(channel, phase, first place, source position of it, count)` for every row of the source's elements.
-    fn rows(&self, mut row: impl FnMut(usize, usize, usize, usize, usize)) {
-        for c in 0..self.channels {
-            for (phase, origin) in self.origins.iter().enumerate() {
-                let [depths, heights, widths] = [0, 1, 2].map(|d| self.valid(origin[d], d));
-                if widths.is_empty() {
-                    continue;
-                }
-                let source = |d: usize, at: usize| (origin[d] + (at * self.step[d]) as isize) as usize;
-                for z in depths {
-                    for y in heights.clone() {
-                        let to = (z * self.len[1] + y) * self.len[2] + widths.start;
-                        let from = (source(0, z) * self.size[1] + source(1, y)) * self.size[2];
-                        let from = c * volume(self.size) + from + source(2, widths.start);
-                        row(c, phase, to, from, widths.len());
-                    }
-                }
-            }
-        }
-    }
-
-    /// Elements of one image.
-    fn each(&self) -> usize {
-        self.channels * self.origins.len() * volume(self.len)
-    }
-
-    /// Copies the channels of an image, one plane for each channel and phase. Zeros stay where they are.
-    fn fill(&mut self, image: usize, source: &[T]) {
-        let (plane, phases, step) = (volume(self.len), self.origins.len(), self.step[2]);
-        let start = image * self.each();
-        let mut data = std::mem::take(&mut self.data);
-        self.rows(|c, phase, to, from, count| {
-            let to = &mut data[start + (c * phases + phase) * plane + to..][..count];
-            if step == 1 {
-                to.copy_from_slice(&source[from..from + count]);
-            } else {
-                for (to, from) in to.iter_mut().zip(source[from..].iter().step_by(step)) {
-                    *to = *from;
-                }
-            }
-        });
-        self.data = data;
-    }
-
-    /// Copies the channels of the only image, those of one position next to each other.
-    fn fill_channels_last(&mut self, source: &[T]) -> Result<()> {
-        let (plane, step, channels, image) =
-            (volume(self.len), self.step[2], self.channels, volume(self.size));
-        let mut data = std::mem::take(&mut self.data);
-        let mut done = Ok(());
-        let one =
-            Image { channels: 1, origins: std::mem::take(&mut self.origins), data: Vec::<T>::new(), ..*self };
-        one.rows(|_, phase, to, from, count| {
-            let to = &mut data[(phase * plane + to) * channels..];
-            let turned = turn(channels, count, &source[from..], image, step, to, channels);
-            if turned.is_err() {
-                done = turned;
-            }
-        });
-        (self.data, self.origins) = (data, one.origins);
-        done
-    }
-}
 
 /// A run of output positions that one tile computes.
 struct Panel {
@@ -254,7 +148,24 @@ pub(super) fn forward<T: GemmElement>(
         let windows = &windows;
         windows.seen.iter().map(move |&(phase, shift)| (c * phases + phase) * plane + windows.place(shift))
     };
-    let lines = Lines::new((0..ins).flat_map(channel).collect());
+    let places: Vec<usize> = (0..ins).flat_map(channel).collect();
+    if plane::pays(outs, depth) {
+        let mut image = Image::<T>::new(1, ins, s.input, windows.len, s.stride, windows.origins)?;
+        let (from, to) = (ins * s.input_plane(), outs * s.output_plane());
+        let (pieces, width) = (&plane::pieces(s.output, windows.len)[..], s.output[2]);
+        for (i, out) in out.chunks_exact_mut(to).enumerate() {
+            image.fill(0, &input[i * from..][..from]);
+            for (o, out) in out.chunks_exact_mut(s.output_plane()).enumerate() {
+                let channel = i % s.groups * outs + o;
+                let base = bias.map(|bias| bias[channel]);
+                let weights = &weight[channel * depth..][..depth];
+                let (image, places) = (&image.data[..], &places[..]);
+                Plane { image, places, weights, base, pieces, width, out }.compute();
+            }
+        }
+        return Ok(true);
+    }
+    let lines = Lines::new(places);
     let mut groups = Vec::with_capacity(s.groups);
     for g in 0..s.groups {
         let Some(rows) = Rows::new(outs, depth, &weight[g * outs * depth..][..outs * depth], depth, 1)?
@@ -265,9 +176,12 @@ pub(super) fn forward<T: GemmElement>(
     }
     let Some(width) = groups.first().map(Rows::width) else { return Ok(false) };
     let panels = panels(s.output, windows.len, width);
-    let mut image = Image::<T>::new(s.batch, ins, s.input, windows.len, s.stride, windows.origins)?;
+    let image = Image::<T>::new(s.batch, ins, s.input, windows.len, s.stride, windows.origins)?;
     let (each, from, to) = (image.each(), s.input_plane(), s.output_plane());
-    for first in (0..s.batch).step_by(image.count) {
+    let work = s.c_out * to * depth;
+    let parts = out.chunks_mut(image.count * s.c_out * to).collect();
+    on_threads(image, parts, work, |image, part, out| {
+        let first = part * image.count;
         let count = image.count.min(s.batch - first);
         for (g, rows) in groups.iter().enumerate() {
             for i in 0..count {
@@ -276,7 +190,7 @@ pub(super) fn forward<T: GemmElement>(
             let base = bias.map_or(Base::Nothing, |bias| Base::Rows(&bias[g * outs..][..outs]));
             for part in rows.parts(WEIGHTS) {
                 for i in 0..count {
-                    let out = &mut out[((first + i) * s.c_out + g * outs) * to..][..outs * to];
+                    let out = &mut out[(i * s.c_out + g * outs) * to..][..outs * to];
                     for p in &panels {
                         let (b, out) = (&image.data[i * each + p.at..], &mut out[p.done..]);
                         rows.multiply(part.clone(), b, &lines, p.columns, p.keep, base, out, to)?;
@@ -284,8 +198,40 @@ pub(super) fn forward<T: GemmElement>(
                 }
             }
         }
-    }
+        Ok(())
+    })?;
     Ok(true)
+}
+
+/// Calls `body` for all parts of the output, of images that go together, with their numbers and images of its own. `work` is
+/// the number of multiplications for one image.
+fn on_threads<T: GemmElement>(
+    image: Image<T>,
+    parts: Vec<&mut [T]>,
+    work: usize,
+    body: impl Fn(&mut Image<T>, usize, &mut [T]) -> Result<()> + Sync,
+) -> Result<()> {
+    let grain = (GRAIN / image.count.saturating_mul(work).max(1)).max(1);
+    if parts.len() <= grain {
+        let mut image = image;
+        return parts.into_iter().enumerate().try_for_each(|(part, out)| body(&mut image, part, out));
+    }
+    let parts: Vec<Mutex<&mut [T]>> = parts.into_iter().map(Mutex::new).collect();
+    let done = Mutex::new(Ok(()));
+    parallel(parts.len(), grain, |range| {
+        let run = || {
+            let mut image = image.another()?;
+            // Each part is taken once: nobody waits.
+            range.clone().try_for_each(|part| match parts[part].lock() {
+                Ok(mut out) => body(&mut image, part, &mut out),
+                Err(_) => flambeau_core::bail!("convolution: a thread panicked"),
+            })
+        };
+        if let (Err(error), Ok(mut done)) = (run(), done.lock()) {
+            *done = Err(error);
+        }
+    });
+    done.into_inner().unwrap_or_else(|_| flambeau_core::bail!("convolution: a thread panicked"))
 }
 
 /// The taps and the positions of one phase of the input along one dimension.
@@ -356,18 +302,36 @@ pub(super) fn grad_input<T: GemmElement>(
                     untouched = true;
                     continue;
                 }
-                let lines = Lines::new(
-                    (0..outs).flat_map(|c| seen.iter().map(move |&(_, place)| c * plane + place)).collect(),
-                );
-                let mut groups = Vec::with_capacity(s.groups);
-                for g in 0..s.groups {
-                    let mut turned: Vec<T> = Vec::with_capacity(ins * outs * seen.len());
+                let places: Vec<usize> =
+                    (0..outs).flat_map(|c| seen.iter().map(move |&(_, place)| c * plane + place)).collect();
+                let turned = |g: usize| {
+                    let mut turned: Vec<T> = Vec::with_capacity(ins * places.len());
                     for i in 0..ins {
                         for o in 0..outs {
                             let from = &weight[(g * outs + o) * depth + i * s.kernel_plane()..];
                             turned.extend(seen.iter().map(|&(tap, _)| from[tap]));
                         }
                     }
+                    turned
+                };
+                if !spread && plane::pays(ins, places.len()) {
+                    let weights: Vec<Vec<T>> = (0..s.groups).map(turned).collect();
+                    let (from, to) = (outs * s.output_plane(), ins * s.input_plane());
+                    let (pieces, width) = (&plane::pieces(s.input, len)[..], s.input[2]);
+                    for (i, out) in out.chunks_exact_mut(to).enumerate() {
+                        image.fill(0, &grad[i * from..][..from]);
+                        let weights = weights[i % s.groups].chunks_exact(places.len());
+                        for (weights, out) in weights.zip(out.chunks_exact_mut(s.input_plane())) {
+                            let (image, places, base) = (&image.data[..], &places[..], None);
+                            Plane { image, places, weights, base, pieces, width, out }.compute();
+                        }
+                    }
+                    return Ok(true);
+                }
+                let lines = Lines::new(places.clone());
+                let mut groups = Vec::with_capacity(s.groups);
+                for g in 0..s.groups {
+                    let turned = turned(g);
                     let Some(rows) = Rows::new(ins, lines.count(), &turned, lines.count(), 1)? else {
                         return Ok(false);
                     };
@@ -383,52 +347,69 @@ pub(super) fn grad_input<T: GemmElement>(
     if untouched {
         out.fill(T::ZERO);
     }
-    let mut apart: Vec<T> = if spread { buffer(ins * SLACK)? } else { Vec::new() };
     let (each_image, input, from) = (image.each(), s.input_plane(), s.output_plane());
-    for first in (0..s.batch).step_by(image.count) {
-        let count = image.count.min(s.batch - first);
-        for g in 0..s.groups {
-            for i in 0..count {
-                image.fill(i, &grad[((first + i) * s.c_out + g * outs) * from..][..outs * from]);
-            }
-            for (lines, groups, panels, start, [rows_each, each]) in &jobs {
-                let rows = &groups[g];
-                if !spread {
-                    for part in rows.parts(WEIGHTS) {
-                        for i in 0..count {
-                            let out = &mut out[((first + i) * s.c_in + g * ins) * input..][..ins * input];
-                            for p in panels {
-                                let (b, to) = (&image.data[i * each_image + p.at..], &mut out[p.done..]);
-                                let base = Base::Nothing;
-                                rows.multiply(part.clone(), b, lines, p.columns, p.keep, base, to, input)?;
+    let parts = out.chunks_mut(image.count * s.c_in * input).collect();
+    on_threads(
+        image,
+        parts,
+        s.c_in * input * outs * s.kernel_plane() / volume(s.stride),
+        |image, part, out| {
+            let mut apart: Vec<T> = if spread { buffer(ins * SLACK)? } else { Vec::new() };
+            let first = part * image.count;
+            let count = image.count.min(s.batch - first);
+            for g in 0..s.groups {
+                for i in 0..count {
+                    image.fill(i, &grad[((first + i) * s.c_out + g * outs) * from..][..outs * from]);
+                }
+                for (lines, groups, panels, start, [rows_each, each]) in &jobs {
+                    let rows = &groups[g];
+                    if !spread {
+                        for part in rows.parts(WEIGHTS) {
+                            for i in 0..count {
+                                let out = &mut out[(i * s.c_in + g * ins) * input..][..ins * input];
+                                for p in panels {
+                                    let (b, to) = (&image.data[i * each_image + p.at..], &mut out[p.done..]);
+                                    let base = Base::Nothing;
+                                    rows.multiply(
+                                        part.clone(),
+                                        b,
+                                        lines,
+                                        p.columns,
+                                        p.keep,
+                                        base,
+                                        to,
+                                        input,
+                                    )?;
+                                }
                             }
                         }
+                        continue;
                     }
-                    continue;
-                }
-                for (i, p) in (0..count).flat_map(|i| panels.iter().map(move |p| (i, p))) {
-                    let out = &mut out[((first + i) * s.c_in + g * ins) * input..][..ins * input];
-                    let tiles = rows.parts(usize::MAX).next().unwrap_or(0..0);
-                    let b = &image.data[i * each_image + p.at..];
-                    rows.multiply(tiles, b, lines, p.columns, p.keep, Base::Nothing, &mut apart, SLACK)?;
-                    // Runs of the panel's positions that lie in one row of the input.
-                    let (mut at, kept) = (p.done, p.keep.count_ones() as usize);
-                    while at < p.done + kept {
-                        let (row, column) = (at / each, at % each);
-                        let run = (each - column).min(p.done + kept - at);
-                        let (depth, height) = (row / rows_each, row % rows_each);
-                        let row = (depth * s.stride[0] * s.input[1] + height * s.stride[1]) * s.input[2];
-                        let to = start + row + column * s.stride[2];
-                        for (channel, from) in apart.chunks_exact(SLACK).enumerate().take(ins) {
-                            let to = out[channel * input + to..].iter_mut().step_by(s.stride[2]);
-                            to.zip(&from[at - p.done..][..run]).for_each(|(to, &from)| *to = from);
+                    for (i, p) in (0..count).flat_map(|i| panels.iter().map(move |p| (i, p))) {
+                        let out = &mut out[(i * s.c_in + g * ins) * input..][..ins * input];
+                        let tiles = rows.parts(usize::MAX).next().unwrap_or(0..0);
+                        let b = &image.data[i * each_image + p.at..];
+                        rows.multiply(tiles, b, lines, p.columns, p.keep, Base::Nothing, &mut apart, SLACK)?;
+                        // Runs of the panel's positions that lie in one row of the input.
+                        let (mut at, kept) = (p.done, p.keep.count_ones() as usize);
+                        while at < p.done + kept {
+                            let (row, column) = (at / each, at % each);
+                            let run = (each - column).min(p.done + kept - at);
+                            let (depth, height) = (row / rows_each, row % rows_each);
+                            let row = (depth * s.stride[0] * s.input[1] + height * s.stride[1]) * s.input[2];
+                            let to = start + row + column * s.stride[2];
+                            for (channel, from) in apart.chunks_exact(SLACK).enumerate().take(ins) {
+                                let to = out[channel * input + to..].iter_mut().step_by(s.stride[2]);
+                                to.zip(&from[at - p.done..][..run]).for_each(|(to, &from)| *to = from);
+                            }
+                            at += run;
                         }
-                        at += run;
                     }
                 }
             }
-        }
-    }
+            Ok(())
+        },
+    )?;
     Ok(true)
 }
 

@@ -142,6 +142,73 @@ fn several_parts() {
     }
 }
 
+/// Few channels in a group, in rows shorter and longer than what is summed up together.
+#[test]
+fn planes() {
+    let mut rng = Rng(3);
+    for (ins, outs, width, stride) in [
+        (1, 1, 5, 1),
+        (1, 1, 16, 1),
+        (1, 2, 37, 1),
+        (2, 1, 33, 1),
+        (1, 1, 40, 2),
+        (1, 1, 50, 3),
+        (20, 1, 18, 1),
+    ] {
+        let shape = ConvShape::new(
+            2,
+            3 * ins,
+            3 * outs,
+            3,
+            &[6, width],
+            &[3, 3],
+            &[stride, stride],
+            &[1, 1],
+            &[1, 1],
+        );
+        let shape = shape.unwrap();
+        check(&shape, &mut rng, |r| r.unit(), |x, y| (x - y).abs());
+        check(&shape, &mut rng, |r| r.unit() as f32, |x, y| (x - y).abs() as f64 * 1e-6);
+    }
+}
+
+#[test]
+fn any_number_of_threads() {
+    let mut rng = Rng(4);
+    for (channels, outs, groups, stride) in [(16, 24, 1, 1), (18, 12, 2, 2)] {
+        let shape = ConvShape::new(
+            60,
+            channels,
+            outs,
+            groups,
+            &[40, 41],
+            &[3, 3],
+            &[stride, stride],
+            &[1, 1],
+            &[1, 1],
+        );
+        let shape = shape.unwrap();
+        let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.unit() as f32).collect() };
+        let (input, weight, bias) =
+            (random(shape.input_len()), random(shape.weight_len()), random(shape.c_out));
+        let grad = random(shape.output_len());
+        let run = |threads: usize| {
+            flambeau_core::parallel::set_num_threads(threads);
+            let (mut out, mut by_input, mut by_weight) =
+                (vec![f32::NAN; grad.len()], vec![f32::NAN; input.len()], vec![f32::NAN; weight.len()]);
+            forward(&shape, &input, &weight, Some(&bias), &mut out).unwrap();
+            grad_input(&shape, &grad, &weight, &mut by_input).unwrap();
+            grad_weight(&shape, &grad, &input, &mut by_weight).unwrap();
+            (out, by_input, by_weight)
+        };
+        let alone = run(1);
+        for threads in [2, 3, 8] {
+            assert!(run(threads) == alone, "{threads} threads");
+        }
+    }
+    flambeau_core::parallel::set_num_threads(1);
+}
+
 #[test]
 fn infinite_numbers_stay_where_they_are() {
     let shape = ConvShape::new(1, 1, 1, 1, &[4, 5], &[2, 2], &[1, 1], &[0, 0], &[1, 1]).unwrap();

@@ -16,7 +16,9 @@ pub use element::GemmElement;
 pub(crate) use small::total;
 pub use vector::{axpy, dot, gemv, vdot};
 
+use flambeau_core::parallel::{num_threads, parallel};
 use flambeau_core::{Result, ensure};
+use std::ops::Range;
 
 /// Product of the sizes, or a RuntimeError when it does not fit into a signed 64-bit integer.
 #[allow(dead_code)]
@@ -116,20 +118,54 @@ pub fn gemm_batched<T: GemmElement>(
         && fits(b.len(), k, b_bs, b_rs, n, b_cs) == Some(true);
     ensure!(ok, "gemm_batched: an operand is out of bounds for its storage");
     let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs, c_cs };
-    for i in 0..batch {
-        // SAFETY: `fits` checked the last element of the last matrix. Offsets of operands without elements are
-        // not dereferenced, and `wrapping_add` may leave the slice.
-        unsafe {
-            shape.multiply(
-                alpha,
-                a.as_ptr().wrapping_add(i.wrapping_mul(a_bs)),
-                b.as_ptr().wrapping_add(i.wrapping_mul(b_bs)),
-                beta,
-                c.as_mut_ptr().add(i * c_bs),
-            )
-        };
+    let c = Shared(c.as_mut_ptr());
+    let each = |range: Range<usize>| {
+        for i in range {
+            // SAFETY: `fits` checked the last element of the last matrix. Offsets of operands without elements are
+            // not dereferenced, and `wrapping_add` may leave the slice. Matrices of `c` have no element in common.
+            unsafe {
+                shape.multiply(
+                    alpha,
+                    a.as_ptr().wrapping_add(i.wrapping_mul(a_bs)),
+                    b.as_ptr().wrapping_add(i.wrapping_mul(b_bs)),
+                    beta,
+                    c.get().add(i * c_bs),
+                )
+            };
+        }
+    };
+    let work = m.saturating_mul(n).saturating_mul(k).max(1);
+    match c_bs > 0 && batch > 1 {
+        true => parallel(batch, (GRAIN / work).max(1), each),
+        false => each(0..batch),
     }
     Ok(())
+}
+
+/// Multiplications that are worth a thread.
+const GRAIN: usize = 1 << 22;
+
+/// A pointer that threads share, for elements that they don't.
+#[derive(Clone, Copy)]
+struct Shared<P>(P);
+// SAFETY: who dereferences the pointer vouches for it.
+unsafe impl<P> Send for Shared<P> {}
+// SAFETY: as above.
+unsafe impl<P> Sync for Shared<P> {}
+impl<P: Copy> Shared<P> {
+    fn get(&self) -> P {
+        self.0
+    }
+}
+
+/// Calls `body` with ranges of `units` units of work of so many multiplications each: a range for each thread, where that is
+/// worth it. What is computed for a unit must not depend on its range.
+fn divided(units: usize, work: usize, body: impl Fn(Range<usize>) + Sync) {
+    let total = units.saturating_mul(work);
+    if total < 2 * GRAIN {
+        return body(0..units);
+    }
+    parallel(units, units.div_ceil(num_threads().min(total / GRAIN).max(1)), body)
 }
 
 /// Row-major product of contiguous matrices: `a` m x k, `b` k x n, `c` m x n, overwritten.

@@ -202,3 +202,35 @@ fn small_products_round_every_term() {
         assert_eq!(c.to_bits(), expected.to_bits(), "{i} {j}");
     }
 }
+
+/// Products large enough for several threads have the same bits on any number of them.
+#[test]
+fn any_number_of_threads() {
+    fn check<T: GemmElement>(rng: &mut Rng, to: fn(f64) -> T, alpha: f64, beta: f64) {
+        // rows, columns, both with remainders; a batch; vectors
+        for (batch, m, n, k) in
+            [(1, 301, 255, 140), (1, 130, 517, 150), (40, 70, 71, 60), (1, 1201, 1, 1103), (1, 1, 1300, 1024)]
+        {
+            assert!(batch * m * n * k * 8 > 2 * GRAIN);
+            let mut numbers = |count: usize| (0..count).map(|_| to(rng.unit() - 0.5)).collect::<Vec<T>>();
+            let (a, b, c) = (numbers(batch * m * k), numbers(batch * k * n), numbers(batch * m * n));
+            let product = |threads: usize| {
+                flambeau_core::parallel::set_num_threads(threads);
+                let mut c = c.clone();
+                let (x, y) = (to(alpha), to(beta));
+                gemm_batched(batch, m, n, k, x, &a, m * k, k, 1, &b, k * n, n, 1, y, &mut c, m * n, n, 1)
+                    .unwrap();
+                c
+            };
+            let alone = product(1);
+            for threads in [2, 3, 8] {
+                assert!(product(threads) == alone, "{batch} {m} {n} {k} on {threads} threads");
+            }
+        }
+    }
+    let mut rng = Rng(9);
+    check::<f32>(&mut rng, |x| x as f32, 1.0, 0.0);
+    check::<f32>(&mut rng, |x| x as f32, 0.3, 0.7);
+    check::<f64>(&mut rng, |x| x, 0.3, 1.0);
+    flambeau_core::parallel::set_num_threads(1);
+}

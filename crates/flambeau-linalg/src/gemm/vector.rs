@@ -1,6 +1,7 @@
 //! Products with vectors: dot, gemv, axpy.
 
-use super::{GemmElement, check, multiversion};
+use super::blocked::soon;
+use super::{GemmElement, Shared, check, divided, multiversion};
 use flambeau_core::{Result, ensure};
 
 /// Partial sums of a dot product, enough to keep the vector units busy.
@@ -8,7 +9,11 @@ const LANES: usize = 32;
 /// The longest row that is added up in the order of [`short_row`].
 const SHORT: usize = 17;
 /// Rows of a column-major matrix accumulated together.
-const ROWS: usize = 512;
+const ROWS: usize = 1024;
+/// Rows of four columns for which those of the next four are asked for at once.
+const PIECE: usize = 64;
+/// Bytes ahead that memory is asked for.
+const AHEAD: usize = 2048;
 
 fn vector_fits(len: usize, n: usize, inc: usize) -> bool {
     n == 0 || (n - 1).checked_mul(inc).is_some_and(|last| last < len)
@@ -29,6 +34,10 @@ unsafe fn dot_body<T: GemmElement, const FMA: bool>(
         if incx == 1 && incy == 1 && n >= LANES {
             let mut sums = [[T::ZERO; 8]; LANES / 8];
             while i + LANES <= n {
+                for line in (0..LANES * size_of::<T>()).step_by(64) {
+                    soon(x.add(i).cast::<u8>().wrapping_add(AHEAD + line));
+                    soon(y.add(i).cast::<u8>().wrapping_add(AHEAD + line));
+                }
                 for v in 0..LANES / 8 {
                     let (x, y) = (&*x.add(i + 8 * v).cast::<[T; 8]>(), &*y.add(i + 8 * v).cast::<[T; 8]>());
                     for l in 0..8 {
@@ -191,11 +200,19 @@ unsafe fn columns<T: GemmElement, const FMA: bool>(
                 let column = a.add(i0 + p * a_cs);
                 let (x0, x1) = (*x.add(p * incx), *x.add((p + 1) * incx));
                 let (x2, x3) = (*x.add((p + 2) * incx), *x.add((p + 3) * incx));
-                for (l, sum) in sums[..rows].iter_mut().enumerate() {
-                    let mut s = (*column.add(l)).mul_add::<FMA>(x0, *sum);
-                    s = (*column.add(l + a_cs)).mul_add::<FMA>(x1, s);
-                    s = (*column.add(l + 2 * a_cs)).mul_add::<FMA>(x2, s);
-                    *sum = (*column.add(l + 3 * a_cs)).mul_add::<FMA>(x3, s);
+                for (piece, sums) in sums[..rows].chunks_mut(PIECE).enumerate() {
+                    let column = column.add(piece * PIECE);
+                    for line in (0..PIECE).step_by(64 / size_of::<T>().min(64)) {
+                        for p in 4..8 {
+                            soon(column.wrapping_add(line + p * a_cs));
+                        }
+                    }
+                    for (l, sum) in sums.iter_mut().enumerate() {
+                        let mut s = (*column.add(l)).mul_add::<FMA>(x0, *sum);
+                        s = (*column.add(l + a_cs)).mul_add::<FMA>(x1, s);
+                        s = (*column.add(l + 2 * a_cs)).mul_add::<FMA>(x2, s);
+                        *sum = (*column.add(l + 3 * a_cs)).mul_add::<FMA>(x3, s);
+                    }
                 }
                 p += 4;
             }
@@ -269,12 +286,51 @@ unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
     }
 }
 multiversion! {
-    /// The unchecked [`gemv`].
+    /// [`gemv_raw`] on this thread.
     ///
     /// # Safety
     /// Every address that the sizes and strides reach must be valid.
-    pub(super) unsafe fn gemv_raw<T: GemmElement>(
+    unsafe fn gemv_serial<T: GemmElement>(
         m: usize, n: usize, alpha: T, a: *const T, a_rs: usize, a_cs: usize,
         x: *const T, incx: usize, beta: T, y: *mut T, incy: usize,
     ) = gemv_body
+}
+
+/// How many multiplications in the caches are worth one whose number comes from memory.
+const MEMORY: usize = 8;
+/// Rows of a matrix that threads take at least.
+const EACH: usize = 64;
+
+/// The unchecked [`gemv`], on several threads if it is large: each takes some rows.
+///
+/// # Safety
+/// Every address that the sizes and strides reach must be valid.
+pub(super) unsafe fn gemv_raw<T: GemmElement>(
+    m: usize,
+    n: usize,
+    alpha: T,
+    a: *const T,
+    a_rs: usize,
+    a_cs: usize,
+    x: *const T,
+    incx: usize,
+    beta: T,
+    y: *mut T,
+    incy: usize,
+) {
+    // Few rows and short ones have orders of their own, which depend on their number.
+    if n <= SHORT || m < 2 * EACH {
+        // SAFETY: passed on.
+        return unsafe { gemv_serial(m, n, alpha, a, a_rs, a_cs, x, incx, beta, y, incy) };
+    }
+    let [a, x, y] = [a, x, y.cast_const()].map(Shared);
+    divided(m / EACH, EACH * n * MEMORY, |units| {
+        // The last unit takes what is left over.
+        let (first, end) = (units.start * EACH, if units.end == m / EACH { m } else { units.end * EACH });
+        // SAFETY: rows of the matrix; ranges have none in common.
+        unsafe {
+            let (a, y) = (a.get().add(first * a_rs), y.get().cast_mut().add(first * incy));
+            gemv_serial(end - first, n, alpha, a, a_rs, a_cs, x.get(), incx, beta, y, incy)
+        }
+    });
 }

@@ -10,7 +10,9 @@ use flambeau_core::{Result, buffer, ensure};
 pub struct Columns<T: 'static> {
     kernel: &'static Kernel<T>,
     packed: Vec<T>,
+    /// With [`kernel::AHEAD`] more at the end.
     lines: Vec<usize>,
+    depth: usize,
     count: usize,
 }
 
@@ -32,17 +34,23 @@ impl<T: GemmElement> Columns<T> {
                 (kernel.pack)(&part, b.as_ptr().wrapping_add(j * cs), to, width, width)
             };
         }
-        Ok(Some(Columns { kernel, packed, lines: (0..depth).map(|p| p * width).collect(), count }))
+        Ok(Some(Columns {
+            kernel,
+            packed,
+            lines: (0..depth + kernel::AHEAD).map(|p| p * width).collect(),
+            depth,
+            count,
+        }))
     }
 
     /// Number of columns, and of elements in each.
     pub fn sizes(&self) -> (usize, usize) {
-        (self.count, self.lines.len())
+        (self.count, self.depth)
     }
 
     /// [`Columns::product`] of all columns with contiguous rows, added to `c`.
     pub fn add_product(&self, m: usize, a: &[T], c: &mut [T], stride: usize) -> Result<()> {
-        self.product(m, a, self.lines.len(), [self.count, self.lines.len()], T::ONE, true, c, stride)
+        self.product(m, a, self.depth, [self.count, self.depth], T::ONE, true, c, stride)
     }
 
     /// `c = alpha * a @ b`, or what is added to `c`, where `b` is the first `depth` elements of the first `count` columns: `m` rows
@@ -61,7 +69,7 @@ impl<T: GemmElement> Columns<T> {
         let (kernel, width) = (self.kernel, self.kernel.width());
         check("columns", a.len(), m, apart, depth, 1)?;
         check("columns", c.len(), m, stride, count, 1)?;
-        let fits = (m <= 1 || stride >= count) && count <= self.count && depth <= self.lines.len();
+        let fits = (m <= 1 || stride >= count) && count <= self.count && depth <= self.depth;
         ensure!(fits, "columns: an operand is out of bounds");
         if m == 0 || count == 0 {
             return Ok(());
@@ -83,7 +91,8 @@ impl<T: GemmElement> Columns<T> {
                         let t = Tile {
                             depth,
                             a: rows.add(i * depth).cast_const(),
-                            b: self.packed.as_ptr().add(j * self.lines.len()),
+                            b: self.packed.as_ptr().add(j * self.depth),
+                            a_rs: 0,
                             lines: self.lines.as_ptr(),
                             alpha,
                             base: match whole && add {

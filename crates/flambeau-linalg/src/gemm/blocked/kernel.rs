@@ -20,9 +20,12 @@ pub(super) enum Base<T> {
 pub(super) struct Tile<T> {
     /// Products in each sum.
     pub depth: usize,
-    /// The rows' elements for the first product, then those for the second one, and so on.
+    /// The rows' elements for the first product, then those for the second one, and so on; or, where `a_rs` is not 0, contiguous
+    /// rows, so many elements apart.
     pub a: *const T,
-    /// Line `p` of `b` begins `lines[p]` elements from here; it is read to the end of the last vector.
+    pub a_rs: usize,
+    /// Line `p` of `b` begins `lines[p]` elements from here; it is read to the end of the last vector. The table goes on for
+    /// [`AHEAD`] more numbers, of any value: what they name is asked for and not read.
     pub b: *const T,
     pub lines: *const usize,
     pub alpha: T,
@@ -35,9 +38,12 @@ pub(super) struct Tile<T> {
     pub keep: u64,
 }
 
+/// How many lines ahead the operands are asked for.
+pub(super) const AHEAD: usize = 8;
+
 /// Brings a line into the cache. Any address may be given.
 #[inline(always)]
-fn soon<T>(at: *const T) {
+pub(in crate::gemm) fn soon<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch does not fault.
     unsafe {
@@ -47,38 +53,93 @@ fn soon<T>(at: *const T) {
     let _ = at;
 }
 
+// The last line's addresses of the next one are not used.
+#[allow(unused_assignments)]
 #[inline(always)]
-unsafe fn tile<V: Lanes, const R: usize, const W: usize>(t: &Tile<V::T>, zero: V::T) {
+unsafe fn tile<V: Lanes, const R: usize, const W: usize, const PACKED: bool>(t: &Tile<V::T>, zero: V::T) {
     // SAFETY: the caller of the kernel vouches for the addresses and the instructions.
     unsafe {
         let mut sums = [[V::splat(zero); W]; R];
-        if let Base::Matrix(from, stride) = t.base {
-            for r in 0..R {
-                for w in 0..W {
-                    soon(from.wrapping_add(r * stride + w * V::N));
+        // Three rows are found from one address: more addresses than that would not stay in registers.
+        let third = |i: usize| t.a.wrapping_add(3 * i * t.a_rs);
+        let (mut a, mut a1, mut a2, mut a3, mut a4) = (t.a, third(1), third(2), third(3), third(4));
+        macro_rules! step {
+            (3, $a:ident, $b:ident, $r:literal, $more:expr) => {
+                if $r < R {
+                    let x = V::splat(*$a.add($more));
+                    for w in 0..W {
+                        sums[$r][w] = x.mul_add($b[w], sums[$r][w]);
+                    }
                 }
-            }
-        } else {
-            for r in 0..R {
+            };
+            ($p:expr) => {
+                let line = t.b.add(*t.lines.add($p));
+                let later = t.b.wrapping_add(*t.lines.add($p + AHEAD));
+                let mut b = [V::splat(zero); W];
                 for w in 0..W {
-                    soon(t.c.wrapping_add(r * t.c_rs + w * V::N));
+                    soon(later.wrapping_add(w * V::N));
+                    b[w] = V::load(line.add(w * V::N));
                 }
+                if PACKED {
+                    soon(a.wrapping_add(AHEAD * R));
+                    if R * size_of::<V::T>() > 64 {
+                        soon(a.wrapping_add(AHEAD * R + 64 / size_of::<V::T>()));
+                    }
+                    for r in 0..R {
+                        let x = V::splat(*a.add(r));
+                        for w in 0..W {
+                            sums[r][w] = x.mul_add(b[w], sums[r][w]);
+                        }
+                    }
+                    a = a.add(R);
+                } else {
+                    step!(3, a, b, 0, 0);
+                    step!(3, a, b, 1, t.a_rs);
+                    step!(3, a, b, 2, 2 * t.a_rs);
+                    step!(3, a1, b, 3, 0);
+                    step!(3, a1, b, 4, t.a_rs);
+                    step!(3, a1, b, 5, 2 * t.a_rs);
+                    step!(3, a2, b, 6, 0);
+                    step!(3, a2, b, 7, t.a_rs);
+                    step!(3, a2, b, 8, 2 * t.a_rs);
+                    step!(3, a3, b, 9, 0);
+                    step!(3, a3, b, 10, t.a_rs);
+                    step!(3, a3, b, 11, 2 * t.a_rs);
+                    step!(3, a4, b, 12, 0);
+                    step!(3, a4, b, 13, t.a_rs);
+                    a = a.wrapping_add(1);
+                    a1 = a1.wrapping_add(1);
+                    a2 = a2.wrapping_add(1);
+                    a3 = a3.wrapping_add(1);
+                    a4 = a4.wrapping_add(1);
+                }
+            };
+        }
+        // The tile's own lines are asked for one after the other, so that the operands' ones don't wait for all of them.
+        let (out, apart) = match t.base {
+            Base::Matrix(from, stride) => (from, stride),
+            _ => (t.c.cast_const(), t.c_rs),
+        };
+        let first = t.depth.min(R);
+        for r in first..R {
+            for w in 0..W {
+                soon(out.wrapping_add(r * apart + w * V::N));
             }
         }
-        let mut a = t.a;
-        for p in 0..t.depth {
-            let line = t.b.add(*t.lines.add(p));
-            let mut b = [V::splat(zero); W];
+        for p in 0..first {
             for w in 0..W {
-                b[w] = V::load(line.add(w * V::N));
+                soon(out.wrapping_add(p * apart + w * V::N));
             }
-            for r in 0..R {
-                let x = V::splat(*a.add(r));
-                for w in 0..W {
-                    sums[r][w] = x.mul_add(b[w], sums[r][w]);
-                }
-            }
-            a = a.add(R);
+            step!(p);
+        }
+        let mut p = first;
+        while p + 1 < t.depth {
+            step!(p);
+            step!(p + 1);
+            p += 2;
+        }
+        if p < t.depth {
+            step!(p);
         }
         let alpha = V::splat(t.alpha);
         match t.base {
@@ -155,10 +216,12 @@ macro_rules! kernel {
         unsafe fn $name(rows: usize, vectors: usize, t: &Tile<$t>) {
             // SAFETY: the level was detected; the rest is the caller's promise.
             unsafe {
-                match (rows, vectors) {
+                match (rows, vectors, t.a_rs) {
                     $(
-                        ($r, 1) => tile::<$v, $r, 1>(t, 0.0),
-                        ($r, _) => tile::<$v, $r, 2>(t, 0.0),
+                        ($r, 1, 0) => tile::<$v, $r, 1, true>(t, 0.0),
+                        ($r, _, 0) => tile::<$v, $r, 2, true>(t, 0.0),
+                        ($r, 1, _) => tile::<$v, $r, 1, false>(t, 0.0),
+                        ($r, _, _) => tile::<$v, $r, 2, false>(t, 0.0),
                     )*
                     _ => debug_assert!(false, "a tile of {rows} rows"),
                 }

@@ -1,8 +1,8 @@
 //! Blocked products of `f32` and `f64` matrices.
 //!
-//! Tiles of the result are computed in registers (`kernel.rs`) from operands copied into the order of reading (`pack.rs`);
-//! a tile's rows stay in the first-level cache, a block of `b` in the second (after Goto and van de Geijn, 2008). Every element
-//! is the sum of blocks of at most `DEPTH` products, each added up in order, whatever its place in the result.
+//! Tiles of the result are computed in registers (`kernel.rs`) from operands copied into the order of reading (`pack.rs`):
+//! a block of `a`, which stays in the second-level cache, goes over panels of `b` (after Goto and van de Geijn, 2008). Every element is the
+//! sum of blocks of at most `DEPTH` products, each added up in order, whatever its place in the result.
 
 mod columns;
 mod kernel;
@@ -12,22 +12,29 @@ mod rows;
 
 pub use columns::Columns;
 pub use kernel::Kernel;
-pub(super) use kernel::{double, single};
+pub(super) use kernel::{double, single, soon};
 pub use rows::{Base, Lines, Rows, turn};
 
-use super::{GemmElement, Shape};
+use super::{GemmElement, Shape, Shared, divided};
 use kernel::Tile;
 use pack::Part;
 use std::cell::Cell;
 
 /// Products that are added up in registers.
 const DEPTH: usize = 384;
-/// Elements of a block of `a`.
-const BLOCK: usize = 1 << 15;
+/// Bytes of a block of `a`, and the most tiles in it.
+const BLOCK: usize = 1 << 18;
+const TILES: usize = 16;
 /// Columns of a block of `b`.
-const COLUMNS: usize = 1024;
-/// Elements of `b` that are read where they are: packing does not pay while all of it stays in the second-level cache.
+const COLUMNS: usize = 2048;
+/// Elements of a block of `b` that are read where they are: packing does not pay while it stays in the second-level cache.
 const NEAR: usize = 1 << 15;
+/// Panels of `b` for which contiguous rows of `a` are read where they are.
+const PANELS: usize = 4;
+/// Bytes between rows whose elements meet in few sets of the first-level cache.
+const CROWDED: usize = 2048;
+/// Lines that are copied to all tiles before the next ones, where rows or columns are next to each other in memory.
+const LINES: usize = 16;
 
 /// One cache line.
 #[repr(align(64))]
@@ -82,18 +89,42 @@ fn parts(count: usize, most: usize, of: usize) -> impl Iterator<Item = (usize, u
 /// The elements and `count * depth` elements of `to` are valid.
 unsafe fn pack_rows<T>(kernel: &Kernel<T>, x: Part, from: *const T, to: *mut T) {
     let (tiles, height, higher) = heights(x.count, kernel.rows);
-    let mut row = 0;
-    for i in 0..tiles {
-        let count = height + (i < higher) as usize;
-        // SAFETY: rows row..row + count.
-        unsafe {
-            (kernel.pack)(&Part { count, ..x }, from.add(row * x.apart), to.add(row * x.depth), count, 0)
-        };
-        row += count;
+    let each = if x.apart == 1 { LINES } else { x.depth.max(1) };
+    for p in (0..x.depth).step_by(each) {
+        let mut row = 0;
+        for i in 0..tiles {
+            let count = height + (i < higher) as usize;
+            let part = Part { count, depth: each.min(x.depth - p), ..x };
+            // SAFETY: rows row..row + count.
+            unsafe {
+                let from = from.add(row * x.apart + p * x.step);
+                (kernel.pack)(&part, from, to.add(row * x.depth + p * count), count, 0)
+            };
+            row += count;
+        }
     }
 }
 
-/// `c = alpha * a @ b + beta * c` in blocks.
+/// Writes `count` columns for the kernel, whole panels of the part's size, one after the other.
+///
+/// # Safety
+/// The elements and `count * depth` elements of `to` are valid.
+unsafe fn pack_columns<T>(kernel: &Kernel<T>, x: Part, count: usize, from: *const T, to: *mut T) {
+    let each = if x.apart == 1 { LINES } else { x.depth };
+    for p in (0..x.depth).step_by(each) {
+        let part = Part { depth: each.min(x.depth - p), ..x };
+        for j in (0..count).step_by(x.count) {
+            // SAFETY: columns j..j + x.count.
+            unsafe {
+                let from = from.add(j * x.apart + p * x.step);
+                (kernel.pack)(&part, from, to.add(j * x.depth + p * x.count), x.count, 0)
+            };
+        }
+    }
+}
+
+/// `c = alpha * a @ b + beta * c` in blocks, on several threads if it is large: each takes rows or whole panels of columns, on
+/// which the order of no element's sum depends.
 ///
 /// # Safety
 /// Every address that the sizes and strides reach must be valid; the sizes are nonzero.
@@ -111,46 +142,95 @@ pub(super) unsafe fn multiply<T: GemmElement>(
         // SAFETY: the transposed product reaches the same addresses.
         return unsafe { multiply(kernel, &s.transposed(), alpha, b, a, beta, c) };
     }
+    let by_rows = s.m >= s.n;
+    let (unit, count) = if by_rows { (kernel.rows, s.m) } else { (kernel.width(), s.n) };
+    let work = unit.saturating_mul(if by_rows { s.n } else { s.m }).saturating_mul(s.k);
+    let [a, b, c] = [a, b, c.cast_const()].map(Shared);
+    divided(count.div_ceil(unit), work, |units| {
+        let first = units.start * unit;
+        let count = (units.end * unit).min(count) - first;
+        let (a, b, c) = (a.get(), b.get(), c.get().cast_mut());
+        // SAFETY: a part of the product; parts have no element of `c` in common.
+        unsafe {
+            match by_rows {
+                true => serial(
+                    kernel,
+                    &Shape { m: count, ..*s },
+                    alpha,
+                    a.add(first * s.a_rs),
+                    b,
+                    beta,
+                    c.add(first * s.c_rs),
+                ),
+                false => serial(
+                    kernel,
+                    &Shape { n: count, ..*s },
+                    alpha,
+                    a,
+                    b.add(first * s.b_cs),
+                    beta,
+                    c.add(first * s.c_cs),
+                ),
+            }
+        }
+    });
+}
+
+/// [`multiply`] on this thread.
+///
+/// # Safety
+/// As for [`multiply`].
+unsafe fn serial<T: GemmElement>(
+    kernel: &Kernel<T>,
+    s: &Shape,
+    alpha: T,
+    a: *const T,
+    b: *const T,
+    beta: T,
+    c: *mut T,
+) {
     if beta != T::ZERO {
         // SAFETY: passed on.
         unsafe { s.scale(beta, c) };
     }
     let width = kernel.width();
-    let (depth, blocks) = {
+    let depth = {
         let blocks = s.k.div_ceil(DEPTH);
-        (s.k.div_ceil(blocks), blocks)
+        s.k.div_ceil(blocks)
     };
-    debug_assert!(blocks * depth >= s.k);
-    let most_rows = (BLOCK / depth / kernel.rows * kernel.rows).max(kernel.rows);
+    let most_rows = (BLOCK / size_of::<T>() / depth / kernel.rows).clamp(1, TILES) * kernel.rows;
     let rows = s.m.min(most_rows);
     let columns = s.n.min(COLUMNS).next_multiple_of(width);
-    // Where columns of `b` are contiguous and few rows see them, or all stays near, only the last panel is copied.
-    let in_place = s.b_cs == 1 && (s.m <= 2 * kernel.rows || s.k.saturating_mul(s.n) <= NEAR);
+    // Where columns of `b` are contiguous and few rows see them, or a block stays near with its vectors in one cache line each, only
+    // the last panel is copied.
+    let in_place = s.b_cs == 1
+        && (s.m <= 2 * kernel.rows
+            || depth.saturating_mul(s.n) <= NEAR && s.b_rs.is_multiple_of(kernel.lanes));
+    // So are contiguous rows that few panels see, but where their elements would meet in few sets of the first-level cache.
+    let apart = s.a_rs * size_of::<T>() % CROWDED;
+    let far = s.a_cs == 1 && s.a_rs > 0 && s.n <= PANELS * width && apart != 0;
     let packed = if in_place { width } else { columns } * depth;
-    let left = rows * depth;
-    let side = kernel.rows * width;
     let align = |n: usize| n.next_multiple_of(16);
-    let lines = align(2 * depth * (size_of::<usize>() / size_of::<T>()).max(1));
-    Scratch::with(align(packed) + align(left) + align(side) + lines, |memory: *mut T| {
+    let [packed, left, side] = [packed, if far { 0 } else { rows * depth }, kernel.rows * width].map(align);
+    let lines = (depth + kernel::AHEAD) * 2 * (size_of::<usize>() / size_of::<T>()).max(1);
+    Scratch::with(packed + left + side + lines, |memory: *mut T| {
+        let rest = left + side;
         // SAFETY: the four pieces lie in the scratch memory; offsets below stay inside the operands.
         unsafe {
-            let (right, left) = (memory, memory.add(align(packed)));
-            let side = left.add(align(rows * depth));
-            let lines = side.add(align(kernel.rows * width)).cast::<usize>();
-            let near = lines.add(depth);
-            for p in 0..depth {
+            let (right, left, side) = (memory, memory.add(packed), memory.add(packed + left));
+            let lines = memory.add(packed + rest).cast::<usize>();
+            let near = lines.add(depth + kernel::AHEAD);
+            for p in 0..depth + kernel::AHEAD {
                 *lines.add(p) = p * width;
-                *near.add(p) = p * s.b_rs;
+                *near.add(p) = p.min(depth - 1) * s.b_rs;
             }
             for (n0, n) in parts(s.n, COLUMNS, width) {
                 for (k0, k) in parts(s.k, depth, 1) {
-                    let column = Part { count: width, depth: k, apart: s.b_cs, step: s.b_rs };
                     let from = b.add(k0 * s.b_rs + n0 * s.b_cs);
                     let whole = n / width * width;
+                    let column = Part { count: width, depth: k, apart: s.b_cs, step: s.b_rs };
                     if !in_place {
-                        for j in (0..whole).step_by(width) {
-                            (kernel.pack)(&column, from.add(j * s.b_cs), right.add(j * k), width, 0);
-                        }
+                        pack_columns(kernel, column, whole, from, right);
                     }
                     let tail = if in_place { right } else { right.add(whole * k) };
                     if whole < n {
@@ -158,51 +238,56 @@ pub(super) unsafe fn multiply<T: GemmElement>(
                         let zeros = (n - whole).next_multiple_of(kernel.lanes);
                         (kernel.pack)(&part, from.add(whole * s.b_cs), tail, width, zeros);
                     }
+                    let old = k0 > 0 || beta != T::ZERO;
                     for (m0, m) in parts(s.m, most_rows, kernel.rows) {
                         let row = Part { count: m, depth: k, apart: s.a_rs, step: s.a_cs };
-                        pack_rows(kernel, row, a.add(m0 * s.a_rs + k0 * s.a_cs), left);
+                        let from_row = a.add(m0 * s.a_rs + k0 * s.a_cs);
+                        if !far {
+                            pack_rows(kernel, row, from_row, left);
+                        }
                         let (tiles, height, higher) = heights(m, kernel.rows);
-                        let mut i = 0;
-                        for tile in 0..tiles {
+                        let run = |tile: usize, j: usize| {
+                            let wide = width.min(n - j);
+                            let (b, lines) = match (j == whole, in_place) {
+                                (true, _) => (tail.cast_const(), lines),
+                                (false, true) => (from.add(j), near),
+                                (false, false) => (right.add(j * k).cast_const(), lines),
+                            };
+                            let i = tile * height + tile.min(higher);
                             let high = height + (tile < higher) as usize;
-                            for j in (0..n).step_by(width) {
-                                let wide = width.min(n - j);
-                                let (b, lines) = match (j == whole, in_place) {
-                                    (true, _) => (tail.cast_const(), lines),
-                                    (false, true) => (from.add(j), near),
-                                    (false, false) => (right.add(j * k).cast_const(), lines),
-                                };
-                                let at = c.add((m0 + i) * s.c_rs + (n0 + j) * s.c_cs);
-                                let old = k0 > 0 || beta != T::ZERO;
-                                let direct = wide == width && s.c_cs == 1;
-                                let base = match old && direct {
+                            let at = c.add((m0 + i) * s.c_rs + (n0 + j) * s.c_cs);
+                            let direct = s.c_cs == 1 && (wide == width || !old);
+                            let t = Tile {
+                                depth: k,
+                                a: if far { from_row.add(i * s.a_rs) } else { left.add(i * k).cast_const() },
+                                a_rs: if far { s.a_rs } else { 0 },
+                                b,
+                                lines: lines.cast_const(),
+                                alpha,
+                                base: match old && direct {
                                     true => kernel::Base::Matrix(at.cast_const(), s.c_rs),
                                     false => kernel::Base::Nothing,
-                                };
-                                let (to, stride) = if direct { (at, s.c_rs) } else { (side, width) };
-                                let t = Tile {
-                                    depth: k,
-                                    a: left.add(i * k).cast_const(),
-                                    b,
-                                    lines: lines.cast_const(),
-                                    alpha,
-                                    base,
-                                    c: to,
-                                    c_rs: stride,
-                                    keep: u64::MAX,
-                                };
-                                (kernel.run)(high, wide.div_ceil(kernel.lanes), &t);
-                                if !direct {
-                                    for r in 0..high {
-                                        for l in 0..wide {
-                                            let (x, at) =
-                                                (*side.add(r * width + l), at.add(r * s.c_rs + l * s.c_cs));
-                                            *at = if old { x.add(*at) } else { x };
-                                        }
-                                    }
+                                },
+                                c: if direct { at } else { side },
+                                c_rs: if direct { s.c_rs } else { width },
+                                keep: match direct && wide < width {
+                                    true => (1 << wide) - 1,
+                                    false => u64::MAX,
+                                },
+                            };
+                            (kernel.run)(high, wide.div_ceil(kernel.lanes), &t);
+                            for r in 0..if direct { 0 } else { high } {
+                                for l in 0..wide {
+                                    let (x, at) = (*side.add(r * width + l), at.add(r * s.c_rs + l * s.c_cs));
+                                    *at = if old { x.add(*at) } else { x };
                                 }
                             }
-                            i += high;
+                        };
+                        // A small `b` stays near while the tiles' rows pass once; else a panel of it does.
+                        if k * n <= NEAR {
+                            (0..tiles).for_each(|tile| (0..n).step_by(width).for_each(|j| run(tile, j)));
+                        } else {
+                            (0..n).step_by(width).for_each(|j| (0..tiles).for_each(|tile| run(tile, j)));
                         }
                     }
                 }

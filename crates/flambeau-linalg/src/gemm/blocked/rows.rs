@@ -17,17 +17,19 @@ pub struct Rows<T: 'static> {
 
 /// Where the lines of a right operand begin, relative to its first one.
 pub struct Lines {
+    /// With [`kernel::AHEAD`] more at the end.
     offsets: Vec<usize>,
     last: usize,
 }
 impl Lines {
-    pub fn new(offsets: Vec<usize>) -> Lines {
+    pub fn new(mut offsets: Vec<usize>) -> Lines {
         let last = offsets.iter().copied().max().unwrap_or(0);
+        offsets.extend([offsets.last().copied().unwrap_or(0); kernel::AHEAD]);
         Lines { offsets, last }
     }
     /// Number of lines.
     pub fn count(&self) -> usize {
-        self.offsets.len()
+        self.offsets.len() - kernel::AHEAD
     }
 }
 
@@ -134,6 +136,7 @@ impl<T: GemmElement> Rows<T> {
                     depth: self.depth,
                     a: self.packed.as_ptr().add(first * self.depth),
                     b: b.as_ptr(),
+                    a_rs: 0,
                     lines: lines.offsets.as_ptr(),
                     alpha: T::ONE,
                     base: match base {

@@ -15,9 +15,16 @@ fn numbers(rng: &mut Rng, count: usize) -> Vec<f64> {
 /// Against the definition, in sizes beyond each of the blocks and with strides of all kinds.
 fn products<T: GemmElement>(kernel: &Kernel<T>, to: fn(f64) -> T, from: fn(T) -> f64, tolerance: f64) {
     let mut rng = Rng(3);
-    for (m, n, k) in
-        [(1, 1, 1), (3, 2100, 5), (200, 40, 2), (17, 33, 900), (29, 65, 400), (8, 16, 17), (2, 3, 0)]
-    {
+    for (m, n, k) in [
+        (1, 1, 1),
+        (3, 2100, 5),
+        (300, 40, 2),
+        (17, 33, 900),
+        (29, 65, 400),
+        (31, 260, 300),
+        (8, 16, 17),
+        (2, 3, 0),
+    ] {
         for layout in 0..9 {
             let strides = |kind: usize, rows: usize, cols: usize| match kind {
                 0 => (cols.max(1), 1),
