@@ -6,7 +6,7 @@
 //! parts, which costs nothing where cells are read and written.
 
 use super::butterfly::Table;
-use super::loops::Kernel;
+use super::kernel::Kernel;
 use super::plan::FftElement;
 use crate::wide::level;
 use num_complex::Complex;
@@ -95,7 +95,11 @@ fn radices(n: usize) -> Option<Vec<usize>> {
 impl<F: FftElement> Lanes<F> {
     /// None where lines of this length are not transformed side by side on this processor.
     pub fn new(n: usize) -> Option<Lanes<F>> {
-        let kernel = F::kernel(level())?;
+        Lanes::with(F::kernel(level())?, n)
+    }
+
+    /// [`Lanes::new`] for a kernel.
+    pub fn with(kernel: &'static Kernel<F>, n: usize) -> Option<Lanes<F>> {
         if !(2..=LONGEST).contains(&n) {
             return None;
         }

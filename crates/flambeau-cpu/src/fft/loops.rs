@@ -1,10 +1,9 @@
-//! The loops of transforms, compiled for each kind of register. One of the modules with unsafe code.
+//! The loops of transforms. One of the modules with unsafe code.
 
 use super::butterfly::{Complexes, Eight, Four, Odd, Small, Two};
 use super::lanes::{Finish, Pass, Place};
 use super::plan::FftElement;
 use super::vector::Vector;
-use crate::wide::Level;
 use num_complex::Complex;
 
 /// Blocks of at most this many cells go through all their remaining passes, in the first-level cache.
@@ -22,22 +21,6 @@ fn soon<T>(at: *const T) {
     };
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
-}
-
-/// The loops, compiled for one kind of register.
-pub struct Kernel<F> {
-    pub(super) lanes: usize,
-    pub(super) read: unsafe fn(*mut F, *const F, Place, usize, bool),
-    pub(super) read_rows: unsafe fn(*mut F, *const F, Place, usize),
-    pub(super) run: unsafe fn(*mut F, &[Pass<F>], usize),
-    pub(super) write: unsafe fn(*const F, &[u32], *mut F, Place, usize, Finish<F>),
-    pub(super) write_rows: unsafe fn(*const F, &[u32], *mut F, Place, usize, Finish<F>),
-    pub(super) part: unsafe fn(*mut F, &[u32], &[Complex<F>], usize),
-    pub(super) join: unsafe fn(*mut F, &[Complex<F>], F, usize),
-    /// Coefficients of columns, multiplied by twiddle factors and exchanged with the columns.
-    pub(super) turn: unsafe fn(*const F, &[u32], *const F, *mut F, usize),
-    pub(super) part_line: unsafe fn(*mut F, *const F, usize),
-    pub(super) join_line: unsafe fn(*const F, *mut F, *const F, usize),
 }
 
 /// All rows of a square, exchanged with its columns.
@@ -86,7 +69,7 @@ unsafe fn store_some<V: Vector<F: FftElement>>(v: V, to: *mut V::F, count: usize
 }
 
 #[inline(always)]
-unsafe fn read<V: Vector<F: FftElement>>(
+pub(super) unsafe fn read<V: Vector<F: FftElement>>(
     cells: *mut V::F,
     from: *const V::F,
     p: Place,
@@ -145,7 +128,12 @@ unsafe fn read<V: Vector<F: FftElement>>(
 
 /// Real columns: the rows `2 i` and `2 i + 1` are the parts of cell `i`.
 #[inline(always)]
-unsafe fn read_rows<V: Vector<F: FftElement>>(cells: *mut V::F, from: *const V::F, p: Place, n: usize) {
+pub(super) unsafe fn read_rows<V: Vector<F: FftElement>>(
+    cells: *mut V::F,
+    from: *const V::F,
+    p: Place,
+    n: usize,
+) {
     let cells = cells.cast::<V>();
     for i in 0..2 * n {
         // SAFETY: the caller vouches for the rows and for n cells.
@@ -160,7 +148,7 @@ fn cell_of(order: &[u32], f: usize) -> usize {
 }
 
 #[inline(always)]
-unsafe fn write<V: Vector<F: FftElement>>(
+pub(super) unsafe fn write<V: Vector<F: FftElement>>(
     cells: *const V::F,
     order: &[u32],
     to: *mut V::F,
@@ -218,7 +206,7 @@ unsafe fn write<V: Vector<F: FftElement>>(
 }
 
 #[inline(always)]
-unsafe fn write_rows<V: Vector<F: FftElement>>(
+pub(super) unsafe fn write_rows<V: Vector<F: FftElement>>(
     cells: *const V::F,
     order: &[u32],
     to: *mut V::F,
@@ -289,7 +277,7 @@ unsafe fn pass<V: Vector<F: FftElement>>(block: *mut V, pass: &Pass<V::F>) {
 }
 
 #[inline(always)]
-unsafe fn run<V: Vector<F: FftElement>>(cells: *mut V::F, passes: &[Pass<V::F>], n: usize) {
+pub(super) unsafe fn run<V: Vector<F: FftElement>>(cells: *mut V::F, passes: &[Pass<V::F>], n: usize) {
     let cells = cells.cast::<V>();
     let far = passes.iter().take_while(|pass| pass.size > NEAR).count();
     let (first, rest) = passes.split_at(far);
@@ -312,7 +300,7 @@ unsafe fn run<V: Vector<F: FftElement>>(cells: *mut V::F, passes: &[Pass<V::F>],
 }
 
 #[inline(always)]
-unsafe fn part_of<V: Vector<F: FftElement>>(
+pub(super) unsafe fn part_of<V: Vector<F: FftElement>>(
     cells: *mut V::F,
     order: &[u32],
     twiddles: &[Complex<V::F>],
@@ -350,7 +338,7 @@ unsafe fn signed<V: Vector>(at: *const V, sign: V) -> Complexes<V> {
 }
 
 #[inline(always)]
-unsafe fn join_to<V: Vector<F: FftElement>>(
+pub(super) unsafe fn join_to<V: Vector<F: FftElement>>(
     cells: *mut V::F,
     twiddles: &[Complex<V::F>],
     sign: V::F,
@@ -384,7 +372,7 @@ unsafe fn join_to<V: Vector<F: FftElement>>(
 /// Blocks of `N` coefficients of `N` columns, multiplied, become blocks of columns of coefficients, `apart` numbers from
 /// each other.
 #[inline(always)]
-unsafe fn turn<V: Vector>(
+pub(super) unsafe fn turn<V: Vector>(
     cells: *const V::F,
     order: &[u32],
     twiddles: *const V::F,
@@ -440,7 +428,7 @@ unsafe fn reversed<V: Vector>(x: Complexes<V>) -> Complexes<V> {
 
 /// [`part_of`] for one line: `N` coefficients and their mirror images together.
 #[inline(always)]
-unsafe fn part_line<V: Vector<F: FftElement>>(line: *mut V::F, twiddles: *const V::F, n: usize) {
+pub(super) unsafe fn part_line<V: Vector<F: FftElement>>(line: *mut V::F, twiddles: *const V::F, n: usize) {
     // SAFETY: the caller vouches for n + 1 complex numbers and n twiddle factors; those below lie between 1 and n - 1.
     unsafe {
         let (re, im) = (*line, *line.add(1));
@@ -491,7 +479,7 @@ unsafe fn parted<V: Vector>(
 
 /// [`Square::join`](super::square::Square::join): `N` coefficients and their mirror images together.
 #[inline(always)]
-unsafe fn join_line<V: Vector<F: FftElement>>(
+pub(super) unsafe fn join_line<V: Vector<F: FftElement>>(
     line: *const V::F,
     work: *mut V::F,
     twiddles: *const V::F,
@@ -525,99 +513,5 @@ unsafe fn join_line<V: Vector<F: FftElement>>(
             (*x, *x.add(1)) = (sum_re - odd_im, sum_im + odd_re);
             k += 1;
         }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-macro_rules! compiled {
-    ($($name:ident: $f:ty, $v:ty, $feature:literal;)*) => { $(
-        mod $name {
-            use super::*;
-            use std::arch::x86_64::*;
-            // SAFETY of all: the level was detected, and the callers' promises are passed on.
-            #[target_feature(enable = $feature)]
-            unsafe fn read(cells: *mut $f, from: *const $f, p: Place, n: usize, swap: bool) {
-                // SAFETY: passed on.
-                unsafe { super::read::<$v>(cells, from, p, n, swap) }
-            }
-            #[target_feature(enable = $feature)]
-            unsafe fn read_rows(cells: *mut $f, from: *const $f, p: Place, n: usize) {
-                // SAFETY: passed on.
-                unsafe { super::read_rows::<$v>(cells, from, p, n) }
-            }
-            #[target_feature(enable = $feature)]
-            unsafe fn run(cells: *mut $f, passes: &[Pass<$f>], n: usize) {
-                // SAFETY: passed on.
-                unsafe { super::run::<$v>(cells, passes, n) }
-            }
-            #[target_feature(enable = $feature)]
-            unsafe fn write(cells: *const $f, order: &[u32], to: *mut $f, p: Place, n: usize, finish: Finish<$f>) {
-                // SAFETY: passed on.
-                unsafe { super::write::<$v>(cells, order, to, p, n, finish) }
-            }
-            #[target_feature(enable = $feature)]
-            unsafe fn write_rows(cells: *const $f, order: &[u32], to: *mut $f, p: Place, n: usize, finish: Finish<$f>) {
-                // SAFETY: passed on.
-                unsafe { super::write_rows::<$v>(cells, order, to, p, n, finish) }
-            }
-            #[target_feature(enable = $feature)]
-            unsafe fn part(cells: *mut $f, order: &[u32], twiddles: &[Complex<$f>], n: usize) {
-                // SAFETY: passed on.
-                unsafe { super::part_of::<$v>(cells, order, twiddles, n) }
-            }
-            #[target_feature(enable = $feature)]
-            unsafe fn join(cells: *mut $f, twiddles: &[Complex<$f>], sign: $f, n: usize) {
-                // SAFETY: passed on.
-                unsafe { super::join_to::<$v>(cells, twiddles, sign, n) }
-            }
-            #[target_feature(enable = $feature)]
-            unsafe fn turn(cells: *const $f, order: &[u32], twiddles: *const $f, to: *mut $f, apart: usize) {
-                // SAFETY: passed on.
-                unsafe { super::turn::<$v>(cells, order, twiddles, to, apart) }
-            }
-            #[target_feature(enable = $feature)]
-            unsafe fn part_line(line: *mut $f, twiddles: *const $f, n: usize) {
-                // SAFETY: passed on.
-                unsafe { super::part_line::<$v>(line, twiddles, n) }
-            }
-            #[target_feature(enable = $feature)]
-            unsafe fn join_line(line: *const $f, work: *mut $f, twiddles: *const $f, n: usize) {
-                // SAFETY: passed on.
-                unsafe { super::join_line::<$v>(line, work, twiddles, n) }
-            }
-            pub(super) static KERNEL: Kernel<$f> = Kernel {
-                lanes: size_of::<$v>() / size_of::<$f>(),
-                read, read_rows, run, write, write_rows, part, join, turn, part_line, join_line,
-            };
-        }
-    )* };
-}
-#[cfg(target_arch = "x86_64")]
-compiled! {
-    single512: f32, __m512, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma";
-    double512: f64, __m512d, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma";
-    single256: f32, __m256, "avx2,fma";
-    double256: f64, __m256d, "avx2,fma";
-}
-
-/// The loops of a level for `f32`; none without vector instructions that are known here.
-pub fn single(level: Level) -> Option<&'static Kernel<f32>> {
-    match level {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => Some(&single512::KERNEL),
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => Some(&single256::KERNEL),
-        _ => None,
-    }
-}
-
-/// [`single`] for `f64`.
-pub fn double(level: Level) -> Option<&'static Kernel<f64>> {
-    match level {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => Some(&double512::KERNEL),
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => Some(&double256::KERNEL),
-        _ => None,
     }
 }

@@ -1,13 +1,20 @@
-//! Discrete Fourier transforms of any length, by rustfft.
+//! Discrete Fourier transforms of any length. Lengths with small factors are transformed several lines side by side in
+//! vector registers (`lanes.rs`), or as matrices (`square.rs`); rustfft does the others, few short lines, and all without AVX2.
 //!
 //! Arrays are contiguous with three dimensions (`outer`, n, `inner`), and the middle one is transformed. Transforms are
 //! not normalised; results are multiplied by `scale`. `forward` means the exponent `-2 pi i j k / n`.
 
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod butterfly;
+mod kernel;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod lanes;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod loops;
 mod plan;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod square;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod vector;
 
 pub use plan::FftElement;
@@ -23,7 +30,7 @@ use plan::{pairs, pairs_mut, plan};
 const LINES: usize = 16;
 /// Elements between gathered lines: with lengths that are powers of two they would share few sets of the caches.
 const PAD: usize = 8;
-/// About how many elements of the last dimension are transformed, then scaled, together.
+/// About how many elements of the last dimension are transformed, then scaled, together by rustfft.
 const TOGETHER: usize = 2048;
 
 fn check(have_in: usize, want_in: &[usize], have_out: usize, want_out: &[usize]) -> Result<()> {
@@ -121,6 +128,7 @@ fn along<A: Copy + Default, B: Copy + Default>(
     (n_in, n_out): (usize, usize),
     inner: usize,
     start: usize,
+    together: usize,
     input: &[A],
     output: &mut [B],
     mut run: impl FnMut(&[A], &mut [B]),
@@ -130,7 +138,7 @@ fn along<A: Copy + Default, B: Copy + Default>(
     }
     if inner == 1 {
         let (input, output) = (&input[start * n_in..], &mut output[start * n_out..]);
-        let together = (TOGETHER / n_in.max(n_out)).max(1);
+        let together = (together / n_in.max(n_out)).max(1);
         for (from, to) in input.chunks(together * n_in).zip(output.chunks_mut(together * n_out)) {
             run(from, to);
         }
@@ -266,7 +274,8 @@ pub fn c2c<F: FftElement>(
         });
     }
     let mut scratch = plan.scratch();
-    along(outer, (n, n), inner, start, input, output, |from, to| {
+    let together = if plan.square.is_some() { usize::MAX } else { TOGETHER };
+    along(outer, (n, n), inner, start, together, input, output, |from, to| {
         plan.process(from, to, &mut scratch, scale);
     });
     Ok(())
@@ -336,7 +345,7 @@ pub fn r2c<F: FftElement>(
     }
     let mut scratch = plan.scratch();
     let mut work = vec![Complex::default(); if plan.halved { 0 } else { 2 * n }];
-    along(outer, (n, half), inner, start, input, output, |from, to| {
+    along(outer, (n, half), inner, start, TOGETHER, input, output, |from, to| {
         for (line, to) in from.chunks_exact(n).zip(to.chunks_exact_mut(half)) {
             if plan.halved {
                 // Even and odd elements are the real and imaginary parts of one line of half the length.
@@ -439,7 +448,7 @@ pub fn c2r<F: FftElement>(
     let mut scratch = plan.scratch();
     let mut work = vec![Complex::default(); if plan.halved { n / 2 } else { 2 * n }];
     let mut turned = vec![Complex::default(); if forward { half } else { 0 }];
-    along(outer, (half, n), inner, start, input, output, |from, to| {
+    along(outer, (half, n), inner, start, TOGETHER, input, output, |from, to| {
         for (line, to) in from.chunks_exact(half).zip(to.chunks_exact_mut(n)) {
             let line = if forward {
                 turned.iter_mut().zip(line).for_each(|(z, x)| *z = x.conj());

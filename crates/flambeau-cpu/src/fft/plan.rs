@@ -1,7 +1,7 @@
 //! Plans, kept between calls, and real lines seen as pairs. One of the modules with unsafe code.
 
+use super::kernel::{self, Kernel};
 use super::lanes::Lanes;
-use super::loops::{self, Kernel};
 use super::square::Square;
 use crate::wide::{Level, wide};
 use num_complex::Complex;
@@ -87,8 +87,8 @@ macro_rules! element {
         }
     };
 }
-element!(f32, loops::single);
-element!(f64, loops::double);
+element!(f32, kernel::single);
+element!(f64, kernel::double);
 
 /// Plans kept at most, and the longest length worth keeping: memory must not grow with the lengths that were used.
 const KEPT: usize = 32;

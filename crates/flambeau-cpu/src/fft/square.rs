@@ -1,8 +1,8 @@
 //! Transforms of one line as a matrix: its columns, then its rows, several of them side by side (the algorithm of Gentleman
 //! and Sande). Reads and writes go along the line, and what is between stays in the caches. One of the modules with unsafe code.
 
+use super::kernel::Kernel;
 use super::lanes::{Finish, Lanes, Place, root, with_memory};
-use super::loops::Kernel;
 use super::plan::FftElement;
 use num_complex::Complex;
 
@@ -21,7 +21,11 @@ pub(super) struct Square<F: 'static> {
 impl<F: FftElement> Square<F> {
     /// None where a line of this length is not such a matrix.
     pub fn new(n: usize) -> Option<Square<F>> {
-        let kernel = F::kernel(crate::wide::level())?;
+        Square::with(F::kernel(crate::wide::level())?, n)
+    }
+
+    /// [`Square::new`] for a kernel.
+    pub fn with(kernel: &'static Kernel<F>, n: usize) -> Option<Square<F>> {
         let lanes = kernel.lanes;
         if !n.is_multiple_of(lanes * lanes) {
             return None;
@@ -30,7 +34,7 @@ impl<F: FftElement> Square<F> {
         let parts = n / (lanes * lanes);
         let up = (1..=parts).filter(|d| parts.is_multiple_of(*d) && d * d <= parts).next_back()?;
         let (rows, columns) = (up * lanes, parts / up * lanes);
-        let (down, across) = (Lanes::new(rows)?, Lanes::new(columns)?);
+        let (down, across) = (Lanes::with(kernel, rows)?, Lanes::with(kernel, columns)?);
         let mut twiddles = Vec::with_capacity(2 * n);
         for first in (0..columns).step_by(lanes) {
             for k in 0..rows {

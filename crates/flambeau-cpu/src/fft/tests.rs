@@ -1,5 +1,8 @@
 use super::*;
 use crate::random::Generator;
+use crate::wide::{Level, highest};
+use lanes::Lanes;
+use square::Square;
 
 fn naive(line: &[Complex<f64>], forward: bool) -> Vec<Complex<f64>> {
     let n = line.len();
@@ -190,4 +193,38 @@ fn matrices_are_rows_then_columns() {
         r2c_matrices(batch, rows, n, &real, &mut have, true, 1.0).unwrap();
         close(&have, &want, 1e-13, "real");
     }
+}
+
+/// Every kernel that this processor can run, on lines side by side and on one line as a matrix.
+#[test]
+fn all_levels() {
+    fn check<F: FftElement>(to: fn(f64) -> F, from: fn(F) -> f64, tolerance: f64) {
+        let mut rng = Generator::new(4);
+        for kernel in
+            [Level::Avx2, Level::Avx512].into_iter().filter(|&l| l <= highest()).filter_map(F::kernel)
+        {
+            let lanes = Lanes::with(kernel, 420).unwrap();
+            let (n, count) = (420, lanes.width() - 1);
+            let input: Vec<Complex<f64>> =
+                (0..count * n).map(|_| Complex::new(rng.uniform() - 0.5, rng.uniform() - 0.5)).collect();
+            let given: Vec<_> = input.iter().map(|z| Complex::new(to(z.re), to(z.im))).collect();
+            let mut out = given.clone();
+            lanes.cells(|mut cells| {
+                let place = place(count, n, 1, 2);
+                cells.read(&given, place, false, false);
+                cells.run();
+                cells.write(&mut out, place, false, Finish { re: F::one(), im: F::one(), swap: false });
+            });
+            let out: Vec<_> = out.iter().map(|z| Complex::new(from(z.re), from(z.im))).collect();
+            close(&out, &by_lines([count, n, 1], &input, true), tolerance, "lanes");
+            let n = 256;
+            let square = Square::with(kernel, n).unwrap();
+            let mut out = vec![Complex::default(); n];
+            square.run(&given[..n], &mut out, true, F::one());
+            let out: Vec<_> = out.iter().map(|z| Complex::new(from(z.re), from(z.im))).collect();
+            close(&out, &by_lines([1, n, 1], &input[..n], false), tolerance, "square");
+        }
+    }
+    check::<f64>(|x| x, |x| x, 1e-13);
+    check::<f32>(|x| x as f32, |x| x as f64, 2e-6);
 }
