@@ -197,7 +197,7 @@ unsafe fn lu_columns_body<T: LinalgElement, const FMA: bool>(
         if divide {
             factors.iter_mut().for_each(|x| *x = x.divide(pivot));
         } else {
-            factors.iter_mut().for_each(|x| *x = *x * reciprocal);
+            factors.iter_mut().for_each(|x| *x *= reciprocal);
         }
         for other in right.chunks_exact_mut(step) {
             other.swap(j, best);
