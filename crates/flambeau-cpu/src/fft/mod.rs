@@ -1,15 +1,28 @@
-//! Discrete Fourier transforms of any length, by rustfft.
+//! Discrete Fourier transforms of any length. Lengths with small factors are transformed several lines side by side in
+//! vector registers (`lanes.rs`), or as matrices (`square.rs`); rustfft does the others, few short lines, and all without AVX2.
 //!
 //! Arrays are contiguous with three dimensions (`outer`, n, `inner`), and the middle one is transformed. Transforms are
 //! not normalised; results are multiplied by `scale`. `forward` means the exponent `-2 pi i j k / n`.
 
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+mod butterfly;
+mod kernel;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+mod lanes;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+mod loops;
 mod plan;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+mod square;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+mod vector;
 
 pub use plan::FftElement;
 
 use crate::gemm::size_product;
 use crate::wide::{Body, wide};
 use flambeau_core::{Result, ensure};
+use lanes::{Finish, Place};
 use num_complex::Complex;
 use plan::{pairs, pairs_mut, plan};
 
@@ -17,7 +30,7 @@ use plan::{pairs, pairs_mut, plan};
 const LINES: usize = 16;
 /// Elements between gathered lines: with lengths that are powers of two they would share few sets of the caches.
 const PAD: usize = 8;
-/// About how many elements of the last dimension are transformed, then scaled, together.
+/// About how many elements of the last dimension are transformed, then scaled, together by rustfft.
 const TOGETHER: usize = 2048;
 
 fn check(have_in: usize, want_in: &[usize], have_out: usize, want_out: &[usize]) -> Result<()> {
@@ -74,39 +87,155 @@ fn scatter<A: Copy>(slab: &mut [A], inner: usize, first: usize, count: usize, li
     }
 }
 
+/// Lines that are transformed side by side: where they begin, and how many there are.
+struct Block {
+    from: usize,
+    to: usize,
+    count: usize,
+}
+
+/// Cuts (`outer`, n, `inner`) into blocks of lines for registers of `width` lanes, as long as enough of them are in use.
+/// Also returns the first line of `outer` (where `inner` is 1) or else of `inner` that is left over.
+fn blocks(
+    outer: usize,
+    (n_in, n_out): (usize, usize),
+    inner: usize,
+    width: usize,
+) -> (impl Iterator<Item = Block>, usize) {
+    let (repeats, lines, least) = if inner == 1 { (1, outer, width / 2) } else { (outer, inner, width / 4) };
+    let rest = lines % width;
+    let done = if rest < least.max(1) { lines - rest } else { lines };
+    let (step_in, step_out) = if inner == 1 { (n_in, n_out) } else { (1, 1) };
+    let all = (0..repeats).flat_map(move |o| {
+        (0..done).step_by(width).map(move |first| Block {
+            from: o * n_in * inner + first * step_in,
+            to: o * n_out * inner + first * step_out,
+            count: width.min(lines - first),
+        })
+    });
+    (all, done)
+}
+
+/// Where lines of `n` elements of `parts` numbers lie.
+fn place(count: usize, n: usize, inner: usize, parts: usize) -> Place {
+    Place { count, apart: parts * if inner == 1 { n } else { inner }, columns: inner != 1 }
+}
+
 /// Makes lines of `n_out` elements from lines of `n_in` along the middle dimension. `run` sees one line or several that
-/// follow each other.
+/// follow each other. Lines before `start` (as in [`blocks`]) are left out.
 fn along<A: Copy + Default, B: Copy + Default>(
     outer: usize,
     (n_in, n_out): (usize, usize),
     inner: usize,
+    start: usize,
+    together: usize,
     input: &[A],
     output: &mut [B],
     mut run: impl FnMut(&[A], &mut [B]),
 ) {
-    if output.is_empty() {
+    if output.is_empty() || start == if inner == 1 { outer } else { inner } {
         return;
     }
     if inner == 1 {
-        let together = (TOGETHER / n_in.max(n_out)).max(1);
+        let (input, output) = (&input[start * n_in..], &mut output[start * n_out..]);
+        let together = (together / n_in.max(n_out)).max(1);
         for (from, to) in input.chunks(together * n_in).zip(output.chunks_mut(together * n_out)) {
             run(from, to);
         }
         return;
     }
     let (step_in, step_out) = (n_in + PAD, n_out + PAD);
-    let count = LINES.min(inner);
+    let count = LINES.min(inner - start);
     let (mut from, mut to) = (vec![A::default(); count * step_in], vec![B::default(); count * step_out]);
     for o in 0..outer {
         let slab_in = &input[o * n_in * inner..(o + 1) * n_in * inner];
         let slab_out = &mut output[o * n_out * inner..(o + 1) * n_out * inner];
-        for first in (0..inner).step_by(LINES) {
+        for first in (start..inner).step_by(LINES) {
             let count = LINES.min(inner - first);
             gather(slab_in, inner, first, count, &mut from, step_in);
             for (from, to) in from.chunks(step_in).zip(to.chunks_mut(step_out)).take(count) {
                 run(&from[..n_in], &mut to[..n_out]);
             }
             scatter(slab_out, inner, first, count, &to, step_out);
+        }
+    }
+}
+
+/// Elements of matrices whose rows and columns are transformed while they are in the second-level cache.
+const NEAR: usize = 1 << 15;
+
+/// Complex to complex along the rows and columns of `batch` matrices.
+pub fn c2c_matrices<F: FftElement>(
+    batch: usize,
+    rows: usize,
+    n: usize,
+    input: &[Complex<F>],
+    output: &mut [Complex<F>],
+    forward: bool,
+    scale: F,
+) -> Result<()> {
+    let sizes = [batch, rows, n];
+    check(input.len(), &sizes, output.len(), &sizes)?;
+    let each = (NEAR / (rows * n)).max(1);
+    for (from, to) in input.chunks(each * rows * n).zip(output.chunks_mut(each * rows * n)) {
+        let count = to.len() / (rows * n);
+        c2c(count * rows, n, 1, from, to, forward, scale)?;
+        c2c_in_place(count, rows, n, to, forward, F::one())?;
+    }
+    Ok(())
+}
+
+/// [`r2c`] along the rows of `batch` matrices, then complex to complex along their columns.
+pub fn r2c_matrices<F: FftElement>(
+    batch: usize,
+    rows: usize,
+    n: usize,
+    input: &[F],
+    output: &mut [Complex<F>],
+    forward: bool,
+    scale: F,
+) -> Result<()> {
+    let half = n / 2 + 1;
+    check(input.len(), &[batch, rows, n], output.len(), &[batch, rows, half])?;
+    let each = (NEAR / (rows * half)).max(1);
+    for (from, to) in input.chunks(each * rows * n).zip(output.chunks_mut(each * rows * half)) {
+        let count = to.len() / (rows * half);
+        r2c(count * rows, n, 1, from, to, forward, scale)?;
+        c2c_in_place(count, rows, half, to, forward, F::one())?;
+    }
+    Ok(())
+}
+
+/// [`along`] for lines that are replaced.
+fn along_in_place<A: Copy + Default>(
+    outer: usize,
+    n: usize,
+    inner: usize,
+    start: usize,
+    data: &mut [A],
+    mut run: impl FnMut(&[A], &mut [A]),
+) {
+    if data.is_empty() || start == if inner == 1 { outer } else { inner } {
+        return;
+    }
+    if inner == 1 {
+        let mut from = vec![A::default(); n];
+        for line in data[start * n..].chunks_exact_mut(n) {
+            from.copy_from_slice(line);
+            run(&from, line);
+        }
+        return;
+    }
+    let (step, count) = (n + PAD, LINES.min(inner - start));
+    let (mut from, mut to) = (vec![A::default(); count * step], vec![A::default(); count * step]);
+    for slab in data.chunks_exact_mut(n * inner) {
+        for first in (start..inner).step_by(LINES) {
+            let count = LINES.min(inner - first);
+            gather(slab, inner, first, count, &mut from, step);
+            for (from, to) in from.chunks(step).zip(to.chunks_mut(step)).take(count) {
+                run(&from[..n], &mut to[..n]);
+            }
+            scatter(slab, inner, first, count, &to, step);
         }
     }
 }
@@ -130,10 +259,57 @@ pub fn c2c<F: FftElement>(
     let sizes = [outer, n, inner];
     check(input.len(), &sizes, output.len(), &sizes)?;
     let plan = plan::<F>(n, forward, false);
+    let mut start = 0;
+    if let Some(lanes) = plan.side_by_side(inner) {
+        let (blocks, done) = blocks(outer, (n, n), inner, lanes.width());
+        start = done;
+        lanes.cells(|mut cells| {
+            for block in blocks {
+                let place = place(block.count, n, inner, 2);
+                cells.read(&input[block.from..], place, false, !forward);
+                cells.run();
+                let finish = Finish { re: scale, im: scale, swap: !forward };
+                cells.write(&mut output[block.to..], place, false, finish);
+            }
+        });
+    }
     let mut scratch = plan.scratch();
-    along(outer, (n, n), inner, input, output, |from, to| {
-        plan.fft.process_immutable_with_scratch(from, to, &mut scratch);
-        multiply(to, scale);
+    let together = if plan.square.is_some() { usize::MAX } else { TOGETHER };
+    along(outer, (n, n), inner, start, together, input, output, |from, to| {
+        plan.process(from, to, &mut scratch, scale);
+    });
+    Ok(())
+}
+
+/// [`c2c`] of an array in its own memory.
+pub fn c2c_in_place<F: FftElement>(
+    outer: usize,
+    n: usize,
+    inner: usize,
+    data: &mut [Complex<F>],
+    forward: bool,
+    scale: F,
+) -> Result<()> {
+    let sizes = [outer, n, inner];
+    check(data.len(), &sizes, data.len(), &sizes)?;
+    let plan = plan::<F>(n, forward, false);
+    let mut start = 0;
+    if let Some(lanes) = plan.side_by_side(inner) {
+        let (blocks, done) = blocks(outer, (n, n), inner, lanes.width());
+        start = done;
+        lanes.cells(|mut cells| {
+            for block in blocks {
+                let place = place(block.count, n, inner, 2);
+                cells.read(&data[block.from..], place, false, !forward);
+                cells.run();
+                let finish = Finish { re: scale, im: scale, swap: !forward };
+                cells.write(&mut data[block.to..], place, false, finish);
+            }
+        });
+    }
+    let mut scratch = plan.scratch();
+    along_in_place(outer, n, inner, start, data, |from, to| {
+        plan.process(from, to, &mut scratch, scale);
     });
     Ok(())
 }
@@ -152,14 +328,38 @@ pub fn r2c<F: FftElement>(
     let half = n / 2 + 1;
     check(input.len(), &[outer, n, inner], output.len(), &[outer, half, inner])?;
     let plan = plan::<F>(n, true, n.is_multiple_of(2));
+    let mut start = 0;
+    if let (true, Some(lanes)) = (plan.halved, plan.side_by_side(inner)) {
+        let (blocks, done) = blocks(outer, (n, half), inner, lanes.width());
+        start = done;
+        let factor = scale / (F::one() + F::one());
+        let finish = Finish { re: factor, im: if forward { factor } else { -factor }, swap: false };
+        lanes.cells(|mut cells| {
+            for block in blocks {
+                cells.read_real(&input[block.from..], place(block.count, n, inner, 1));
+                cells.run();
+                cells.part(&plan.twiddles);
+                cells.write(&mut output[block.to..], place(block.count, half, inner, 2), true, finish);
+            }
+        });
+    }
     let mut scratch = plan.scratch();
     let mut work = vec![Complex::default(); if plan.halved { 0 } else { 2 * n }];
-    along(outer, (n, half), inner, input, output, |from, to| {
+    along(outer, (n, half), inner, start, TOGETHER, input, output, |from, to| {
         for (line, to) in from.chunks_exact(n).zip(to.chunks_exact_mut(half)) {
             if plan.halved {
                 // Even and odd elements are the real and imaginary parts of one line of half the length.
                 let m = n / 2;
-                plan.fft.process_immutable_with_scratch(pairs(line), &mut to[..m], &mut scratch);
+                if let Some(square) = &plan.square {
+                    let factor = scale / (F::one() + F::one());
+                    plan.process(pairs(line), &mut to[..m], &mut scratch, factor);
+                    square.part(to, &plan.twiddles);
+                    if !forward {
+                        to.iter_mut().for_each(|z| *z = z.conj());
+                    }
+                    continue;
+                }
+                plan.process(pairs(line), &mut to[..m], &mut scratch, F::one());
                 wide(Part { line: to, twiddles: &plan.twiddles });
             } else {
                 let (complex, whole) = work.split_at_mut(n);
@@ -230,10 +430,25 @@ pub fn c2r<F: FftElement>(
     let half = n / 2 + 1;
     check(input.len(), &[outer, half, inner], output.len(), &[outer, n, inner])?;
     let plan = plan::<F>(n, false, n.is_multiple_of(2));
+    let mut start = 0;
+    if let (true, Some(lanes)) = (plan.halved, plan.side_by_side(inner)) {
+        let (blocks, done) = blocks(outer, (half, n), inner, lanes.width());
+        start = done;
+        let sign = if forward { -F::one() } else { F::one() };
+        let finish = Finish { re: scale, im: scale, swap: true };
+        lanes.cells(|mut cells| {
+            for block in blocks {
+                cells.read(&input[block.from..], place(block.count, half, inner, 2), true, false);
+                cells.join(&plan.twiddles, sign);
+                cells.run();
+                cells.write_real(&mut output[block.to..], place(block.count, n, inner, 1), finish);
+            }
+        });
+    }
     let mut scratch = plan.scratch();
     let mut work = vec![Complex::default(); if plan.halved { n / 2 } else { 2 * n }];
     let mut turned = vec![Complex::default(); if forward { half } else { 0 }];
-    along(outer, (half, n), inner, input, output, |from, to| {
+    along(outer, (half, n), inner, start, TOGETHER, input, output, |from, to| {
         for (line, to) in from.chunks_exact(half).zip(to.chunks_exact_mut(n)) {
             let line = if forward {
                 turned.iter_mut().zip(line).for_each(|(z, x)| *z = x.conj());
@@ -242,12 +457,11 @@ pub fn c2r<F: FftElement>(
                 line
             };
             if plan.halved {
-                wide(Join { line, work: &mut work, twiddles: &plan.twiddles });
-                plan.fft.process_immutable_with_scratch(&work, pairs_mut(to), &mut scratch);
-                if scale != F::one() {
-                    let to = &mut *to;
-                    wide(move || to.iter_mut().for_each(|x| *x = *x * scale));
+                match &plan.square {
+                    Some(square) => square.join(line, &mut work, &plan.twiddles),
+                    None => wide(Join { line, work: &mut work, twiddles: &plan.twiddles }),
                 }
+                plan.process(&work, pairs_mut(to), &mut scratch, scale);
             } else {
                 let (whole, result) = work.split_at_mut(n);
                 whole[..half].copy_from_slice(line);

@@ -1,22 +1,57 @@
 //! Plans, kept between calls, and real lines seen as pairs. One of the modules with unsafe code.
 
+use super::kernel::{self, Kernel};
+use super::lanes::Lanes;
+use super::square::Square;
+use crate::wide::{Level, wide};
 use num_complex::Complex;
-use rustfft::{Fft, FftNum, FftPlanner};
+use rustfft::{Fft, FftDirection, FftNum, FftPlanner};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A transform of one length and direction.
-pub struct Plan<F: FftNum> {
+pub struct Plan<F: FftElement> {
     pub(super) fft: Arc<dyn Fft<F>>,
     /// Whether `fft` is of half the length, for real lines of even length.
     pub(super) halved: bool,
     /// `exp(-2 pi i k / n)` (forward) or its conjugate for k < n / 2, when halved.
     pub(super) twiddles: Vec<Complex<F>>,
+    /// The same for several lines side by side, always forward.
+    pub(super) lanes: Option<Lanes<F>>,
+    /// The same for one line, where its length allows.
+    pub(super) square: Option<Square<F>>,
 }
 
-impl<F: FftNum + num_traits::Zero> Plan<F> {
+impl<F: FftElement> Plan<F> {
     pub(super) fn scratch(&self) -> Vec<Complex<F>> {
-        vec![Complex::new(F::zero(), F::zero()); self.fft.get_immutable_scratch_len()]
+        let length = if self.square.is_some() { 0 } else { self.fft.get_immutable_scratch_len() };
+        vec![Complex::new(F::zero(), F::zero()); length]
+    }
+
+    /// How lines are transformed side by side, where that is the best for them: not where each is on its own.
+    pub(super) fn side_by_side(&self, inner: usize) -> Option<&Lanes<F>> {
+        self.lanes.as_ref().filter(|_| inner != 1 || self.square.is_none())
+    }
+
+    /// The transforms of lines that follow each other, times `scale`.
+    pub(super) fn process(
+        &self,
+        from: &[Complex<F>],
+        to: &mut [Complex<F>],
+        scratch: &mut [Complex<F>],
+        scale: F,
+    ) {
+        match &self.square {
+            Some(square) => {
+                square.run(from, to, self.fft.fft_direction() == FftDirection::Inverse, scale);
+            }
+            None => {
+                self.fft.process_immutable_with_scratch(from, to, scratch);
+                if scale != F::one() {
+                    wide(move || to.iter_mut().for_each(|x| *x = *x * scale));
+                }
+            }
+        }
     }
 }
 
@@ -31,9 +66,12 @@ pub trait FftElement: FftNum + num_traits::Float + Default {
     /// A transform of any length. Not generic, so that rustfft's algorithms are compiled in this crate alone.
     #[doc(hidden)]
     fn algorithm(length: usize, forward: bool) -> Arc<dyn Fft<Self>>;
+    /// The loops for lines side by side.
+    #[doc(hidden)]
+    fn kernel(level: Level) -> Option<&'static Kernel<Self>>;
 }
 macro_rules! element {
-    ($f:ty) => {
+    ($f:ty, $kernel:path) => {
         impl FftElement for $f {
             fn cache() -> &'static Cache<$f> {
                 static CACHE: Cache<$f> = Mutex::new(None);
@@ -43,11 +81,14 @@ macro_rules! element {
                 let mut planner = FftPlanner::new();
                 if forward { planner.plan_fft_forward(length) } else { planner.plan_fft_inverse(length) }
             }
+            fn kernel(level: Level) -> Option<&'static Kernel<$f>> {
+                $kernel(level)
+            }
         }
     };
 }
-element!(f32);
-element!(f64);
+element!(f32, kernel::single);
+element!(f64, kernel::double);
 
 /// Plans kept at most, and the longest length worth keeping: memory must not grow with the lengths that were used.
 const KEPT: usize = 32;
@@ -70,7 +111,8 @@ pub(super) fn plan<F: FftElement>(n: usize, forward: bool, halved: bool) -> Arc<
         Complex::new(part(cos), part(sin))
     };
     let twiddles = (0..if halved { length } else { 0 }).map(twiddle).collect();
-    let plan = Arc::new(Plan { fft, halved, twiddles });
+    let plan =
+        Arc::new(Plan { fft, halved, twiddles, lanes: Lanes::new(length), square: Square::new(length) });
     if n <= LONGEST {
         let mut plans = lock();
         let plans = plans.get_or_insert_default();

@@ -115,7 +115,18 @@ pub fn solve<T: LinalgElement>(n: usize, k: usize, a: &[T], b: &mut [T]) -> Resu
     check("solve", a.len(), n, n)?;
     with_factors(n, a, |lu, pivots| {
         let info = lu_factor(n, n, lu, pivots)?;
-        lu_solve(n, k, lu, pivots, b, Op::None)?;
+        if n <= UNBLOCKED || k == 0 {
+            lu_solve(n, k, lu, pivots, b, Op::None)?;
+            return Ok(info);
+        }
+        // As `lu_solve`, on the factors themselves.
+        check("solve", b.len(), n, k)?;
+        let (factors, b) = (View::row_major(lu, n, n), View::row_major(b, n, k));
+        for (i, &p) in pivots.iter().enumerate() {
+            b.swap_rows(i, p as usize - 1);
+        }
+        substitute(factors, b, false, true);
+        substitute(factors, b, true, false);
         Ok(info)
     })
 }
@@ -124,6 +135,25 @@ pub fn solve<T: LinalgElement>(n: usize, k: usize, a: &[T], b: &mut [T]) -> Resu
 pub fn inv<T: LinalgElement>(n: usize, a: &[T], out: &mut [T]) -> Result<i32> {
     check("inv", a.len(), n, n)?;
     check("inv", out.len(), n, n)?;
+    if n > 2 * UNBLOCKED {
+        let (mut lu, mut pivots) = (a.to_vec(), vec![0; n]);
+        let info = lu_factor(n, n, &mut lu, &mut pivots)?;
+        out.fill(T::ZERO);
+        out.iter_mut().step_by(n + 1).for_each(|x| *x = T::ONE);
+        let (factors, inverse) = (View::row_major(&mut lu, n, n), View::row_major(out, n, n));
+        invert_lower(factors, inverse);
+        substitute(factors, inverse, true, false);
+        // The exchanges of rows are those of the inverse's columns, the last one first.
+        let columns = permuted(&pivots);
+        let mut copy = vec![T::ZERO; n];
+        for row in out.chunks_exact_mut(n) {
+            copy.copy_from_slice(row);
+            for (&x, &to) in copy.iter().zip(&columns) {
+                row[to] = x;
+            }
+        }
+        return Ok(info);
+    }
     if n <= 4 {
         out.fill(T::ZERO);
         out.iter_mut().step_by(n + 1).for_each(|x| *x = T::ONE);
@@ -131,6 +161,31 @@ pub fn inv<T: LinalgElement>(n: usize, a: &[T], out: &mut [T]) -> Result<i32> {
         out.copy_from_slice(&identity(n));
     }
     solve(n, n, a, out)
+}
+
+/// The inverse of the unit lower triangle of `factors`, into `out`, which holds the identity.
+fn invert_lower<T: LinalgElement>(factors: View<'_, T>, out: View<'_, T>) {
+    let n = factors.rows;
+    if n <= 2 * UNBLOCKED {
+        return substitute(factors, out, false, true);
+    }
+    let half = (n / 2).next_multiple_of(8);
+    let rest = n - half;
+    let (first, second) = (factors.block(0, 0, half, half), factors.block(half, half, rest, rest));
+    let (top, below) = (out.block(0, 0, half, half), out.block(half, 0, rest, half));
+    invert_lower(first, top);
+    below.multiply(-T::ONE, factors.block(half, 0, rest, half), top, T::ZERO);
+    substitute(second, below, false, true);
+    invert_lower(second, out.block(half, half, rest, rest));
+}
+
+/// Where each row comes from after the exchanges of `pivots`.
+fn permuted(pivots: &[i32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..pivots.len()).collect();
+    for (i, &p) in pivots.iter().enumerate() {
+        order.swap(i, p as usize - 1);
+    }
+    order
 }
 
 /// The determinant from the factors of [`lu_factor`].

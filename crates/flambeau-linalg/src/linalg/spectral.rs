@@ -4,9 +4,9 @@ use super::{LinalgElement, check};
 use crate::gemm::GemmElement;
 use faer::diag::DiagMut;
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
-use faer::linalg::evd::{self, ComputeEigenvectors};
-use faer::linalg::svd::{self as faer_svd, ComputeSvdVectors};
-use faer::{MatMut, MatRef, Par};
+use faer::linalg::evd::{self, ComputeEigenvectors, SelfAdjointEvdParams};
+use faer::linalg::svd::{self as faer_svd, ComputeSvdVectors, SvdParams};
+use faer::{Auto, MatMut, MatRef, Par, Spec};
 use flambeau_core::{C32, C64, Result, ensure};
 use num_complex::Complex;
 
@@ -65,6 +65,10 @@ spectral! {
     C64, f64 => C64, f64;
 }
 
+/// Sizes below which faer's divisions of a problem end in QR iterations: measured (its own choice is 128).
+const UNDIVIDED_SVD: usize = 32;
+const UNDIVIDED_EIGH: usize = 64;
+
 fn run_svd<W: LinalgElement>(
     a: MatRef<'_, W>,
     s: &mut [W],
@@ -78,10 +82,12 @@ fn run_svd<W: LinalgElement>(
         (_, true) => ComputeSvdVectors::Full,
     };
     let (m, n) = (a.nrows(), a.ncols());
-    let mut buffer =
-        scratch(faer_svd::svd_scratch::<W>(m, n, compute, compute, Par::Seq, Default::default()))?;
+    let mut params = <SvdParams as Auto<W>>::auto();
+    params.recursion_threshold = UNDIVIDED_SVD;
+    let params: Spec<SvdParams, W> = params.into();
+    let mut buffer = scratch(faer_svd::svd_scratch::<W>(m, n, compute, compute, Par::Seq, params))?;
     let (s, stack) = (DiagMut::from_slice_mut(s), MemStack::new(&mut buffer));
-    Ok(faer_svd::svd(a, s, u, v, Par::Seq, stack, Default::default()).is_ok())
+    Ok(faer_svd::svd(a, s, u, v, Par::Seq, stack, params).is_ok())
 }
 
 fn wish(wanted: bool) -> ComputeEigenvectors {
@@ -94,10 +100,12 @@ fn run_eigh<W: LinalgElement>(
     vectors: Option<MatMut<'_, W>>,
 ) -> Result<bool> {
     let compute = wish(vectors.is_some());
-    let mut buffer =
-        scratch(evd::self_adjoint_evd_scratch::<W>(a.nrows(), compute, Par::Seq, Default::default()))?;
+    let mut params = <SelfAdjointEvdParams as Auto<W>>::auto();
+    params.recursion_threshold = UNDIVIDED_EIGH;
+    let params: Spec<SelfAdjointEvdParams, W> = params.into();
+    let mut buffer = scratch(evd::self_adjoint_evd_scratch::<W>(a.nrows(), compute, Par::Seq, params))?;
     let (values, stack) = (DiagMut::from_slice_mut(values), MemStack::new(&mut buffer));
-    Ok(evd::self_adjoint_evd(a, values, vectors, Par::Seq, stack, Default::default()).is_ok())
+    Ok(evd::self_adjoint_evd(a, values, vectors, Par::Seq, stack, params).is_ok())
 }
 
 /// Scratch memory, or an error instead of an abort when there is not enough.

@@ -12,7 +12,7 @@ use crate::schema::TensorOptions;
 use flambeau_core::{DType, Dims, MemoryFormat, Result, bail, wrap_dim};
 use flambeau_cpu::fft as kernels;
 use num_complex::Complex;
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
 /// The factor of a transform of `n` points.
 fn factor(norm: Option<&str>, n: i64, forward: bool) -> Result<f64> {
@@ -56,44 +56,93 @@ macro_rules! real {
     };
 }
 
-/// The complex transform along a dimension.
-fn c2c(t: &Tensor, dim: usize, forward: bool, scale: f64) -> Result<Tensor> {
-    let sizes = t.sizes();
-    let (n, (outer, inner)) = (sizes[dim] as usize, around(&sizes, dim));
+/// Runs complex transforms along dimensions of a row-major array in its memory, the last dimension first.
+fn in_place<F: kernels::FftElement>(
+    sizes: &[i64],
+    dims: &[usize],
+    forward: bool,
+    data: &mut [Complex<F>],
+) -> Result<()> {
+    for &dim in dims {
+        let (outer, inner) = around(sizes, dim);
+        kernels::c2c_in_place(outer, sizes[dim] as usize, inner, data, forward, F::one())?;
+    }
+    Ok(())
+}
+
+/// Dimensions from the last to the first.
+fn descending(dims: &[usize]) -> SmallVec<[usize; 4]> {
+    let mut dims = SmallVec::from_slice(dims);
+    dims.sort_unstable_by_key(|&dim| std::cmp::Reverse(dim));
+    dims
+}
+
+/// The complex transform along dimensions, times `scale`.
+fn c2c(t: &Tensor, dims: &[usize], forward: bool, scale: f64) -> Result<Tensor> {
+    let (sizes, order) = (t.sizes(), descending(dims));
+    let Some((&first, rest)) = order.split_first() else { return Ok(t.clone()) };
+    let n = sizes[first] as usize;
     let out = real!(t.dtype(), F => {
-        let mut to = Buffer::<Complex<F>>::zeros(&sizes, t.dtype(), t.device())?;
+        let mut to = Buffer::<Complex<F>>::empty(&sizes, t.dtype(), t.device())?;
         if !to.slice().is_empty() {
             let from = Source::<Complex<F>>::of(t)?;
-            kernels::c2c::<F>(outer, n, inner, from.slice(), to.slice_mut(), forward, scale as F)?;
+            let ((outer, inner), scale) = (around(&sizes, first), scale as F);
+            // Where the last two dimensions are transformed, both are while a matrix is in the cache.
+            let rest = match rest {
+                [second, rest @ ..] if inner == 1 && *second + 1 == first => {
+                    let rows = sizes[*second] as usize;
+                    kernels::c2c_matrices(outer / rows, rows, n, from.slice(), to.slice_mut(), forward, scale)?;
+                    rest
+                }
+                _ => {
+                    kernels::c2c(outer, n, inner, from.slice(), to.slice_mut(), forward, scale)?;
+                    rest
+                }
+            };
+            in_place(&sizes, rest, forward, to.slice_mut())?;
         }
         to.tensor()
     });
     record(&[&out], "FftC2CBackward0", &[t], &[], move |ctx| {
         Ok(smallvec![match ctx.grad(0) {
-            Some(grad) => Some(c2c(grad, dim, !forward, scale)?),
+            Some(grad) => Some(c2c(grad, &order, !forward, scale)?),
             None => None,
         }])
     })?;
     Ok(out)
 }
 
-/// The first half of the transform of real numbers along a dimension.
-fn r2c(t: &Tensor, dim: usize, forward: bool, scale: f64) -> Result<Tensor> {
-    let mut sizes = t.sizes();
+/// The first half of the transform of real numbers along a dimension, which is transformed along others, times `scale`.
+fn r2c(t: &Tensor, dim: usize, others: &[usize], forward: bool, scale: f64) -> Result<Tensor> {
+    let (mut sizes, mut order) = (t.sizes(), descending(others));
     let (n, (outer, inner)) = (sizes[dim], around(&sizes, dim));
     sizes[dim] = n / 2 + 1;
     let out = real!(t.dtype(), F => {
-        let mut to = Buffer::<Complex<F>>::zeros(&sizes, t.dtype().to_complex(), t.device())?;
+        let mut to = Buffer::<Complex<F>>::empty(&sizes, t.dtype().to_complex(), t.device())?;
         if !to.slice().is_empty() {
             let from = Source::<F>::of(t)?;
-            kernels::r2c(outer, n as usize, inner, from.slice(), to.slice_mut(), forward, scale as F)?;
+            let (points, scale) = (n as usize, scale as F);
+            let rest = match &order[..] {
+                [second, rest @ ..] if inner == 1 && *second + 1 == dim => {
+                    let rows = sizes[*second] as usize;
+                    let batch = outer / rows;
+                    kernels::r2c_matrices(batch, rows, points, from.slice(), to.slice_mut(), forward, scale)?;
+                    rest
+                }
+                rest => {
+                    kernels::r2c(outer, points, inner, from.slice(), to.slice_mut(), forward, scale)?;
+                    rest
+                }
+            };
+            in_place(&sizes, rest, forward, to.slice_mut())?;
         }
         to.tensor()
     });
+    order.push(dim);
     record(&[&out], "FftR2CBackward0", &[t], &[], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
         // The other half does not count: its gradient is zero.
-        let whole = c2c(&resized(grad, dim, n)?, dim, !forward, scale)?;
+        let whole = c2c(&resized(grad, dim, n)?, &order, !forward, scale)?;
         Ok(smallvec![Some(dense(&convert::real(&whole)?)?)])
     })?;
     Ok(out)
@@ -105,7 +154,7 @@ fn c2r(t: &Tensor, dim: usize, n: i64, forward: bool, scale: f64) -> Result<Tens
     let (kept, (outer, inner)) = (sizes[dim], around(&sizes, dim));
     sizes[dim] = n;
     let out = real!(t.dtype(), F => {
-        let mut to = Buffer::<F>::zeros(&sizes, t.dtype().to_real(), t.device())?;
+        let mut to = Buffer::<F>::empty(&sizes, t.dtype().to_real(), t.device())?;
         if !to.slice().is_empty() {
             let from = Source::<Complex<F>>::of(t)?;
             kernels::c2r(outer, n as usize, inner, from.slice(), to.slice_mut(), forward, scale as F)?;
@@ -115,7 +164,7 @@ fn c2r(t: &Tensor, dim: usize, n: i64, forward: bool, scale: f64) -> Result<Tens
     let rest = sizes.len() - dim - 1;
     record(&[&out], "FftC2RBackward0", &[t], &[], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
-        let half = r2c(grad, dim, !forward, scale)?;
+        let half = r2c(grad, dim, &[], !forward, scale)?;
         if half.numel() == 0 {
             return Ok(smallvec![Some(half)]);
         }
@@ -173,7 +222,7 @@ pub(super) fn transform(
     let n = n.unwrap_or(t.sizes()[dim]);
     check_points(n)?;
     let scale = factor(norm, n, forward)?;
-    c2c(&resized(&complex(t)?, dim, n)?, dim, forward, scale)
+    c2c(&resized(&complex(t)?, dim, n)?, &[dim], forward, scale)
 }
 
 fn check_real(name: &str, t: &Tensor) -> Result<()> {
@@ -196,7 +245,7 @@ pub(super) fn half(
     let n = n.unwrap_or(t.sizes()[dim]);
     check_points(n)?;
     let scale = factor(norm, n, forward)?;
-    r2c(&resized(&shape::to_dtype(t, real_dtype(t)?)?, dim, n)?, dim, forward, scale)
+    r2c(&resized(&shape::to_dtype(t, real_dtype(t)?)?, dim, n)?, dim, &[], forward, scale)
 }
 
 /// The real transform whose input is half of a symmetric spectrum.
@@ -286,16 +335,57 @@ fn plan(t: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>) -> Result<Plan> {
     Ok(dims.into_iter().enumerate().map(|(i, d)| (d, points(i))).collect())
 }
 
+/// The points of each dimension of a plan, checked.
+fn points(t: &Tensor, plan: &[(usize, Option<i64>)], norm: Option<&str>) -> Result<Vec<(usize, i64)>> {
+    factor(norm, 1, true)?;
+    plan.iter()
+        .map(|&(dim, n)| {
+            let n = n.unwrap_or(t.sizes()[dim]);
+            check_points(n)?;
+            Ok((dim, n))
+        })
+        .collect()
+}
+
+/// Cut or padded to a plan's points; its dimensions, and the factor of the transform along them.
+fn planned(
+    mut t: Tensor,
+    plan: &[(usize, i64)],
+    norm: Option<&str>,
+    forward: bool,
+) -> Result<(Tensor, SmallVec<[usize; 4]>, f64)> {
+    let mut scale = 1.0;
+    for &(dim, n) in plan {
+        scale *= factor(norm, n, forward)?;
+        t = resized(&t, dim, n)?;
+    }
+    Ok((t, plan.iter().map(|&(dim, _)| dim).collect(), scale))
+}
+
 fn over(t: &Tensor, plan: &[(usize, Option<i64>)], norm: Option<&str>, forward: bool) -> Result<Tensor> {
-    factor(norm, 1, forward)?;
-    for &(dim, n) in plan {
-        check_points(n.unwrap_or(t.sizes()[dim]))?;
+    let points = points(t, plan, norm)?;
+    let (t, dims, scale) = planned(complex(t)?, &points, norm, forward)?;
+    c2c(&t, &dims, forward, scale)
+}
+
+/// The first half along the last dimension of a plan, transformed along the others.
+fn half_over(
+    name: &str,
+    t: &Tensor,
+    s: Option<&[i64]>,
+    dim: Option<&[i64]>,
+    norm: Option<&str>,
+    forward: bool,
+) -> Result<Tensor> {
+    let (mut all, last) = split(name, t, s, dim)?;
+    check_real(name, t)?;
+    all.push(last);
+    let points = points(t, &all, norm)?;
+    let (t, dims, scale) = planned(shape::to_dtype(t, real_dtype(t)?)?, &points, norm, forward)?;
+    match dims.split_last() {
+        Some((&last, others)) => r2c(&t, last, others, forward, scale),
+        None => Ok(t),
     }
-    let mut out = complex(t)?;
-    for &(dim, n) in plan {
-        out = transform(&out, n, dim, norm, forward)?;
-    }
-    Ok(out)
 }
 
 /// [`plan`] for the transforms of which the last dimension is another kind: that one apart.
@@ -335,8 +425,7 @@ several! {
     "ifftn" fft_ifftn fft_ifft2 |t, s, dim, norm| over(t, &plan(t, s, dim)?, norm, false);
     "rfftn" fft_rfftn fft_rfft2 |t, s, dim, norm| {
         check_real("rfftn", t)?;
-        let (rest, (last, n)) = split("rfftn", t, s, dim)?;
-        over(&half("rfftn", t, n, last, norm, true)?, &rest, norm, true)
+        half_over("rfftn", t, s, dim, norm, true)
     };
     "irfftn" fft_irfftn fft_irfft2 |t, s, dim, norm| {
         let (rest, (last, n)) = split("irfftn", t, s, dim)?;
@@ -347,8 +436,7 @@ several! {
         from_half(&over(t, &rest, norm, true)?, n, last, norm, true)
     };
     "ihfftn" fft_ihfftn fft_ihfft2 |t, s, dim, norm| {
-        let (rest, (last, n)) = split("ihfftn", t, s, dim)?;
-        over(&half("ihfftn", t, n, last, norm, false)?, &rest, norm, false)
+        half_over("ihfftn", t, s, dim, norm, false)
     };
 }
 

@@ -57,6 +57,10 @@ impl<T: Copy> Buffer<T> {
     pub fn of(tensor: &Tensor) -> Result<Self> {
         Self::wrap(clone_dense(&tensor.alias())?)
     }
+    /// Undefined contents, all of which the caller overwrites.
+    pub fn empty(sizes: &[i64], dtype: DType, device: Device) -> Result<Self> {
+        Self::wrap(Tensor::empty_raw(sizes, dtype, device)?)
+    }
     /// Zeros.
     pub fn zeros(sizes: &[i64], dtype: DType, device: Device) -> Result<Self> {
         Self::wrap(Tensor::zeros_raw(sizes, dtype, device)?)
