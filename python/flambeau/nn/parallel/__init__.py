@@ -4,7 +4,15 @@ import flambeau as torch
 
 from ..modules.module import Module
 
-__all__ = ["DataParallel", "data_parallel", "gather", "parallel_apply", "replicate", "scatter"]
+__all__ = [
+    "DataParallel",
+    "DistributedDataParallel",
+    "data_parallel",
+    "gather",
+    "parallel_apply",
+    "replicate",
+    "scatter",
+]
 
 
 def _devices(ids):
@@ -133,3 +141,11 @@ class DataParallel(Module):
         if not self.device_ids:
             return self.module(*inputs, **kwargs)
         return _spread(self.module, inputs, kwargs, self.device_ids, self.output_device, self.dim)
+
+
+class DistributedDataParallel(Module):
+    """Keeps copies of a module in several processes alike. There is no process group to do so in: an error says it."""
+
+    def __init__(self, module, *args, **kwargs):
+        super().__init__()
+        torch.distributed.get_rank(kwargs.get("process_group"))
