@@ -31,6 +31,10 @@ globals().update(_C._functions("torch"))
 for _name, _function in _C._functions("_C").items():
     setattr(_C, _name, _function)
 
+# Quick forms for optimizers; `_foreach` has them with all that PyTorch lets be given.
+for _name in ("_foreach_add_", "_foreach_mul_", "_foreach_norm"):
+    setattr(_C, _name, globals().pop(_name))
+
 # The namespace of native functions that `nn.functional` builds on.
 _C._nn = _types.SimpleNamespace(**_C._functions("nn.functional"))
 _C._nn.log_sigmoid = _C._nn.logsigmoid

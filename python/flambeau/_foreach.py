@@ -1,5 +1,6 @@
 """`torch._foreach_*`: one operator for every tensor of a list, as optimizers of other packages call them."""
 
+from . import _C
 from ._C import Tensor
 
 _UNARY = (
@@ -84,9 +85,7 @@ def _foreach_lerp_(self, tensors1, weight):
 
 
 def _foreach_norm(self, ord=2, dtype=None):
-    from .linalg import vector_norm
-
-    return tuple(vector_norm(tensor, ord, dtype=dtype) for tensor in self)
+    return tuple(_C._foreach_norm(self, ord, dtype))
 
 
 def _foreach_max(self):

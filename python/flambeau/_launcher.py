@@ -69,6 +69,7 @@ def install():
 
         # Programs ask `torch.__version__` for features: it names the PyTorch that this library behaves as.
         flambeau.__version__ = version.__version__ = version.torch
+        flambeau.__name__ = "torch"
     sys.modules["torch"] = flambeau
 
 

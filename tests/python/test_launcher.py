@@ -121,7 +121,7 @@ def test_versions_that_programs_ask_for():
 import torch, importlib.metadata, importlib.util
 assert torch.__version__ == torch.version.__version__ == importlib.metadata.version("torch")
 assert torch.__version__ >= "2.1" and torch.__version__ < (3,) and str(torch.__version__).startswith("2.15.0+flambeau")
-assert importlib.util.find_spec("torch") is not None
+assert importlib.util.find_spec("torch") is not None and torch.__name__ == "torch"
 try:
     importlib.metadata.version("torchvision_that_is_not_there")
 except importlib.metadata.PackageNotFoundError:
