@@ -90,6 +90,13 @@ _ELSEWHERE = {
     "save": "serialization", "load": "serialization", "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack",
     "Future": "futures", "UntypedStorage": "storage", "TypedStorage": "storage", "autocast": "amp", "GradScaler": "amp",
 }  # fmt: skip
+_ELSEWHERE |= dict.fromkeys(
+    """autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache get_autocast_cpu_dtype
+    get_autocast_dtype get_autocast_gpu_dtype is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled
+    set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_dtype
+    set_autocast_enabled""".split(),
+    "amp._casting",
+)
 _ELSEWHERE |= {
     _kind + "Storage": "storage"
     for _kind in "Double Float Half Long Int Short Char Byte Bool BFloat16 ComplexDouble ComplexFloat".split()
