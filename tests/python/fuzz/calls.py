@@ -343,6 +343,10 @@ def function_call(rng):
                 kwargs[p.name] = value
     changing = name.endswith("_") and not name.endswith("__") or name in CHANGING
     changing |= name.startswith("__i") and name not in ("__index__", "__int__", "__invert__", "__iter__")
+    try:  # a tensor to write to may come by its place
+        changing |= inspect.signature(function).bind(*args, **kwargs).arguments.get("out") is not None
+    except (TypeError, ValueError):
+        pass
     if name == "requires_grad_":
         changing = True
     return Call(f"{place}.{name}", function, args, kwargs, name, changing)
