@@ -9,6 +9,7 @@ _HOME = {
     "AdamW": "adamw",
     "Adamax": "adamax",
     "LBFGS": "lbfgs",
+    "Lookahead": "_lookahead",
     "Muon": "_muon",
     "NAdam": "nadam",
     "Optimizer": "optimizer",
