@@ -23,12 +23,17 @@ uint16, uint32, uint64 = _C.uint16, _C.uint32, _C.uint64
 float16, bfloat16, float32, float64 = _C.float16, _C.bfloat16, _C.float32, _C.float64
 complex64, complex128 = _C.complex64, _C.complex128
 strided, sparse_coo, sparse_csr = _C.strided, _C.sparse_coo, _C.sparse_csr
+legacy_contiguous_format = _C.contiguous_format
 contiguous_format, preserve_format = _C.contiguous_format, _C.preserve_format
 channels_last, channels_last_3d = _C.channels_last, _C.channels_last_3d
 
 globals().update(_C._functions("torch"))
 for _name, _function in _C._functions("_C").items():
     setattr(_C, _name, _function)
+
+# Quick forms for optimizers; `_foreach` has them with all that PyTorch lets be given.
+for _name in ("_foreach_add_", "_foreach_mul_", "_foreach_norm"):
+    setattr(_C, _name, globals().pop(_name))
 
 # The namespace of native functions that `nn.functional` builds on.
 _C._nn = _types.SimpleNamespace(**_C._functions("nn.functional"))
@@ -38,6 +43,15 @@ from . import _tensor as _tensor_methods  # noqa: E402
 from .overrides import _disabled_torch_function_impl as _disabled  # noqa: E402
 
 _C._disabled_torch_function_impl = _disabled
+
+
+def _private_of_c(name):
+    if name.startswith("__"):  # what the import system asks
+        raise AttributeError(name)
+    return getattr(_importlib.import_module("flambeau._private"), name)
+
+
+_C.__getattr__ = _private_of_c
 from ._decompositions import *  # noqa: E402, F403
 from ._functional import *  # noqa: E402, F403
 from ._legacy import *  # noqa: E402, F403
@@ -67,15 +81,22 @@ _LAZY = {
     "amp", "backends", "cpu", "cuda", "distributions", "fft", "func", "linalg", "masked", "mps", "multiprocessing",
     "nn", "optim", "overrides", "profiler", "serialization", "signal", "sparse", "special", "testing", "utils",
     "return_types", "types", "version", "hub", "jit", "onnx", "compiler", "distributed", "accelerator", "random",
-    "storage", "library", "futures", "package", "export", "nested", "quantization", "ao",
+    "storage", "library", "futures", "torch_version", "_dynamo", "xpu", "fx", "package", "export", "nested", "quantization", "ao",
 }  # fmt: skip
 
 
 # Names of the module that live in submodules which are loaded when first used.
 _ELSEWHERE = {
     "save": "serialization", "load": "serialization", "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack",
-    "UntypedStorage": "storage", "TypedStorage": "storage", "autocast": "amp", "GradScaler": "amp",
+    "Future": "futures", "UntypedStorage": "storage", "TypedStorage": "storage", "autocast": "amp", "GradScaler": "amp",
 }  # fmt: skip
+_ELSEWHERE |= dict.fromkeys(
+    """autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache get_autocast_cpu_dtype
+    get_autocast_dtype get_autocast_gpu_dtype is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled
+    set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_dtype
+    set_autocast_enabled""".split(),
+    "amp._casting",
+)
 _ELSEWHERE |= {
     _kind + "Storage": "storage"
     for _kind in "Double Float Half Long Int Short Char Byte Bool BFloat16 ComplexDouble ComplexFloat".split()
@@ -94,6 +115,8 @@ def __getattr__(name):
             if error.name != "flambeau." + name:
                 raise
         raise AttributeError(f"flambeau does not have 'torch.{name}' (yet): this part of PyTorch is missing")
+    if name.startswith("_foreach_"):
+        return getattr(_importlib.import_module("flambeau._foreach"), name)
     if name == "graph":
         from ._graph import graph
 

@@ -14,6 +14,15 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
         return None
 
+    @staticmethod
+    def find_distributions(context):
+        """Answers `importlib.metadata.version("torch")`, by which packages find out what they may use."""
+        if (context.name or "").lower() == "torch":
+            from ._distribution import Torch
+
+            return [Torch()]
+        return []
+
     def create_module(self, spec):
         name = "flambeau" + spec.name[len("torch") :]
         try:
@@ -55,6 +64,12 @@ def install():
         raise RuntimeError("PyTorch has already been imported in this process; call flambeau.install() before it")
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
+    if present is None:
+        from . import version
+
+        # Programs ask `torch.__version__` for features: it names the PyTorch that this library behaves as.
+        flambeau.__version__ = version.__version__ = version.torch
+        flambeau.__name__ = "torch"
     sys.modules["torch"] = flambeau
 
 
@@ -67,9 +82,9 @@ def main(argv):
         print(USAGE + "\n\nRuns a PyTorch program with flambeau in place of torch.")
         return 0 if argv else 2
     if argv[0] in ("-V", "--version"):
-        import flambeau
+        from .version import flambeau
 
-        print("flambeau", flambeau.__version__)
+        print("flambeau", flambeau)
         return 0
     if argv[0] in ("-c", "-m") and len(argv) < 2:
         print(USAGE, file=sys.stderr)

@@ -130,17 +130,41 @@ def set_default_device(device):
     _C._set_default_device(device if isinstance(device, _C.device) else _C.device(device))
 
 
+_said = set()
+
+
+def say_once(name):
+    """One log line in a process: that `name` was accepted and does not compile."""
+    if name not in _said:
+        import logging
+
+        _said.add(name)
+        logging.getLogger("flambeau").warning("%s: there is no compiler yet; everything runs as it is written", name)
+
+
 def compile(
     model=None, *, fullgraph=False, dynamic=None, backend="inductor", mode=None, options=None, disable=False, **others
 ):
-    """Returns `model` as it is: operators run eagerly, so results are those of the uncompiled function.
+    """Returns a function as it is: operators run eagerly, so results are those of the uncompiled function.
 
-    Without `model` it is a decorator. `mode` and `options` exclude each other.
+    A module is wrapped as in PyTorch, so that the names in its state dict begin with `_orig_mod.`. Without `model` it
+    is a decorator. `mode` and `options` exclude each other.
     """
     if mode is not None and options is not None:
         raise RuntimeError("Either mode or options can be specified, but both can't be specified at the same time.")
     if model is None:
-        return lambda function: compile(function, fullgraph=fullgraph, dynamic=dynamic, backend=backend)
+        return lambda function: compile(
+            function, fullgraph=fullgraph, dynamic=dynamic, backend=backend, disable=disable
+        )
     if not callable(model):
         raise RuntimeError(f"torch.compile requires a callable or a module, but got {type(model).__name__}")
+    if disable:
+        return model
+    say_once("torch.compile")
+    from .nn.modules.module import Module
+
+    if isinstance(model, Module):
+        from ._dynamo import OptimizedModule
+
+        return OptimizedModule(model)
     return model

@@ -108,6 +108,20 @@ def test_gradient_of_log_prob(name):
             assert gradient[index].item() == pytest.approx((ends[0] - ends[1]) / (2 * eps), rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", [k for k, v in RECORDED["distributions"].items() if v["rsample_gradients"]])
+def test_gradients_of_draws(name):
+    distribution, leaves = build(name, requires_grad=True)
+    torch.manual_seed(RECORDED["seed"])
+    draws = distribution.rsample((4,))
+    weights = torch.linspace(0.5, 1.5, draws.numel(), dtype=torch.float64).reshape(draws.shape)
+    gradients = torch.autograd.grad((draws * weights).sum(), leaves, allow_unused=True)
+    for gradient, expected in zip(gradients, RECORDED["distributions"][name]["rsample_gradients"], strict=True):
+        if expected is None:
+            assert gradient is None
+        else:
+            close(gradient, expected, rtol=1e-6)
+
+
 def test_reparameterised_samples_have_gradients():
     loc, scale = tensor(0.5, requires_grad=True), tensor(2.0, requires_grad=True)
     torch.manual_seed(0)

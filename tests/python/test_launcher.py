@@ -27,10 +27,10 @@ def test_code_module_and_script(tmp_path):
     "code, name",
     [
         ("import torch.nothing_of_the_kind", "torch.nothing_of_the_kind"),
-        ("import torch.jit", "torch.jit"),
-        ("import torch; torch.jit.script", "torch.jit"),
-        ("from torch import jit", "jit"),
-        ("from torch.jit import script", "torch.jit"),
+        ("import torch.onnx", "torch.onnx"),
+        ("import torch; torch.onnx.export", "torch.onnx"),
+        ("from torch import onnx", "onnx"),
+        ("from torch.onnx import export", "torch.onnx"),
         ("import torch.nn.quantized.dynamic", "torch.nn.quantized"),
         ("from torch.nn import NothingOfTheKind", "NothingOfTheKind"),
         ("import torch; torch.nothing_of_the_kind", "nothing_of_the_kind"),
@@ -50,7 +50,7 @@ assert torch.optim.lr_scheduler.StepLR is flambeau.optim.lr_scheduler.StepLR
 assert importlib.import_module("torch.nn.modules.linear").Linear is torch.nn.Linear
 assert flambeau.nn.__name__ == "flambeau.nn" and torch.nn.Linear.__module__ == "flambeau.nn.modules.linear"
 assert type(pickle.loads(pickle.dumps(torch.nn.Linear(1, 1)))) is torch.nn.Linear
-assert isinstance(torch.ones(1), torch.Tensor) and not hasattr(torch, "jit")
+assert isinstance(torch.ones(1), torch.Tensor) and not hasattr(torch, "onnx")
 print("fine")
 """
     assert run("-m", "flambeau", "-c", code).stdout == "fine\n"
@@ -114,3 +114,28 @@ def test_digits(tmp_path):
     accuracy = float(result.stdout.split("held-out accuracy ")[1].split("%")[0])
     assert accuracy > 97
     assert (tmp_path / "digits.svg").read_text().startswith("<svg")
+
+
+def test_versions_that_programs_ask_for():
+    code = """
+import torch, importlib.metadata, importlib.util
+assert torch.__version__ == torch.version.__version__ == importlib.metadata.version("torch")
+assert torch.__version__ >= "2.1" and torch.__version__ < (3,) and str(torch.__version__).startswith("2.15.0+flambeau")
+assert importlib.util.find_spec("torch") is not None and torch.__name__ == "torch"
+try:
+    importlib.metadata.version("torchvision_that_is_not_there")
+except importlib.metadata.PackageNotFoundError:
+    print("fine")
+"""
+    assert run("-m", "flambeau", "-c", code).stdout == "fine\n"
+    assert run("-c", "import flambeau; print(flambeau.__version__)").stdout == "0.1.0\n"
+
+
+def test_compilers_say_once_that_they_do_nothing():
+    code = """
+import torch
+for _ in range(3):
+    torch.compile(torch.nn.Linear(1, 1)), torch.compile(lambda x: x), torch.jit.script(torch.nn.Linear(1, 1))
+"""
+    errors = run("-m", "flambeau", "-c", code).stderr.splitlines()
+    assert [line.split(":")[0] for line in errors] == ["torch.compile", "torch.jit.script"]

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pickle
+import subprocess
 import sys
 
 import numpy as np
@@ -190,3 +191,20 @@ def test_what_is_not_sent():
     assert mp.get_sharing_strategy() == "file_descriptor"
     with pytest.raises(AssertionError):
         mp.set_sharing_strategy("magic")
+
+
+def test_namespaces_that_are_read_lazily_show_everything():
+
+    code = """
+import sys, flambeau as torch
+for package in (torch.nn, torch.nn.modules, torch.nn.utils, torch.optim, torch.distributions, torch.utils.data):
+    before = len(sys.modules)
+    dir(package)
+    assert len(sys.modules) == before
+    assert set(package.__all__) <= set(vars(package)), package
+assert issubclass(vars(torch.optim)["SGD"], torch.optim.Optimizer)
+found = [c for c in torch.distributions.__dict__.values() if isinstance(c, type)]
+assert torch.distributions.Wishart in found and len(found) > 40
+print("fine")
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "fine\n"

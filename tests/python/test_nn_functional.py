@@ -1,5 +1,6 @@
 """torch.nn.functional against recorded answers, and what its operators refuse."""
 
+import inspect
 import json
 import math
 import pathlib
@@ -151,3 +152,18 @@ def test_bytes_are_resized():
         [[[0, 128, 255], [64, 98, 131], [128, 68, 7]]]
     ]
     assert F.interpolate(x, size=(3, 3), mode="bicubic").tolist() == BICUBIC
+
+
+def test_poolings_dispatch_on_return_indices():
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert list(inspect.signature(F.max_pool2d).parameters) == ["args", "kwargs"]
+    assert F.max_pool2d.__name__ == "max_pool2d"
+    for flag in (True, 1, "yes"):
+        assert F.max_pool2d(x, 2, return_indices=flag)[1].tolist() == [[[[5, 7], [13, 15]]]]
+    assert F.max_pool2d(x, 2, None, 0, 1, False, True)[1].tolist() == [[[[5, 7], [13, 15]]]]
+    assert F.max_pool2d(input=x, kernel_size=2, return_indices=False).tolist() == [[[[5.0, 7.0], [13.0, 15.0]]]]
+    assert F.adaptive_max_pool2d(x, 2, True)[1].tolist() == [[[[5, 7], [13, 15]]]]
+    assert F.fractional_max_pool2d(x, 2, 2).shape == (1, 1, 2, 2)
+    assert F.max_pool2d_with_indices(x, 2)[1].tolist() == [[[[5, 7], [13, 15]]]]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'stripe'"):
+        F.max_pool2d(x, 2, stripe=1)

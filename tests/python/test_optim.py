@@ -1,5 +1,7 @@
 """Optimizers: updates, groups, state, hooks, errors."""
 
+import copy
+
 import pytest
 
 import flambeau as torch
@@ -175,3 +177,67 @@ def test_user_defined_optimizer():
     optimizer = Sign([p], 0.25)
     optimizer.step()
     assert p.item() == 0.75
+
+
+# Lookahead
+
+
+def quadratic(parameters):
+    return sum((parameter**2).sum() for parameter in parameters)
+
+
+@pytest.mark.parametrize("inner", [lambda p: optim.SGD(p, 0.1, momentum=0.9), lambda p: optim.Adam(p, 0.1)])
+def test_lookahead_interpolates_every_few_steps(inner):
+    start = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    fast, twin = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    optimizer, reference, slow = optim.Lookahead(inner([fast]), k=3, alpha=0.25), inner([twin]), start.clone()
+    for step in range(1, 11):
+        for one, parameter in ((optimizer, fast), (reference, twin)):
+            one.zero_grad()
+            quadratic([parameter]).backward()
+            one.step()
+        if step % 3 == 0:
+            slow = slow + 0.25 * (twin.detach() - slow)
+            twin.data.copy_(slow)
+        assert torch.allclose(fast, twin, rtol=1e-12, atol=0)
+
+
+def test_lookahead_resumes_and_takes_schedules():
+    def train(parameter, optimizer, steps, schedule=None):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            quadratic([parameter]).backward()
+            optimizer.step()
+            if schedule is not None:
+                schedule.step()
+
+    whole = nn.Parameter(torch.tensor([1.0, -2.0]))
+    train(whole, optim.Lookahead(optim.Adam([whole], 0.1)), 13)
+    half = nn.Parameter(torch.tensor([1.0, -2.0]))
+    first = optim.Lookahead(optim.Adam([half], 0.1))
+    train(half, first, 7)
+    saved = copy.deepcopy(first.state_dict())
+    assert set(saved) == {"state", "param_groups", "lookahead"} and saved["lookahead"]["steps"] == 7
+    again = nn.Parameter(half.detach().clone())
+    second = optim.Lookahead(optim.Adam([again], 0.5), k=2)
+    second.load_state_dict(saved)
+    train(again, second, 6)
+    assert again.equal(whole)
+    second.load_state_dict(optim.Adam([again], 0.1).state_dict())
+    assert second._steps == 0 and second._slow[again].equal(again.detach())
+
+    scheduled = optim.Lookahead(optim.SGD([again], 0.1))
+    train(again, scheduled, 2, optim.lr_scheduler.StepLR(scheduled, 1, 0.5))
+    assert scheduled.param_groups[0]["lr"] == scheduled.optimizer.param_groups[0]["lr"] == 0.025
+    scheduled.add_param_group({"params": [nn.Parameter(torch.ones(2))]})
+    assert len(scheduled.param_groups) == 2 and len(scheduled._slow) == 2
+    copied = copy.deepcopy(scheduled)
+    assert copied.param_groups[0]["lr"] == 0.025 and set(copied._slow) == {*copied._parameters()}
+    assert repr(scheduled).startswith("Lookahead (k: 5, alpha: 0.5)\nSGD (")
+    for bad in (dict(k=0), dict(k=1.5), dict(alpha=-0.1), dict(alpha=1.1)):
+        with pytest.raises(ValueError):
+            optim.Lookahead(optim.SGD([again], 0.1), **bad)
+    with pytest.raises(TypeError):
+        optim.Lookahead([again])
+    with pytest.raises(ValueError, match="other shapes"):
+        optim.Lookahead(optim.Adam([nn.Parameter(torch.ones(3))])).load_state_dict(saved)

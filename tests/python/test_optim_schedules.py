@@ -111,3 +111,21 @@ def test_a_tensor_learning_rate_stays_one_object():
     run.step()
     schedule.step()
     assert run.param_groups[0]["lr"] is rate and rate.item() == pytest.approx(0.05)
+
+
+def test_averages_of_buffers_that_are_integers():
+    def counts(**options):
+        model = nn.BatchNorm1d(2)
+        average = swa_utils.AveragedModel(model, use_buffers=True, **options)
+        seen = []
+        for _ in range(6):
+            model.num_batches_tracked += 3
+            average.update_parameters(model)
+            seen.append(average.module.num_batches_tracked.item())
+        return seen
+
+    assert counts() == counts(avg_fn=swa_utils.get_swa_avg_fn()) == [3, 4, 5, 6, 7, 8]
+    assert counts(multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.9)) == [3, 3, 3, 3, 4, 5]
+    assert counts(avg_fn=swa_utils.get_ema_avg_fn(0.9)) == [3, 3, 3, 3, 4, 5]
+    with pytest.raises(RuntimeError):
+        counts(multi_avg_fn=swa_utils.get_swa_multi_avg_fn())

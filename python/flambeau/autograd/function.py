@@ -3,9 +3,17 @@
 import functools
 
 import flambeau as fl
-from flambeau.autograd._function import Function
+from flambeau.autograd._function import Function, FunctionCtx
 
-__all__ = ["Function", "once_differentiable"]
+__all__ = ["Function", "FunctionCtx", "InplaceFunction", "once_differentiable"]
+
+
+class InplaceFunction(Function):
+    """A `Function` that may be told to work in place."""
+
+    def __init__(self, inplace=False):
+        super().__init__()
+        self.inplace = inplace
 
 
 class _Delayed(Function):

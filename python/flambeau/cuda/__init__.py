@@ -116,3 +116,11 @@ class Event:
 
     def __init__(self, *args, **kwargs):
         raise RuntimeError("Tried to instantiate dummy base class Event")
+
+
+def __getattr__(name):
+    if name == "amp":
+        from importlib import import_module
+
+        return import_module("flambeau.cuda.amp")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

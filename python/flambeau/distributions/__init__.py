@@ -76,3 +76,8 @@ def __getattr__(name):
 
 def __dir__():
     return sorted({*globals(), *_HOME, *_MODULES})
+
+
+from flambeau._lazy import complete as _complete  # noqa: E402
+
+_complete(__name__)

@@ -49,11 +49,9 @@ class FisherSnedecor(Distribution):
     def rsample(self, sample_shape=fl.Size()):
         shape = self._extended_shape(sample_shape)
         x1 = self._gamma1.rsample(sample_shape).view(shape)
-        x2 = self._gamma2.rsample(sample_shape).view(shape)
-        x2.clamp_(min=fl.finfo(x2.dtype).tiny)
-        value = x1 / x2
-        value.clamp_(min=fl.finfo(value.dtype).tiny)
-        return value
+        tiny = fl.finfo(x1.dtype).tiny
+        x2 = self._gamma2.rsample(sample_shape).view(shape).clamp(min=tiny)
+        return (x1 / x2).clamp(min=tiny)
 
     def log_prob(self, value):
         if self._validate_args:

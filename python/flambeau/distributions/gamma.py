@@ -43,7 +43,8 @@ class Gamma(ExponentialFamily):
         shape = self._extended_shape(sample_shape)
         draws = fl._standard_gamma(self.concentration.expand(shape), generator=generator)
         value = draws / self.rate.expand(shape)
-        value.detach().clamp_(min=fl.finfo(value.dtype).tiny)  # 0 would have density 0
+        # 0 would have density 0. Through `data`, so that a graph which saved the quotient stays usable.
+        value.data.clamp_(min=fl.finfo(value.dtype).tiny)
         return value
 
     def log_prob(self, value):

@@ -11,6 +11,7 @@ from flambeau.distributions._transform import (
     ReshapeTransform,
     StackTransform,
     Transform,
+    _InverseTransform,  # noqa: F401
 )
 from flambeau.distributions.utils import (
     _as_number,

@@ -9,6 +9,7 @@ _HOME = {
     "AdamW": "adamw",
     "Adamax": "adamax",
     "LBFGS": "lbfgs",
+    "Lookahead": "_lookahead",
     "Muon": "_muon",
     "NAdam": "nadam",
     "Optimizer": "optimizer",
@@ -38,3 +39,8 @@ def __getattr__(name):
 
 def __dir__():
     return sorted({*globals(), *__all__})
+
+
+from flambeau._lazy import complete as _complete  # noqa: E402
+
+_complete(__name__)

@@ -122,7 +122,7 @@ def adagrad(
     """Updates `params` and their states in place; sparse gradients touch their own rows only."""
     lr = _value(lr)
     if not differentiable and not any(grad.is_sparse for grad in grads):
-        torch._foreach_add_(state_steps, 1)
+        torch._C._foreach_add_(state_steps, 1)
         torch._fused_adagrad_(
             params,
             grads,

@@ -157,7 +157,7 @@ def adam(
     """Updates `params` and their states in place; `max_exp_avg_sqs` is used with `amsgrad` only."""
     _check_capturable(capturable, params)
     if not differentiable:
-        torch._foreach_add_(state_steps, 1)
+        torch._C._foreach_add_(state_steps, 1)
         step = torch._fused_adamw_ if decoupled_weight_decay else torch._fused_adam_
         step(
             params,

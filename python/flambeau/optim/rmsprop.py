@@ -130,7 +130,7 @@ def rmsprop(
     _check_capturable(capturable, params)
     lr = _value(lr)
     if not differentiable:
-        torch._foreach_add_(state_steps, 1)
+        torch._C._foreach_add_(state_steps, 1)
         torch._fused_rmsprop_(
             params,
             grads,

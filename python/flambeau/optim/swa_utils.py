@@ -25,6 +25,10 @@ def _check_decay(decay):
         raise ValueError(f"Invalid decay value {decay} provided. Please provide a value in [0,1] range.")
 
 
+def _has_fractions(tensor):
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
 def get_ema_multi_avg_fn(decay=0.999):
     """The function that moves each average towards a model by 1 - decay, for lists of tensors."""
     _check_decay(decay)
@@ -32,7 +36,10 @@ def get_ema_multi_avg_fn(decay=0.999):
     @torch.no_grad()
     def ema_update(ema_param_list, current_param_list, _):
         for average, current in zip(ema_param_list, current_param_list):
-            average.lerp_(current, 1 - decay)
+            if _has_fractions(average):
+                average.lerp_(current, 1 - decay)
+            else:
+                average.copy_(average * decay + current * (1 - decay))
 
     return ema_update
 
@@ -43,7 +50,10 @@ def get_swa_multi_avg_fn():
     @torch.no_grad()
     def swa_update(averaged_param_list, current_param_list, num_averaged):
         for average, current in zip(averaged_param_list, current_param_list):
-            average.add_((current - average) / (num_averaged + 1))
+            if _has_fractions(average):
+                average.lerp_(current, 1 / (num_averaged + 1))
+            else:
+                average.addcdiv_(current - average, torch.full_like(average, num_averaged + 1))
 
     return swa_update
 
@@ -99,11 +109,10 @@ class AveragedModel(Module):
                 average.copy_(tensor)
         elif self.multi_avg_fn is not None:
             self.multi_avg_fn(averages, current, self.n_averaged)
-        elif self.avg_fn is not None:
-            for average, tensor in zip(averages, current):
-                average.copy_(self.avg_fn(average, tensor, self.n_averaged.to(average.device)))
         else:
-            get_swa_multi_avg_fn()(averages, current, self.n_averaged)
+            mean = get_swa_avg_fn() if self.avg_fn is None else self.avg_fn
+            for average, tensor in zip(averages, current):
+                average.copy_(mean(average, tensor, self.n_averaged.to(average.device)))
         if not self.use_buffers:
             # Buffers are not averaged, but follow the model.
             for average, tensor in zip(self.module.buffers(), model.buffers()):

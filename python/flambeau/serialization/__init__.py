@@ -47,6 +47,10 @@ from ._types import (
     storage_to_tensor_type,
 )
 
+# Types of arguments, for annotations.
+FileLike = "str | os.PathLike[str] | typing.IO[bytes]"
+MAP_LOCATION = "typing.Callable[[Storage, str], Storage] | torch.device | str | dict[str, str] | None"
+
 __all__ = [
     "LoadEndianness",
     "SourceChangeWarning",

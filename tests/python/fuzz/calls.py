@@ -17,6 +17,8 @@ EXCLUDED = {
     "compile", "install", "load", "save", "manual_seed", "seed", "set_default_dtype", "set_default_device", "set_default_tensor_type",
     "set_deterministic_debug_mode", "set_float32_matmul_precision", "set_flush_denormal", "set_num_interop_threads",
     "set_num_threads", "set_printoptions", "set_rng_state", "set_warn_always", "use_deterministic_algorithms",
+    "autocast_decrement_nesting", "autocast_increment_nesting", "set_autocast_cache_enabled", "set_autocast_cpu_dtype",
+    "set_autocast_cpu_enabled", "set_autocast_dtype", "set_autocast_enabled",
     "set_anomaly_enabled", "set_grad_enabled", "vmap", "is_storage", "typename", "cond", "while_loop",
     "__class__", "__init_subclass__", "__subclasshook__", "__new__", "__init__", "__del__", "__dict__", "__doc__", "__module__",
     "__getattribute__", "__setattr__", "__delattr__", "__dir__", "__sizeof__", "__torch_function__", "__array_priority__",
@@ -229,6 +231,8 @@ class Maker:
             return values.dimension(rng)
         if isinstance(default, bool):
             return rng.random() < 0.5
+        if name == "niter":  # every round takes its time and its share of the graph
+            return rng.randrange(-1, 4)
         if isinstance(default, int):
             return values.integer(rng)
         if isinstance(default, float):
@@ -339,6 +343,10 @@ def function_call(rng):
                 kwargs[p.name] = value
     changing = name.endswith("_") and not name.endswith("__") or name in CHANGING
     changing |= name.startswith("__i") and name not in ("__index__", "__int__", "__invert__", "__iter__")
+    try:  # a tensor to write to may come by its place
+        changing |= inspect.signature(function).bind(*args, **kwargs).arguments.get("out") is not None
+    except (TypeError, ValueError):
+        pass
     if name == "requires_grad_":
         changing = True
     return Call(f"{place}.{name}", function, args, kwargs, name, changing)

@@ -6,79 +6,144 @@ from flambeau._C import _nn
 from ..modules.utils import _list_with_default, _pair, _single, _triple
 
 
-def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    """The maxima of windows over (N, C, L), optionally with their positions."""
-    stride = () if stride is None else stride
-    pool = torch.max_pool1d_with_indices if return_indices else torch.max_pool1d
-    return pool(input, kernel_size, stride, padding, dilation, ceil_mode)
+def _with_or_without(place, with_indices, without, doc):
+    """A function that `return_indices`, by name or at `place`, sends to one of two: PyTorch's pooling functions are
+    such, and show no parameters of their own."""
 
+    def pool(*args, **kwargs):
+        flag = args[place] if len(args) > place else kwargs.get("return_indices", False)
+        return (with_indices if flag else without)(*args, **kwargs)
 
-def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    """The maxima of windows over (N, C, H, W), optionally with their positions in a plane."""
-    stride = () if stride is None else stride
-    pool = _nn.max_pool2d_with_indices if return_indices else torch.max_pool2d
-    return pool(input, kernel_size, stride, padding, dilation, ceil_mode)
-
-
-def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    """The maxima of windows over (N, C, D, H, W), optionally with their positions in a volume."""
-    stride = () if stride is None else stride
-    pool = _nn.max_pool3d_with_indices if return_indices else torch.max_pool3d
-    return pool(input, kernel_size, stride, padding, dilation, ceil_mode)
+    pool.__name__ = pool.__qualname__ = with_indices.__name__.removesuffix("_with_indices")
+    pool.__module__ = "flambeau.nn.functional"
+    pool.__doc__ = doc
+    return pool
 
 
 def max_pool1d_with_indices(
     input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ):
     """`max_pool1d` with positions."""
-    return max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode, True)
+    return torch.max_pool1d_with_indices(
+        input, kernel_size, () if stride is None else stride, padding, dilation, ceil_mode
+    )
+
+
+def _max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    return torch.max_pool1d(input, kernel_size, () if stride is None else stride, padding, dilation, ceil_mode)
+
+
+max_pool1d = _with_or_without(
+    6,
+    max_pool1d_with_indices,
+    _max_pool1d,
+    """max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False)
+
+    The maxima of windows over (N, C, L), optionally with their positions.""",
+)
 
 
 def max_pool2d_with_indices(
     input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ):
     """`max_pool2d` with positions."""
-    return max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, True)
+    return _nn.max_pool2d_with_indices(
+        input, kernel_size, () if stride is None else stride, padding, dilation, ceil_mode
+    )
+
+
+def _max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    return torch.max_pool2d(input, kernel_size, () if stride is None else stride, padding, dilation, ceil_mode)
+
+
+max_pool2d = _with_or_without(
+    6,
+    max_pool2d_with_indices,
+    _max_pool2d,
+    """max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False)
+
+    The maxima of windows over (N, C, H, W), optionally with their positions in a plane.""",
+)
 
 
 def max_pool3d_with_indices(
     input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ):
     """`max_pool3d` with positions."""
-    return max_pool3d(input, kernel_size, stride, padding, dilation, ceil_mode, True)
+    return _nn.max_pool3d_with_indices(
+        input, kernel_size, () if stride is None else stride, padding, dilation, ceil_mode
+    )
 
 
-def adaptive_max_pool1d(input, output_size, return_indices=False):
-    """The maxima of `output_size` windows that cover (N, C, L)."""
-    result = torch.adaptive_max_pool1d(input, output_size)
-    return result if return_indices else result[0]
+def _max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    return torch.max_pool3d(input, kernel_size, () if stride is None else stride, padding, dilation, ceil_mode)
 
 
-def adaptive_max_pool2d(input, output_size, return_indices=False):
-    """The maxima of `output_size` windows that cover (N, C, H, W); None keeps a dimension."""
-    result = _nn.adaptive_max_pool2d(input, _list_with_default(output_size, input.size()))
-    return result if return_indices else result[0]
+max_pool3d = _with_or_without(
+    6,
+    max_pool3d_with_indices,
+    _max_pool3d,
+    """max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False)
 
-
-def adaptive_max_pool3d(input, output_size, return_indices=False):
-    """The maxima of `output_size` windows that cover (N, C, D, H, W); None keeps a dimension."""
-    result = _nn.adaptive_max_pool3d(input, _list_with_default(output_size, input.size()))
-    return result if return_indices else result[0]
+    The maxima of windows over (N, C, D, H, W), optionally with their positions in a volume.""",
+)
 
 
 def adaptive_max_pool1d_with_indices(input, output_size, return_indices=False):
     """`adaptive_max_pool1d` with positions."""
-    return adaptive_max_pool1d(input, output_size, True)
+    return torch.adaptive_max_pool1d(input, output_size)
+
+
+def _adaptive_max_pool1d(input, output_size, return_indices=False):
+    return adaptive_max_pool1d_with_indices(input, output_size)[0]
+
+
+adaptive_max_pool1d = _with_or_without(
+    2,
+    adaptive_max_pool1d_with_indices,
+    _adaptive_max_pool1d,
+    """adaptive_max_pool1d(input, output_size, return_indices=False)
+
+    The maxima of `output_size` windows that cover (N, C, L).""",
+)
 
 
 def adaptive_max_pool2d_with_indices(input, output_size, return_indices=False):
     """`adaptive_max_pool2d` with positions."""
-    return adaptive_max_pool2d(input, output_size, True)
+    return _nn.adaptive_max_pool2d(input, _list_with_default(output_size, input.size()))
+
+
+def _adaptive_max_pool2d(input, output_size, return_indices=False):
+    return adaptive_max_pool2d_with_indices(input, output_size)[0]
+
+
+adaptive_max_pool2d = _with_or_without(
+    2,
+    adaptive_max_pool2d_with_indices,
+    _adaptive_max_pool2d,
+    """adaptive_max_pool2d(input, output_size, return_indices=False)
+
+    The maxima of `output_size` windows that cover (N, C, H, W); None keeps a dimension.""",
+)
 
 
 def adaptive_max_pool3d_with_indices(input, output_size, return_indices=False):
     """`adaptive_max_pool3d` with positions."""
-    return adaptive_max_pool3d(input, output_size, True)
+    return _nn.adaptive_max_pool3d(input, _list_with_default(output_size, input.size()))
+
+
+def _adaptive_max_pool3d(input, output_size, return_indices=False):
+    return adaptive_max_pool3d_with_indices(input, output_size)[0]
+
+
+adaptive_max_pool3d = _with_or_without(
+    2,
+    adaptive_max_pool3d_with_indices,
+    _adaptive_max_pool3d,
+    """adaptive_max_pool3d(input, output_size, return_indices=False)
+
+    The maxima of `output_size` windows that cover (N, C, D, H, W); None keeps a dimension.""",
+)
 
 
 def adaptive_avg_pool2d(input, output_size):
@@ -109,34 +174,50 @@ def _fractional_pool(dims, input, kernel_size, output_size, output_ratio, sample
     return getattr(_nn, name)(input, kernel_size, output_size, samples)
 
 
-def fractional_max_pool2d(
-    input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
-):
-    """Maxima of windows of (N, C, H, W) at random steps, to reach `output_size` or a ratio of the input's."""
-    result = _fractional_pool(2, input, kernel_size, output_size, output_ratio, _random_samples)
-    return result if return_indices else result[0]
-
-
-def fractional_max_pool3d(
-    input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
-):
-    """Maxima of windows of (N, C, D, H, W) at random steps, to reach `output_size` or a ratio of the input's."""
-    result = _fractional_pool(3, input, kernel_size, output_size, output_ratio, _random_samples)
-    return result if return_indices else result[0]
-
-
 def fractional_max_pool2d_with_indices(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
 ):
     """`fractional_max_pool2d` with positions."""
-    return fractional_max_pool2d(input, kernel_size, output_size, output_ratio, True, _random_samples)
+    return _fractional_pool(2, input, kernel_size, output_size, output_ratio, _random_samples)
+
+
+def _fractional_max_pool2d(
+    input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
+):
+    return _fractional_pool(2, input, kernel_size, output_size, output_ratio, _random_samples)[0]
+
+
+fractional_max_pool2d = _with_or_without(
+    4,
+    fractional_max_pool2d_with_indices,
+    _fractional_max_pool2d,
+    """fractional_max_pool2d(input, kernel_size, output_size=None, output_ratio=None, return_indices=False)
+
+    Maxima of windows of (N, C, H, W) at random steps, to reach `output_size` or a ratio of the input's.""",
+)
 
 
 def fractional_max_pool3d_with_indices(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
 ):
     """`fractional_max_pool3d` with positions."""
-    return fractional_max_pool3d(input, kernel_size, output_size, output_ratio, True, _random_samples)
+    return _fractional_pool(3, input, kernel_size, output_size, output_ratio, _random_samples)
+
+
+def _fractional_max_pool3d(
+    input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
+):
+    return _fractional_pool(3, input, kernel_size, output_size, output_ratio, _random_samples)[0]
+
+
+fractional_max_pool3d = _with_or_without(
+    4,
+    fractional_max_pool3d_with_indices,
+    _fractional_max_pool3d,
+    """fractional_max_pool3d(input, kernel_size, output_size=None, output_ratio=None, return_indices=False)
+
+    Maxima of windows of (N, C, D, H, W) at random steps, to reach `output_size` or a ratio of the input's.""",
+)
 
 
 # Unpooling

@@ -421,6 +421,10 @@ class Module:
         """Casts floating-point parameters and buffers to bfloat16."""
         return self._apply(lambda tensor: tensor.bfloat16() if tensor.is_floating_point() else tensor)
 
+    def compile(self, *args, **kwargs):
+        """Accepts what `torch.compile` does; calls run as before."""
+        torch._settings.say_once("torch.compile")
+
     def share_memory(self):
         """Moves all parameters and buffers to shared memory."""
         return self._apply(lambda tensor: tensor.share_memory_())

@@ -4,7 +4,15 @@ import flambeau as torch
 
 from ..modules.module import Module
 
-__all__ = ["DataParallel", "data_parallel", "gather", "parallel_apply", "replicate", "scatter"]
+__all__ = [
+    "DataParallel",
+    "DistributedDataParallel",
+    "data_parallel",
+    "gather",
+    "parallel_apply",
+    "replicate",
+    "scatter",
+]
 
 
 def _devices(ids):
@@ -133,3 +141,17 @@ class DataParallel(Module):
         if not self.device_ids:
             return self.module(*inputs, **kwargs)
         return _spread(self.module, inputs, kwargs, self.device_ids, self.output_device, self.dim)
+
+
+class DistributedDataParallel(Module):
+    """Keeps copies of a module in several processes alike. There is no process group to do so in: an error says it."""
+
+    def __init__(
+        self, module, device_ids=None, output_device=None, dim=0, broadcast_buffers=None, init_sync=True,
+        process_group=None, bucket_cap_mb=None, find_unused_parameters=False, check_reduction=False,
+        gradient_as_bucket_view=False, static_graph=False, delay_all_reduce_named_params=None,
+        param_to_hook_all_reduce=None, mixed_precision=None, device_mesh=None, skip_all_reduce_unused_params=False,
+        bucket_cap_mb_list=None, batched_grad_copy=False, forward_sync_buffers=None, lazy_bucket_allocation=False,
+    ):  # fmt: skip
+        super().__init__()
+        torch.distributed.get_rank(process_group)

@@ -50,3 +50,8 @@ def __getattr__(name):
 
 def __dir__():
     return sorted({*globals(), *__all__, *_SUBMODULES})
+
+
+from flambeau._lazy import complete as _complete  # noqa: E402
+
+_complete(__name__)
