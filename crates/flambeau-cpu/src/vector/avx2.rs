@@ -69,10 +69,6 @@ impl Lane for Eight {
         Eight::entry(on!(_mm256_castps_si256(self.0)), table)
     }
     #[inline(always)]
-    fn power(self) -> Self {
-        self.biased(Self::of(1.0))
-    }
-    #[inline(always)]
     fn scaled(self, k: Self) -> Self {
         // Two powers of two, as for one number.
         let two = |n: u32| Self::of(f32::from_bits((127 + n) << 23));
@@ -99,8 +95,9 @@ impl Lane for Eight {
         (Eight(exponent).minus(offset).minus(bias), Eight(significand))
     }
     #[inline(always)]
-    fn pick_by_significand(self, table: &[f32; 16]) -> Self {
-        Eight::entry(on!(_mm256_srli_epi32::<19>(_mm256_castps_si256(self.0))), table)
+    fn pick_by_bits<const SHIFT: u32>(self, table: &[f32; 16]) -> Self {
+        let k = on!(_mm256_srl_epi32(_mm256_castps_si256(self.0), _mm_cvtsi32_si128(SHIFT as i32)));
+        Eight::entry(k, table)
     }
     #[inline(always)]
     fn or_no_logarithm(self, y: Self) -> Self {

@@ -71,13 +71,6 @@ impl Lane for Sixteen {
         Sixteen(on!(_mm512_permutexvar_ps(k, _mm512_loadu_ps(table.as_ptr()))))
     }
     #[inline(always)]
-    fn power(self) -> Self {
-        let k = on!(_mm512_castps_si512(self.0));
-        let whole = on!(_mm512_slli_epi32::<23>(_mm512_srli_epi32::<4>(k)));
-        let one = on!(_mm512_castps_si512(_mm512_set1_ps(1.0)));
-        Sixteen(on!(_mm512_castsi512_ps(_mm512_add_epi32(whole, one))))
-    }
-    #[inline(always)]
     fn scaled(self, k: Self) -> Self {
         let n = k.minus(Self::of(MAGIC_SINGLE)).times(Self::of(1.0 / 16.0));
         Sixteen(on!(_mm512_scalef_ps(self.0, n.0)))
@@ -88,8 +81,8 @@ impl Lane for Sixteen {
         (Sixteen(on!(_mm512_getexp_ps(self.0))), Sixteen(significand))
     }
     #[inline(always)]
-    fn pick_by_significand(self, table: &[f32; 16]) -> Self {
-        let top = on!(_mm512_srli_epi32::<19>(_mm512_castps_si512(self.0)));
+    fn pick_by_bits<const SHIFT: u32>(self, table: &[f32; 16]) -> Self {
+        let top = on!(_mm512_srli_epi32::<SHIFT>(_mm512_castps_si512(self.0)));
         Sixteen(on!(_mm512_permutexvar_ps(top, _mm512_loadu_ps(table.as_ptr()))))
     }
     #[inline(always)]

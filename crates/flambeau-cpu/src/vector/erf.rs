@@ -2,24 +2,11 @@
 
 use super::coefficients::{ERF, ERF_NEAR, ERF_PIECES, ERFC};
 use super::exp::{MAGIC_SINGLE, parts, power};
-use super::lane::Lane;
+use super::lane::{Lane, piece, pieces, series};
 use super::polynomial;
 
-/// Polynomials about multiples of 1/4. The constant terms are in two parts.
-static PIECES: [[f32; 16]; 8] = {
-    let mut out = [[0.0; 16]; 8];
-    let mut j = 0;
-    while j < 16 {
-        let mut k = 0;
-        while k < 7 {
-            out[k][j] = ERF_PIECES[k][j] as f32;
-            k += 1;
-        }
-        out[7][j] = (ERF_PIECES[0][j] - out[0][j] as f64) as f32;
-        j += 1;
-    }
-    out
-};
+/// Polynomials about multiples of 1/4.
+static PIECES: [[f32; 16]; 8] = pieces(&ERF_PIECES);
 
 #[inline(always)]
 pub(super) fn erf_single<L: Lane>(x: L) -> L {
@@ -27,18 +14,9 @@ pub(super) fn erf_single<L: Lane>(x: L) -> L {
     let z = x.magnitude().at_most(3.925);
     let k = z.fused(L::of(4.0), L::of(MAGIC_SINGLE)).at_most(MAGIC_SINGLE + 15.0);
     let t = k.minus(L::of(MAGIC_SINGLE)).fused(L::of(-0.25), z);
-    let c = |i: usize| k.pick(&PIECES[i]);
-    let square = t.times(t);
-    let high = square.fused(t.fused(c(6), c(5)), t.fused(c(4), c(3)));
-    let q = square.fused(high, t.fused(c(2), c(1)));
-    let large = c(0).plus(t.fused(q, c(7)));
+    let large = piece(t, |i| k.pick(&PIECES[i]));
     // Near zero a product with few rounding errors.
-    let square = z.times(z);
-    let mut tail = L::of(ERF_NEAR[ERF_NEAR.len() - 1] as f32);
-    for &c in ERF_NEAR.iter().rev().skip(1) {
-        tail = tail.fused(square, L::of(c as f32));
-    }
-    z.fused(tail, z).or_from(z, 0.40625, large).with_sign(x)
+    z.fused(series(&ERF_NEAR, z.times(z)), z).or_from(z, 0.40625, large).with_sign(x)
 }
 
 /// `x / 2 * (1 + erf(x / sqrt(2)))`

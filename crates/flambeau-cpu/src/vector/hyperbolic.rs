@@ -1,8 +1,8 @@
 //! Functions of `exp(x) - 1` and of `1 + exp(x)`.
 
-use super::coefficients::TANH_SINGLE;
-use super::exp::{exp_double, exp_single, limit, parts, parts_single, power, short_parts};
-use super::lane::Lane;
+use super::coefficients::{TANH_MIDDLES, TANH_NEAR, TANH_PIECES};
+use super::exp::{exp_double, exp_single, limit, parts, power, short_parts};
+use super::lane::{Lane, piece, pieces, series, single};
 
 /// `exp(x) - 1` to 30 bits, for `|x| < 700`.
 #[inline(always)]
@@ -30,36 +30,19 @@ pub(super) fn cosh_single(x: f32) -> f32 {
     ((e + 1.0 / e) * 0.5) as f32
 }
 
-/// `(n + n_low) / (d + d_low)`, for small second parts.
-#[inline(always)]
-fn quotient<L: Lane>(n: L, n_low: L, d: L, d_low: L) -> L {
-    let inverse = L::of(1.0).over(d);
-    let minus = L::of(0.0).minus(n.times(inverse));
-    let rest = minus.fused(d_low, minus.fused(d, n).plus(n_low));
-    rest.fused(inverse, L::of(0.0).minus(minus))
-}
+/// Polynomials between 1/4 and 12, found by two bits of numbers.
+static PIECES: [[f32; 16]; 8] = pieces(&TANH_PIECES);
+static MIDDLES: [f32; 16] = single(&TANH_MIDDLES);
 
 #[inline(always)]
 pub(super) fn tanh_single<L: Lane>(x: L) -> L {
-    let z = x.magnitude().at_most(10.0);
-    let (k, high, rest) = parts_single(z.plus(z));
-    let s = k.power();
-    // e = exp(2 |x|) - 1 = (s high - 1) + s rest
-    let (whole, part) = (s.fused(high, L::of(-1.0)), s.times(rest));
-    let e = whole.plus(part);
-    let e_low = part.minus(e.minus(whole));
-    let two = L::of(2.0);
-    let d = e.plus(two);
-    let twos = d.minus(e);
-    let d_low = two.minus(twos).plus(e.minus(d.minus(twos))).plus(e_low);
-    // What cancels for small numbers.
+    // From 9.02 on the result is 1.
+    let z = x.magnitude().at_most(9.5);
+    let t = z.minus(z.pick_by_bits::<22>(&MIDDLES));
+    let large = piece(t, |i| z.pick_by_bits::<22>(&PIECES[i]));
     let square = z.times(z);
-    let mut tail = L::of(TANH_SINGLE[TANH_SINGLE.len() - 1] as f32);
-    for &c in TANH_SINGLE.iter().rev().skip(1) {
-        tail = tail.fused(square, L::of(c as f32));
-    }
-    let small = square.times(z).fused(tail, z);
-    small.or_from(z, 0.625, quotient(e, e_low, d, d_low)).with_sign(x)
+    let small = square.times(z).fused(series(&TANH_NEAR, square), z);
+    small.or_from(z, 0.25, large).with_sign(x)
 }
 
 /// As PyTorch computes it, 0 where `exp(-x)` overflows: within two units in the last place elsewhere.

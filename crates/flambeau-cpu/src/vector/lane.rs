@@ -22,14 +22,13 @@ pub(super) trait Lane: Copy {
     fn or_from(self, z: Self, limit: f32, large: Self) -> Self;
     /// The element that the low four bits of `k = n + MAGIC_SINGLE` number.
     fn pick(self, table: &[f32; 16]) -> Self;
-    /// `2^floor(n / 16)` for `k = n + MAGIC_SINGLE`, where that is a normal number.
-    fn power(self) -> Self;
     /// `self * 2^floor(n / 16)` rounded once, for `k = n + MAGIC_SINGLE` and powers from -190 to 190.
     fn scaled(self, k: Self) -> Self;
     /// Exponent and significand in `[1, 2)` of a positive number.
     fn split(self) -> (Self, Self);
-    /// The element that the highest four bits of a significand in `[1, 2)` number.
-    fn pick_by_significand(self, table: &[f32; 16]) -> Self;
+    /// The element that four bits number, from `SHIFT` on: 19 for the highest ones of significands, 22 for the highest one and
+    /// three of the exponent.
+    fn pick_by_bits<const SHIFT: u32>(self, table: &[f32; 16]) -> Self;
     /// `y`, or the logarithm where `self` is not a positive finite number.
     fn or_no_logarithm(self, y: Self) -> Self;
 }
@@ -84,10 +83,6 @@ impl Lane for f32 {
         table[(self.to_bits() & 15) as usize]
     }
     #[inline(always)]
-    fn power(self) -> f32 {
-        f32::from_bits((self.to_bits() >> 4 << 23).wrapping_add(1f32.to_bits()))
-    }
-    #[inline(always)]
     fn scaled(self, k: f32) -> f32 {
         // Two powers of two: the first product is exact.
         const SHIFT: f32 = 18446744073709551616.0;
@@ -106,8 +101,8 @@ impl Lane for f32 {
         (exponent, f32::from_bits(bits & 0x007F_FFFF | 1f32.to_bits()))
     }
     #[inline(always)]
-    fn pick_by_significand(self, table: &[f32; 16]) -> f32 {
-        table[(self.to_bits() >> 19 & 15) as usize]
+    fn pick_by_bits<const SHIFT: u32>(self, table: &[f32; 16]) -> f32 {
+        table[(self.to_bits() >> SHIFT & 15) as usize]
     }
     #[inline(always)]
     fn or_no_logarithm(self, y: f32) -> f32 {
@@ -120,4 +115,50 @@ impl Lane for f32 {
 /// A function of one number.
 pub(super) trait Function {
     fn of<L: Lane>(x: L) -> L;
+}
+
+/// Coefficients as `f32`.
+pub(super) const fn single(numbers: &[f64; 16]) -> [f32; 16] {
+    let mut out = [0.0; 16];
+    let mut j = 0;
+    while j < 16 {
+        out[j] = numbers[j] as f32;
+        j += 1;
+    }
+    out
+}
+
+/// Coefficients of polynomials of degree 6 as `f32`; the last row is what is left of the first.
+pub(super) const fn pieces(grid: &[[f64; 16]; 7]) -> [[f32; 16]; 8] {
+    let mut out = [[0.0; 16]; 8];
+    let mut k = 0;
+    while k < 7 {
+        out[k] = single(&grid[k]);
+        k += 1;
+    }
+    let mut j = 0;
+    while j < 16 {
+        out[7][j] = (grid[0][j] - out[0][j] as f64) as f32;
+        j += 1;
+    }
+    out
+}
+
+/// The polynomial of [`pieces`] that has the coefficients `c`.
+#[inline(always)]
+pub(super) fn piece<L: Lane>(t: L, c: impl Fn(usize) -> L) -> L {
+    let square = t.times(t);
+    let high = square.fused(t.fused(c(6), c(5)), t.fused(c(4), c(3)));
+    let q = square.fused(high, t.fused(c(2), c(1)));
+    c(0).plus(t.fused(q, c(7)))
+}
+
+/// A polynomial by Horner's rule, the constant term first.
+#[inline(always)]
+pub(super) fn series<L: Lane, const N: usize>(coefficients: &[f64; N], x: L) -> L {
+    let mut y = L::of(coefficients[N - 1] as f32);
+    for i in (0..N - 1).rev() {
+        y = y.fused(x, L::of(coefficients[i] as f32));
+    }
+    y
 }

@@ -69,15 +69,15 @@ const LN_2_LOW_SINGLE: f32 = (LN_2 - LN_2_HIGH_SINGLE as f64) as f32;
 #[inline(always)]
 pub(super) fn log_single<L: Lane>(x: L) -> L {
     let (exponent, m) = x.split();
-    let k = exponent.plus(m.pick_by_significand(&HALVED));
-    let f = m.fused(m.pick_by_significand(&RECIPROCALS), L::of(-1.0));
-    let whole = k.fused(L::of(LN_2_HIGH_SINGLE), m.pick_by_significand(&LOGARITHMS_HIGH));
+    let k = exponent.plus(m.pick_by_bits::<19>(&HALVED));
+    let f = m.fused(m.pick_by_bits::<19>(&RECIPROCALS), L::of(-1.0));
+    let whole = k.fused(L::of(LN_2_HIGH_SINGLE), m.pick_by_bits::<19>(&LOGARITHMS_HIGH));
     let sum = whole.plus(f);
     let lost = f.minus(sum.minus(whole));
     let square = f.times(f);
     let series = L::of(1.0 / 7.0).fused(f, L::of(-1.0 / 6.0)).fused(f, L::of(0.2)).fused(f, L::of(-0.25));
     let series = series.fused(f, L::of(1.0 / 3.0));
-    let low = k.fused(L::of(LN_2_LOW_SINGLE), m.pick_by_significand(&LOGARITHMS_LOW));
+    let low = k.fused(L::of(LN_2_LOW_SINGLE), m.pick_by_bits::<19>(&LOGARITHMS_LOW));
     let tail = square.fused(L::of(-0.5), square.times(f).fused(series, low));
     x.or_no_logarithm(sum.plus(lost.plus(tail)))
 }

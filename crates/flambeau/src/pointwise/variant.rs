@@ -188,9 +188,18 @@ impl Variant {
     }
 }
 
-/// Replaces the forward expression by an input that holds its value, unless it is a mere operand.
+/// Replaces the forward expression by an input that holds its value, unless it is a mere operand, or one of the operators
+/// whose results PyTorch does not save either: programs may change these in place.
 fn share_result(dag: &Dag, root: Id, forward: Id, result: u8) -> (Dag, Id) {
-    if matches!(dag.nodes[forward as usize], Ex::Input(_) | Ex::Param(_) | Ex::Const(..)) || root == forward {
+    let apart = matches!(
+        dag.nodes[forward as usize],
+        Ex::Input(_)
+            | Ex::Param(_)
+            | Ex::Const(..)
+            | Ex::Binary(Prim::Div, ..)
+            | Ex::Unary(Prim::Sinc | Prim::Erfinv, _)
+    );
+    if apart || root == forward {
         return dag.extract(root, &|i| i);
     }
     let mut changed = dag.clone();
