@@ -31,7 +31,7 @@ pub(super) fn cosh_single(x: f32) -> f32 {
 }
 
 /// Polynomials between 1/4 and 12, found by two bits of numbers.
-static PIECES: [[f32; 16]; 8] = pieces(&TANH_PIECES);
+static PIECES: [[f32; 16]; 9] = pieces(&TANH_PIECES);
 static MIDDLES: [f32; 16] = single(&TANH_MIDDLES);
 
 #[inline(always)]
@@ -39,7 +39,7 @@ pub(super) fn tanh_single<L: Lane>(x: L) -> L {
     // From 9.02 on the result is 1.
     let z = x.magnitude().at_most(9.5);
     let t = z.minus(z.pick_by_bits::<22>(&MIDDLES));
-    let large = piece(t, |i| z.pick_by_bits::<22>(&PIECES[i]));
+    let large = piece(t, &PIECES, |row| z.pick_by_bits::<22>(row));
     let square = z.times(z);
     let small = square.times(z).fused(series(&TANH_NEAR, square), z);
     small.or_from(z, 0.25, large).with_sign(x)

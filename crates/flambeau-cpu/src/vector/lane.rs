@@ -128,29 +128,39 @@ pub(super) const fn single(numbers: &[f64; 16]) -> [f32; 16] {
     out
 }
 
-/// Coefficients of polynomials of degree 6 as `f32`; the last row is what is left of the first.
-pub(super) const fn pieces(grid: &[[f64; 16]; 7]) -> [[f32; 16]; 8] {
-    let mut out = [[0.0; 16]; 8];
+/// Coefficients of polynomials as `f32`; the last row is what is left of the first.
+pub(super) const fn pieces<const N: usize, const M: usize>(grid: &[[f64; 16]; N]) -> [[f32; 16]; M] {
+    assert!(M == N + 1);
+    let mut out = [[0.0; 16]; M];
     let mut k = 0;
-    while k < 7 {
+    while k < N {
         out[k] = single(&grid[k]);
         k += 1;
     }
     let mut j = 0;
     while j < 16 {
-        out[7][j] = (grid[0][j] - out[0][j] as f64) as f32;
+        out[N][j] = (grid[0][j] - out[0][j] as f64) as f32;
         j += 1;
     }
     out
 }
 
-/// The polynomial of [`pieces`] that has the coefficients `c`.
+/// The polynomial that `pick` chooses of each row of [`pieces`], pairs of terms at a time.
 #[inline(always)]
-pub(super) fn piece<L: Lane>(t: L, c: impl Fn(usize) -> L) -> L {
-    let square = t.times(t);
-    let high = square.fused(t.fused(c(6), c(5)), t.fused(c(4), c(3)));
-    let q = square.fused(high, t.fused(c(2), c(1)));
-    c(0).plus(t.fused(q, c(7)))
+pub(super) fn piece<L: Lane, const M: usize>(
+    t: L,
+    rows: &[[f32; 16]; M],
+    pick: impl Fn(&[f32; 16]) -> L,
+) -> L {
+    let (degree, square) = (M - 2, t.times(t));
+    let pair = |k: usize| t.fused(pick(&rows[k + 1]), pick(&rows[k]));
+    let (mut q, mut k) =
+        if degree % 2 == 1 { (pick(&rows[degree]), degree) } else { (pair(degree - 1), degree - 1) };
+    while k > 1 {
+        k -= 2;
+        q = square.fused(q, pair(k));
+    }
+    pick(&rows[0]).plus(t.fused(q, pick(&rows[degree + 1])))
 }
 
 /// A polynomial by Horner's rule, the constant term first.
