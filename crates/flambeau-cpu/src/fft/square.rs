@@ -32,7 +32,7 @@ impl<F: FftElement> Square<F> {
         }
         // Both sides are whole registers; as near to a square as can be.
         let parts = n / (lanes * lanes);
-        let up = (1..=parts).filter(|d| parts.is_multiple_of(*d) && d * d <= parts).next_back()?;
+        let up = (1..=parts).rfind(|d| parts.is_multiple_of(*d) && d * d <= parts)?;
         let (rows, columns) = (up * lanes, parts / up * lanes);
         let (down, across) = (Lanes::with(kernel, rows)?, Lanes::with(kernel, columns)?);
         let mut twiddles = Vec::with_capacity(2 * n);

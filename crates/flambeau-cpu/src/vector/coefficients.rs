@@ -1,5 +1,7 @@
 //! Coefficient tables, printed by `tests/fixtures/math/fit_vector.py` from 50-digit arithmetic. Do not edit.
 
+#![allow(clippy::approx_constant)]
+
 /// `(exp(r) - 1) / r`; error 2^-31.9.
 pub(super) const EXP_SHORT: [f64; 7] = [
     1.0,

@@ -187,6 +187,7 @@ fn slices_are_elements() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn registers_are_elements() {
+    use super::slices::registers::map;
     let x = sweep();
     for level in levels().filter(|&l| l != Level::Baseline) {
         macro_rules! check {
@@ -194,8 +195,7 @@ fn registers_are_elements() {
                 let mut out = vec![0f32; x.len()];
                 let (from, to) = (x.as_ptr(), out.as_mut_ptr());
                 // SAFETY: as many numbers on both sides; the level is one of this processor.
-                let done =
-                    unsafe { super::slices::registers::map(level, Elementary::$name, from, to, x.len()) };
+                let done = unsafe { map(level, Elementary::$name, from, to, x.len()) };
                 assert!(done);
                 for (&x, &y) in x.iter().zip(&out) {
                     let right = Vector::$f(x);
