@@ -60,14 +60,16 @@ pub fn buffer<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
 /// # Safety
 /// `nbytes` from `pointer` on must be writable.
 pub unsafe fn settle(pointer: *mut u8, nbytes: usize) {
-    if cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
-        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-        // SAFETY: no instructions; as far as the compiler knows they wrote the bytes that are there.
-        unsafe {
-            std::arch::asm!("/* {} */", in(reg) pointer, options(nostack, preserves_flags))
-        };
-    } else {
-        // SAFETY: as promised by the caller.
-        unsafe { std::ptr::write_bytes(pointer, 0, nbytes) };
-    }
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    // SAFETY: no instructions; as far as the compiler knows they wrote the bytes that are there.
+    unsafe {
+        std::arch::asm!("/* {} */", in(reg) pointer, options(nostack, preserves_flags))
+    };
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    let _ = nbytes;
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    // SAFETY: as promised by the caller.
+    unsafe {
+        std::ptr::write_bytes(pointer, 0, nbytes)
+    };
 }

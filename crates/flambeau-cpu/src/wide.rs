@@ -1,6 +1,7 @@
 //! Loops compiled for wider vector registers. One of the modules with unsafe code.
 
 pub(crate) use flambeau_linalg::level::{Level, highest, level};
+pub(crate) use flambeau_linalg::prefetch::{ahead, ahead_to_write};
 
 /// Work that is compiled for each level. Closures are one kind; what is long implements the trait with
 /// `#[inline(always)]`, as the compiler does not inline long closures into three functions.
@@ -46,16 +47,4 @@ pub(crate) fn wide_at<B: Body>(level: Level, body: B) -> B::Output {
         }
     }
     body.run()
-}
-
-/// Asks for the cache line at an address, which need not be valid.
-#[inline(always)]
-pub(crate) fn ahead(place: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: nothing is read; every processor of the architecture has the instruction.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast())
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
 }

@@ -4,3 +4,4 @@
 pub mod gemm;
 pub mod level;
 pub mod linalg;
+pub mod prefetch;

@@ -4,24 +4,13 @@ use super::butterfly::{Complexes, Eight, Four, Odd, Small, Two};
 use super::lanes::{Finish, Pass, Place};
 use super::plan::FftElement;
 use super::vector::Vector;
+use crate::wide::ahead;
 use num_complex::Complex;
 
 /// Blocks of at most this many cells go through all their remaining passes, in the first-level cache.
 const NEAR: usize = 128;
 /// Rows of columns that are asked for before they are read or written.
 const AHEAD: usize = 8;
-
-/// Asks for a cache line. Any address may be given.
-#[inline(always)]
-fn soon<T>(at: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch does not fault.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast())
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
-}
 
 /// All rows of a square, exchanged with its columns.
 #[inline(always)]
@@ -84,8 +73,8 @@ pub(super) unsafe fn read<V: Vector<F: FftElement>>(
             let (low, high) = ((2 * p.count).min(V::N), (2 * p.count).saturating_sub(V::N));
             for i in 0..n {
                 let row = from.add(i * p.apart);
-                soon(row.wrapping_add(AHEAD * p.apart));
-                soon(row.wrapping_add(AHEAD * p.apart + V::N));
+                ahead(row.wrapping_add(AHEAD * p.apart));
+                ahead(row.wrapping_add(AHEAD * p.apart + V::N));
                 let (re, im) = if p.count == V::N {
                     V::load(row).unzip(V::load(row.add(V::N)))
                 } else {
@@ -168,8 +157,8 @@ pub(super) unsafe fn write<V: Vector<F: FftElement>>(
                 let (re, im) = ((*cell.add(first)).mul(scale_re), (*cell.add(1 - first)).mul(scale_im));
                 let (x, y) = re.zip(im);
                 let row = to.add(f * p.apart);
-                soon(row.wrapping_add(AHEAD * p.apart));
-                soon(row.wrapping_add(AHEAD * p.apart + V::N));
+                ahead(row.wrapping_add(AHEAD * p.apart));
+                ahead(row.wrapping_add(AHEAD * p.apart + V::N));
                 if p.count == V::N {
                     x.store(row);
                     y.store(row.add(V::N));

@@ -4,6 +4,7 @@
 use super::kernel::Kernel;
 use super::lanes::{Finish, Lanes, Place, root, with_memory};
 use super::plan::FftElement;
+use crate::wide::{ahead, ahead_to_write};
 use num_complex::Complex;
 
 /// A line of `rows * columns` elements.
@@ -123,18 +124,11 @@ impl<F: FftElement> Square<F> {
 /// Asks for the cache lines of so many numbers, to write or to read them.
 #[inline(always)]
 fn soon<F>(from: *const F, count: usize, write: bool) {
-    #[cfg(target_arch = "x86_64")]
     for at in (0..count * size_of::<F>()).step_by(64) {
-        use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch};
-        let at = from.cast::<i8>().wrapping_add(at);
-        // SAFETY: a prefetch does not fault.
-        unsafe {
-            match write {
-                true => _mm_prefetch::<_MM_HINT_ET0>(at),
-                false => _mm_prefetch::<_MM_HINT_T0>(at),
-            }
+        let at = from.cast::<u8>().wrapping_add(at);
+        match write {
+            true => ahead_to_write(at),
+            false => ahead(at),
         }
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (from, count, write);
 }

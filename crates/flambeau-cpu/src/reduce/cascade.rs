@@ -2,7 +2,7 @@
 //! the last bit: sequences of vectors add up in blocks, and blocks in blocks of blocks, which also keeps rounding errors
 //! small (N. Higham, "The accuracy of floating point summation", 1993). One of the modules with unsafe code.
 
-use super::plan::{Plan, advance};
+use super::plan::{Plan, advance, each_kept};
 use crate::pointwise::{Operand, narrow_bf16, narrow_f16, widen_bf16, widen_f16};
 use crate::wide::{Body, ahead, wide};
 use flambeau_core::{DType, bf16, f16};
@@ -345,22 +345,14 @@ unsafe fn each<S: Source, const N: usize, const W: usize, const P: usize>(
         return false;
     }
     let outer = &plan.kept[..plan.kept.len().saturating_sub(1)];
-    let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, outer.len());
-    loop {
-        let (mut from, mut to) = (0isize, 0isize);
-        for (k, &i) in outer.iter().zip(&index) {
-            from += k.stride * i as isize;
-            to += k.out[0] * i as isize;
-        }
+    each_kept(outer, |from, to| {
         let x = src.pointer.cast::<S>().wrapping_offset(from).cast_const();
         let results = out.pointer.cast::<S>().wrapping_offset(to);
         // Rows of `n` elements (or `n` rows), and their results, valid by the caller's promise; the results do not overlap
         // the input.
         wide(Work::<S, N, W, P> { x, n, stride, blocks, results, inner, divisor });
-        if !advance(&mut index, outer.iter().map(|k| k.size)) {
-            return true;
-        }
-    }
+    });
+    true
 }
 
 /// Sums over `n` elements `stride` apart (of rows also over `blocks` of them: sizes and strides), for each index of one

@@ -1,12 +1,11 @@
 //! Vector norms. One of the modules with unsafe code.
 
 use super::engine::{Reducer, reduce};
-use super::plan::{Kept, Plan, advance};
+use super::plan::{Kept, Plan, each_kept};
 use super::reducers::Extremum;
 use crate::pointwise::{Compute, Operand};
 use crate::wide::{Body, wide};
 use flambeau_core::{C64, DType};
-use smallvec::SmallVec;
 use std::marker::PhantomData;
 
 /// A vector norm.
@@ -171,22 +170,11 @@ impl<T: num_traits::Float, const W: usize> Body for EuclideanRows<'_, T, W> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.kept.len());
-        loop {
-            let (mut from, mut to) = (0isize, 0isize);
-            for (k, &i) in self.kept.iter().zip(&index) {
-                from += k.stride * i as isize;
-                to += k.out[0] * i as isize;
-            }
-            // SAFETY: a row of elements, and its result.
-            unsafe {
-                let x = std::slice::from_raw_parts(self.x.offset(from), self.n);
-                *self.out.offset(to) = euclidean::<T, W>(x);
-            }
-            if !advance(&mut index, self.kept.iter().map(|k| k.size)) {
-                return;
-            }
-        }
+        // SAFETY: a row of elements, and its result.
+        each_kept(self.kept, |from, to| unsafe {
+            let x = std::slice::from_raw_parts(self.x.offset(from), self.n);
+            *self.out.offset(to) = euclidean::<T, W>(x);
+        });
     }
 }
 

@@ -81,6 +81,23 @@ impl Plan {
     }
 }
 
+/// Calls `visit` at each index of kept dimensions, with the places in the input and in the first output.
+#[inline(always)]
+pub(super) fn each_kept(kept: &[Kept], mut visit: impl FnMut(isize, isize)) {
+    let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, kept.len());
+    loop {
+        let (mut from, mut to) = (0isize, 0isize);
+        for (k, &i) in kept.iter().zip(&index) {
+            from += k.stride * i as isize;
+            to += k.out[0] * i as isize;
+        }
+        visit(from, to);
+        if !advance(&mut index, kept.iter().map(|k| k.size)) {
+            return;
+        }
+    }
+}
+
 /// Steps an odometer over `sizes`, last digit fastest; false after the last index.
 pub(super) fn advance(index: &mut [usize], sizes: impl DoubleEndedIterator<Item = usize>) -> bool {
     for (i, size) in index.iter_mut().rev().zip(sizes.rev()) {

@@ -1,7 +1,7 @@
 //! Exponential functions: `exp(x) = 2^n exp(r)` with `|r| <= log(2) / 2`.
 
 use super::coefficients::{EXP, EXP_SHORT, SIXTEENTHS};
-use super::lane::Lane;
+use super::lane::{Lane, rest, single};
 use super::{MAGIC, polynomial};
 use std::f64::consts::{LN_2, LOG2_E};
 
@@ -78,19 +78,8 @@ pub(super) fn exp_double(x: f64) -> f64 {
 /// As [`MAGIC`], in `f32`.
 pub(super) const MAGIC_SINGLE: f32 = 12582912.0;
 
-/// The upper or the lower halves of numbers.
-const fn halves(numbers: &[f64; 16], lower: bool) -> [f32; 16] {
-    let mut out = [0.0; 16];
-    let mut i = 0;
-    while i < 16 {
-        let high = numbers[i] as f32;
-        out[i] = if lower { (numbers[i] - high as f64) as f32 } else { high };
-        i += 1;
-    }
-    out
-}
-static POWERS_HIGH: [f32; 16] = halves(&SIXTEENTHS, false);
-static POWERS_LOW: [f32; 16] = halves(&SIXTEENTHS, true);
+static POWERS_HIGH: [f32; 16] = single(&SIXTEENTHS);
+static POWERS_LOW: [f32; 16] = rest(&SIXTEENTHS, &single(&SIXTEENTHS));
 const STEP_HIGH: f32 = (LN_2 / 16.0) as f32;
 const STEP_LOW: f32 = (LN_2 / 16.0 - STEP_HIGH as f64) as f32;
 

@@ -128,6 +128,17 @@ pub(super) const fn single(numbers: &[f64; 16]) -> [f32; 16] {
     out
 }
 
+/// What is left of the numbers beside these, as `f32`.
+pub(super) const fn rest(numbers: &[f64; 16], beside: &[f32; 16]) -> [f32; 16] {
+    let mut out = [0.0; 16];
+    let mut j = 0;
+    while j < 16 {
+        out[j] = (numbers[j] - beside[j] as f64) as f32;
+        j += 1;
+    }
+    out
+}
+
 /// Coefficients of polynomials as `f32`; the last row is what is left of the first.
 pub(super) const fn pieces<const N: usize, const M: usize>(grid: &[[f64; 16]; N]) -> [[f32; 16]; M] {
     assert!(M == N + 1);
@@ -137,11 +148,7 @@ pub(super) const fn pieces<const N: usize, const M: usize>(grid: &[[f64; 16]; N]
         out[k] = single(&grid[k]);
         k += 1;
     }
-    let mut j = 0;
-    while j < 16 {
-        out[N][j] = (grid[0][j] - out[0][j] as f64) as f32;
-        j += 1;
-    }
+    out[N] = rest(&grid[0], &out[0]);
     out
 }
 

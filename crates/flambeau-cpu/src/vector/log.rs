@@ -2,7 +2,7 @@
 
 use super::coefficients::{LOG, LOG_OF_RECIPROCALS, LOG_SHORT};
 use super::exp::{LN_2_HIGH, LN_2_LOW};
-use super::lane::Lane;
+use super::lane::{Lane, rest, single};
 use super::polynomial;
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E, LOG10_2, LOG10_E};
 
@@ -33,31 +33,38 @@ fn short(f: f64) -> f64 {
 
 /// Reciprocals of the middles of sixteenths of `[1, 2)`, so short that `m c - 1` is exact. From 3/2 on they are meant for
 /// `m / 2`, so that there is nothing to cancel on either side of 1.
-static RECIPROCALS: [f32; 16] = {
-    let numerators = [32, 29, 28, 26, 25, 24, 23, 22, 21, 20, 19, 19, 18, 17, 17, 16];
+static RECIPROCALS: [f32; 16] = single(&[
+    1.0,
+    29.0 / 32.0,
+    28.0 / 32.0,
+    26.0 / 32.0,
+    25.0 / 32.0,
+    24.0 / 32.0,
+    23.0 / 32.0,
+    22.0 / 32.0,
+    21.0 / 32.0,
+    20.0 / 32.0,
+    19.0 / 32.0,
+    19.0 / 32.0,
+    18.0 / 32.0,
+    17.0 / 32.0,
+    17.0 / 32.0,
+    0.5,
+]);
+/// `-log(c)` of [`RECIPROCALS`], less `log(2)` in the upper half: rounded to 16 binary places, and what is left.
+const LOGARITHMS: [f32; 16] = {
+    // Adding and subtracting it rounds a small number so.
+    const ROUNDER: f64 = 103079215104.0;
     let mut out = [0.0; 16];
-    let mut i = 0;
-    while i < 16 {
-        out[i] = numerators[i] as f32 / 32.0;
-        i += 1;
+    let mut j = 0;
+    while j < 16 {
+        out[j] = ((LOG_OF_RECIPROCALS[j] + ROUNDER) - ROUNDER) as f32;
+        j += 1;
     }
     out
 };
-/// Adding and subtracting it rounds a small number to 16 binary places.
-const ROUNDER: f64 = 103079215104.0;
-/// `-log(c)` of [`RECIPROCALS`], less `log(2)` in the upper half, rounded to 16 places, and what is left.
-const fn logarithms(lower: bool) -> [f32; 16] {
-    let mut out = [0.0; 16];
-    let mut i = 0;
-    while i < 16 {
-        let high = ((LOG_OF_RECIPROCALS[i] + ROUNDER) - ROUNDER) as f32;
-        out[i] = if lower { (LOG_OF_RECIPROCALS[i] - high as f64) as f32 } else { high };
-        i += 1;
-    }
-    out
-}
-static LOGARITHMS_HIGH: [f32; 16] = logarithms(false);
-static LOGARITHMS_LOW: [f32; 16] = logarithms(true);
+static LOGARITHMS_HIGH: [f32; 16] = LOGARITHMS;
+static LOGARITHMS_LOW: [f32; 16] = rest(&LOG_OF_RECIPROCALS, &LOGARITHMS);
 static HALVED: [f32; 16] = [0., 0., 0., 0., 0., 0., 0., 0., 1., 1., 1., 1., 1., 1., 1., 1.];
 
 /// The upper bits of log(2), so few that its products with exponents are exact, and the rest.

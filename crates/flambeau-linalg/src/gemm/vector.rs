@@ -1,7 +1,7 @@
 //! Products with vectors: dot, gemv, axpy.
 
-use super::blocked::soon;
 use super::{GemmElement, Shared, check, divided, multiversion};
+use crate::prefetch::ahead;
 use flambeau_core::{Result, ensure};
 
 /// Partial sums of a dot product, enough to keep the vector units busy.
@@ -35,8 +35,8 @@ unsafe fn dot_body<T: GemmElement, const FMA: bool>(
             let mut sums = [[T::ZERO; 8]; LANES / 8];
             while i + LANES <= n {
                 for line in (0..LANES * size_of::<T>()).step_by(64) {
-                    soon(x.add(i).cast::<u8>().wrapping_add(AHEAD + line));
-                    soon(y.add(i).cast::<u8>().wrapping_add(AHEAD + line));
+                    ahead(x.add(i).cast::<u8>().wrapping_add(AHEAD + line));
+                    ahead(y.add(i).cast::<u8>().wrapping_add(AHEAD + line));
                 }
                 for v in 0..LANES / 8 {
                     let (x, y) = (&*x.add(i + 8 * v).cast::<[T; 8]>(), &*y.add(i + 8 * v).cast::<[T; 8]>());
@@ -204,7 +204,7 @@ unsafe fn columns<T: GemmElement, const FMA: bool>(
                     let column = column.add(piece * PIECE);
                     for line in (0..PIECE).step_by(64 / size_of::<T>().min(64)) {
                         for p in 4..8 {
-                            soon(column.wrapping_add(line + p * a_cs));
+                            ahead(column.wrapping_add(line + p * a_cs));
                         }
                     }
                     for (l, sum) in sums.iter_mut().enumerate() {

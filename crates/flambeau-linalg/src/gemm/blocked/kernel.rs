@@ -3,6 +3,7 @@
 use super::lanes::Lanes;
 use super::pack::{Part, pack};
 use crate::level::Level;
+use crate::prefetch::ahead;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
@@ -41,18 +42,6 @@ pub(super) struct Tile<T> {
 /// How many lines ahead the operands are asked for.
 pub(super) const AHEAD: usize = 8;
 
-/// Brings a line into the cache. Any address may be given.
-#[inline(always)]
-pub(in crate::gemm) fn soon<T>(at: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch does not fault.
-    unsafe {
-        _mm_prefetch::<_MM_HINT_T0>(at.cast())
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
-}
-
 // The last line's addresses of the next one are not used.
 #[allow(unused_assignments)]
 #[inline(always)]
@@ -77,13 +66,13 @@ unsafe fn tile<V: Lanes, const R: usize, const W: usize, const PACKED: bool>(t: 
                 let later = t.b.wrapping_add(*t.lines.add($p + AHEAD));
                 let mut b = [V::splat(zero); W];
                 for w in 0..W {
-                    soon(later.wrapping_add(w * V::N));
+                    ahead(later.wrapping_add(w * V::N));
                     b[w] = V::load(line.add(w * V::N));
                 }
                 if PACKED {
-                    soon(a.wrapping_add(AHEAD * R));
+                    ahead(a.wrapping_add(AHEAD * R));
                     if R * size_of::<V::T>() > 64 {
-                        soon(a.wrapping_add(AHEAD * R + 64 / size_of::<V::T>()));
+                        ahead(a.wrapping_add(AHEAD * R + 64 / size_of::<V::T>()));
                     }
                     for r in 0..R {
                         let x = V::splat(*a.add(r));
@@ -123,12 +112,12 @@ unsafe fn tile<V: Lanes, const R: usize, const W: usize, const PACKED: bool>(t: 
         let first = t.depth.min(R);
         for r in first..R {
             for w in 0..W {
-                soon(out.wrapping_add(r * apart + w * V::N));
+                ahead(out.wrapping_add(r * apart + w * V::N));
             }
         }
         for p in 0..first {
             for w in 0..W {
-                soon(out.wrapping_add(p * apart + w * V::N));
+                ahead(out.wrapping_add(p * apart + w * V::N));
             }
             step!(p);
         }

@@ -12,7 +12,7 @@ mod rows;
 
 pub use columns::Columns;
 pub use kernel::Kernel;
-pub(super) use kernel::{double, single, soon};
+pub(super) use kernel::{double, single};
 pub use rows::{Base, Lines, Rows, turn};
 
 use super::{GemmElement, Shape, Shared, divided};
