@@ -68,6 +68,46 @@ def test_results_do_not_depend_on_the_number_of_threads():
     assert len(answers) == 1 and len(answers.pop().splitlines()) == 5
 
 
+REDUCTIONS = [
+    lambda x, d: x.sum(d), lambda x, d: x.mean(d), lambda x, d: x.prod(d), lambda x, d: x.var(d),
+    lambda x, d: x.amax(d), lambda x, d: x.norm(dim=d), lambda x, d: x.norm(1, dim=d), lambda x, d: x.logsumexp(d),
+    lambda x, d: x.gt(0).any(d), lambda x, d: x.count_nonzero(d),
+]  # fmt: skip
+ALONG_ONE = [
+    lambda x, d: torch.stack([part.double() for part in x.max(d)]), lambda x, d: x.argmin(d), lambda x, d: x.cumsum(d),
+    lambda x, d: x.cummax(d).indices, lambda x, d: x.softmax(d), lambda x, d: x.log_softmax(d),
+    lambda x, d: torch._softmax_backward_data(x, x.softmax(d), d, x.dtype)
+    if hasattr(torch, "_softmax_backward_data") else x.softmax(d),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(100, 1001), (3, 70000), (70000, 3), (2, 33, 1077), (129, 5, 151), (64, 64, 17)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_reductions_do_not_depend_on_the_number_of_threads(shape, dtype):
+    before = torch.get_num_threads()
+    torch.manual_seed(1)
+    x = torch.randn(shape, dtype=dtype)
+    layouts = [x, x.transpose(0, -1), x.transpose(0, -1).contiguous(), x.expand(2, *shape), x[:, :-1]]
+
+    def answers(threads):
+        torch.set_num_threads(threads)
+        for x in layouts:
+            dims = [(d,) for d in range(x.dim())] + ([(0, 2), (0, 1), (1, 2)] if x.dim() > 2 else [])
+            for d in dims:
+                for f in REDUCTIONS if dtype != torch.bfloat16 or len(d) == 1 else REDUCTIONS[:2]:
+                    if len(d) == 1 or f is not REDUCTIONS[2]:
+                        yield f(x, d if f is not REDUCTIONS[2] else d[0])
+                for f in ALONG_ONE if len(d) == 1 else ():
+                    yield f(x, d[0])
+
+    try:
+        for one, *others in zip(*(answers(threads) for threads in (1, 2, 3, 8))):
+            for other in others:
+                assert torch.equal(one.nan_to_num(), other.nan_to_num()), (one - other).abs().max()
+    finally:
+        torch.set_num_threads(before)
+
+
 FORK = """
 import os
 import threading

@@ -4,9 +4,12 @@
 //! pool is made by the first work that is large enough; a forked child, in which no thread of its parent's pool lives,
 //! makes one of its own. One of the modules with unsafe code.
 
+use crate::Result;
+use parking_lot::Mutex;
 use rayon_core::ThreadPool;
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// The number of threads that one piece of work may use; 0 before the first question.
@@ -119,6 +122,29 @@ pub fn parallel(n: usize, grain: usize, body: impl Fn(Range<usize>) + Sync) {
     });
 }
 
+/// Calls `body` with every part, on several threads if there are more than `grain` for each: for parts that own what they
+/// write to. The first error is returned; which of the other parts were done is then open.
+pub fn each<P: Send>(
+    parts: impl ExactSizeIterator<Item = P>,
+    grain: usize,
+    body: impl Fn(P) -> Result<()> + Sync,
+) -> Result<()> {
+    if parts.len() <= grain || INSIDE.get() || num_threads() == 1 {
+        return parts.into_iter().try_for_each(body);
+    }
+    let parts: Vec<Mutex<Option<P>>> = parts.map(|part| Mutex::new(Some(part))).collect();
+    let failed = OnceLock::new();
+    parallel(parts.len(), grain, |range| {
+        for part in &parts[range] {
+            let part = part.lock().take();
+            if let Some(Err(error)) = part.map(&body) {
+                let _ = failed.set(error);
+            }
+        }
+    });
+    failed.into_inner().map_or(Ok(()), Err)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +174,22 @@ mod tests {
         assert_eq!(num_threads(), 8);
         set_num_threads(0);
         assert_eq!(num_threads(), 1);
+    }
+
+    #[test]
+    fn each_part_once() {
+        for threads in [1, 4] {
+            set_num_threads(threads);
+            let mut x = [0u32; 1000];
+            each(x.chunks_mut(7).enumerate(), 3, |(i, part)| {
+                part.iter_mut().for_each(|x| *x += i as u32);
+                Ok(())
+            })
+            .unwrap();
+            assert!(x.iter().enumerate().all(|(i, &x)| x == i as u32 / 7));
+            let error = each(0..100, 1, |i| if i == 50 { crate::bail!("fifty") } else { Ok(()) });
+            assert!(error.unwrap_err().to_string().contains("fifty"));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use crate::gemm::{Columns, GemmElement, gemm, size_product};
 use crate::vector::{Elementary, Vector};
 use crate::wide::{Body, wide};
+use flambeau_core::parallel::each;
 use flambeau_core::{Result, bail, buffer, ensure};
 use num_traits::Float;
 
@@ -12,6 +13,9 @@ use num_traits::Float;
 const BLOCK: usize = 32;
 /// Queries that the gradients are made of together: more, as their products add up over the queries.
 const BACK: usize = 64;
+
+/// Multiplications that are worth a thread.
+const GRAIN: usize = 1 << 20;
 
 /// Elements that attention is computed in; halves as `f32`.
 pub trait Real: Float + Vector + GemmElement {}
@@ -59,6 +63,12 @@ impl Attention {
             let rows = most.min(targets - first);
             (first, rows, if causal { sources.min(first + rows) } else { sources })
         })
+    }
+
+    /// How many entries of the batch are worth a thread.
+    fn grain(&self) -> usize {
+        let work = self.targets.saturating_mul(self.sources).saturating_mul(self.width + self.depth);
+        (GRAIN / work.max(1)).max(1)
     }
 
     /// How many of `keys` keys a query sees.
@@ -189,19 +199,22 @@ pub fn forward<T: Real>(
 ) -> Result<()> {
     s.check(query.len(), key.len(), value.len(), out.len(), mask.len())?;
     ensure!(sums.len() == s.batch * s.targets, "attention: buffers don't match the sizes");
-    let mut weights: Vec<T> = buffer(BLOCK.min(s.targets).saturating_mul(s.sources))?;
     out.fill(T::ZERO);
     sums.fill(T::infinity());
-    if s.sources == 0 {
+    if s.sources == 0 || s.targets == 0 {
         return Ok(());
     }
-    for b in 0..s.batch {
+    // Each entry of the batch by itself; without a depth there is nothing but sums.
+    let mut outs = out.chunks_mut((s.targets * s.depth).max(1));
+    let parts: Vec<_> =
+        sums.chunks_mut(s.targets).map(|sums| (outs.next().unwrap_or_default(), sums)).collect();
+    each(parts.into_iter().enumerate(), s.grain(), |(b, (out, sums))| {
+        let mut weights: Vec<T> = buffer(BLOCK.min(s.targets).saturating_mul(s.sources))?;
         let (key, value) = (s.columns(b, key, s.width, true)?, s.columns(b, value, s.depth, false)?);
         for (first, rows, keys) in s.blocks(BLOCK) {
             let weights = &mut weights[..rows * keys];
             s.scores([b, first, rows, keys], query, &key, mask, weights)?;
-            let at = b * s.targets + first;
-            let out = &mut out[at * s.depth..][..rows * s.depth];
+            let out = &mut out[first * s.depth..][..rows * s.depth];
             let mut scales = [T::ZERO; BLOCK];
             for (i, row) in weights.chunks_exact_mut(keys).enumerate() {
                 let (row, hidden) = row.split_at_mut(s.seen(first + i, keys));
@@ -210,7 +223,7 @@ pub fn forward<T: Real>(
                 let shift = if top == T::neg_infinity() { T::ZERO } else { top };
                 let sum = wide(Exponentials { row, shift });
                 if sum != T::ZERO {
-                    sums[at + i] = top + sum.ln();
+                    sums[first + i] = top + sum.ln();
                 }
                 scales[i] = if sum == T::ZERO { T::ZERO } else { T::ONE / sum };
             }
@@ -220,8 +233,8 @@ pub fn forward<T: Real>(
                 row.iter_mut().for_each(|x| *x = *x * by);
             }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// The gradients of [`forward`] by query, key and value, given its results. All of the three is written.
@@ -234,17 +247,23 @@ pub fn backward<T: Real>(
     s.check(query.len(), key.len(), value.len(), out.len(), mask.len())?;
     s.check(by_query.len(), by_key.len(), by_value.len(), grad.len(), mask.len())?;
     ensure!(sums.len() == s.batch * s.targets, "attention: buffers don't match the sizes");
-    let mut weights: Vec<T> = buffer(BACK.min(s.targets).saturating_mul(s.sources))?;
-    let mut slopes: Vec<T> = buffer(weights.len())?;
     let scale = number::<T>(s.scale);
     let (e, d) = (s.width, s.depth);
     for buffer in [&mut *by_query, &mut *by_key, &mut *by_value] {
         buffer.fill(T::ZERO);
     }
-    if s.sources == 0 {
+    if s.sources == 0 || s.targets == 0 {
         return Ok(());
     }
-    for b in 0..s.batch {
+    let mut by_queries = by_query.chunks_mut((s.targets * e).max(1));
+    let mut by_keys = by_key.chunks_mut((s.sources * e).max(1));
+    let mut by_values = by_value.chunks_mut((s.sources * d).max(1));
+    let parts: Vec<[&mut [T]; 3]> = (0..s.batch)
+        .map(|_| [&mut by_queries, &mut by_keys, &mut by_values].map(|part| part.next().unwrap_or_default()))
+        .collect();
+    each(parts.into_iter().enumerate(), s.grain(), |(b, [by_query, by_key, by_value])| {
+        let mut weights: Vec<T> = buffer(BACK.min(s.targets).saturating_mul(s.sources))?;
+        let mut slopes: Vec<T> = buffer(weights.len())?;
         let (turned, values) = (s.columns(b, key, e, true)?, s.columns(b, value, d, true)?);
         let plain = s.columns(b, key, e, false)?;
         for (first, rows, keys) in s.blocks(BACK) {
@@ -257,8 +276,8 @@ pub fn backward<T: Real>(
                 wide(Exponentials { row, shift: sum });
             }
             let grad = &grad[at * d..][..rows * d];
-            let keyed = |width: usize| b * s.sources * width..(b * s.sources + keys) * width;
-            gemm(keys, d, rows, T::ONE, weights, 1, keys, grad, d, 1, T::ONE, &mut by_value[keyed(d)], d, 1)?;
+            let by_value = &mut by_value[..keys * d];
+            gemm(keys, d, rows, T::ONE, weights, 1, keys, grad, d, 1, T::ONE, by_value, d, 1)?;
             values.product(rows, grad, d, [keys, d], T::ONE, false, slopes, keys)?;
             let rowwise = slopes.chunks_exact_mut(keys).zip(weights.chunks_exact(keys));
             for ((slopes, weights), i) in rowwise.zip(0..) {
@@ -268,12 +287,13 @@ pub fn backward<T: Real>(
                 wide(Slopes { slopes, weights, grad, out });
             }
             let query = &query[at * e..][..rows * e];
-            let by_query = &mut by_query[at * e..][..rows * e];
+            let by_query = &mut by_query[first * e..][..rows * e];
             plain.product(rows, slopes, keys, [e, keys], scale, false, by_query, e)?;
-            gemm(keys, e, rows, scale, slopes, 1, keys, query, e, 1, T::ONE, &mut by_key[keyed(e)], e, 1)?;
+            let by_key = &mut by_key[..keys * e];
+            gemm(keys, e, rows, scale, slopes, 1, keys, query, e, 1, T::ONE, by_key, e, 1)?;
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[cfg(test)]

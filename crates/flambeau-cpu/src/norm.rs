@@ -3,8 +3,12 @@
 use crate::gemm::size_product;
 use crate::lanes::{lanes, lanes_of_pairs, merged};
 use crate::wide::{Body, wide};
+use flambeau_core::parallel::each;
 use flambeau_core::{Element, Result, buffer, ensure};
 use num_traits::Float;
+
+/// Elements that are worth a thread.
+const GRAIN: usize = 1 << 15;
 
 /// Elements that are normalised; halves as `f32`.
 pub trait Real: Float + Element {}
@@ -94,6 +98,16 @@ pub fn moments<F: Real>(s: Groups, x: &[F]) -> Result<(Vec<f64>, Vec<f64>)> {
         moments.1.iter_mut().for_each(|v| *v /= count);
         return Ok(moments);
     }
+    if s.outer == 1 && s.inner > 0 {
+        // Groups one after the other.
+        let rows = GRAIN.div_ceil(s.inner);
+        let lists = moments.0.chunks_mut(rows).zip(moments.1.chunks_mut(rows));
+        each(x.chunks(rows * s.inner).zip(lists), 1, |(x, (mean, variance))| {
+            wide(Moments { s: Groups { stats: mean.len(), ..s }, x, mean, variance });
+            Ok(())
+        })?;
+        return Ok(moments);
+    }
     wide(Moments { s, x, mean: &mut moments.0, variance: &mut moments.1 });
     Ok(moments)
 }
@@ -161,14 +175,21 @@ pub fn normalise_planes<F: Real>(
     let fits = [weight, bias].into_iter().flatten().all(|list| list.len() == s.channels);
     ensure!(fits, "norm: sizes don't match");
     if s.inner > 0 {
-        wide(ByPlanes { s, x, moments: [mean, scale], affine: [weight, bias], out });
+        let planes = GRAIN.div_ceil(s.inner);
+        let blocks = x.chunks(planes * s.inner).zip(out.chunks_mut(planes * s.inner));
+        return each(blocks.enumerate(), 1, |(i, (x, out))| {
+            let (moments, affine) = ([mean, scale], [weight, bias]);
+            wide(ByPlanes { s, first: i * planes, x, moments, affine, out });
+            Ok(())
+        });
     }
     Ok(())
 }
 
-/// Planes less their means, times their scales, by weights and biases of channels.
+/// Planes from the `first` one on less their means, times their scales, by weights and biases of channels.
 struct ByPlanes<'a, F> {
     s: &'a Planes,
+    first: usize,
     x: &'a [F],
     moments: [&'a [f64]; 2],
     affine: [Option<&'a [F]>; 2],
@@ -178,9 +199,9 @@ impl<F: Real> Body for ByPlanes<'_, F> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let ByPlanes { s, x, moments: [mean, scale], affine: [weight, bias], out } = self;
+        let ByPlanes { s, first, x, moments: [mean, scale], affine: [weight, bias], out } = self;
         let planes = x.chunks_exact(s.inner).zip(out.chunks_exact_mut(s.inner));
-        for ((p, &k), (x, out)) in s.stat.iter().enumerate().zip(planes) {
+        for ((p, &k), (x, out)) in s.stat.iter().enumerate().skip(first).zip(planes) {
             let c = p % s.channels;
             let (m, a) = (number::<F>(mean[k]), number::<F>(scale[k] * at(weight, c, 1.0)));
             let b = number::<F>(at(bias, c, 0.0));
@@ -244,8 +265,13 @@ pub fn normalise_rows<F: Real>(
     if width == 0 {
         return Ok(());
     }
-    wide(Rows { width, x, moments: [mean, scale], affine: [weight, bias], out });
-    Ok(())
+    let rows = GRAIN.div_ceil(width);
+    let moments = mean.chunks(rows).zip(scale.chunks(rows));
+    let blocks = x.chunks(rows * width).zip(out.chunks_mut(rows * width));
+    each(blocks.zip(moments), 1, |((x, out), (mean, scale))| {
+        wide(Rows { width, x, moments: [mean, scale], affine: [weight, bias], out });
+        Ok(())
+    })
 }
 
 /// Rows less their means, times their scales, by weights and biases.

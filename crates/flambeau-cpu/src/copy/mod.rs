@@ -5,8 +5,15 @@ mod strided;
 mod tests;
 mod transpose;
 
+use crate::pieces::{along, distinct};
 use crate::pointwise::{Operand, Plan, Program, Source, run};
+use flambeau_core::parallel::num_threads;
 use flambeau_core::{DType, Result};
+
+/// Bytes that are worth a thread.
+const GRAIN: usize = 1 << 18;
+/// Rows that stay together, whose elements may share cache lines.
+const UNIT: usize = 64;
 
 /// Copies `src` to `dst` for every index of `sizes`, converting as C++ `static_cast` does.
 ///
@@ -19,9 +26,8 @@ pub unsafe fn copy(dst: &Operand, src: &Operand, sizes: &[i64]) -> Result<()> {
     }
     if dst.dtype == src.dtype {
         if dst.pointer != src.pointer || dst.strides != src.strides {
-            let size = dst.dtype.size();
             // SAFETY: passed on from the caller.
-            unsafe { strided::copy(&Plan::new(sizes, dst, std::slice::from_ref(src)), dst, src, size) };
+            return unsafe { copy_pieces(dst, src, sizes) };
         }
         return Ok(());
     }
@@ -32,6 +38,33 @@ pub unsafe fn copy(dst: &Operand, src: &Operand, sizes: &[i64]) -> Result<()> {
     let compute = if narrow && real { dst.dtype.compute() } else { src.dtype.compute() };
     // SAFETY: passed on from the caller.
     unsafe { run(&program, compute, sizes, dst, std::slice::from_ref(src), &[]) }
+}
+
+/// Elements as they are, on several threads where there are many.
+///
+/// # Safety
+/// As for [`copy`].
+unsafe fn copy_pieces(dst: &Operand, src: &Operand, sizes: &[i64]) -> Result<()> {
+    let body = |operands: &[&Operand], sizes: &[i64]| {
+        let (dst, src) = (operands[0], operands[1]);
+        // SAFETY: a part of what the caller vouches for.
+        unsafe {
+            strided::copy(&Plan::new(sizes, dst, std::slice::from_ref(src)), dst, src, dst.dtype.size())
+        };
+        Ok(())
+    };
+    let total = sizes.iter().fold(dst.dtype.size(), |total, &size| total.saturating_mul(size as usize));
+    // The outermost dimension in memory, so that pieces are long stretches of it.
+    let outermost = (0..sizes.len()).filter(|&d| sizes[d] > 1).max_by_key(|&d| dst.strides[d].unsigned_abs());
+    match outermost {
+        Some(dim) if total >= 2 * GRAIN && num_threads() > 1 && distinct(dst, sizes, |_| true) => {
+            let size = sizes[dim] as usize;
+            let unit = if size >= 2 * UNIT { UNIT } else { 1 };
+            // SAFETY: the elements of `dst` are distinct.
+            unsafe { along(&[dst, src], sizes, dim, unit, (GRAIN / unit).div_ceil(total / size), &body) }
+        }
+        _ => body(&[dst, src], sizes),
+    }
 }
 
 /// Copies `n` elements of `size` bytes whose places are `stride` bytes apart to adjacent places.

@@ -18,6 +18,10 @@ use std::sync::OnceLock;
 const TILE: (usize, usize) = (512, 4096);
 /// Bytes of all tiles of a program and of what it reads and writes meanwhile, where these are few: within the L1 cache.
 const TILES: usize = 24576;
+/// Elements of tiles that find room on the stack.
+const FEW: usize = 96;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 /// Tiles that a program may use beside its operands.
 const MAX_REGISTERS: usize = 24;
 
@@ -197,26 +201,32 @@ unsafe fn run_typed<T: Compute>(
             None => bail!("{:?} has no kernel for {}", step.operation, T::DTYPE),
         }
     }
-    let layout = Layout::<T>::new(program, plan, out, inputs);
-    let room = layout.slots * layout.width;
-    if room <= 96 {
-        let mut scratch = [const { MaybeUninit::<T>::uninit() }; 96];
+    let layout = Layout::<T>::new(program, plan, out, inputs, &kernels);
+    let room = layout.slots * layout.apart;
+    if room <= FEW {
+        let mut scratch = [const { MaybeUninit::<T>::uninit() }; FEW];
         // SAFETY: passed on from the caller; the scratch holds all tiles.
         unsafe {
             run_tiles(program, plan, &layout, out, inputs, consts, &kernels, scratch.as_mut_ptr().cast())
         };
         return Ok(());
     }
-    let mut scratch: Vec<MaybeUninit<T>> = Vec::with_capacity(room);
+    // From the beginning of a cache line on: vectors that lie in two lines are twice as slow.
+    let mut scratch: Vec<MaybeUninit<T>> = Vec::with_capacity(room + LINE / size_of::<T>());
+    let first = scratch.as_ptr().align_offset(LINE).min(LINE / size_of::<T>());
     // SAFETY: as above, with room reserved for all tiles.
-    unsafe { run_tiles(program, plan, &layout, out, inputs, consts, &kernels, scratch.as_mut_ptr().cast()) };
+    unsafe {
+        let scratch = scratch.as_mut_ptr().add(first).cast();
+        run_tiles(program, plan, &layout, out, inputs, consts, &kernels, scratch)
+    };
     Ok(())
 }
 
 /// What goes through tiles, and where these lie.
 struct Layout<T> {
-    /// Elements of a tile.
+    /// Elements of a tile, and from one to the next: tiles begin with cache lines unless they are tiny.
     width: usize,
+    apart: usize,
     /// The number of tiles.
     slots: usize,
     /// Whether kernels read an input's memory itself, and else its tile.
@@ -229,6 +239,8 @@ struct Layout<T> {
     direct_out: bool,
     /// The last step as one that replaces an operand in the output's memory, and its other operands.
     update: Option<(Update<T>, [Source; 2])>,
+    /// Operands of which kernels read a single number.
+    numbers: SmallVec<[Source; 4]>,
 }
 
 /// How kernels get at an input.
@@ -243,11 +255,45 @@ enum Direct {
 }
 
 impl<T: Compute> Layout<T> {
-    fn new(program: &Program, plan: &Plan, out: &Operand, inputs: &[Operand]) -> Layout<T> {
+    fn new(
+        program: &Program,
+        plan: &Plan,
+        out: &Operand,
+        inputs: &[Operand],
+        kernels: &[Kernel<T>],
+    ) -> Layout<T> {
         let inner = plan.sizes[0];
         let dense = |o: &Operand, strides: &[isize]| {
             o.dtype == T::DTYPE && (strides[0] == 1 || inner == 1) && aligned::<T>(o.pointer)
         };
+        // The last step may write to the output itself, unless the output is also read: then through a tile, so
+        // that slices never alias.
+        let aliased = !program.steps.is_empty() && inputs.iter().any(|i| i.pointer == out.pointer);
+        let dense_out = dense(out, &plan.strides[0]);
+        let update = if aliased && dense_out { replacing(program, plan, out, inputs) } else { None };
+        let direct_out = dense_out && (!aliased || update.is_some());
+        let plain = kernels.len() - update.is_some() as usize;
+        let fixed = |s: Source| match s {
+            Source::Input(i) => plan.strides[i as usize + 1][0] == 0,
+            Source::Const(_) => true,
+            Source::Register(_) => false,
+        };
+        // Named only together with an operand that is no number, by kernels that take numbers.
+        let is_number = |s: Source| {
+            let fits = |(step, kernel): (&Step, Option<&Kernel<T>>)| match (kernel, step.args) {
+                (Some(Kernel::Arithmetic(_)), [a, b, ..]) => !(fixed(a) && fixed(b)),
+                _ => false,
+            };
+            let uses = |step: &Step| step.args[..step.operation.arity()].contains(&s);
+            let kernels = kernels[..plain].iter().map(Some).chain(std::iter::repeat(None));
+            let mut named = program.steps.iter().zip(kernels).filter(|(step, _)| uses(step)).peekable();
+            inner > 1 && fixed(s) && s != program.result && named.peek().is_some() && named.all(fits)
+        };
+        let numbers: SmallVec<[Source; 4]> = (0..inputs.len())
+            .map(|i| Source::Input(i as u8))
+            .chain((0..program.consts).map(|i| Source::Const(i as u8)))
+            .filter(|&s| is_number(s))
+            .collect();
         let mut slots = 0;
         let mut take = |n: usize| {
             slots += n;
@@ -257,8 +303,10 @@ impl<T: Compute> Layout<T> {
         let inputs_at = inputs
             .iter()
             .zip(&plan.strides[1..])
-            .map(|(input, strides)| {
-                let direct = if dense(input, strides) {
+            .enumerate()
+            .map(|(i, (input, strides))| {
+                let whole = input.dtype == T::DTYPE && aligned::<T>(input.pointer);
+                let direct = if dense(input, strides) || whole && numbers.contains(&Source::Input(i as u8)) {
                     Direct::Memory
                 } else if rows > 1 && block::pays(input.dtype, strides, inner) {
                     Direct::Block
@@ -270,18 +318,27 @@ impl<T: Compute> Layout<T> {
             .collect();
         let consts = take(program.consts);
         let registers = take(if program.steps.len() > 1 { program.registers } else { 0 });
-        // The last step may write to the output itself, unless the output is also read: then through a tile, so
-        // that slices never alias.
-        let aliased = !program.steps.is_empty() && inputs.iter().any(|i| i.pointer == out.pointer);
-        let dense_out = dense(out, &plan.strides[0]);
-        let update = if aliased && dense_out { replacing(program, plan, out, inputs) } else { None };
-        let direct_out = dense_out && (!aliased || update.is_some());
         let result = take(!direct_out as usize);
         let width = match slots {
             0 => inner,
-            _ => inner.min((TILES / ((slots + inputs.len() + 1) * size_of::<T>())).clamp(TILE.0, TILE.1)),
+            _ => {
+                let fits = TILES / ((slots + inputs.len() + 1) * size_of::<T>()) / LINE * LINE;
+                inner.min(fits.clamp(TILE.0, TILE.1))
+            }
         };
-        Layout { width, slots, inputs: inputs_at, consts, registers, result, direct_out, update }
+        let apart = if slots * width <= FEW { width } else { width.next_multiple_of(LINE / size_of::<T>()) };
+        Layout {
+            width,
+            apart,
+            slots,
+            inputs: inputs_at,
+            consts,
+            registers,
+            result,
+            direct_out,
+            update,
+            numbers,
+        }
     }
 }
 
@@ -315,10 +372,13 @@ unsafe fn run_tiles<T: Compute>(
 ) {
     let width = layout.width;
     // SAFETY: the scratch holds a tile for each slot.
-    let tile = |slot: usize| unsafe { scratch.add(slot * width) };
+    let tile = |slot: usize| unsafe { scratch.add(slot * layout.apart) };
+    let count = |s: Source, n: usize| if layout.numbers.contains(&s) { 1 } else { n };
     for (i, value) in consts.iter().enumerate().take(program.consts) {
         // SAFETY: constant tiles lie in the scratch.
-        unsafe { fill(tile(layout.consts + i), width, T::from_scalar(*value)) };
+        unsafe {
+            fill(tile(layout.consts + i), count(Source::Const(i as u8), width), T::from_scalar(*value))
+        };
     }
     let inner = plan.sizes[0];
     let out_stride = plan.strides[0][0];
@@ -371,6 +431,7 @@ unsafe fn run_tiles<T: Compute>(
                     Direct::Tile => {
                         let (pointer, stride) = (at(i + 1), plan.strides[i + 1][0]);
                         if stride != 0 || loaded[i] != pointer {
+                            let n = count(Source::Input(i as u8), n);
                             // SAFETY: the caller vouches for the operand; the tile has `width >= n` elements.
                             unsafe { load(pointer, inputs[i].dtype, stride, tile(slot), n) };
                             loaded[i] = pointer;
@@ -389,7 +450,7 @@ unsafe fn run_tiles<T: Compute>(
             let plain = if layout.update.is_some() { &kernels[..kernels.len() - 1] } else { kernels };
             // SAFETY: operands are valid for n elements; the result's place is a tile of its own or the unaliased
             // output.
-            unsafe { run_steps(program, plain, n, locate, register, result_step, result) };
+            unsafe { run_steps(program, plain, n, |s| count(s, n), locate, register, result_step, result) };
             if let Some((kernel, others)) = layout.update {
                 // An operation of one operand has no others.
                 let apart = |s: &Source| locate(*s) != result.cast_const();
@@ -437,7 +498,8 @@ unsafe fn run_tiles<T: Compute>(
 /// Runs the steps of a program on slices of `n` elements; the result of step `result_step` goes to `result`.
 ///
 /// # Safety
-/// `locate` and `register` must give valid places for n elements of each operand and register that the steps name;
+/// `locate` and `register` must give valid places for n elements of each operand and register that the steps name, or for
+/// `count` ones of operands of [`Kernel::Arithmetic`];
 /// `result` must be valid for n writes and overlap none of them (the compiler of programs never reuses an operand's
 /// register for the result).
 #[inline]
@@ -445,6 +507,7 @@ pub(super) unsafe fn run_steps<T: Compute>(
     program: &Program,
     kernels: &[Kernel<T>],
     n: usize,
+    count: impl Fn(Source) -> usize,
     locate: impl Fn(Source) -> *const T,
     register: impl Fn(u8) -> *mut T,
     result_step: Option<usize>,
@@ -459,6 +522,10 @@ pub(super) unsafe fn run_steps<T: Compute>(
             match *kernel {
                 Kernel::Unary(f) => f(slice(step.args[0]), to),
                 Kernel::Binary(f) => f(slice(step.args[0]), slice(step.args[1]), to),
+                Kernel::Arithmetic(f) => {
+                    let [a, b, ..] = step.args.map(|s| std::slice::from_raw_parts(locate(s), count(s)));
+                    f(a, b, to)
+                }
                 Kernel::Ternary(f) => f(slice(step.args[0]), slice(step.args[1]), slice(step.args[2]), to),
                 Kernel::Quaternary(f) => {
                     let [a, b, c, d] = step.args.map(slice);

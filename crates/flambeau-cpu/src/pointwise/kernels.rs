@@ -11,6 +11,8 @@ use flambeau_core::{C32, C64, Element, Number, bf16, f16};
 pub enum Kernel<T> {
     Unary(fn(&[T], &mut [T])),
     Binary(fn(&[T], &[T], &mut [T])),
+    /// One of the operands may be a single number, which stands for all.
+    Arithmetic(fn(&[T], &[T], &mut [T])),
     Ternary(fn(&[T], &[T], &[T], &mut [T])),
     Quaternary(fn(&[T], &[T], &[T], &[T], &mut [T])),
 }
@@ -65,7 +67,21 @@ macro_rules! binary {
         })
     };
 }
-pub(super) use {binary, unary};
+macro_rules! arithmetic {
+    ($t:ty, $f:expr) => {
+        Kernel::Arithmetic(|a: &[$t], b: &[$t], o: &mut [$t]| {
+            use crate::wide::wide;
+            if let [b] = *b {
+                wide(move || o.iter_mut().zip(a).for_each(|(o, &a)| *o = ($f)(a, b)))
+            } else if let [a] = *a {
+                wide(move || o.iter_mut().zip(b).for_each(|(o, &b)| *o = ($f)(a, b)))
+            } else {
+                wide(move || o.iter_mut().zip(a).zip(b).for_each(|((o, &a), &b)| *o = ($f)(a, b)))
+            }
+        })
+    };
+}
+pub(super) use {arithmetic, binary, unary};
 
 /// One of two numbers, both of which are read: reads that depend on conditions would keep loops from being vectorised.
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! Primitives on `f32` and `f64`.
 
 use super::Prim;
-use super::kernels::{Kernel, binary, unary};
+use super::kernels::{Kernel, arithmetic, binary, unary};
 use crate::vector::{Elementary, Vector};
 use crate::wide::{Body, wide};
 
@@ -39,8 +39,11 @@ macro_rules! slices {
 /// A unary kernel from a periodic function, the system's for numbers whose reduction needs more bits.
 macro_rules! periodic {
     ($t:ident, $f:ident) => {
+        periodic!($t, $f, |a: &[$t], o: &mut [$t]| each!($t, $f, a, o))
+    };
+    ($t:ident, $f:ident, $near:expr) => {
         Kernel::Unary(|a: &[$t], o: &mut [$t]| {
-            each!($t, $f, a, o);
+            $near(a, o);
             if wide(|| a.iter().fold(false, |far, x| far | (x.abs() > <$t as Vector>::PERIODIC))) {
                 for (o, &a) in o.iter_mut().zip(a) {
                     if a.abs() > <$t as Vector>::PERIODIC {
@@ -91,8 +94,8 @@ macro_rules! real_kernels {
                 Sqrt => unary!($t, |a: $t| a.sqrt()),
                 Rsqrt => unary!($t, |a: $t| 1.0 / a.sqrt()),
                 Reciprocal => unary!($t, |a: $t| 1.0 / a),
-                Sin => periodic!($t, sin),
-                Cos => periodic!($t, cos),
+                Sin => periodic!($t, sin, |a, o| <$t as Vector>::map(Elementary::Sin, a, o)),
+                Cos => periodic!($t, cos, |a, o| <$t as Vector>::map(Elementary::Cos, a, o)),
                 Tan => periodic!($t, tan),
                 Asin => unary!($t, |a: $t| a.asin()),
                 Acos => unary!($t, |a: $t| a.acos()),
@@ -124,10 +127,10 @@ macro_rules! real_kernels {
                 Isfinite => unary!($t, |a: $t| a.is_finite() as i32 as $t),
                 Signbit => unary!($t, |a: $t| a.is_sign_negative() as i32 as $t),
                 Not => unary!($t, |a: $t| (a == 0.0) as i32 as $t),
-                Add => binary!($t, |a: $t, b: $t| a + b),
-                Sub => binary!($t, |a: $t, b: $t| a - b),
-                Mul => binary!($t, |a: $t, b: $t| a * b),
-                Div => binary!($t, |a: $t, b: $t| a / b),
+                Add => arithmetic!($t, |a: $t, b: $t| a + b),
+                Sub => arithmetic!($t, |a: $t, b: $t| a - b),
+                Mul => arithmetic!($t, |a: $t, b: $t| a * b),
+                Div => arithmetic!($t, |a: $t, b: $t| a / b),
                 Pow => binary!($t, |a: $t, b: $t| a.powf(b)),
                 Atan2 => binary!($t, |a: $t, b: $t| a.atan2(b)),
                 Fmod => binary!($t, |a: $t, b: $t| a % b),

@@ -110,13 +110,13 @@ unsafe fn run_tile<T: Compute>(
     unsafe {
         match program.result_step() {
             Some(last) => {
-                run_steps(program, kernels, n, locate, register, Some(last), result);
+                run_steps(program, kernels, n, |_| n, locate, register, Some(last), result);
                 if !direct {
                     store(result, out.pointer, out.dtype, 1, n);
                 }
             }
             None => {
-                run_steps(program, kernels, n, locate, register, None, result);
+                run_steps(program, kernels, n, |_| n, locate, register, None, result);
                 store(locate(program.result), out.pointer, out.dtype, 1, n);
             }
         }

@@ -1,6 +1,7 @@
 //! Maxima and minima along a dimension with their positions. One of the modules with unsafe code.
 
 use super::Extremum;
+use super::cut::pieces;
 use super::plan::{Kept, Plan, advance};
 use super::reducers::ordered;
 use crate::pointwise::{Operand, load, store};
@@ -25,16 +26,20 @@ pub unsafe fn extreme_with_index(
 ) -> Result<()> {
     // Outputs that have a value come first; without one the indices take its place in the plan.
     let outs: SmallVec<[&Operand; 2]> = values.into_iter().chain([indices]).collect();
+    let operands: SmallVec<[&Operand; 3]> = [src].into_iter().chain(outs).collect();
     let mask: SmallVec<[bool; 6]> = (0..sizes.len()).map(|d| d == dim).collect();
-    let Some(plan) = Plan::new(sizes, &mask, src, &outs) else { return Ok(()) };
-    // SAFETY: passed on from the caller.
-    unsafe {
-        match largest {
-            true => ordered!(src.dtype, T => run::<T, true>(&plan, src, &outs)),
-            false => ordered!(src.dtype, T => run::<T, false>(&plan, src, &outs)),
+    pieces(&operands, sizes, |d| d == dim, false, &|operands, sizes| {
+        let (src, outs) = (operands[0], &operands[1..]);
+        let Some(plan) = Plan::new(sizes, &mask, src, outs) else { return Ok(()) };
+        // SAFETY: a part of what the caller vouches for.
+        unsafe {
+            match largest {
+                true => ordered!(src.dtype, T => run::<T, true>(&plan, src, outs)),
+                false => ordered!(src.dtype, T => run::<T, false>(&plan, src, outs)),
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Whether `x` replaces `best`, which stands before it.

@@ -5,16 +5,25 @@
 //! Partial results are merged pairwise, so that the rounding error of a sum grows with the logarithm of the count
 //! (Higham, "The accuracy of floating point summation", 1993). The order depends on sizes and strides alone.
 
+use super::cut::pieces;
 use super::plan::{Kept, Plan, advance};
 use crate::lanes::{LANES, merged};
 use crate::pointwise::{Compute, Operand, load, store};
 use crate::wide::{Body, ahead, wide};
 use flambeau_core::Element;
+use flambeau_core::parallel::{num_threads, parallel};
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 /// Elements folded at once.
 const TILE: usize = 1024;
+/// Tiles of long runs that a thread adds up, as a power of two, and their elements.
+const SQUARE_LEVEL: u32 = 5;
+const SQUARE: usize = TILE << SQUARE_LEVEL;
+/// Runs that are worth several threads.
+const LONG: usize = 2 * SQUARE;
 /// Outputs whose accumulators are updated together.
 const WIDTH: usize = 1024;
 /// Elements of narrow rows that are taken together.
@@ -26,9 +35,9 @@ const STEPS: usize = 8;
 const ROWS: usize = 16;
 
 /// How elements are combined. `merge` must be associative up to rounding.
-pub trait Reducer: Copy {
+pub trait Reducer: Copy + Sync {
     type In: Compute;
-    type Acc: Copy;
+    type Acc: Copy + Send;
     type Out: Compute;
     /// The accumulator of no elements.
     fn start(&self) -> Self::Acc;
@@ -94,8 +103,13 @@ impl<A: Copy> Cascade<A> {
         Cascade { levels: SmallVec::new(), count: 0 }
     }
     #[inline]
-    fn push<R: Reducer<Acc = A>>(&mut self, r: &R, mut value: A) {
-        let mut bits = self.count;
+    fn push<R: Reducer<Acc = A>>(&mut self, r: &R, value: A) {
+        self.push_level(r, value, 0);
+    }
+    /// Takes what `2^level` values were merged to, where as many or a multiple of them came before.
+    #[inline]
+    fn push_level<R: Reducer<Acc = A>>(&mut self, r: &R, mut value: A, level: u32) {
+        let mut bits = self.count >> level;
         while bits & 1 == 1 {
             if let Some(top) = self.levels.pop() {
                 value = r.merge(top, value);
@@ -103,7 +117,7 @@ impl<A: Copy> Cascade<A> {
             bits >>= 1;
         }
         self.levels.push(value);
-        self.count += 1;
+        self.count += 1 << level;
     }
     #[inline]
     fn finish<R: Reducer<Acc = A>>(self, r: &R) -> A {
@@ -123,6 +137,18 @@ impl<A: Copy> Cascade<A> {
 /// `src` must be valid at every index of `sizes`, each output writable at every index with reduced dimensions 0;
 /// outputs must not overlap the input.
 pub unsafe fn reduce<R: Reducer>(r: &R, src: &Operand, outs: &[&Operand], sizes: &[i64], mask: &[bool]) {
+    let operands: SmallVec<[&Operand; 3]> = [src].into_iter().chain(outs.iter().copied()).collect();
+    let done = pieces(&operands, sizes, |d| mask[d], false, &|operands, sizes| {
+        // SAFETY: a part of what the caller vouches for.
+        unsafe { reduce_piece(r, operands[0], &operands[1..], sizes, mask) };
+        Ok(())
+    });
+    debug_assert!(done.is_ok());
+}
+
+/// # Safety
+/// As for [`reduce`].
+unsafe fn reduce_piece<R: Reducer>(r: &R, src: &Operand, outs: &[&Operand], sizes: &[i64], mask: &[bool]) {
     let Some(plan) = Plan::new(sizes, mask, src, outs) else { return };
     let group = if plan.count == 0 { None } else { plan.columns(GROUP) };
     let inner = plan.kept.last().cloned().unwrap_or(Kept {
@@ -233,12 +259,26 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
     // Shorter runs are gathered in the tile.
     let whole = if direct && stride == 1 { 2 * LANES } else { TILE / 2 };
     let mut cascade = Cascade::new();
+    let mut first = 0;
+    if outer.is_empty() && run >= LONG && num_threads() > 1 {
+        let sums = Squares {
+            r,
+            src,
+            from,
+            stride,
+            accs: (0..run / SQUARE).map(|_| Mutex::new(r.start())).collect(),
+        };
+        let body: &(dyn Fn(Range<usize>) + Sync) = &|range| sums.work(range);
+        parallel(sums.accs.len(), 1, body);
+        first = sums.accs.len() * SQUARE;
+        sums.accs.iter().for_each(|acc| cascade.push_level(r, *acc.lock(), SQUARE_LEVEL));
+    }
     let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, outer.len());
     let mut filled = 0;
     loop {
         let at: isize = outer.iter().zip(&index).map(|(d, &i)| d.1 * i as isize).sum();
         let row = from.wrapping_offset(at * item);
-        let mut done = 0;
+        let mut done = first;
         while done < run {
             let place = row.wrapping_offset(done as isize * stride * item);
             if run >= whole {
@@ -279,6 +319,35 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
         cascade.push(r, folded(r, rest));
     }
     cascade.finish(r)
+}
+
+/// Parts of a long run whose accumulators the merge would hold at the level [`SQUARE_LEVEL`].
+struct Squares<'a, R: Reducer> {
+    r: &'a R,
+    src: &'a Operand,
+    from: *mut u8,
+    stride: isize,
+    accs: Vec<Mutex<R::Acc>>,
+}
+// SAFETY: the elements are read only.
+unsafe impl<R: Reducer> Sync for Squares<'_, R> {}
+
+impl<R: Reducer> Squares<'_, R> {
+    fn work(&self, range: Range<usize>) {
+        let (src, mut tile) = (self.src, [const { MaybeUninit::<R::In>::uninit() }; TILE]);
+        let direct = src.dtype == R::In::DTYPE;
+        for i in range {
+            let mut cascade = Cascade::new();
+            for t in 0..1 << SQUARE_LEVEL {
+                let at = (i * SQUARE + t * TILE) as isize * self.stride * src.dtype.size() as isize;
+                let place = self.from.wrapping_offset(at);
+                // SAFETY: elements of the run, which fit the tile.
+                let slice = unsafe { fetch(src, place, self.stride, TILE, direct, tile.as_mut_ptr().cast()) };
+                cascade.push(self.r, folded(self.r, slice));
+            }
+            *self.accs[i].lock() = cascade.finish(self.r);
+        }
+    }
 }
 
 /// A run of elements as a slice: of the array itself if it fits, else of the tile that they are loaded to.

@@ -2,6 +2,7 @@
 
 mod arg;
 mod cascade;
+mod cut;
 mod distance;
 mod engine;
 mod norm;

@@ -1,5 +1,6 @@
 //! Vector norms. One of the modules with unsafe code.
 
+use super::cut::pieces;
 use super::engine::{Reducer, reduce};
 use super::plan::{Kept, Plan, each_kept};
 use super::reducers::Extremum;
@@ -145,17 +146,19 @@ unsafe fn euclidean_rows(src: &Operand, out: &Operand, sizes: &[i64], mask: &[bo
     if !aligned(src) || !aligned(out) {
         return false;
     }
-    let (from, to) = (src.pointer.cast_const(), out.pointer);
-    match src.dtype {
-        DType::Float32 => {
-            wide(EuclideanRows::<f32, 8> { n, kept: &plan.kept, x: from.cast(), out: to.cast() })
-        }
-        DType::Float64 => {
-            wide(EuclideanRows::<f64, 4> { n, kept: &plan.kept, x: from.cast(), out: to.cast() })
-        }
-        _ => return false,
+    if !matches!(src.dtype, DType::Float32 | DType::Float64) {
+        return false;
     }
-    true
+    let done = pieces(&[src, out], sizes, |d| mask[d], false, &|operands, sizes| {
+        let Some(plan) = Plan::new(sizes, mask, operands[0], &operands[1..]) else { return Ok(()) };
+        let (from, to, kept) = (operands[0].pointer.cast_const(), operands[1].pointer, &plan.kept);
+        match operands[0].dtype {
+            DType::Float32 => wide(EuclideanRows::<f32, 8> { n, kept, x: from.cast(), out: to.cast() }),
+            _ => wide(EuclideanRows::<f64, 4> { n, kept, x: from.cast(), out: to.cast() }),
+        }
+        Ok(())
+    });
+    done.is_ok()
 }
 
 /// Rows of `n` elements, aligned and valid at each index of `kept`, as are their results.

@@ -1,5 +1,6 @@
 //! Running sums, products, extremes and the like along a dimension. One of the modules with unsafe code.
 
+use super::cut::pieces;
 use super::plan::advance;
 use super::reducers::ordered;
 use super::{Arith, Extremum};
@@ -204,6 +205,24 @@ pub unsafe fn scan(
     if sizes.contains(&0) {
         return Ok(());
     }
+    let operands: SmallVec<[&Operand; 3]> = [src, out].into_iter().chain(indices).collect();
+    pieces(&operands, sizes, |d| d == dim, true, &|operands, sizes| {
+        // SAFETY: a part of what the caller vouches for.
+        unsafe { scan_piece(what, operands[0], operands[1], operands.get(2).copied(), sizes, dim, reverse) }
+    })
+}
+
+/// # Safety
+/// As for [`scan`].
+unsafe fn scan_piece(
+    what: Scan,
+    src: &Operand,
+    out: &Operand,
+    indices: Option<&Operand>,
+    sizes: &[i64],
+    dim: usize,
+    reverse: bool,
+) -> Result<()> {
     macro_rules! arithmetic {
         ($name:ident) => {
             match out.dtype.compute() {

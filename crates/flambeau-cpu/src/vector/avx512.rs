@@ -1,15 +1,20 @@
-//! Functions of sixteen numbers at once. One of the modules with unsafe code.
+//! Functions of sixteen `f32` or eight `f64` at once. One of the modules with unsafe code.
 
+use super::MAGIC;
 use super::exp::MAGIC_SINGLE;
-use super::lane::{Function, Lane};
+use super::lane::{Double, DoubleFunction, Function, Lane, Single};
 use std::arch::x86_64::*;
 
 /// Sixteen numbers.
 #[derive(Clone, Copy)]
 struct Sixteen(__m512);
 
-// SAFETY of all that follows: values of this type are made and used inside of [`map`] only, whose callers know that the
-// processor has the instructions.
+/// Eight numbers.
+#[derive(Clone, Copy)]
+struct Eight(__m512d);
+
+// SAFETY of all that follows: values of these types are made and used inside of [`map`] and [`map_double`] only, whose
+// callers know that the processor has the instructions.
 macro_rules! on {
     ($e:expr) => {
         // SAFETY: as above; what is loaded are arrays of 16 numbers.
@@ -17,64 +22,123 @@ macro_rules! on {
     };
 }
 
-impl Lane for Sixteen {
-    #[inline(always)]
-    fn of(x: f32) -> Self {
-        Sixteen(on!(_mm512_set1_ps(x)))
-    }
-    #[inline(always)]
-    fn plus(self, b: Self) -> Self {
-        Sixteen(on!(_mm512_add_ps(self.0, b.0)))
-    }
-    #[inline(always)]
-    fn minus(self, b: Self) -> Self {
-        Sixteen(on!(_mm512_sub_ps(self.0, b.0)))
-    }
-    #[inline(always)]
-    fn times(self, b: Self) -> Self {
-        Sixteen(on!(_mm512_mul_ps(self.0, b.0)))
-    }
-    #[inline(always)]
-    fn over(self, b: Self) -> Self {
-        Sixteen(on!(_mm512_div_ps(self.0, b.0)))
-    }
-    #[inline(always)]
-    fn fused(self, b: Self, c: Self) -> Self {
-        Sixteen(on!(_mm512_fmadd_ps(self.0, b.0, c.0)))
-    }
-    #[inline(always)]
-    fn magnitude(self) -> Self {
-        Sixteen(on!(_mm512_abs_ps(self.0)))
-    }
-    #[inline(always)]
-    fn with_sign(self, of: Self) -> Self {
-        let sign = Self::of(-0.0);
-        Sixteen(on!(_mm512_or_ps(_mm512_andnot_ps(sign.0, self.0), _mm512_and_ps(sign.0, of.0))))
-    }
-    #[inline(always)]
-    fn at_least(self, low: f32) -> Self {
-        // The second operand where one is NaN.
-        Sixteen(on!(_mm512_max_ps(_mm512_set1_ps(low), self.0)))
-    }
-    #[inline(always)]
-    fn at_most(self, high: f32) -> Self {
-        Sixteen(on!(_mm512_min_ps(_mm512_set1_ps(high), self.0)))
-    }
-    #[inline(always)]
-    fn or_from(self, z: Self, limit: f32, large: Self) -> Self {
-        let small = on!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(z.0, _mm512_set1_ps(limit)));
-        Sixteen(on!(_mm512_mask_blend_ps(small, large.0, self.0)))
-    }
-    #[inline(always)]
-    fn pick(self, table: &[f32; 16]) -> Self {
-        let k = on!(_mm512_castps_si512(self.0));
-        Sixteen(on!(_mm512_permutexvar_ps(k, _mm512_loadu_ps(table.as_ptr()))))
-    }
-    #[inline(always)]
-    fn scaled(self, k: Self) -> Self {
-        let n = k.minus(Self::of(MAGIC_SINGLE)).times(Self::of(1.0 / 16.0));
-        Sixteen(on!(_mm512_scalef_ps(self.0, n.0)))
-    }
+macro_rules! lane {
+    (
+        $name:ident, $t:ident, $magic:expr, $set:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident, $abs:ident, $and:ident,
+        $andnot:ident, $or:ident, $max:ident, $min:ident, $less:ident, $blend:ident, $scale:ident, $pick:expr
+    ) => {
+        impl Lane for $name {
+            type Number = $t;
+            #[inline(always)]
+            fn of(x: $t) -> Self {
+                $name(on!($set(x)))
+            }
+            #[inline(always)]
+            fn plus(self, b: Self) -> Self {
+                $name(on!($add(self.0, b.0)))
+            }
+            #[inline(always)]
+            fn minus(self, b: Self) -> Self {
+                $name(on!($sub(self.0, b.0)))
+            }
+            #[inline(always)]
+            fn times(self, b: Self) -> Self {
+                $name(on!($mul(self.0, b.0)))
+            }
+            #[inline(always)]
+            fn over(self, b: Self) -> Self {
+                $name(on!($div(self.0, b.0)))
+            }
+            #[inline(always)]
+            fn fused(self, b: Self, c: Self) -> Self {
+                $name(on!($fma(self.0, b.0, c.0)))
+            }
+            #[inline(always)]
+            fn magnitude(self) -> Self {
+                $name(on!($abs(self.0)))
+            }
+            #[inline(always)]
+            fn with_sign(self, of: Self) -> Self {
+                let sign = Self::of(-0.0);
+                $name(on!($or($andnot(sign.0, self.0), $and(sign.0, of.0))))
+            }
+            #[inline(always)]
+            fn at_least(self, low: $t) -> Self {
+                // The second operand where one is NaN.
+                $name(on!($max($set(low), self.0)))
+            }
+            #[inline(always)]
+            fn at_most(self, high: $t) -> Self {
+                $name(on!($min($set(high), self.0)))
+            }
+            #[inline(always)]
+            fn or_from(self, z: Self, limit: $t, large: Self) -> Self {
+                let small = on!($less::<_CMP_LT_OQ>(z.0, $set(limit)));
+                $name(on!($blend(small, large.0, self.0)))
+            }
+            #[inline(always)]
+            fn pick(self, table: &[$t; 16]) -> Self {
+                $name($pick(self.0, table))
+            }
+            #[inline(always)]
+            fn scaled(self, k: Self) -> Self {
+                let n = k.minus(Self::of($magic)).times(Self::of(1.0 / 16.0));
+                $name(on!($scale(self.0, n.0)))
+            }
+        }
+    };
+}
+lane!(
+    Sixteen,
+    f32,
+    MAGIC_SINGLE,
+    _mm512_set1_ps,
+    _mm512_add_ps,
+    _mm512_sub_ps,
+    _mm512_mul_ps,
+    _mm512_div_ps,
+    _mm512_fmadd_ps,
+    _mm512_abs_ps,
+    _mm512_and_ps,
+    _mm512_andnot_ps,
+    _mm512_or_ps,
+    _mm512_max_ps,
+    _mm512_min_ps,
+    _mm512_cmp_ps_mask,
+    _mm512_mask_blend_ps,
+    _mm512_scalef_ps,
+    |k, table: &[f32; 16]| on!(_mm512_permutexvar_ps(
+        _mm512_castps_si512(k),
+        _mm512_loadu_ps(table.as_ptr())
+    ))
+);
+lane!(
+    Eight,
+    f64,
+    MAGIC,
+    _mm512_set1_pd,
+    _mm512_add_pd,
+    _mm512_sub_pd,
+    _mm512_mul_pd,
+    _mm512_div_pd,
+    _mm512_fmadd_pd,
+    _mm512_abs_pd,
+    _mm512_and_pd,
+    _mm512_andnot_pd,
+    _mm512_or_pd,
+    _mm512_max_pd,
+    _mm512_min_pd,
+    _mm512_cmp_pd_mask,
+    _mm512_mask_blend_pd,
+    _mm512_scalef_pd,
+    |k, table: &[f64; 16]| on!(_mm512_permutex2var_pd(
+        _mm512_loadu_pd(table.as_ptr()),
+        _mm512_castpd_si512(k),
+        _mm512_loadu_pd(table.as_ptr().add(8))
+    ))
+);
+
+impl Single for Sixteen {
     #[inline(always)]
     fn split(self) -> (Self, Self) {
         let significand = on!(_mm512_getmant_ps::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_ZERO>(self.0));
@@ -100,25 +164,61 @@ impl Lane for Sixteen {
     }
 }
 
-/// Writes the function of each of `n` numbers at `x` to the same place at `out`, which may be `x`.
-///
-/// # Safety
-/// The processor must have the instructions; `n` numbers are readable at `x` and writable at `out`, and both are the
-/// same or do not overlap.
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,f16c")]
-pub unsafe fn map<F: Function>(x: *const f32, out: *mut f32, n: usize) {
-    let mut i = 0;
-    // SAFETY: numbers below `n`.
-    unsafe {
-        while i + 16 <= n {
-            let y = F::of(Sixteen(_mm512_loadu_ps(x.add(i))));
-            _mm512_storeu_ps(out.add(i), y.0);
-            i += 16;
-        }
-        if i < n {
-            let rest = ((1u32 << (n - i)) - 1) as __mmask16;
-            let y = F::of(Sixteen(_mm512_maskz_loadu_ps(rest, x.add(i))));
-            _mm512_mask_storeu_ps(out.add(i), rest, y.0);
-        }
+impl Double for Eight {
+    #[inline(always)]
+    fn turned(self, k: Self) -> Self {
+        let sign = on!(_mm512_slli_epi64::<63>(_mm512_srli_epi64::<4>(_mm512_castpd_si512(k.0))));
+        Eight(on!(_mm512_xor_pd(self.0, _mm512_castsi512_pd(sign))))
     }
 }
+
+macro_rules! map {
+    ($name:ident, $function:ident, $register:ident, $t:ident, $n:literal, $mask:ident, $load:ident, $store:ident, $some:ident, $put:ident) => {
+        /// Writes the function of each of `n` numbers at `x` to the same place at `out`, which may be `x`.
+        ///
+        /// # Safety
+        /// The processor must have the instructions; `n` numbers are readable at `x` and writable at `out`, and both are
+        /// the same or do not overlap.
+        #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,f16c")]
+        pub unsafe fn $name<F: $function>(x: *const $t, out: *mut $t, n: usize) {
+            let mut i = 0;
+            // SAFETY: numbers below `n`.
+            unsafe {
+                while i + $n <= n {
+                    let y = F::of($register($load(x.add(i))));
+                    $store(out.add(i), y.0);
+                    i += $n;
+                }
+                if i < n {
+                    let rest = ((1u32 << (n - i)) - 1) as $mask;
+                    let y = F::of($register($some(rest, x.add(i))));
+                    $put(out.add(i), rest, y.0);
+                }
+            }
+        }
+    };
+}
+map!(
+    map,
+    Function,
+    Sixteen,
+    f32,
+    16,
+    __mmask16,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_maskz_loadu_ps,
+    _mm512_mask_storeu_ps
+);
+map!(
+    map_double,
+    DoubleFunction,
+    Eight,
+    f64,
+    8,
+    __mmask8,
+    _mm512_loadu_pd,
+    _mm512_storeu_pd,
+    _mm512_maskz_loadu_pd,
+    _mm512_mask_storeu_pd
+);

@@ -1,15 +1,15 @@
 //! The error function.
 
-use super::coefficients::{ERF, ERF_NEAR, ERF_PIECES, ERFC};
+use super::coefficients::{ERF, ERF_NEAR, ERF_PIECES, ERFC, GELU_PIECES};
 use super::exp::{MAGIC_SINGLE, parts, power};
-use super::lane::{Lane, piece, pieces, series};
+use super::lane::{Single, piece, pieces, series, single};
 use super::polynomial;
 
 /// Polynomials about multiples of 1/4.
 static PIECES: [[f32; 16]; 8] = pieces(&ERF_PIECES);
 
 #[inline(always)]
-pub(super) fn erf_single<L: Lane>(x: L) -> L {
+pub(super) fn erf_single<L: Single>(x: L) -> L {
     // From 3.92 on the result is 1.
     let z = x.magnitude().at_most(3.925);
     let k = z.fused(L::of(4.0), L::of(MAGIC_SINGLE)).at_most(MAGIC_SINGLE + 15.0);
@@ -19,11 +19,29 @@ pub(super) fn erf_single<L: Lane>(x: L) -> L {
     z.fused(series(&ERF_NEAR, z.times(z)), z).or_from(z, 0.40625, large).with_sign(x)
 }
 
+static GELU: [[f32; 16]; 6] = {
+    let mut out = [[0.0; 16]; 6];
+    let mut k = 0;
+    while k < 6 {
+        out[k] = single(&GELU_PIECES[k]);
+        k += 1;
+    }
+    out
+};
+
 /// `x / 2 * (1 + erf(x / sqrt(2)))`
 #[inline(always)]
-pub(super) fn gelu_single<L: Lane>(x: L) -> L {
-    let e = erf_single(x.times(L::of(std::f32::consts::FRAC_1_SQRT_2)));
-    L::of(0.5).times(x).times(L::of(1.0).plus(e))
+pub(super) fn gelu_single<L: Single>(x: L) -> L {
+    // From 5.55 on the integral is 1.
+    let z = x.magnitude().at_most(5.6);
+    let k = z.fused(L::of(8.0 / 3.0), L::of(MAGIC_SINGLE));
+    let t = k.minus(L::of(MAGIC_SINGLE)).fused(L::of(-0.375), z);
+    // Not a fold: closures would not be compiled for the registers' instructions.
+    let mut half = k.pick(&GELU[5]);
+    for j in (0..5).rev() {
+        half = half.fused(t, k.pick(&GELU[j]));
+    }
+    x.times(L::of(0.5).plus(half.with_sign(x)))
 }
 
 #[inline(always)]

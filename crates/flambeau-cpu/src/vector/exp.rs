@@ -1,7 +1,7 @@
 //! Exponential functions: `exp(x) = 2^n exp(r)` with `|r| <= log(2) / 2`.
 
-use super::coefficients::{EXP, EXP_SHORT, SIXTEENTHS};
-use super::lane::{Lane, rest, single};
+use super::coefficients::{EXP, EXP_SHORT, EXP_TINY, SIXTEENTHS, SIXTEENTHS_REST};
+use super::lane::{Double, Single, rest, series_double, single};
 use super::{MAGIC, polynomial};
 use std::f64::consts::{LN_2, LOG2_E};
 
@@ -51,30 +51,6 @@ pub(super) fn parts(x: f64) -> (f64, f64, f64) {
     (k, high, (r * r).mul_add(polynomial(&EXP, r), -low))
 }
 
-/// `1 + h + l` rounded once.
-#[inline(always)]
-fn one_plus(h: f64, l: f64) -> f64 {
-    let s = 1.0 + h;
-    s + (h - (s - 1.0) + l)
-}
-
-/// Two powers of two whose product is `2^n`, from `k = n + MAGIC` for `n` from -1500 to 1500; `small` where `n` is below
-/// zero.
-#[inline(always)]
-fn powers(k: f64, small: bool) -> (f64, f64) {
-    const SHIFT: f64 = f64::from_bits((1023 + 512) << 52);
-    let bias: u64 = if small { (1023 + 512) << 52 } else { (1023 - 512) << 52 };
-    (f64::from_bits((k.to_bits() << 52).wrapping_add(bias)), if small { 1.0 / SHIFT } else { SHIFT })
-}
-
-#[inline(always)]
-pub(super) fn exp_double(x: f64) -> f64 {
-    let x = limit(x, -750.0, 710.0);
-    let (k, h, l) = parts(x);
-    let (a, b) = powers(k, x < 0.0);
-    one_plus(h, l) * a * b
-}
-
 /// As [`MAGIC`], in `f32`.
 pub(super) const MAGIC_SINGLE: f32 = 12582912.0;
 
@@ -87,7 +63,7 @@ const STEP_LOW: f32 = (LN_2 / 16.0 - STEP_HIGH as f64) as f32;
 /// part of a power of two from a table (P. T. P. Tang, "Table-driven implementation of the exponential function in IEEE
 /// floating-point arithmetic", 1989).
 #[inline(always)]
-pub(super) fn parts_single<L: Lane>(x: L) -> (L, L, L) {
+pub(super) fn parts_single<L: Single>(x: L) -> (L, L, L) {
     let k = x.fused(L::of(16.0 * LOG2_E as f32), L::of(MAGIC_SINGLE));
     let n = k.minus(L::of(MAGIC_SINGLE));
     let r = n.fused(L::of(-STEP_LOW), n.fused(L::of(-STEP_HIGH), x));
@@ -98,7 +74,25 @@ pub(super) fn parts_single<L: Lane>(x: L) -> (L, L, L) {
 }
 
 #[inline(always)]
-pub(super) fn exp_single<L: Lane>(x: L) -> L {
+pub(super) fn exp_single<L: Single>(x: L) -> L {
     let (k, high, rest) = parts_single(x.at_least(-110.0).at_most(90.0));
     high.plus(rest).scaled(k)
+}
+
+static POWERS: [f64; 16] = SIXTEENTHS;
+static POWERS_REST: [f64; 16] = SIXTEENTHS_REST;
+const STEP: f64 = LN_2 / 16.0;
+/// What `log(2) / 16` has beyond its nearest `f64`.
+const STEP_REST: f64 = 2.3190468138462996e-17 / 16.0;
+
+/// As [`exp_single`], in `f64`.
+#[inline(always)]
+pub(super) fn exp_double<L: Double>(x: L) -> L {
+    let x = x.at_least(-750.0).at_most(710.0);
+    let k = x.fused(L::of(16.0 * LOG2_E), L::of(MAGIC));
+    let n = k.minus(L::of(MAGIC));
+    let r = n.fused(L::of(-STEP_REST), n.fused(L::of(-STEP), x));
+    let p = r.times(r).fused(series_double(&EXP_TINY, r), r);
+    let high = k.pick(&POWERS);
+    high.plus(high.fused(p, k.pick(&POWERS_REST))).scaled(k)
 }

@@ -2,7 +2,7 @@
 
 use super::coefficients::{TANH_MIDDLES, TANH_NEAR, TANH_PIECES};
 use super::exp::{exp_double, exp_single, limit, parts, power, short_parts};
-use super::lane::{Lane, piece, pieces, series, single};
+use super::lane::{Double, Single, piece, pieces, series, single};
 
 /// `exp(x) - 1` to 30 bits, for `|x| < 700`.
 #[inline(always)]
@@ -35,7 +35,7 @@ static PIECES: [[f32; 16]; 9] = pieces(&TANH_PIECES);
 static MIDDLES: [f32; 16] = single(&TANH_MIDDLES);
 
 #[inline(always)]
-pub(super) fn tanh_single<L: Lane>(x: L) -> L {
+pub(super) fn tanh_single<L: Single>(x: L) -> L {
     // From 9.02 on the result is 1.
     let z = x.magnitude().at_most(9.5);
     let t = z.minus(z.pick_by_bits::<22>(&MIDDLES));
@@ -47,7 +47,7 @@ pub(super) fn tanh_single<L: Lane>(x: L) -> L {
 
 /// As PyTorch computes it, 0 where `exp(-x)` overflows: within two units in the last place elsewhere.
 #[inline(always)]
-pub(super) fn sigmoid_single<L: Lane>(x: L) -> L {
+pub(super) fn sigmoid_single<L: Single>(x: L) -> L {
     let one = L::of(1.0);
     one.over(one.plus(exp_single(L::of(0.0).minus(x))))
 }
@@ -66,6 +66,7 @@ pub(super) fn tanh_double(x: f64) -> f64 {
 
 /// As [`sigmoid_single`].
 #[inline(always)]
-pub(super) fn sigmoid_double(x: f64) -> f64 {
-    1.0 / (1.0 + exp_double(-x))
+pub(super) fn sigmoid_double<L: Double>(x: L) -> L {
+    let one = L::of(1.0);
+    one.over(one.plus(exp_double(L::of(0.0).minus(x))))
 }

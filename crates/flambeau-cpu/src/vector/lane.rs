@@ -1,11 +1,14 @@
-//! What functions of `f32` are written in: one number, which compilers vectorise in loops, or a register full of them
+//! What functions are written in: one number, which compilers vectorise in loops, or a register full of them
 //! (`avx512.rs`, `avx2.rs`), where instructions are used that compilers do not choose. All give the same bits.
 
+use super::MAGIC;
 use super::exp::MAGIC_SINGLE;
 
-/// Numbers that go through a function side by side.
+/// Numbers that go through a function side by side. A number `k = n + MAGIC` holds the integer `n` in its low bits
+/// ([`MAGIC`], in `f32` [`MAGIC_SINGLE`]).
 pub(super) trait Lane: Copy {
-    fn of(x: f32) -> Self;
+    type Number: Copy;
+    fn of(x: Self::Number) -> Self;
     fn plus(self, b: Self) -> Self;
     fn minus(self, b: Self) -> Self;
     fn times(self, b: Self) -> Self;
@@ -15,15 +18,19 @@ pub(super) trait Lane: Copy {
     fn magnitude(self) -> Self;
     fn with_sign(self, of: Self) -> Self;
     /// The greater one of both; NaN stays.
-    fn at_least(self, low: f32) -> Self;
+    fn at_least(self, low: Self::Number) -> Self;
     /// The smaller one of both; NaN stays.
-    fn at_most(self, high: f32) -> Self;
+    fn at_most(self, high: Self::Number) -> Self;
     /// `self` where `z` is below the limit, else `large`.
-    fn or_from(self, z: Self, limit: f32, large: Self) -> Self;
-    /// The element that the low four bits of `k = n + MAGIC_SINGLE` number.
-    fn pick(self, table: &[f32; 16]) -> Self;
-    /// `self * 2^floor(n / 16)` rounded once, for `k = n + MAGIC_SINGLE` and powers from -190 to 190.
+    fn or_from(self, z: Self, limit: Self::Number, large: Self) -> Self;
+    /// The element that the low four bits of `k` number.
+    fn pick(self, table: &[Self::Number; 16]) -> Self;
+    /// `self * 2^floor(n / 16)` rounded once, for powers from -190 to 190, of `f64` from -1500 to 1500.
     fn scaled(self, k: Self) -> Self;
+}
+
+/// Those of `f32`.
+pub(super) trait Single: Lane<Number = f32> {
     /// Exponent and significand in `[1, 2)` of a positive number.
     fn split(self) -> (Self, Self);
     /// The element that four bits number, from `SHIFT` on: 19 for the highest ones of significands, 22 for the highest one and
@@ -33,64 +40,81 @@ pub(super) trait Lane: Copy {
     fn or_no_logarithm(self, y: Self) -> Self;
 }
 
-impl Lane for f32 {
-    #[inline(always)]
-    fn of(x: f32) -> f32 {
-        x
-    }
-    #[inline(always)]
-    fn plus(self, b: f32) -> f32 {
-        self + b
-    }
-    #[inline(always)]
-    fn minus(self, b: f32) -> f32 {
-        self - b
-    }
-    #[inline(always)]
-    fn times(self, b: f32) -> f32 {
-        self * b
-    }
-    #[inline(always)]
-    fn over(self, b: f32) -> f32 {
-        self / b
-    }
-    #[inline(always)]
-    fn fused(self, b: f32, c: f32) -> f32 {
-        self.mul_add(b, c)
-    }
-    #[inline(always)]
-    fn magnitude(self) -> f32 {
-        self.abs()
-    }
-    #[inline(always)]
-    fn with_sign(self, of: f32) -> f32 {
-        self.copysign(of)
-    }
-    #[inline(always)]
-    fn at_least(self, low: f32) -> f32 {
-        if self < low { low } else { self }
-    }
-    #[inline(always)]
-    fn at_most(self, high: f32) -> f32 {
-        if self > high { high } else { self }
-    }
-    #[inline(always)]
-    fn or_from(self, z: f32, limit: f32, large: f32) -> f32 {
-        if z < limit { self } else { large }
-    }
-    #[inline(always)]
-    fn pick(self, table: &[f32; 16]) -> f32 {
-        table[(self.to_bits() & 15) as usize]
-    }
-    #[inline(always)]
-    fn scaled(self, k: f32) -> f32 {
-        // Two powers of two: the first product is exact.
-        const SHIFT: f32 = 18446744073709551616.0;
-        let small = k < MAGIC_SINGLE;
-        let bias: u32 = if small { (127 + 64) << 23 } else { (127 - 64) << 23 };
-        let first = f32::from_bits((k.to_bits() >> 4 << 23).wrapping_add(bias));
-        self * first * if small { 1.0 / SHIFT } else { SHIFT }
-    }
+/// Those of `f64`.
+pub(super) trait Double: Lane<Number = f64> {
+    /// The opposite number where the fifth bit of `k` is set.
+    fn turned(self, k: Self) -> Self;
+}
+
+macro_rules! number {
+    ($t:ident, $bits:ident, $width:literal, $bias:literal, $magic:expr) => {
+        impl Lane for $t {
+            type Number = $t;
+            #[inline(always)]
+            fn of(x: $t) -> $t {
+                x
+            }
+            #[inline(always)]
+            fn plus(self, b: $t) -> $t {
+                self + b
+            }
+            #[inline(always)]
+            fn minus(self, b: $t) -> $t {
+                self - b
+            }
+            #[inline(always)]
+            fn times(self, b: $t) -> $t {
+                self * b
+            }
+            #[inline(always)]
+            fn over(self, b: $t) -> $t {
+                self / b
+            }
+            #[inline(always)]
+            fn fused(self, b: $t, c: $t) -> $t {
+                self.mul_add(b, c)
+            }
+            #[inline(always)]
+            fn magnitude(self) -> $t {
+                self.abs()
+            }
+            #[inline(always)]
+            fn with_sign(self, of: $t) -> $t {
+                self.copysign(of)
+            }
+            #[inline(always)]
+            fn at_least(self, low: $t) -> $t {
+                if self < low { low } else { self }
+            }
+            #[inline(always)]
+            fn at_most(self, high: $t) -> $t {
+                if self > high { high } else { self }
+            }
+            #[inline(always)]
+            fn or_from(self, z: $t, limit: $t, large: $t) -> $t {
+                if z < limit { self } else { large }
+            }
+            #[inline(always)]
+            fn pick(self, table: &[$t; 16]) -> $t {
+                table[(self.to_bits() & 15) as usize]
+            }
+            #[inline(always)]
+            fn scaled(self, k: $t) -> $t {
+                // Two powers of two: the first product is exact.
+                const HALF: $bits = $bias / 2 + 1;
+                const UP: $t = $t::from_bits(($bias + HALF) << $width);
+                let small = k < $magic;
+                let bias: $bits = if small { ($bias + HALF) << $width } else { ($bias - HALF) << $width };
+                let first = $t::from_bits((k.to_bits() >> 4 << $width).wrapping_add(bias));
+                self * first * if small { 1.0 / UP } else { UP }
+            }
+        }
+    };
+}
+number!(f32, u32, 23, 127, MAGIC_SINGLE);
+number!(f64, u64, 52, 1023, MAGIC);
+
+impl Single for f32 {
     #[inline(always)]
     fn split(self) -> (f32, f32) {
         let tiny = self < f32::MIN_POSITIVE;
@@ -112,9 +136,21 @@ impl Lane for f32 {
     }
 }
 
-/// A function of one number.
+impl Double for f64 {
+    #[inline(always)]
+    fn turned(self, k: f64) -> f64 {
+        f64::from_bits(self.to_bits() ^ (k.to_bits() >> 4 << 63))
+    }
+}
+
+/// A function of one `f32`.
 pub(super) trait Function {
-    fn of<L: Lane>(x: L) -> L;
+    fn of<L: Single>(x: L) -> L;
+}
+
+/// A function of one `f64`.
+pub(super) trait DoubleFunction {
+    fn of<L: Double>(x: L) -> L;
 }
 
 /// Coefficients as `f32`.
@@ -154,7 +190,7 @@ pub(super) const fn pieces<const N: usize, const M: usize>(grid: &[[f64; 16]; N]
 
 /// The polynomial that `pick` chooses of each row of [`pieces`], pairs of terms at a time.
 #[inline(always)]
-pub(super) fn piece<L: Lane, const M: usize>(
+pub(super) fn piece<L: Single, const M: usize>(
     t: L,
     rows: &[[f32; 16]; M],
     pick: impl Fn(&[f32; 16]) -> L,
@@ -172,10 +208,20 @@ pub(super) fn piece<L: Lane, const M: usize>(
 
 /// A polynomial by Horner's rule, the constant term first.
 #[inline(always)]
-pub(super) fn series<L: Lane, const N: usize>(coefficients: &[f64; N], x: L) -> L {
+pub(super) fn series<L: Single, const N: usize>(coefficients: &[f64; N], x: L) -> L {
     let mut y = L::of(coefficients[N - 1] as f32);
     for i in (0..N - 1).rev() {
         y = y.fused(x, L::of(coefficients[i] as f32));
+    }
+    y
+}
+
+/// As [`series`].
+#[inline(always)]
+pub(super) fn series_double<L: Double, const N: usize>(coefficients: &[f64; N], x: L) -> L {
+    let mut y = L::of(coefficients[N - 1]);
+    for i in (0..N - 1).rev() {
+        y = y.fused(x, L::of(coefficients[i]));
     }
     y
 }

@@ -2,7 +2,7 @@
 
 use super::coefficients::{LOG, LOG_OF_RECIPROCALS, LOG_SHORT};
 use super::exp::{LN_2_HIGH, LN_2_LOW};
-use super::lane::{Lane, rest, single};
+use super::lane::{Single, rest, single};
 use super::polynomial;
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E, LOG10_2, LOG10_E};
 
@@ -74,7 +74,7 @@ const LN_2_LOW_SINGLE: f32 = (LN_2 - LN_2_HIGH_SINGLE as f64) as f32;
 /// In `f32`: the largest terms are summed exactly (P. T. P. Tang, "Table-driven implementation of the logarithm function in
 /// IEEE floating-point arithmetic", 1990).
 #[inline(always)]
-pub(super) fn log_single<L: Lane>(x: L) -> L {
+pub(super) fn log_single<L: Single>(x: L) -> L {
     let (exponent, m) = x.split();
     let k = exponent.plus(m.pick_by_bits::<19>(&HALVED));
     let f = m.fused(m.pick_by_bits::<19>(&RECIPROCALS), L::of(-1.0));

@@ -225,9 +225,9 @@ impl Vector for f64 {
         0.5 * self * (1.0 + erf::erf_double(self * std::f64::consts::FRAC_1_SQRT_2))
     }
     fn map(f: Elementary, x: &[f64], out: &mut [f64]) {
-        slices::map_plain(f, x, out)
+        slices::map_double(f, x, out)
     }
     fn map_in_place(f: Elementary, x: &mut [f64]) {
-        slices::map_plain_in_place(f, x)
+        slices::map_double_in_place(f, x)
     }
 }

@@ -7,23 +7,27 @@ use crate::wide::{Body, level, wide};
 /// Functions that come by slices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elementary {
+    Cos,
     Erf,
     Exp,
     Gelu,
     Log,
     Sigmoid,
+    Sin,
     Tanh,
 }
 
 macro_rules! choose {
     ($f:expr, $case:ident) => {
         match $f {
-            Elementary::Erf => $case!(Erf, erf, erf_single),
-            Elementary::Exp => $case!(Exp, exp, exp_single),
-            Elementary::Gelu => $case!(Gelu, gelu, gelu_single),
-            Elementary::Log => $case!(Log, log, log_single),
-            Elementary::Sigmoid => $case!(Sigmoid, sigmoid, sigmoid_single),
-            Elementary::Tanh => $case!(Tanh, tanh, tanh_single),
+            Elementary::Cos => $case!(cos),
+            Elementary::Erf => $case!(erf),
+            Elementary::Exp => $case!(exp),
+            Elementary::Gelu => $case!(gelu),
+            Elementary::Log => $case!(log),
+            Elementary::Sigmoid => $case!(sigmoid),
+            Elementary::Sin => $case!(sin),
+            Elementary::Tanh => $case!(tanh),
         }
     };
 }
@@ -34,7 +38,7 @@ impl<T: Vector> Body for Each<'_, T> {
     #[inline(always)]
     fn run(self) {
         macro_rules! case {
-            ($name:ident, $f:ident, $lane:ident) => {
+            ($f:ident) => {
                 self.2.iter_mut().zip(self.1).for_each(|(y, &x)| *y = x.$f())
             };
         }
@@ -48,7 +52,7 @@ impl<T: Vector> Body for InPlace<'_, T> {
     #[inline(always)]
     fn run(self) {
         macro_rules! case {
-            ($name:ident, $f:ident, $lane:ident) => {
+            ($f:ident) => {
                 self.1.iter_mut().for_each(|x| *x = x.$f())
             };
         }
@@ -56,70 +60,79 @@ impl<T: Vector> Body for InPlace<'_, T> {
     }
 }
 
-pub(super) fn map_plain<T: Vector>(f: Elementary, x: &[T], out: &mut [T]) {
-    wide(Each(f, x, out))
-}
-
-pub(super) fn map_plain_in_place<T: Vector>(f: Elementary, x: &mut [T]) {
-    wide(InPlace(f, x))
-}
-
 #[cfg(target_arch = "x86_64")]
 pub(super) mod registers {
-    use super::super::lane::{Function, Lane};
-    use super::super::{avx2, avx512, erf, exp, hyperbolic, log};
+    use super::super::lane::{Double, DoubleFunction, Function, Single};
+    use super::super::{avx2, avx512, erf, exp, hyperbolic, log, trigonometric};
     use super::Elementary;
     use crate::wide::Level;
     use erf::{erf_single, gelu_single};
-    use exp::exp_single;
-    use hyperbolic::{sigmoid_single, tanh_single};
+    use exp::{exp_double, exp_single};
+    use hyperbolic::{sigmoid_double, sigmoid_single, tanh_single};
     use log::log_single;
+    use trigonometric::{cos_double, sin_double};
 
-    /// False at a level without such instructions.
-    ///
-    /// # Safety
-    /// As for [`avx512::map`]; the level must be one of this processor.
-    pub unsafe fn map(level: Level, f: Elementary, x: *const f32, out: *mut f32, n: usize) -> bool {
-        if level == Level::Baseline {
-            return false;
-        }
-        macro_rules! case {
-            ($name:ident, $f:ident, $lane:ident) => {{
-                struct $name;
-                impl Function for $name {
-                    #[inline(always)]
-                    fn of<L: Lane>(x: L) -> L {
-                        $lane(x)
-                    }
+    macro_rules! registers {
+        ($map:ident, $t:ident, $function:ident, $lane:ident, $($name:ident: $f:ident),*) => {
+            /// False for a function or at a level without such instructions.
+            ///
+            /// # Safety
+            /// As for [`avx512::map`]; the level must be one of this processor.
+            pub unsafe fn $map(level: Level, f: Elementary, x: *const $t, out: *mut $t, n: usize) -> bool {
+                if level == Level::Baseline {
+                    return false;
                 }
-                // SAFETY: passed on from the caller; the level's instructions are there.
-                unsafe {
-                    match level {
-                        Level::Avx512 => avx512::map::<$name>(x, out, n),
-                        _ => avx2::map::<$name>(x, out, n),
-                    }
+                match f {
+                    $(Elementary::$name => {
+                        struct $name;
+                        impl $function for $name {
+                            #[inline(always)]
+                            fn of<L: $lane>(x: L) -> L {
+                                $f(x)
+                            }
+                        }
+                        // SAFETY: passed on from the caller; the level's instructions are there.
+                        unsafe {
+                            match level {
+                                Level::Avx512 => avx512::$map::<$name>(x, out, n),
+                                _ => avx2::$map::<$name>(x, out, n),
+                            }
+                        }
+                    })*
+                    _ => return false,
                 }
-            }};
+                true
+            }
+        };
+    }
+    registers!(map, f32, Function, Single, Erf: erf_single, Exp: exp_single, Gelu: gelu_single, Log: log_single,
+        Sigmoid: sigmoid_single, Tanh: tanh_single);
+    registers!(map_double, f64, DoubleFunction, Double, Cos: cos_double, Exp: exp_double, Sigmoid: sigmoid_double,
+        Sin: sin_double);
+}
+
+macro_rules! slices {
+    ($map:ident, $in_place:ident, $t:ident, $registers:ident) => {
+        pub(super) fn $map(f: Elementary, x: &[$t], out: &mut [$t]) {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: both slices have so many numbers; they do not overlap.
+            if unsafe {
+                registers::$registers(level(), f, x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len()))
+            } {
+                return;
+            }
+            wide(Each(f, x, out))
         }
-        choose!(f, case);
-        true
-    }
-}
 
-pub(super) fn map_single(f: Elementary, x: &[f32], out: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: both slices have so many numbers; they do not overlap.
-    if unsafe { registers::map(level(), f, x.as_ptr(), out.as_mut_ptr(), x.len().min(out.len())) } {
-        return;
-    }
-    map_plain(f, x, out)
+        pub(super) fn $in_place(f: Elementary, x: &mut [$t]) {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: so many numbers at one place.
+            if unsafe { registers::$registers(level(), f, x.as_ptr(), x.as_mut_ptr(), x.len()) } {
+                return;
+            }
+            wide(InPlace(f, x))
+        }
+    };
 }
-
-pub(super) fn map_single_in_place(f: Elementary, x: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: so many numbers at one place.
-    if unsafe { registers::map(level(), f, x.as_ptr(), x.as_mut_ptr(), x.len()) } {
-        return;
-    }
-    map_plain_in_place(f, x)
-}
+slices!(map_single, map_single_in_place, f32, map);
+slices!(map_double, map_double_in_place, f64, map_double);

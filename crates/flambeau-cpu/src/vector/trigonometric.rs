@@ -1,26 +1,15 @@
 //! Sine and cosine: `sin(x) = (-1)^n sin(r)` with `r = x - n pi`, where `n` is a half of an odd number for the cosine.
 
-use super::coefficients::{SIN, SIN_SHORT};
-use super::{MAGIC, horner, polynomial};
+use super::coefficients::{COS_TINY, COSINES, SIN_SHORT, SIN_TINY, SINES, SINES_REST};
+use super::lane::{Double, series_double};
+use super::{MAGIC, horner};
 use std::f64::consts::{FRAC_1_PI, PI};
 
 /// What pi has beyond its nearest `f64`.
 const PI_REST: f64 = 1.2246467991473532e-16;
-/// Pi in pieces whose products with integers below 2^20 are exact, but for the last.
-const PI_1: f64 = f64::from_bits(PI.to_bits() & 0xFFFF_FFFF_0000_0000);
-const PI_2: f64 = f64::from_bits((PI - PI_1 + PI_REST).to_bits() & 0xFFFF_FFFF_0000_0000);
-const PI_3: f64 = PI - PI_1 - PI_2 + PI_REST;
-
-/// [`SIN`] without its first coefficient.
-const SIN_REST: [f64; SIN.len() - 1] = {
-    let mut rest = [0.0; SIN.len() - 1];
-    let mut i = 0;
-    while i < rest.len() {
-        rest[i] = SIN[i + 1];
-        i += 1;
-    }
-    rest
-};
+/// What pi has beyond the sum of this and its nearest `f64`, and then beyond all three.
+const PI_SECOND: f64 = PI_REST;
+const PI_THIRD: f64 = -2.9947698097183397e-33;
 
 #[inline(always)]
 fn flip(y: f64, odd: u64) -> f64 {
@@ -61,35 +50,36 @@ pub(super) fn tan_single(x: f32) -> f32 {
     (sin_short(x as f64) / cos_short(x as f64)) as f32
 }
 
+static SIXTEENTH_SINES: [f64; 16] = SINES;
+static SIXTEENTH_SINES_REST: [f64; 16] = SINES_REST;
+static SIXTEENTH_COSINES: [f64; 16] = COSINES;
+
+/// `sin(x + shift pi / 16)`: with `n` the nearest integer to `16 x / pi` and `r` what is left, by the addition theorem for
+/// `n + shift` from tables, and for `r`.
 #[inline(always)]
-fn long(x: f64, n: f64) -> f64 {
-    let first = n.mul_add(-PI_1, x);
-    let second = n * PI_2;
-    let high = first - second;
-    let low = n.mul_add(-PI_3, (first - high) - second);
-    let r = high + low;
-    let low = (high - r) + low;
-    let square = r * r;
-    let cube = r * square;
-    // What these two lost, times the polynomial, which is near its first coefficient.
-    let lost = r.mul_add(square, -cube) + r * r.mul_add(r, -square);
-    // r - r^3/6 as a sum of two numbers, then the small terms.
-    let third = cube * SIN[0];
-    let third_low = cube.mul_add(SIN[0], -third) + lost.mul_add(SIN[0], low);
-    let sum = r + third;
-    let rest = third - (sum - r) + third_low;
-    sum + (cube * square).mul_add(polynomial(&SIN_REST, square), rest)
+fn shifted<L: Double>(x: L, shift: f64) -> L {
+    let k = x.fused(L::of(16.0 * FRAC_1_PI), L::of(MAGIC));
+    let n = k.minus(L::of(MAGIC));
+    // Each step is exact but for what is far below `r`.
+    let r = n.fused(L::of(-PI / 16.0), x);
+    let r = n.fused(L::of(-PI_SECOND / 16.0), r);
+    let r = n.fused(L::of(-PI_THIRD / 16.0), r);
+    let square = r.times(r);
+    let sine = r.times(square).fused(series_double(&SIN_TINY, square), r);
+    let cosine_less_one = square.times(series_double(&COS_TINY, square));
+    let k = k.plus(L::of(shift));
+    let high = k.pick(&SIXTEENTH_SINES);
+    let low = high.fused(cosine_less_one, k.pick(&SIXTEENTH_SINES_REST));
+    high.plus(k.pick(&SIXTEENTH_COSINES).fused(sine, low)).turned(k)
 }
 
 #[inline(always)]
-pub(super) fn sin_double(x: f64) -> f64 {
-    let k = x.mul_add(FRAC_1_PI, MAGIC);
-    let y = flip(long(x, k - MAGIC), k.to_bits());
-    if x == 0.0 { x } else { y }
+pub(super) fn sin_double<L: Double>(x: L) -> L {
+    // Small ones are their sines; zeros keep their sign.
+    x.or_from(x.magnitude(), 1e-8, shifted(x, 0.0))
 }
 
 #[inline(always)]
-pub(super) fn cos_double(x: f64) -> f64 {
-    let k = x.mul_add(FRAC_1_PI, -0.5) + MAGIC;
-    flip(long(x, k - MAGIC + 0.5), k.to_bits() ^ 1)
+pub(super) fn cos_double<L: Double>(x: L) -> L {
+    shifted(x, 8.0)
 }

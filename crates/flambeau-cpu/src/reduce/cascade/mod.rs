@@ -2,10 +2,15 @@
 //! the last bit: sequences of vectors add up in blocks, and blocks in blocks of blocks, which also keeps rounding errors
 //! small (N. Higham, "The accuracy of floating point summation", 1993). One of the modules with unsafe code.
 
+#[cfg(test)]
+mod tests;
+
+use super::cut::pieces;
 use super::plan::{Plan, advance, each_kept};
 use crate::pointwise::{Operand, narrow_bf16, narrow_f16, widen_bf16, widen_f16};
 use crate::wide::{Body, ahead, wide};
-use flambeau_core::{DType, bf16, f16};
+use flambeau_core::parallel::{each as each_part, num_threads};
+use flambeau_core::{DType, Result, bf16, f16};
 use num_traits::{Float, Zero};
 use smallvec::SmallVec;
 
@@ -22,7 +27,7 @@ const PANEL: usize = 1024;
 /// Elements of a sum, in memory.
 trait Source: Copy {
     /// What they are added up in.
-    type Sum: Float;
+    type Sum: Float + Send + Sync;
     /// Lanes of a vector of sums.
     const W: usize;
     fn widened(self) -> Self::Sum;
@@ -101,7 +106,8 @@ unsafe fn run<S: Source, const N: usize, const P: usize>(
     sums
 }
 
-/// `N` sums side by side of `size` lines that begin `gap` elements apart: in blocks, and blocks of blocks.
+/// `N` sums side by side of `size` lines that begin `gap` elements apart: in blocks, and blocks of blocks. The sums of the
+/// first blocks of blocks may be known.
 ///
 /// # Safety
 /// As for [`run`].
@@ -110,15 +116,19 @@ unsafe fn blocks<S: Source, const N: usize, const P: usize>(
     x: *const S,
     size: usize,
     gap: isize,
+    known: &[[S::Sum; N]],
 ) -> [S::Sum; N] {
     let (step, power) = block_size(size);
     let mut sums = [[S::Sum::zero(); N]; LEVELS];
-    let mut i = 0;
+    let (mut i, mut known) = (0, known.iter());
     while i + step <= size {
-        // SAFETY: lines below `size`.
-        let mut carry = unsafe { run::<S, N, P>(x.offset(i as isize * gap), step, gap) };
-        i += step;
-        for (j, level) in sums.iter_mut().enumerate().skip(1) {
+        let (lines, lowest, mut carry) = match known.next() {
+            Some(sum) => (step * step, 2, *sum),
+            // SAFETY: lines below `size`.
+            None => (step, 1, unsafe { run::<S, N, P>(x.offset(i as isize * gap), step, gap) }),
+        };
+        i += lines;
+        for (j, level) in sums.iter_mut().enumerate().skip(lowest) {
             for l in 0..N {
                 level[l] = level[l] + carry[l];
             }
@@ -169,25 +179,88 @@ unsafe fn gather<S: Source, const N: usize, const W: usize, const P: usize>(
     total
 }
 
-/// The sum of a contiguous row of `n` elements.
+/// The sum of a contiguous row of `n` elements; that of the first blocks of blocks of its lines may be known.
 ///
 /// # Safety
 /// `x` points at that many elements.
 #[inline(always)]
-unsafe fn row<S: Source, const N: usize, const W: usize, const P: usize>(x: *const S, n: usize) -> S::Sum {
+unsafe fn row<S: Source, const N: usize, const W: usize, const P: usize>(
+    x: *const S,
+    n: usize,
+    known: &[[S::Sum; N]],
+) -> S::Sum {
     let zero = S::Sum::zero();
     // SAFETY: lines and vectors within the row.
     unsafe {
         if n < P * W {
-            let sums = blocks::<S, SIDE, 1>(x, n / SIDE, SIDE as isize);
+            let sums = blocks::<S, SIDE, 1>(x, n / SIDE, SIDE as isize, &[]);
             return gather::<S, SIDE, 1, 1>(sums, x, n / SIDE * SIDE, n, 1)[0];
         }
         let vectors = n / (P * W);
-        let sums = blocks::<S, N, P>(x, vectors / SIDE, (P * N) as isize);
+        let sums = blocks::<S, N, P>(x, vectors / SIDE, (P * N) as isize, known);
         let lanes = gather::<S, N, W, P>(sums, x, vectors / SIDE * SIDE, vectors, (P * W) as isize);
         let rest = (vectors * P * W..n).fold(zero, |total, i| total + (*x.add(i)).widened());
         lanes.iter().fold(rest, |total, &v| total + v)
     }
+}
+
+/// Rows from this length on are added up by several threads.
+const LONG: usize = 1 << 16;
+
+/// Rows that are added up side by side where they are short: the last additions of each wait for each other.
+const ROWS: usize = 8;
+
+/// Whether rows of `n` elements are for [`short_rows`]: vectors in at most one block.
+fn is_short<S: Source, const P: usize>(n: usize) -> bool {
+    n >= P * S::W && n / (P * S::W) / SIDE < block_size(0).0
+}
+
+/// The sums of contiguous rows of `n` elements that begin `apart` elements apart, as [`row`] adds them up.
+///
+/// # Safety
+/// `x` points at `ROWS` rows of elements, short ones.
+#[inline(always)]
+unsafe fn short_rows<S: Source, const W: usize, const P: usize>(
+    x: *const S,
+    n: usize,
+    apart: isize,
+) -> [S::Sum; ROWS] {
+    let zero = S::Sum::zero();
+    let vectors = n / (P * W);
+    let mut lanes = [[zero; W]; ROWS];
+    for (r, lanes) in lanes.iter_mut().enumerate() {
+        let row = x.wrapping_offset(r as isize * apart);
+        let mut sums = [[zero; W]; SIDE];
+        let add = |sums: &mut [S::Sum; W], i: usize| {
+            let at = row.wrapping_add(i * P * W);
+            ahead(at.wrapping_offset(AHEAD));
+            // SAFETY: a vector of the row.
+            let line = unsafe { S::line::<W, P>(at) };
+            for l in 0..W {
+                sums[l] = sums[l] + line[l];
+            }
+        };
+        for i in 0..vectors / SIDE {
+            sums.iter_mut().enumerate().for_each(|(k, sums)| add(sums, i * SIDE + k));
+        }
+        (vectors / SIDE * SIDE..vectors).for_each(|i| add(&mut sums[0], i));
+        for l in 0..W {
+            lanes[l] = ((sums[0][l] + sums[1][l]) + sums[2][l]) + sums[3][l];
+        }
+    }
+    let mut totals = [zero; ROWS];
+    for i in vectors * P * W..n {
+        for r in 0..ROWS {
+            // SAFETY: an element of the row.
+            totals[r] = totals[r] + unsafe { *x.offset(r as isize * apart + i as isize) }.widened();
+        }
+    }
+    for l in 0..W {
+        for r in 0..ROWS {
+            totals[r] = totals[r] + lanes[r][l];
+        }
+    }
+    totals
 }
 
 /// The sums of `out.len()` adjacent columns of `n` rows, `stride` elements apart; `narrow` where they are all there are
@@ -247,7 +320,7 @@ unsafe fn columns<S: Source, const N: usize, const W: usize>(
     }
     while narrow && c + SIDE <= count {
         // SAFETY: as above.
-        out[c..c + SIDE].copy_from_slice(&unsafe { blocks::<S, SIDE, 1>(x.add(c), n, stride) });
+        out[c..c + SIDE].copy_from_slice(&unsafe { blocks::<S, SIDE, 1>(x.add(c), n, stride, &[]) });
         c += SIDE;
     }
     while c < count {
@@ -339,20 +412,84 @@ unsafe fn each<S: Source, const N: usize, const W: usize, const P: usize>(
     if plan.count == 0 || !aligned(src) || !aligned(out) {
         return false;
     }
-    // The kept dimension that one call works on: its size, its stride, that of the results.
-    let inner = plan.kept.last().map_or((1, 0, 1), |last| (last.size, last.stride, last.out[0]));
-    if stride != 1 && ((inner.1, inner.2) != (1, 1) || !blocks.is_empty()) {
+    let (_, from, to) = inner(&plan);
+    if stride != 1 && ((from, to) != (1, 1) || !blocks.is_empty()) {
         return false;
     }
-    let outer = &plan.kept[..plan.kept.len().saturating_sub(1)];
-    each_kept(outer, |from, to| {
-        let x = src.pointer.cast::<S>().wrapping_offset(from).cast_const();
-        let results = out.pointer.cast::<S>().wrapping_offset(to);
-        // Rows of `n` elements (or `n` rows), and their results, valid by the caller's promise; the results do not overlap
-        // the input.
-        wide(Work::<S, N, W, P> { x, n, stride, blocks, results, inner, divisor });
+    if plan.kept.is_empty() && blocks.is_empty() && stride == 1 && n >= LONG && num_threads() > 1 {
+        let x = src.pointer.cast::<S>().cast_const();
+        let Ok(known) = known::<S, N, W, P>(x, n) else { return false };
+        let (results, inner) = (out.pointer.cast::<S>(), inner(&plan));
+        wide(Work::<S, N, W, P> { x, n, stride, blocks, results, inner, divisor, known: &known });
+        return true;
+    }
+    let done = pieces(&[src, out], sizes, |d| mask[d], false, &|operands, sizes| {
+        let Some(plan) = Plan::new(sizes, mask, operands[0], &operands[1..]) else { return Ok(()) };
+        let [ref blocks @ .., (n, stride)] = plan.reduced[..] else { return Ok(()) };
+        let outer = &plan.kept[..plan.kept.len().saturating_sub(1)];
+        each_kept(outer, |from, to| {
+            let x = operands[0].pointer.cast::<S>().wrapping_offset(from).cast_const();
+            let results = operands[1].pointer.cast::<S>().wrapping_offset(to);
+            // Rows of `n` elements (or `n` rows), and their results, valid by the caller's promise; the results do not
+            // overlap the input.
+            let inner = inner(&plan);
+            wide(Work::<S, N, W, P> { x, n, stride, blocks, results, inner, divisor, known: &[] });
+        });
+        Ok(())
     });
-    true
+    done.is_ok()
+}
+
+/// The sums of the complete blocks of blocks of a long row's lines, on several threads.
+fn known<S: Source, const N: usize, const W: usize, const P: usize>(
+    x: *const S,
+    n: usize,
+) -> Result<Vec<[S::Sum; N]>> {
+    let (step, _) = block_size(n / (P * W) / SIDE);
+    let lines = step * step;
+    let mut sums = vec![[S::Sum::zero(); N]; n / (P * N) / lines];
+    let each_thread = (LONG / 2).div_ceil(lines * P * N);
+    let row = Row(x);
+    each_part(sums.chunks_mut(each_thread).enumerate(), 1, |(i, sums)| {
+        let row = &row;
+        wide(Squares::<S, N, P> { x: row.0.wrapping_add(i * each_thread * lines * P * N), step, sums });
+        Ok(())
+    })?;
+    Ok(sums)
+}
+
+/// Elements that threads read.
+struct Row<S>(*const S);
+// SAFETY: nobody writes to them meanwhile.
+unsafe impl<S> Sync for Row<S> {}
+
+/// The sums of blocks of `step` blocks of `step` lines, from those at `x` on, which are readable.
+struct Squares<'a, S: Source, const N: usize, const P: usize> {
+    x: *const S,
+    step: usize,
+    sums: &'a mut [[S::Sum; N]],
+}
+
+impl<S: Source, const N: usize, const P: usize> Body for Squares<'_, S, N, P> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let gap = P * N;
+        let blocks = (0..self.sums.len() * self.step).map(|i| self.x.wrapping_add(i * self.step * gap));
+        for (k, x) in blocks.enumerate() {
+            // SAFETY: a block of lines.
+            let block = unsafe { run::<S, N, P>(x, self.step, gap as isize) };
+            let sums = &mut self.sums[k / self.step];
+            for l in 0..N {
+                sums[l] = sums[l] + block[l];
+            }
+        }
+    }
+}
+
+/// The kept dimension that one call works on: its size, its stride, that of the results.
+fn inner(plan: &Plan) -> (usize, isize, isize) {
+    plan.kept.last().map_or((1, 0, 1), |last| (last.size, last.stride, last.out[0]))
 }
 
 /// Sums over `n` elements `stride` apart (of rows also over `blocks` of them: sizes and strides), for each index of one
@@ -365,6 +502,8 @@ struct Work<'a, S: Source, const N: usize, const W: usize, const P: usize> {
     results: *mut S,
     inner: (usize, isize, isize),
     divisor: Option<S::Sum>,
+    /// What is known of the only row: see [`row`].
+    known: &'a [[S::Sum; N]],
 }
 
 impl<S: Source, const N: usize, const W: usize, const P: usize> Body for Work<'_, S, N, W, P> {
@@ -387,12 +526,30 @@ impl<S: Source, const N: usize, const W: usize, const P: usize> Body for Work<'_
             return;
         }
         let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.blocks.len());
-        for i in 0..count as isize {
+        let grouped = if is_short::<S, P>(self.n) { count / ROWS * ROWS } else { 0 };
+        for i in (0..grouped as isize).step_by(ROWS) {
+            let mut totals = [S::Sum::zero(); ROWS];
+            loop {
+                let at: isize = self.blocks.iter().zip(&index).map(|(b, &i)| b.1 * i as isize).sum();
+                // SAFETY: rows of elements.
+                let sums = unsafe { short_rows::<S, W, P>(self.x.offset(i * from + at), self.n, from) };
+                totals.iter_mut().zip(sums).for_each(|(total, sum)| *total = *total + sum);
+                if !advance(&mut index, self.blocks.iter().map(|b| b.0)) {
+                    break;
+                }
+            }
+            for (r, total) in totals.into_iter().enumerate() {
+                // SAFETY: the row's result.
+                unsafe { *self.results.offset((i + r as isize) * to) = narrowed(total) };
+            }
+        }
+        for i in grouped as isize..count as isize {
             let mut total = S::Sum::zero();
             loop {
                 let at: isize = self.blocks.iter().zip(&index).map(|(b, &i)| b.1 * i as isize).sum();
                 // SAFETY: a row of elements.
-                total = total + unsafe { row::<S, N, W, P>(self.x.offset(i * from + at), self.n) };
+                total =
+                    total + unsafe { row::<S, N, W, P>(self.x.offset(i * from + at), self.n, self.known) };
                 if !advance(&mut index, self.blocks.iter().map(|b| b.0)) {
                     break;
                 }
@@ -400,92 +557,5 @@ impl<S: Source, const N: usize, const W: usize, const P: usize> Body for Work<'_
             // SAFETY: the row's result.
             unsafe { *self.results.offset(i * to) = narrowed(total) };
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_and_columns_add_up() {
-        for n in [1, 3, 4, 7, 8, 9, 33, 500, 5000] {
-            let x: Vec<f64> = (0..n).map(|i| (i % 17) as f64).collect();
-            let exact: f64 = x.iter().sum();
-            // SAFETY: n elements.
-            assert_eq!(unsafe { row::<f64, 16, 4, 1>(x.as_ptr(), n) }, exact);
-            for width in [1, 3, 8, 40] {
-                let wide: Vec<f32> = (0..n * width).map(|i| (i / width % 17) as f32).collect();
-                let mut out = vec![0f32; width];
-                // SAFETY: n rows of `width` elements.
-                unsafe { columns::<f32, 32, 8>(wide.as_ptr(), n, width as isize, &mut out, width < 8) };
-                assert!(out.iter().all(|&v| v as f64 == exact), "{n} {width}");
-            }
-        }
-    }
-
-    /// The order, element by element: lane `l` of a line of sums, lines in blocks of blocks, then lanes.
-    fn plain(x: &[f32]) -> f32 {
-        let w = if x.len() < 8 { 1 } else { 8 };
-        let lines = x.len() / (4 * w);
-        let (step, power) = block_size(lines);
-        let mut lanes: Vec<f32> = (0..4 * w)
-            .map(|l| {
-                let mut sums = [0f32; LEVELS];
-                for i in 1..=lines {
-                    sums[0] += x[(i - 1) * 4 * w + l];
-                    let mut j = 1;
-                    while i % step == 0 && j < LEVELS {
-                        sums[j] += std::mem::take(&mut sums[j - 1]);
-                        if i & ((step - 1) << (j * power)) != 0 {
-                            break;
-                        }
-                        j += 1;
-                    }
-                }
-                sums[0] + sums[1] + sums[2] + sums[3]
-            })
-            .collect();
-        let vectors = x.len() / w;
-        (lines * 4 * w..vectors * w).for_each(|i| lanes[i % w] += x[i]);
-        let total = |l: usize| lanes[l] + lanes[w + l] + lanes[2 * w + l] + lanes[3 * w + l];
-        let rest = if w == 1 { 0.0 } else { x[vectors * w..].iter().fold(0.0, |t, v| t + v) };
-        match w {
-            1 => total(0),
-            _ => (0..w).fold(rest, |t, l| t + total(l)),
-        }
-    }
-
-    #[test]
-    fn the_order_of_additions() {
-        use crate::wide::{Level, highest, wide_at};
-        for n in [1, 5, 7, 8, 31, 32, 100, 511, 512, 1000, 1023, 9000, 70_001, 600_000] {
-            let x: Vec<f32> = (0..n).map(|i| ((i * 7919 % 1013) as f32 - 500.0) * 1e-3).collect();
-            for level in [Level::Baseline, Level::Avx2, Level::Avx512].into_iter().filter(|&l| l <= highest())
-            {
-                // SAFETY: n elements.
-                let sum = wide_at(level, || unsafe { row::<f32, 32, 8, 1>(x.as_ptr(), n) });
-                assert_eq!(sum.to_bits(), plain(&x).to_bits(), "{n} {level:?}");
-            }
-            // Columns of a wide matrix add up like lines of one lane.
-            let width = 43;
-            let rows = n.min(5000);
-            let wide: Vec<f32> =
-                (0..rows * width).map(|i| ((i * 7919 % 1013) as f32 - 500.0) * 1e-3).collect();
-            let mut out = vec![0f32; width];
-            // SAFETY: `rows` rows of `width` elements.
-            unsafe { columns::<f32, 32, 8>(wide.as_ptr(), rows, width as isize, &mut out, width < 8) };
-            // SAFETY: as above.
-            let one = unsafe { blocks::<f32, 1, 1>(wide.as_ptr().add(7), rows, width as isize) }[0];
-            assert_eq!(out[7].to_bits(), one.to_bits());
-        }
-    }
-
-    #[test]
-    fn errors_grow_slowly_with_the_length() {
-        let x = vec![0.1f32; 1 << 22];
-        // The number that PyTorch gives on one thread.
-        // SAFETY: as many elements as there are.
-        assert_eq!(unsafe { row::<f32, 32, 8, 1>(x.as_ptr(), x.len()) }, 419_430.28);
     }
 }
