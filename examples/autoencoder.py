@@ -11,6 +11,7 @@ import csv
 import gzip
 
 import torch
+import torch.nn.functional as F
 from common import DATA, Training, draw, options
 from torch import nn
 from torch.distributions import ContinuousBernoulli, Independent, Normal, kl_divergence
@@ -84,6 +85,7 @@ def main(argv=None):
         steps = Normal(0.0, 1.0).icdf(quantiles)
         grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
         made = model.decoder(grid).sigmoid().view(14, 14, 8, 8)
+        made = F.pad(made, (1, 1, 1, 1)).flip(0).permute(0, 2, 1, 3).reshape(140, 140)
     spread = torch.stack([codes[labels == digit].mean(0) for digit in range(10)])
     print("middles of the digits:", ", ".join(f"{d} ({x:.1f}, {y:.1f})" for d, (x, y) in enumerate(spread.tolist())))
 
@@ -92,7 +94,7 @@ def main(argv=None):
         points = plane.scatter(*codes.T.numpy(), c=labels.numpy(), cmap="tab10", s=5)
         plane.legend(*points.legend_elements(), ncols=2, fontsize=7)
         plane.set_title("where the digits lie")
-        page.imshow(made.flip(0).permute(0, 2, 1, 3).reshape(112, 112).numpy(), cmap="gray_r")
+        page.imshow(made.numpy(), cmap="gray_r")
         page.set_title("what is made of each place")
         page.axis("off")
         losses.plot(training.losses, lw=0.6)

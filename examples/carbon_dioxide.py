@@ -102,7 +102,7 @@ def main(argv=None):
         for (name, error), line in zip(errors.items(), (ahead, naive)):
             curve.plot(years[-months:], line, lw=1, label=f"{name}: {error:.2f} ppm off")
         curve.axvline(years[-months].item(), color="gray", ls=":")
-        curve.set(xlabel="year", ylabel="carbon dioxide, ppm")
+        curve.set(xlabel="year", xticks=range(1980, 2001, 4), ylabel="carbon dioxide, ppm")
         curve.legend()
         losses.semilogy(training.losses, lw=0.8)
         losses.set(xlabel="step", title="loss")

@@ -112,7 +112,7 @@ def pairs_loss(learnt, held, count):
 
 
 def main(argv=None):
-    chosen = options(__doc__, argv, steps=(600, 100))
+    chosen = options(__doc__, argv, steps=(500, 100))
     torch.manual_seed(chosen.seed)
     text = (DATA / "opticks.txt").read_text(encoding="utf-8")
     alphabet = sorted(set(text))
@@ -123,7 +123,7 @@ def main(argv=None):
     size = (
         {"context": 32, "width": 16, "heads": 2, "layers": 1}
         if chosen.quick
-        else {"context": 96, "width": 96, "heads": 4, "layers": 3}
+        else {"context": 64, "width": 96, "heads": 4, "layers": 3}
     )
     model = Transformer(len(alphabet), **size, dropout=0.1)
     optimizer = torch.optim.AdamW(groups(model, 0.1), lr=6e-3 if chosen.quick else 3e-3, betas=(0.9, 0.98))
