@@ -59,7 +59,7 @@ def main(argv=None):
     model = Autoencoder(16 if chosen.quick else 96)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.97)
-    training = Training(chosen, model, optimizer, scheduler, every=100)
+    training = Training(chosen, model, optimizer, scheduler, every=50)
     while training.done < chosen.epochs:
         for (batch,) in loader:
             optimizer.zero_grad()

@@ -17,13 +17,13 @@ from torch import nn
 from torch.distributions import Categorical
 
 GRAVITY, CART, POLE, HALF_LENGTH, FORCE, SECONDS = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02
-LONGEST = 500
 
 
 class CartPoles:
     """Carts on a track: position, speed, the pole's angle and its speed. A cart whose pole falls starts afresh."""
 
-    def __init__(self, count):
+    def __init__(self, count, longest):
+        self.longest = longest
         self.state = torch.empty(count, 4, dtype=torch.float64).uniform_(-0.05, 0.05)
         self.age = torch.zeros(count)
         self.finished = []
@@ -40,7 +40,7 @@ class CartPoles:
         self.state = self.state + SECONDS * change
         self.age = self.age + 1
         fell = (self.state[:, 0].abs() > 2.4) | (self.state[:, 2].abs() > math.radians(12))
-        over = (self.age >= LONGEST) & ~fell
+        over = (self.age >= self.longest) & ~fell
         return fell, over
 
     def restart(self, which):
@@ -82,7 +82,8 @@ def advantages(rewards, values, following, fell, ended, discount, smooth):
 def main(argv=None):
     chosen = options(__doc__, argv, steps=(500, 100))
     torch.manual_seed(chosen.seed)
-    carts = CartPoles(16)
+    longest = 200 if chosen.quick else 500
+    carts = CartPoles(16, longest)
     model = ActorCritic(16 if chosen.quick else 64)
     optimizer = torch.optim.RMSprop(model.parameters(), lr=4e-3, alpha=0.95, eps=1e-5)
     scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, total_iters=600)
@@ -116,11 +117,11 @@ def main(argv=None):
 
     training.save()
     with torch.no_grad():
-        carts = CartPoles(64)
+        carts = CartPoles(64, longest)
         up = torch.ones(64, dtype=torch.bool)
-        for _ in range(LONGEST):
+        for _ in range(longest):
             up &= ~carts.step(model(carts.state)[0].probs.argmax(1))[0]
-        print(f"{up.sum().item()} of {len(up)} poles stay up for {LONGEST} steps ({LONGEST * SECONDS:.0f} s)")
+        print(f"{up.sum().item()} of {len(up)} poles stay up for {longest} steps ({longest * SECONDS:.0f} s)")
         angles, turning = torch.linspace(-0.2, 0.2, 60), torch.linspace(-2, 2, 60)
         grid = torch.zeros(60, 60, 4)
         grid[..., 2], grid[..., 3] = angles, turning[:, None]

@@ -31,11 +31,11 @@ class Net(nn.Module):
         self.features = nn.Sequential(
             self.first,
             nn.BatchNorm2d(width),
-            nn.ReLU(),
+            nn.GELU(),
             nn.Conv2d(width, 2 * width, 3, padding=1, bias=False),
             nn.BatchNorm2d(2 * width),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
+            nn.GELU(),
+            nn.AvgPool2d(2),
             nn.Dropout(0.2),
         )
         self.out = nn.Linear(2 * width * 16, 10)
