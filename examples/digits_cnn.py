@@ -48,7 +48,14 @@ def disturbed(images, turn=0.15, stretch=0.1, shift=0.1):
     """Each image turned, stretched, slanted and moved a little, at random."""
     noise = torch.rand(len(images), 4) * 2 - 1
     angle, scale = turn * noise[:, 0], 1 + stretch * noise[:, 1]
-    rows = [angle.cos() * scale, -angle.sin(), shift * noise[:, 2], angle.sin(), angle.cos() * scale, shift * noise[:, 3]]
+    rows = [
+        angle.cos() * scale,
+        -angle.sin(),
+        shift * noise[:, 2],
+        angle.sin(),
+        angle.cos() * scale,
+        shift * noise[:, 3],
+    ]
     grid = F.affine_grid(torch.stack(rows, dim=1).view(-1, 2, 3), images.shape, align_corners=False)
     return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
 
