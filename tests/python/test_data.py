@@ -2,6 +2,9 @@
 
 import collections
 import os
+import re
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -240,6 +243,32 @@ def test_worker_errors():
         list(data.DataLoader(Failing(ValueError("broken")), 1))
     with pytest.raises(RuntimeError, match="DataLoader worker \\(pid\\(s\\) \\d+\\) exited unexpectedly"):
         list(data.DataLoader(Dying(None), 1, num_workers=1))
+
+
+class Killed(data.Dataset):
+    def __len__(self):
+        return 100
+
+    def __getitem__(self, index):
+        if index == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return index
+
+
+def test_killed_worker():
+    begin = time.monotonic()
+    with pytest.raises(RuntimeError, match="DataLoader worker \\(pid\\(s\\) \\d+\\) exited unexpectedly") as raised:
+        list(data.DataLoader(Killed(), 4, num_workers=2))
+    assert re.fullmatch("DataLoader worker \\(pid \\d+\\) is killed by signal: Killed. ", str(raised.value.__cause__))
+    loader = data.DataLoader(dataset(), 4, num_workers=2, persistent_workers=True)
+    list(loader)
+    os.kill(loader._iterator._workers[1].process.pid, signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="exited unexpectedly"):
+        list(loader)
+    with pytest.raises(RuntimeError) as raised:
+        list(data.DataLoader(Dying(None), 1, num_workers=1))
+    assert "exited unexpectedly with exit code 3." in str(raised.value.__cause__)
+    assert time.monotonic() - begin < 30
 
 
 def test_persistent_workers():

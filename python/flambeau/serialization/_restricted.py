@@ -24,12 +24,14 @@ _DEEPEST_KEY = 50
 
 def _key(value):
     """A key of a dictionary or member of a set that can be hashed soon and in a small stack."""
+    if not isinstance(value, (tuple, frozenset)):
+        return value
     layer, count, depth = [value], 0, 0
-    while layer := [part for part in layer if isinstance(part, (tuple, frozenset))]:
+    while layer:
         count, depth = count + sum(map(len, layer)), depth + 1
         if count > _LARGEST_KEY or depth > _DEEPEST_KEY:
             raise pickle.UnpicklingError("a key of a dictionary or a member of a set has too many parts")
-        layer = [part for whole in layer for part in whole]
+        layer = [part for whole in layer for part in whole if isinstance(part, (tuple, frozenset))]
     return value
 
 

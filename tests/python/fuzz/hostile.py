@@ -84,8 +84,8 @@ def files():
     wide = tensor((1 << 22,), (0,))
     memo = b"q\x01"
     pickles = {
-        "deep key": program(b"}", b"K\x01", b"\x85" * 1_000_000, b"K\x02s"),
-        "deep member of a set": program(b"c__builtin__\nset\n](", b"K\x01", b"\x85" * 1_000_000, b"e\x85R"),
+        "deep key": program(b"}", b"K\x01", b"\x85" * 250_000, b"K\x02s"),
+        "deep member of a set": program(b"c__builtin__\nset\n](", b"K\x01", b"\x85" * 250_000, b"e\x85R"),
         "key of many parts": program(b"}", doubled(60), b"K\x02s"),
         "two keys of many parts": program(b"}(", doubled(40), b"N", doubled(40), b"Nu"),
         "frozen set of many parts": b"\x80\x04(" + doubled(60) + b"\x91.",
@@ -113,10 +113,10 @@ def files():
             b"cbuiltins\nbytearray\nq\x02" + b"h\x01\x85R" + b"h\x02h\x01\x85R" * 5000, b"t",
         ),
         "same list many times": program(
-            b"](" + b"K\x01" * 200_000 + b"e" + memo + b"0(" + b"c__builtin__\nset\nq\x02h\x01\x85R" + b"h\x02h\x01\x85R" * 5000 + b"t"
+            b"](" + b"K\x01" * 50_000 + b"e" + memo + b"0(" + b"c__builtin__\nset\nq\x02h\x01\x85R" + b"h\x02h\x01\x85R" * 5000 + b"t"
         ),
         "same sizes many times": program(
-            array([b"K\x01"] * 200_000) + memo + b"0(" + storage() + b"q\x03" + TENSOR + b"q\x02"
+            array([b"K\x01"] * 50_000) + memo + b"0(" + storage() + b"q\x03" + TENSOR + b"q\x02"
             + (b"(h\x03K\0h\x01h\x01\x89}tR" + b"h\x02") * 3000 + b"t"
         ),
         "calls in calls": program(
