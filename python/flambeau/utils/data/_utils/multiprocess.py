@@ -3,11 +3,10 @@
 import multiprocessing
 import multiprocessing.connection
 import os
-import pickle
 import signal
 import time
 
-from flambeau.utils.data._utils import worker
+from flambeau.utils.data._utils import transport, worker
 from flambeau.utils.data.dataloader import _BaseDataLoaderIter, _DatasetKind, _pin
 
 JOIN_TIMEOUT_S = 5.0
@@ -146,7 +145,7 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         for source in ready:
             if source in sources:
                 try:
-                    index, data = pickle.loads(source.recv_bytes())
+                    index, data = transport.receive(source)
                 except (EOFError, ConnectionResetError):
                     self._raise_dead()
                 return index, data, self._asked.pop(index)
