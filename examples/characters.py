@@ -112,7 +112,7 @@ def pairs_loss(learnt, held, count):
 
 
 def main(argv=None):
-    chosen = options(__doc__, argv, steps=(500, 100))
+    chosen = options(__doc__, argv, steps=(400, 100))
     torch.manual_seed(chosen.seed)
     text = (DATA / "opticks.txt").read_text(encoding="utf-8")
     alphabet = sorted(set(text))
@@ -157,7 +157,8 @@ def main(argv=None):
         axes, page = canvas.subplots(1, 2)
         first = training.step - len(training.losses) + 1
         axes.plot(range(first, training.step + 1), training.losses, lw=0.8, label="training")
-        axes.plot(*zip(*held_losses), "o-", label="held out") if held_losses else None
+        if held_losses:
+            axes.plot(*zip(*held_losses), "o-", label="held out")
         axes.axhline(pairs, color="gray", ls="--", label="counting pairs, held out")
         axes.set(xlabel="step", ylabel="nats a character")
         axes.legend()

@@ -105,7 +105,8 @@ def main(argv=None):
         losses, points = canvas.subplots(1, 2)
         first = training.step - len(training.losses) + 1
         losses.plot(range(first, training.step + 1), training.losses, lw=0.5, alpha=0.6, label="training")
-        losses.plot(*zip(*held_losses), label="held out") if held_losses else None
+        if held_losses:
+            losses.plot(*zip(*held_losses), label="held out")
         losses.set(xlabel="step", title="loss", ylim=(0, 0.8))
         losses.legend()
         truth = (targets[judged] * spread + middle).squeeze(1)

@@ -108,7 +108,8 @@ def main(argv=None):
         axes = curves.subplots()
         first = training.step - len(training.losses) + 1
         axes.semilogy(range(first, training.step + 1), training.losses, lw=0.8, label="training")
-        axes.semilogy(*zip(*held_losses), "o-", label="held out") if held_losses else None
+        if held_losses:
+            axes.semilogy(*zip(*held_losses), "o-", label="held out")
         axes.set(xlabel="step", title=f"cross-entropy; {right:.1%} of held-out digits right")
         axes.legend()
         filters, doubts = rest.subfigures(2, 1, height_ratios=[1, 2.6])
