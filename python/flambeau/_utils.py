@@ -10,9 +10,16 @@ def _untyped(storage):
     return storage if isinstance(storage, StorageBase) else storage._untyped_storage
 
 
+def _listed(sizes):
+    """Sizes or strides, in nothing that could grow when it is walked through."""
+    if not isinstance(sizes, (tuple, list)):
+        raise TypeError(f"sizes and strides must be tuples, not {type(sizes).__name__}")
+    return list(sizes)
+
+
 def _rebuild_tensor(storage, storage_offset, size, stride):
     """A tensor over a typed storage; what does not lie within it is refused."""
-    return _untyped(storage)._tensor(storage.dtype, storage_offset, list(size), list(stride))
+    return _untyped(storage)._tensor(storage.dtype, storage_offset, _listed(size), _listed(stride))
 
 
 def _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks, metadata=None):
@@ -23,16 +30,23 @@ def _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, bac
 
 def _rebuild_tensor_v3(storage, storage_offset, size, stride, requires_grad, backward_hooks, dtype, metadata=None):
     """As `_rebuild_tensor_v2` for dtypes that no typed storage has."""
-    out = _finish(_untyped(storage)._tensor(dtype, storage_offset, list(size), list(stride)), metadata)
+    out = _finish(_untyped(storage)._tensor(dtype, storage_offset, _listed(size), _listed(stride)), metadata)
     return out.requires_grad_(True) if requires_grad else out
 
 
 def _finish(tensor, metadata):
-    if metadata and metadata.get("conj"):
-        tensor = tensor.conj()
-    if metadata and metadata.get("neg"):
-        tensor = tensor.neg()
-    return tensor
+    """The tensor whose elements are stored conjugated or negated: the same window on a storage with the elements themselves."""
+    if not metadata:
+        return tensor
+    if not isinstance(metadata, dict):
+        raise TypeError(f"the metadata of a tensor must be a dictionary, not {type(metadata).__name__}")
+    storage = tensor.untyped_storage()
+    whole = storage._tensor(tensor.dtype, 0, [storage.nbytes() // tensor.dtype.itemsize], [1])
+    if metadata.get("conj"):
+        whole = whole.conj()
+    if metadata.get("neg"):
+        whole = whole.neg()
+    return whole.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
 
 def _rebuild_parameter(data, requires_grad, backward_hooks):
@@ -51,7 +65,7 @@ def _rebuild_meta_tensor_no_storage(dtype, size, stride, requires_grad):
     """A tensor on the meta device."""
     from . import empty_strided
 
-    return empty_strided(tuple(size), tuple(stride), dtype=dtype, device="meta", requires_grad=requires_grad)
+    return empty_strided(_listed(size), _listed(stride), dtype=dtype, device="meta", requires_grad=requires_grad)
 
 
 def _set_state(obj, state):

@@ -2,6 +2,9 @@
 
 import collections
 import os
+import re
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -240,6 +243,75 @@ def test_worker_errors():
         list(data.DataLoader(Failing(ValueError("broken")), 1))
     with pytest.raises(RuntimeError, match="DataLoader worker \\(pid\\(s\\) \\d+\\) exited unexpectedly"):
         list(data.DataLoader(Dying(None), 1, num_workers=1))
+
+
+class Large(data.Dataset):
+    """Samples of several hundred kilobytes and of no bytes, of many kinds."""
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, index):
+        base = torch.arange(100_000.0) + index
+        array = np.arange(50_000) * index
+        return {
+            "views": (base, base[10:20], base.view(100, 1000).t()),
+            "arrays": [array, np.ones((0, 3)), array[::2]],
+            "half": torch.full((20_000,), index, dtype=torch.bfloat16),
+            "none": torch.ones(0, 5),
+            "leaf": torch.nn.Parameter(torch.ones(2000)),
+            "text": "x" * 100_000,
+        }
+
+
+def test_large_samples_of_workers():
+    for index, sample in enumerate(data.DataLoader(Large(), batch_size=None, num_workers=2, collate_fn=lambda x: x)):
+        base, part, turned = sample["views"]
+        assert torch.equal(base, torch.arange(100_000.0) + index) and torch.equal(turned, base.view(100, 1000).t())
+        base[10] = -1
+        assert part[0] == -1 and part.untyped_storage().data_ptr() == base.untyped_storage().data_ptr()
+        base.resize_(200_000)
+        assert base.shape == (200_000,)
+        array, empty, strided = sample["arrays"]
+        assert (array == np.arange(50_000) * index).all() and array.flags.writeable
+        assert empty.shape == (0, 3) and (strided == array[::2]).all()
+        assert torch.equal(sample["half"], torch.full((20_000,), index, dtype=torch.bfloat16))
+        assert sample["none"].shape == (0, 5) and sample["text"] == "x" * 100_000
+        assert type(sample["leaf"]) is torch.nn.Parameter and sample["leaf"].requires_grad
+    assert index == 11
+    begin = time.monotonic()
+    loader = iter(data.DataLoader(Large(), batch_size=None, num_workers=2, prefetch_factor=4, collate_fn=lambda x: x))
+    next(loader)
+    # Workers whose batches nobody takes end.
+    processes = [entry.process for entry in loader._workers]
+    del loader
+    assert not any(process.is_alive() for process in processes) and time.monotonic() - begin < 20
+
+
+class Killed(data.Dataset):
+    def __len__(self):
+        return 100
+
+    def __getitem__(self, index):
+        if index == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return index
+
+
+def test_killed_worker():
+    begin = time.monotonic()
+    with pytest.raises(RuntimeError, match="DataLoader worker \\(pid\\(s\\) \\d+\\) exited unexpectedly") as raised:
+        list(data.DataLoader(Killed(), 4, num_workers=2))
+    assert re.fullmatch("DataLoader worker \\(pid \\d+\\) is killed by signal: Killed. ", str(raised.value.__cause__))
+    loader = data.DataLoader(dataset(), 4, num_workers=2, persistent_workers=True)
+    list(loader)
+    os.kill(loader._iterator._workers[1].process.pid, signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="exited unexpectedly"):
+        list(loader)
+    with pytest.raises(RuntimeError) as raised:
+        list(data.DataLoader(Dying(None), 1, num_workers=1))
+    assert "exited unexpectedly with exit code 3." in str(raised.value.__cause__)
+    assert time.monotonic() - begin < 30
 
 
 def test_persistent_workers():

@@ -282,6 +282,16 @@ def test_hand_made_file():
     assert torch.load(tensor_file()).tolist() == [0, 0]
 
 
+def test_stored_conjugated_over_few_elements():
+    """As PyTorch writes `torch.tensor([1 + 2j]).conj().expand(1000, 1000)`: the elements are put right where they are stored."""
+    flagged = STORAGE.replace("Float", "ComplexFloat").split("{}")
+    rest = b"K\0M\xe8\x03M\xe8\x03\x86K\0K\0\x86\x89}}X\x04\0\0\0conj\x88st"
+    content = torch.tensor([1 + 2j], dtype=torch.complex64).numpy().tobytes()
+    found = torch.load(archive(pickled(TENSOR, "(", flagged[0], b"K\x01", flagged[1], rest, "R"), _0=content))
+    assert found.shape == (1000, 1000) and found.stride() == (0, 0) and found[5, 7].item() == 1 - 2j
+    assert found.untyped_storage().nbytes() == 8
+
+
 @pytest.mark.parametrize(
     "file",
     [

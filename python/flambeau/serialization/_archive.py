@@ -18,6 +18,8 @@ from ._pickling import StorageIds, checked_id, dtype_of_class, pickler
 ALIGNMENT = 64
 # A pickle beyond this is no checkpoint's; compressed ones could grow without end.
 _LARGEST_PICKLE = 1 << 31
+# What a compressed byte can stand for at most.
+_DENSEST = 1032
 
 
 def looks_like_one(file):
@@ -47,7 +49,7 @@ class _Reader:
             if name in self.records:
                 raise _unreadable(f"it has two records named {name}")
             self.records[name] = entry
-        self.size = file.seek(0, io.SEEK_END)
+        self.size = self.left = file.seek(0, io.SEEK_END)
 
     def __contains__(self, name):
         return name in self.records
@@ -60,6 +62,10 @@ class _Reader:
         stored = entry.compress_type == zipfile.ZIP_STORED
         if entry.flag_bits & 1 or (stored and entry.compress_size != entry.file_size):
             raise _unreadable(f"its record {name} is malformed")
+        if not stored and entry.compress_type != zipfile.ZIP_DEFLATED:
+            raise _unreadable(f"its record {name} is compressed in a way that PyTorch's files are not")
+        if entry.file_size > (entry.compress_size + 1) * _DENSEST:
+            raise _unreadable(f"its record {name} declares more bytes than it can have")
         if entry.header_offset < 0 or entry.header_offset + entry.compress_size > self.size:
             raise _unreadable(f"its record {name} reaches beyond the end of the file")
         return entry
@@ -80,6 +86,10 @@ class _Reader:
             raise RuntimeError(
                 f"the file declares {len(target)} bytes for storage {name}, but its record has {entry.file_size}"
             )
+        # Records of the same bytes would take memory without end.
+        self.left -= entry.compress_size
+        if self.left < 0:
+            raise _unreadable("its records lie over one another")
         if entry.compress_type == zipfile.ZIP_STORED:
             self.file.seek(self.offset(name))
             _fill(self.file, target, name)

@@ -9,7 +9,7 @@ from .. import _C
 from .._typed_storage import TypedStorage, _legacy_class
 from .._untyped_storage import UntypedStorage
 from . import _options
-from ._pickling import StorageIds, checked_id, dtype_of_class, pickler
+from ._pickling import StorageIds, brief, checked_id, dtype_of_class, pickler
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
@@ -37,7 +37,7 @@ def read(file, unpickler, restore):
         raise RuntimeError("Invalid magic number; corrupt file?")
     version = header()
     if version != PROTOCOL_VERSION:
-        raise RuntimeError(f"Invalid protocol version: {version}")
+        raise RuntimeError(f"Invalid protocol version: {brief(version)}")
     facts = header()
     little = facts.get("little_endian", True) if isinstance(facts, dict) else True
     swapped = bool(little) != (sys.byteorder == "little")
@@ -63,7 +63,8 @@ def read(file, unpickler, restore):
 
     out = unpickler(file, persistent_load).load()
     keys = header()
-    if not isinstance(keys, list) or len(keys) != len(loaded) or set(map(str, keys)) != set(loaded):
+    plain = isinstance(keys, list) and len(keys) == len(loaded) and all(type(key) in (str, int) for key in keys)
+    if not plain or set(map(str, keys)) != set(loaded):
         raise RuntimeError("the file does not hold the storages that it refers to; corrupt file?")
     for key in keys:
         _fill(file, *loaded[str(key)], "<q" if little else ">q", swapped)

@@ -67,12 +67,12 @@ def _integer(data, encoding):
 
 
 def _quoted(file, encoding):
-    from ast import literal_eval
+    from codecs import escape_decode
 
     data = _line(file).strip()
     if len(data) < 2 or data[:1] not in b"\"'" or data[-1:] != data[:1]:
         raise pickle.UnpicklingError("the STRING opcode argument must be quoted")
-    return _string(literal_eval("b" + data.decode("ascii")), encoding)
+    return _string(escape_decode(data[1:-1])[0], encoding)
 
 
 def _decimal(file, encoding):

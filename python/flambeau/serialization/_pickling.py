@@ -20,6 +20,17 @@ def own_module(name):
     return "flambeau" + name[len("torch") :] if name == "torch" or name.startswith("torch.") else name
 
 
+def brief(value):
+    """What an error says of a value in a file, whose `repr` may have no end."""
+    if value is None or isinstance(value, (bool, float, complex, type)):
+        return repr(value)
+    if isinstance(value, (str, bytes)):
+        return repr(value[:100])
+    if isinstance(value, int):
+        return repr(value) if value.bit_length() < 1000 else "a large number"
+    return repr(value) if isinstance(value, types.FunctionType) else f"a {type(value).__name__}"
+
+
 # Classes that are in another module there.
 _MOVED = {("flambeau.nn.modules.attention", "MultiheadAttention"): "torch.nn.modules.activation"}
 _MOVED_BACK = {(there, name): here for (here, name), there in _MOVED.items()}
@@ -142,18 +153,18 @@ def dtype_of_class(kind):
         return None
     dtype = getattr(kind, "_legacy_dtype", None)
     if dtype is None:
-        raise pickle.UnpicklingError(f"the file names {kind!r} where a class of storages must be")
+        raise pickle.UnpicklingError(f"the file names {brief(kind)} where a class of storages must be")
     return dtype
 
 
 def checked_id(saved_id):
     """(class, key, tag, number of elements) of a persistent id, which must be a storage's."""
     if not isinstance(saved_id, tuple) or not 5 <= len(saved_id) <= 6:
-        raise RuntimeError(f"Unknown saved id: {saved_id!r}")
+        raise RuntimeError(f"Unknown saved id: {brief(saved_id)}")
     # A file of Python 2 may have bytes for text.
     parts = [part.decode("latin1") if isinstance(part, bytes) else part for part in saved_id[:5]]
     if parts[0] != "storage":
-        raise RuntimeError(f"Unknown saved id type: {parts[0]!r}")
+        raise RuntimeError(f"Unknown saved id type: {brief(parts[0])}")
     _, kind, key, tag, count = parts
     if not isinstance(key, str) or not isinstance(tag, str) or type(count) is not int or count < 0:
         raise pickle.UnpicklingError("the file has a malformed reference to a storage")

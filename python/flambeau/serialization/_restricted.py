@@ -12,9 +12,27 @@ from .. import _C, _classes, _tensor, _utils, storage
 from .._typed_storage import _TYPE_NAMES, _legacy_class
 from . import _types
 from ._opcodes import read_opcodes
-from ._pickling import public_module
+from ._pickling import brief, public_module
 
 _BLOCKED = {"sys", "os", "posix", "nt", "subprocess", "shutil", "socket", "ctypes", "pty", "runpy", "importlib"}
+
+
+# The parts of a key, and how deep they may lie: hashing walks through all of them, shared ones again and again.
+_LARGEST_KEY = 1000
+_DEEPEST_KEY = 50
+
+
+def _key(value):
+    """A key of a dictionary or member of a set that can be hashed soon and in a small stack."""
+    if not isinstance(value, (tuple, frozenset)):
+        return value
+    layer, count, depth = [value], 0, 0
+    while layer:
+        count, depth = count + sum(map(len, layer)), depth + 1
+        if count > _LARGEST_KEY or depth > _DEEPEST_KEY:
+            raise pickle.UnpicklingError("a key of a dictionary or a member of a set has too many parts")
+        layer = [part for whole in layer for part in whole if isinstance(part, (tuple, frozenset))]
+    return value
 
 
 # Functions of the list that take less than the ones they stand for.
@@ -35,9 +53,9 @@ def _bytearray(data=b"", encoding=None):
 
 
 def _set(items=()):
-    if type(items) is not list and items != ():
+    if type(items) not in (list, tuple):
         raise pickle.UnpicklingError("set is known for lists only")
-    return set(items)
+    return set(map(_key, items))
 
 
 def _counter(counts=None):
@@ -51,9 +69,9 @@ def _complex(real, imag):
 
 
 def _ordered(items=()):
-    if type(items) is not list and items != ():
+    if type(items) not in (list, tuple) or not all(type(pair) in (list, tuple) and len(pair) == 2 for pair in items):
         raise pickle.UnpicklingError("OrderedDict is known for lists of pairs only")
-    return OrderedDict(items)
+    return OrderedDict((_key(key), value) for key, value in items)
 
 
 def _defaults():
@@ -175,8 +193,16 @@ def globals_of(data):
     """The names of all globals that a pickle asks for, found without interpreting it."""
     from io import BytesIO
 
+    try:
+        names = _named(BytesIO(data))
+    except _MALFORMED as error:
+        raise pickle.UnpicklingError(f"the pickle is malformed: {type(error).__name__}: {error}") from error
+    return [_canonical(name) for name in names]
+
+
+def _named(file):
     names, texts, memo = [], [], {}
-    for code, arg in read_opcodes(BytesIO(data), "latin1"):
+    for code, arg in read_opcodes(file, "latin1"):
         if code == pickle.GLOBAL:
             names.append(f"{arg[0]}.{arg[1]}")
         elif code == pickle.STACK_GLOBAL:
@@ -189,7 +215,13 @@ def globals_of(data):
             memo[arg] = texts[-1] if texts else None
         elif code in (pickle.GET, pickle.BINGET, pickle.LONG_BINGET) and isinstance(memo.get(arg), str):
             texts.append(memo[arg])
-    return [_canonical(name) for name in names]
+    return names
+
+
+# What the operations of a malformed pickle raise.
+_MALFORMED = (
+    IndexError, KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError, struct.error,
+)  # fmt: skip
 
 
 class RestrictedUnpickler:
@@ -204,7 +236,7 @@ class RestrictedUnpickler:
         """The object of the pickle."""
         try:
             return self._run()
-        except (IndexError, KeyError, TypeError, ValueError, OverflowError, AttributeError, struct.error) as error:
+        except _MALFORMED as error:
             if isinstance(error, UnicodeDecodeError):
                 raise
             raise pickle.UnpicklingError(f"the pickle is malformed: {type(error).__name__}: {error}") from error
@@ -214,6 +246,7 @@ class RestrictedUnpickler:
         # Whatever may be called is known by its identity; nothing else ever is.
         self._callables = {id(obj): call for obj, call in _known_globals().values() if call is not None}
         self._user = {id(obj): obj for obj in self._added.values()}
+        self._copied = 0
         stack, marks, memo = [], [], {}
 
         def to_mark():
@@ -251,7 +284,7 @@ class RestrictedUnpickler:
                 stack.append(_fill({}, items))
             elif code == pickle.FROZENSET:
                 items = to_mark()
-                stack.append(frozenset(items))
+                stack.append(frozenset(map(_key, items)))
             elif code == pickle.APPEND:
                 value = stack.pop()
                 self._extend(stack[-1], [value])
@@ -268,7 +301,7 @@ class RestrictedUnpickler:
                 items = to_mark()
                 if type(stack[-1]) is not set:
                     raise pickle.UnpicklingError("items can be added to sets only")
-                stack[-1].update(items)
+                stack[-1].update(map(_key, items))
             elif code in (pickle.PUT, pickle.BINPUT, pickle.LONG_BINPUT):
                 memo[arg] = stack[-1]
             elif code == pickle.MEMOIZE:
@@ -337,15 +370,22 @@ class RestrictedUnpickler:
             return function(*args)
         if function is _tensor._rebuild_from_type_v2:
             return self._rebuild(*args)
+        self._copy(args)
         call = self._callables.get(id(function))
         if call is None:
-            raise pickle.UnpicklingError(f"Trying to call {function!r}, which is not an allowed function")
+            raise pickle.UnpicklingError(f"Trying to call {brief(function)}, which is not an allowed function")
         return call(*args)
+
+    def _copy(self, args):
+        """Counts what a call may copy: a file can name the same large argument many times."""
+        self._copied += sum(len(arg) for arg in args if isinstance(arg, (str, bytes, bytearray, tuple, list, dict)))
+        if self._copied > 1 << 20 and self._copied > 8 * self._file.tell():
+            raise pickle.UnpicklingError("the pickle asks for more copies of its parts than it is long")
 
     def _rebuild(self, function, cls, args, state):
         """`_rebuild_from_type_v2`, whose arguments come from the file."""
         if not (isinstance(cls, type) and issubclass(cls, _C.Tensor)):
-            raise pickle.UnpicklingError(f"{cls!r} is not a class of tensors")
+            raise pickle.UnpicklingError(f"{brief(cls)} is not a class of tensors")
         out = self._call(function, args)
         if type(out) is not cls:
             out = out.as_subclass(cls)
@@ -361,7 +401,7 @@ class RestrictedUnpickler:
         if cls is OrderedDict and not args and not kwargs:
             return OrderedDict()
         raise pickle.UnpicklingError(
-            f"Trying to make an object of {cls!r}, which is not among the classes given to add_safe_globals"
+            f"Trying to make an object of {brief(cls)}, which is not among the classes given to add_safe_globals"
         )
 
     def _build(self, obj, state):
@@ -403,7 +443,7 @@ def _fill(target, items):
     if len(items) % 2:
         raise pickle.UnpicklingError("a dictionary has a key without a value")
     for i in range(0, len(items), 2):
-        target[items[i]] = items[i + 1]
+        target[_key(items[i])] = items[i + 1]
     return target
 
 

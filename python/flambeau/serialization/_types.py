@@ -27,7 +27,9 @@ class StorageType:
 
 def _get_layout(name):
     """The layout that a file names, such as ``torch.strided``."""
-    layout = getattr(_C, name.rsplit(".", 1)[-1], None) if isinstance(name, str) else None
+    if not isinstance(name, str):
+        raise TypeError("the name of a layout must be text")
+    layout = getattr(_C, name.rsplit(".", 1)[-1], None)
     if not isinstance(layout, _C.layout):
         raise KeyError(name)
     return layout

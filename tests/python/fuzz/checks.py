@@ -64,6 +64,11 @@ def results_of(result):
     return []
 
 
+def show(seed):
+    """The call of a seed in words."""
+    return calls.make(seed)
+
+
 def run(seed):
     """Makes the call of a seed; text about what is wrong with it, or None."""
     try:

@@ -1,8 +1,9 @@
-"""Workers: processes that make random calls, so that one that aborts or hangs is noticed and named.
+"""Workers: processes that make random calls or read damaged files, so that one that aborts or hangs is noticed and named.
 
-`python -m fuzz.worker SEED` (in tests/python) repeats one call by itself.
+`python -m fuzz.worker SEED` (in tests/python) repeats one call by itself, `python -m fuzz.worker --module files SEED` one file.
 """
 
+import importlib
 import json
 import mmap
 import os
@@ -30,10 +31,10 @@ def confine():
         pass
 
 
-def serve(path):
+def serve(module, path):
     """Reads `first count` lines and answers each with the failures, as JSON; notes each seed in shared memory."""
     confine()
-    from fuzz import checks
+    checks = importlib.import_module("fuzz." + module)
 
     with open(path, "r+b") as file:
         shared = mmap.mmap(file.fileno(), 16)
@@ -53,9 +54,10 @@ def serve(path):
 
 
 class Worker:
-    """One process; `throw(first, count)` makes calls in it and lists `(seed, problem)`."""
+    """One process; `throw(first, count)` runs a module's checks in it and lists `(seed, problem)`."""
 
-    def __init__(self):
+    def __init__(self, module="checks"):
+        self.module = module
         self.process = None
         self.file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - lives as long as the worker
         self.file.write(bytes(16))
@@ -66,7 +68,7 @@ class Worker:
         here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         path = os.pathsep.join([here, *filter(None, sys.path)])
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "fuzz.worker", "--serve", self.file.name],
+            [sys.executable, "-m", "fuzz.worker", "--serve", self.module, self.file.name],
             cwd=here, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr if os.environ.get("FLAMBEAU_FUZZ_LOUD") else subprocess.DEVNULL, text=True,
             env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "RUST_BACKTRACE": "0"},
         )  # fmt: skip
@@ -103,7 +105,7 @@ class Worker:
                 raise RuntimeError(f"a worker did not start: {what}")
             if seed > first:
                 problems += self.throw(first, seed - first)
-            problems.append((seed, f"{what}: {told(seed)}"))
+            problems.append((seed, f"{what}: {told(self.module, seed)}"))
             first = seed + 1
         return problems
 
@@ -135,13 +137,13 @@ def name_of(code):
         return f"exit status {code}"
 
 
-def told(seed):
-    """The call of a seed in words, by a process of its own: making it may be deadly too."""
+def told(module, seed):
+    """What a seed stands for in words, by a process of its own: making it may be deadly too."""
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     path = os.pathsep.join([here, *filter(None, sys.path)])
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "fuzz.worker", "--show", str(seed)],
+            [sys.executable, "-m", "fuzz.worker", "--show", "--module", module, str(seed)],
             capture_output=True, cwd=here, text=True, timeout=20, env={**os.environ, "PYTHONPATH": path},
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -151,13 +153,13 @@ def told(seed):
 
 if __name__ == "__main__":
     if sys.argv[1] == "--serve":
-        serve(sys.argv[2])
+        serve(*sys.argv[2:])
     else:
         confine()
-        from fuzz import calls, checks
-
+        module = sys.argv[sys.argv.index("--module") + 1] if "--module" in sys.argv else "checks"
+        checks = importlib.import_module("fuzz." + module)
         seed = int(sys.argv[-1])
-        print(calls.make(seed), flush=True)
+        print(checks.show(seed), flush=True)
         if sys.argv[1] != "--show":
             begin = time.perf_counter()
             print(checks.run(seed))

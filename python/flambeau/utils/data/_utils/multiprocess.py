@@ -3,10 +3,10 @@
 import multiprocessing
 import multiprocessing.connection
 import os
-import pickle
+import signal
 import time
 
-from flambeau.utils.data._utils import worker
+from flambeau.utils.data._utils import transport, worker
 from flambeau.utils.data.dataloader import _BaseDataLoaderIter, _DatasetKind, _pin
 
 JOIN_TIMEOUT_S = 5.0
@@ -19,6 +19,16 @@ class _Worker:
         self.process = process
         self.connection = connection
         self.active = True
+
+
+def _how_it_ended(process):
+    code = process.exitcode
+    if code is not None and code < 0:
+        return f"DataLoader worker (pid {process.pid}) is killed by signal: {signal.strsignal(-code)}. "
+    return (
+        f"DataLoader worker (pid {process.pid}) exited unexpectedly with exit code {code}. Details are lost due to "
+        "multiprocessing. Rerunning with num_workers=0 may give better error trace."
+    )
 
 
 class _FetcherFactory:
@@ -117,8 +127,9 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         for process in dead:
             process.join(JOIN_TIMEOUT_S)
         pids = ", ".join(str(process.pid) for process in dead)
+        cause = RuntimeError(_how_it_ended(dead[0])) if dead else None
         self._close()
-        raise RuntimeError(f"DataLoader worker (pid(s) {pids}) exited unexpectedly")
+        raise RuntimeError(f"DataLoader worker (pid(s) {pids}) exited unexpectedly") from cause
 
     def _receive(self):
         """Waits for one message: `(index, data, worker)`."""
@@ -134,7 +145,7 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         for source in ready:
             if source in sources:
                 try:
-                    index, data = pickle.loads(source.recv_bytes())
+                    index, data = transport.receive(source)
                 except (EOFError, ConnectionResetError):
                     self._raise_dead()
                 return index, data, self._asked.pop(index)

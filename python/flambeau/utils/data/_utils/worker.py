@@ -1,11 +1,12 @@
 """What a DataLoader's worker processes run."""
 
 import os
-import pickle
 import queue
 import sys
 import threading
 import traceback
+
+from flambeau.utils.data._utils import transport
 
 PARENT_CHECK_S = 5.0
 
@@ -102,15 +103,26 @@ def _receive(connection, tasks, parent):
     tasks.put(None)
 
 
-def _pickled(index, data, where):
+def _message(index, data, where):
+    """A batch as something to send; an error if it cannot be."""
     try:
-        return pickle.dumps((index, data), protocol=pickle.HIGHEST_PROTOCOL)
+        return transport.packed((index, data))
     except Exception:
-        return pickle.dumps((index, WorkerError(where)), protocol=pickle.HIGHEST_PROTOCOL)
+        return transport.packed((index, WorkerError(where)))
+
+
+def _send(connection, answers):
+    """Sends batches as the main process takes them, while others are made."""
+    try:
+        while (message := answers.get()) is not None:
+            transport.send(connection, message)
+            del message
+    except OSError:
+        pass  # the main process is gone, or has enough
 
 
 def worker_loop(connection, parent, make_fetcher, dataset, base_seed, worker_id, num_workers, init_fn):
-    """Answers `(index, indices)` with `(index, batch)`, pickled, until it gets None."""
+    """Answers `(index, indices)` with `(index, batch)` until it gets None."""
     import flambeau as fl
 
     global _worker_info
@@ -121,6 +133,9 @@ def worker_loop(connection, parent, make_fetcher, dataset, base_seed, worker_id,
     where = f"in DataLoader worker process {worker_id}"
     tasks = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(connection, tasks, parent), daemon=True).start()
+    answers = queue.SimpleQueue()
+    sender = threading.Thread(target=_send, args=(connection, answers), daemon=True)
+    sender.start()
     fetcher, error = None, None
     try:
         if init_fn is not None:
@@ -146,7 +161,9 @@ def worker_loop(connection, parent, make_fetcher, dataset, base_seed, worker_id,
                     data = IterationEnd() if fetcher.iterable else WorkerError(where)
                 except Exception:
                     data = WorkerError(where)
-            connection.send_bytes(_pickled(index, data, where))
+            answers.put(_message(index, data, where))
             del data
-    except (KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
+    except KeyboardInterrupt:
         pass  # the main process has the last word
+    answers.put(None)
+    sender.join()
