@@ -3,7 +3,11 @@
 import functools
 
 import flambeau as torch
+from flambeau._levels import state as _levels
 from flambeau._vmap import vmap
+from flambeau._vmap._batched import physical as _physical
+from flambeau._vmap._gradients import leaf as _leaf
+from flambeau._vmap._gradients import lift as _lift
 
 __all__ = [
     "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize",
@@ -66,12 +70,22 @@ class _Variables:
         return leaf
 
     def stand_in(self, tensor):
+        """A tensor in the place of `tensor`; under `vmap` with a part for each sample."""
+        if _levels.stack:
+            tensor = _lift(tensor)
         if tensor.requires_grad:
             return tensor.view_as(tensor)
-        leaf = tensor.detach()
-        if leaf.dtype.is_floating_point or leaf.dtype.is_complex:
-            self.own(leaf.requires_grad_(True))
-        return leaf
+        if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
+            return self.leaf(tensor)
+        return tensor.detach()
+
+    def leaf(self, tensor):
+        """A fresh leaf with the value of `tensor`."""
+        if _levels.stack:
+            leaf, plain = _leaf(tensor)
+            self.own(plain)
+            return leaf
+        return self.own(tensor.detach().requires_grad_(True))
 
     def call(self, func, args, kwargs, argnums, has_aux):
         """Stand-ins of the arguments `argnums`, what the function makes of them, and what it returns besides."""
@@ -83,6 +97,7 @@ class _Variables:
         return _map(lambda t: t if self._recording and self._has_outer(t) else t.detach(), tree)
 
     def _has_outer(self, tensor):
+        tensor = _physical(tensor)
         if not tensor.requires_grad:
             return False
         if tensor.grad_fn is None:
@@ -216,7 +231,7 @@ def _tangent_map(variables, outs, sources):
 
     The backward pass is linear in its cotangents; its own derivative by them, in a direction, is what is wanted.
     """
-    weights = [variables.own(torch.zeros_like(out).requires_grad_(True)) for out in outs]
+    weights = [variables.leaf(torch.zeros_like(out)) for out in outs]
     products = _derivatives(outs, sources, weights)
     return lambda directions: _derivatives(products, weights, directions)
 

@@ -1,0 +1,25 @@
+"""The dimensions that running calls of `vmap` hide, outermost first."""
+
+import threading
+
+
+class Level:
+    """One hidden dimension: its size and what random operators do along it."""
+
+    __slots__ = ("alive", "depth", "randomness", "size")
+
+    def __init__(self, depth, size, randomness):
+        self.depth = depth
+        self.size = size
+        self.randomness = randomness
+        self.alive = True
+
+
+class _State(threading.local):
+    """The levels of this thread."""
+
+    stack = ()
+    rng = None
+
+
+state = _State()
