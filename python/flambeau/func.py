@@ -8,6 +8,8 @@ from flambeau._vmap import vmap
 from flambeau._vmap._batched import physical as _physical
 from flambeau._vmap._gradients import leaf as _leaf
 from flambeau._vmap._gradients import lift as _lift
+from flambeau._vmap._gradients import rows as _rows
+from flambeau.autograd import forward_ad as _forward_ad
 
 __all__ = [
     "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize",
@@ -96,6 +98,10 @@ class _Variables:
         """The results, without history if nothing but the fresh leaves is behind them or none was recorded before."""
         return _map(lambda t: t if self._recording and self._has_outer(t) else t.detach(), tree)
 
+    def lasting(self, *tensors):
+        """Whether derivatives of these must be differentiable: by what an enclosing transform or pass asks for."""
+        return self._recording and (_dual_level() >= 0 or any(self._has_outer(tensor) for tensor in tensors))
+
     def _has_outer(self, tensor):
         tensor = _physical(tensor)
         if not tensor.requires_grad:
@@ -115,8 +121,12 @@ class _Variables:
         return False
 
 
-def _derivatives(outputs, inputs, directions=None):
-    """Gradients that can be differentiated again; zeros where an input is not used."""
+def _dual_level():
+    return _forward_ad._current_level
+
+
+def _derivatives(outputs, inputs, directions=None, create=True):
+    """Gradients, with `create` such that can be differentiated again; zeros where an input is not used."""
     pairs = [
         (out, None if directions is None else direction)
         for out, direction in zip(outputs, directions or outputs)
@@ -127,7 +137,7 @@ def _derivatives(outputs, inputs, directions=None):
     outs, given = zip(*pairs)
     used = [index for index, value in enumerate(inputs) if value.requires_grad]
     found = torch.autograd.grad(
-        outs, [inputs[i] for i in used], None if directions is None else given, create_graph=True, allow_unused=True
+        outs, [inputs[i] for i in used], None if directions is None else given, True, create, allow_unused=True
     )
     table = dict(zip(used, found))
     return tuple(
@@ -185,7 +195,7 @@ def grad_and_value(func, argnums=0, has_aux=False):
                     "grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, "
                     f"got tensor with {value.dim()} dims. Maybe you wanted to use the vjp or jacrev APIs instead?"
                 )
-            gradients = _fill(chosen, _derivatives([value], _tensors(chosen)))
+            gradients = _fill(chosen, _derivatives([value], _tensors(chosen), None, variables.lasting(value)))
         gradients, value, aux = variables.release((gradients, value, aux))
         return gradients, ((value, aux) if has_aux else value)
 
@@ -218,7 +228,8 @@ def vjp(func, *primals, has_aux=False):
                 f"function: {len(directions)} tensors for {len(outs)} outputs"
             )
         with variables:
-            products = _fill(inputs, _derivatives(outs, _tensors(inputs), directions))
+            create = variables.lasting(*outs, *directions)
+            products = _fill(inputs, _derivatives(outs, _tensors(inputs), directions, create))
         # The cotangents may themselves be variables of an enclosing transform.
         return variables.release(products)
 
@@ -290,6 +301,26 @@ def linearize(func, *primals):
     return variables.release(output), jvp_fn
 
 
+def _basis(shape, dtype):
+    """The unit tensors of a shape, stacked."""
+    size = shape.numel()
+    return torch.eye(size, dtype=dtype).reshape(size, *shape)
+
+
+def _jacobian_columns(variables, out, inputs):
+    """For each input the gradients of all elements of an output, stacked."""
+    used = [value for value in inputs if value.requires_grad]
+    found = ()
+    if out.requires_grad and used:
+        found = _rows((out,), (_basis(out.shape, out.dtype),), True, variables.lasting(out), used)
+    found = iter(found)
+    columns = [next(found, None) if value.requires_grad else None for value in inputs]
+    return [
+        torch.zeros((out.numel(), *value.shape), dtype=value.dtype) if column is None else column
+        for column, value in zip(columns, inputs)
+    ]
+
+
 def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_copy=False):
     """A function of the Jacobian of `func`: shape of the output followed by that of the input, one row at a time.
 
@@ -303,15 +334,7 @@ def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_
             inputs = _tensors(chosen)
 
             def blocks(out):
-                rows = []
-                for index in range(out.numel()):
-                    one = torch.zeros(out.numel(), dtype=out.dtype)
-                    one[index] = 1
-                    rows.append(_derivatives([out], inputs, [one.reshape(out.shape)]))
-                if rows:
-                    columns = [torch.stack(column) for column in zip(*rows)]
-                else:
-                    columns = [value.new_zeros((0,) + tuple(value.shape)) for value in inputs]
+                columns = _jacobian_columns(variables, out, inputs)
                 shaped = [c.reshape(tuple(out.shape) + tuple(v.shape)) for c, v in zip(columns, inputs)]
                 return _fill(chosen, shaped)
 
