@@ -346,46 +346,42 @@ def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_
 
 
 def jacfwd(func, argnums=0, has_aux=False, *, randomness="error"):
-    """The Jacobian as `jacrev` gives it, computed a column at a time by `jvp`."""
+    """The Jacobian as `jacrev` gives it, computed a column at a time.
+
+    The function runs once; its derivative, linear in the tangents, is then given one unit tensor after another.
+    """
 
     @functools.wraps(func)
     def wrapper(*args, **kwargs):
-        chosen = _select(args, argnums)
-        inputs = _tensors(chosen)
-        columns, output, aux = [], None, None
-
-        def restricted(*values):
-            return func(*_replace(args, argnums, _fill(chosen, values)), **kwargs)
-
-        for number, value in enumerate(inputs):
-            found = []
-            for index in range(value.numel()):
-                one = torch.zeros(value.numel(), dtype=value.dtype)
-                one[index] = 1
-                directions = [torch.zeros_like(other) for other in inputs]
-                directions[number] = one.reshape(value.shape)
-                result = jvp(restricted, tuple(inputs), tuple(directions), has_aux=has_aux)
-                output, aux = result[0], result[2] if has_aux else None
-                found.append(_tensors(result[1]))
-            if not found:
-                result = restricted(*inputs)
-                output, aux = result if has_aux else (result, None)
-            columns.append(found)
-        blocks = []
-        for position, out in enumerate(_tensors(output)):
-            shaped = []
-            for value, found in zip(inputs, columns):
-                shape = tuple(out.shape) + tuple(value.shape)
-                if found:
-                    shaped.append(torch.stack([row[position] for row in found], -1).reshape(shape))
-                else:
-                    shaped.append(out.new_zeros(shape))
-            blocks.append(_fill(chosen, shaped))
-        place = iter(blocks)
-        jacobian = _map(lambda _: next(place), output)
+        with _Variables() as variables:
+            chosen, output, aux = variables.call(func, args, kwargs, argnums, has_aux)
+            inputs, outs = _tensors(chosen), _tensors(output)
+            weights = [variables.leaf(torch.zeros_like(out)) for out in outs]
+            blocks = [[] for _ in outs]
+            # What one input contributes: the derivative of its part of the backward pass by the cotangents.
+            products = _derivatives(outs, inputs, weights)
+            for value, product in zip(inputs, products):
+                columns = _pushed(variables, value, product, weights)
+                for found, column, out in zip(blocks, columns, outs):
+                    found.append(column.movedim(0, -1).reshape(tuple(out.shape) + tuple(value.shape)))
+            place = iter([_fill(chosen, found) for found in blocks])
+            jacobian = _map(lambda _: next(place), output)
+        jacobian, aux = variables.release((jacobian, aux))
         return (jacobian, aux) if has_aux else jacobian
 
     return wrapper
+
+
+def _pushed(variables, value, product, weights):
+    """For each output the derivatives by all elements of an input, stacked."""
+    found = (None,) * len(weights)
+    if product.requires_grad:
+        seeds = (_basis(value.shape, value.dtype),)
+        found = _rows((product,), seeds, True, variables.lasting(product, *weights), weights)
+    return [
+        torch.zeros((value.numel(), *weight.shape), dtype=weight.dtype) if column is None else column
+        for column, weight in zip(found, weights)
+    ]
 
 
 def hessian(func, argnums=0):

@@ -71,10 +71,12 @@ def rows(outputs, gradients, retain, create, inputs):
     size = gradients[0].shape[0]
     if not size:
         return tuple(value.new_zeros((0, *value.shape)) for value in inputs)
-    columns = [gradient.unbind(0) for gradient in gradients]
     found = []
-    for index in range(size):
-        row = tuple(column[index] for column in columns)
+    plain = innermost((outputs, inputs, gradients)) is None
+    for index, row in enumerate(zip(*[gradient.unbind(0) for gradient in gradients])):
         keep = retain or index + 1 < size
-        found.append(run(outputs, row, keep, create, inputs))
+        if plain:
+            found.append(_passes.run(outputs, row, keep, create, inputs, True, False))
+        else:
+            found.append(run(outputs, row, keep, create, inputs))
     return tuple(None if column[0] is None else torch.stack(column) for column in zip(*found))
