@@ -78,7 +78,9 @@ def _own_rule(cls, level, hidden, args):
         return _placed(outputs, dims, level)
     dims = dims if isinstance(dims, (tuple, list)) else (dims,) * len(outputs)
     if len(dims) != len(outputs):
-        raise RuntimeError(f"The vmap staticmethod of {cls.__name__} returned {len(outputs)} outputs and {len(dims)} dims")
+        raise RuntimeError(
+            f"The vmap staticmethod of {cls.__name__} returned {len(outputs)} outputs and {len(dims)} dims"
+        )
     return tuple(_placed(output, dim, level) for output, dim in zip(outputs, dims))
 
 
@@ -138,7 +140,9 @@ def _generated(cls, level, hidden):
         with _Running(size, randomness) as inner:
             outs = output if isinstance(output, tuple) else (output,)
             shown = batch(outs, [isinstance(out, Tensor) for out in outs], inner)
-            cls.setup_context(own, tuple(batch(inputs, hidden, inner)), tuple(shown) if isinstance(output, tuple) else shown[0])
+            cls.setup_context(
+                own, tuple(batch(inputs, hidden, inner)), tuple(shown) if isinstance(output, tuple) else shown[0]
+            )
             ctx.marks = [type(kept) is Batched and kept.level is inner for kept in own._kept]
             ctx.save_for_backward(*[k.value if mark else k for k, mark in zip(own._kept, ctx.marks)])
             fixed = getattr(own, "_fixed", ())

@@ -5,7 +5,7 @@ import functools
 import flambeau as torch
 from flambeau._levels import Level, state
 
-from . import _index, _matrix, _methods, _nn, _pointwise, _random, _reduce, _shape
+from . import _random
 from ._batched import Batched, physical
 from ._places import enter, leave
 from ._tree import Mismatch, describe, flatten, spread
@@ -110,7 +110,9 @@ class _Mapped:
     def result(self, pairs, size):
         """The results of all samples at their dimensions."""
         values, dims, build = self.run(pairs, size)
-        return build([value if dim is None else value.movedim(0, dim) if dim else value for value, dim in zip(values, dims)])
+        return build(
+            [value if dim is None else value.movedim(0, dim) if dim else value for value, dim in zip(values, dims)]
+        )
 
     def in_chunks(self, pairs, size, chunk_size):
         """The same of some samples at a time."""
@@ -138,7 +140,7 @@ class _Mapped:
         level = Level(len(state.stack) + 1, size, self.randomness)
         before = state.stack
         if outermost:
-            state.rng = random
+            state.rng = None if random is None else bytes(memoryview(random))
             enter()
         state.stack = (*before, level)
         try:

@@ -253,8 +253,7 @@ def triangle(call):
 
 
 # Operators on pairs of matrices.
-_PAIRS = """linalg_solve_triangular cholesky_solve triangular_solve linalg_ldl_solve linalg_lu_solve lu_solve cdist
-    linalg_lstsq linalg_householder_product"""
+_PAIRS = """linalg_solve_triangular cholesky_solve triangular_solve linalg_ldl_solve linalg_lu_solve lu_solve cdist linalg_householder_product"""
 
 
 @bound(*_PAIRS.split())

@@ -1,11 +1,12 @@
 """The methods and attributes of batched tensors."""
 
+import sys
 import types
 
 import flambeau as torch
 
 from . import _operators
-from ._batched import Batched, like, physical
+from ._batched import Batched, levels_of, like, physical
 from ._operators import Unbatchable, level_of_call, loop, method
 
 Tensor = torch.Tensor
@@ -47,9 +48,15 @@ def _raising(error, text):
     return refuse
 
 
+def _cast(name):
+    """The function that `autocast` has put in the place of an operator, in its regions."""
+    casting = sys.modules.get("flambeau.amp._casting")
+    return getattr(torch, name, None) if casting is not None and casting.state.enabled else None
+
+
 def _bind_operator(name):
     def call(self, *args, **kwargs):
-        return method(name)(self, *args, **kwargs)
+        return (_cast(name) or method(name))(self, *args, **kwargs)
 
     call.__name__ = name
     return call
@@ -61,7 +68,7 @@ def _binary(name):
             other = _number(other)
             if other is NotImplemented:
                 return NotImplemented
-        return method(name)(self, other)
+        return (_cast(name) or method(name))(self, other)
 
     return call
 
@@ -101,10 +108,6 @@ def function(name):
 
 
 _NATIVE = torch._C._functions("torch")
-
-
-class _Compared:
-    """`==` and `!=` with what is no operand are answered by Python."""
 
 
 def _length(self):
@@ -156,9 +159,11 @@ def _copy(self, memo=None):
 
 
 def _hook(self, hook):
+    from ._gradients import lift
+
     def run(gradient):
         changed = hook(like(self, gradient))
-        return None if changed is None else _operators.full_physical(changed, self)
+        return None if changed is None else physical(lift(changed, levels_of(self)[::-1]))
 
     return physical(self).register_hook(run)
 
@@ -305,11 +310,12 @@ def _delegate(name):
 
 
 def _fill():
+    operators = _operators.methods()
     for name, value in Tensor.__dict__.items():
         kind = type(value)
         if name in _METHODS or name in _PROPERTIES:
             continue
-        if kind is _operators._KIND:
+        if name in operators:
             setattr(Batched, name, _bind_operator(name))
         elif kind.__name__ in ("getset_descriptor", "property") and not name.startswith("__"):
             setattr(Batched, name, property(_delegate(name)))

@@ -25,9 +25,9 @@ def unfold(result, level):
 # Operators on a batch of samples with so many dimensions; one sample alone, too.
 _LAYERS = {
     2: """adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d max_pool1d max_pool1d_with_indices reflection_pad1d
-        replication_pad1d""",
+        replication_pad1d col2im""",
     3: """adaptive_avg_pool2d adaptive_max_pool2d avg_pool2d max_pool2d max_pool2d_with_indices reflection_pad2d
-        replication_pad2d im2col col2im""",
+        replication_pad2d im2col""",
     4: """adaptive_avg_pool3d adaptive_max_pool3d avg_pool3d max_pool3d max_pool3d_with_indices reflection_pad3d
         replication_pad3d""",
 }
@@ -199,7 +199,7 @@ def group_norm(call):
 def batch_norm(call):
     """Samples' channels side by side; running statistics that change must be those of a sample."""
     level, x = call.level, call["input"]
-    mean, var = call["running_mean"], call["running_var"]
+    mean = call["running_mean"]
     training = call["training"] if call.has("training") else call["use_input_stats"]
     if x.ndim < 2 or not x.numel():
         raise Unbatchable
@@ -257,7 +257,10 @@ def _reduced(losses, reduction, level):
 def losses(call):
     """By element, and then the mean or the sum of each sample."""
     names = [name for name, value in call.given.items() if isinstance(value, Tensor)]
-    values = align(call.level, [call[name] for name in names])
+    rank = max(call[name].ndim for name in names)
+    values = align(call.level, [Batched(call.value(name), call.level) for name in names])
+    if any(call[name].ndim != rank for name in names[:2]):
+        raise Unbatchable
     return _reduced(call.run(**dict(zip(names, values)), reduction=0), call["reduction"], call.level)
 
 
@@ -269,7 +272,9 @@ def cross_entropy(call):
     classes = target.dtype.is_floating_point
     if not x.ndim or call.batched("weight") or target.ndim != x.ndim - (0 if classes else 1):
         raise Unbatchable
-    if not x.numel() or (reduction == 1 and call.has("label_smoothing") and call["label_smoothing"] and weight is not None):
+    if not x.numel() or (
+        reduction == 1 and call.has("label_smoothing") and call["label_smoothing"] and weight is not None
+    ):
         raise Unbatchable
     one = x.ndim == 1
     scores, labels = call.value("self"), call.value("target")

@@ -271,7 +271,7 @@ def loop(op, level, args, kwargs):
         own, named = values_at(args, level, index), values_at(kwargs, level, index)
         results.append(op(*own, **named))
     if op.inplace:
-        return args[0]
+        return args[0] if isinstance(args[0], Tensor) else None
     return stack(op.name, level, results)
 
 
@@ -288,11 +288,10 @@ def stack(name, level, results):
     raise RuntimeError(f"Batching rule not implemented for aten::{name}. We could not generate a fallback.")
 
 
-_native_stack = torch.stack
-
-
 def _stacked(results):
-    return function_of(_native_stack)(list(results))
+    from ._methods import function
+
+    return function("stack")(list(results))
 
 
 # Finding operators
@@ -341,11 +340,19 @@ def _find(function):
 
 
 _METHODS = {}
+_NATIVE_METHODS = {}
+
+
+def methods():
+    """The native methods of tensors by name."""
+    if not _NATIVE_METHODS:
+        _NATIVE_METHODS.update(_C._functions("Tensor"))
+    return _NATIVE_METHODS
 
 
 def method(name):
     """The operator that is the method `name` of tensors."""
     found = _METHODS.get(name)
     if found is None:
-        found = _METHODS[name] = function_of(Tensor.__dict__[name])
+        found = _METHODS[name] = function_of(methods()[name])
     return found

@@ -15,7 +15,7 @@ from ._operators import function_of, innermost
 
 Tensor = torch.Tensor
 
-_LISTS = """cat concat concatenate stack hstack vstack row_stack dstack column_stack index_put index_put_ atleast_1d
+_LISTS = """cat concat concatenate stack hstack vstack row_stack dstack column_stack index_put index_put_ histogramdd gradient atleast_1d
     atleast_2d atleast_3d"""
 _INNER = "block_diag broadcast_tensors cartesian_prod meshgrid"
 
@@ -27,6 +27,8 @@ _places = None
 def _asking(function):
     """A function with lists of tensors among its arguments."""
     found = function_of(function)
+    if found is None:
+        return function
 
     def call(*args, **kwargs):
         if state.stack and (innermost(args) is not None or (kwargs and innermost(kwargs.values()) is not None)):

@@ -10,8 +10,8 @@ Tensor = torch.Tensor
 
 _MORE = """isclose float_power nextafter complex polar square nan_to_num clamp where max min logaddexp positive conj real
     imag clone contiguous alias detach resolve_conj resolve_neg frexp to bool byte char short int long half float double
-    bfloat16 cfloat cdouble zeros_like ones_like empty_like full_like zero_ fill_ copy_ detach_ detach_copy alias_copy
-    type_as fill view_as_real_copy isreal polygamma mvlgamma masked_fill dropout alpha_dropout div"""
+    bfloat16 cfloat cdouble zeros_like ones_like empty_like full_like zero_ copy_ detach_ detach_copy alias_copy
+    type_as view_as_real_copy isreal polygamma mvlgamma masked_fill dropout alpha_dropout div"""
 """Names besides those whose declaration is an expression."""
 
 
@@ -63,11 +63,15 @@ def align(level, args, skip=0, promote=True):
 
 
 _SKIP = {"where": 1}
+_LAYOUTS = (torch.channels_last, torch.channels_last_3d)
 
 
 def pointwise(op, level, args, kwargs):
     """The operator on operands that are made to broadcast."""
     if kwargs:
+        if kwargs.get("memory_format") in _LAYOUTS:
+            # One of so many dimensions; what is behind has another number.
+            kwargs = {name: value for name, value in kwargs.items() if name != "memory_format"}
         if "other" in kwargs and len(args) == 1:
             # Operands may come by name; the rest of the keywords are settings.
             kwargs = dict(kwargs)
@@ -233,6 +237,27 @@ def as_other(op, level, args, kwargs):
     from ._operators import method
 
     return method({"expand_as": "expand", "view_as": "view", "reshape_as": "reshape"}[op.name])(args[0], other.shape)
+
+
+@bound("fill", "fill_")
+def fill(call):
+    """With a number, or with a number for each sample."""
+    x, value = call["self"], call["value"]
+    if isinstance(value, Tensor) and value.ndim:
+        raise Unbatchable
+    if not call.batched("value"):
+        return call.run(self=x.value)
+    if call.op.inplace:
+        return x.copy_(value.clone())
+    return value.to(x.dtype).expand(x.shape).clone().value
+
+
+@rule("as_strided_", "resize_", "resize_as_", "set_")
+def geometry(op, level, args, kwargs):
+    """Other memory in the place of a tensor's own cannot have a part for each sample."""
+    raise RuntimeError(
+        f"Batching rule not implemented for aten::{op.name}; the fallback path doesn't work on out= or view ops."
+    )
 
 
 @rule("prelu")

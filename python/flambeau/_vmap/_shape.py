@@ -267,13 +267,24 @@ def diag(op, level, args, kwargs):
     return (x.diag_embed if x.ndim == 1 else x.diagonal)(call["diagonal"])
 
 
-@rule("t", "t_copy")
+@rule("t", "t_", "t_copy")
 def t(op, level, args, kwargs):
     """Matrices turned; the rest as it is."""
     x = args[0]
     if x.ndim > 2:
-        raise Unbatchable
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {x.ndim}D")
+    if op.inplace:
+        return x.transpose_(0, 1) if x.ndim == 2 else x
     return x.transpose(0, 1) if x.ndim == 2 else x.view(x.shape)
+
+
+@rule("fliplr", "flipud")
+def flip_matrix(op, level, args, kwargs):
+    """Names of `flip` for fixed dimensions."""
+    x, dim = args[0], 1 if op.name == "fliplr" else 0
+    if x.ndim <= dim:
+        raise Unbatchable
+    return x.flip(dim)
 
 
 @rule("numpy_T")
