@@ -19,7 +19,8 @@ class _State(threading.local):
     """The levels of this thread."""
 
     stack = ()
-    rng = None
+    rng = None  # what the random numbers had come to after the last draw by the rules
+    alone = True  # whether there were no other threads that might draw
 
 
 state = _State()

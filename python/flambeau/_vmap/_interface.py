@@ -1,6 +1,7 @@
 """The function `vmap`: dimensions of arguments and results, chunks, and the way back to a loop."""
 
 import functools
+import threading
 
 import flambeau as torch
 from flambeau._levels import Level, state
@@ -141,6 +142,7 @@ class _Mapped:
         before = state.stack
         if outermost:
             state.rng = None if random is None else bytes(memoryview(random))
+            state.alone = threading.active_count() == 1
             enter()
         state.stack = (*before, level)
         try:

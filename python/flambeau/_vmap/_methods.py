@@ -354,7 +354,7 @@ class _Named:
 
 def _torch_function(cls, func, types, args=(), kwargs=None):
     """Calls of native operators with batched arguments come here."""
-    found = _operators.function_of(func)
+    found = _operators.function_of(func) or SLOTS.get(func.__name__)
     if found is None:
         return func(*args, **(kwargs or {}))
     return found(*args, **(kwargs or {}))

@@ -1,5 +1,7 @@
 """Random operators under `vmap`: refused, the same for all samples, or different for each."""
 
+import threading
+
 import flambeau as torch
 from flambeau._levels import state
 
@@ -52,9 +54,11 @@ def check(level):
     """Sees to it that since the last draw none was made past the rules."""
     if level.randomness == "same" or state.rng is None or state.rng == drawn():
         return
-    if level.randomness == "error":
+    if level.randomness == "different":
+        raise Escaped
+    if state.alone and threading.active_count() == 1:
+        # Another thread may have drawn, otherwise.
         raise RuntimeError(REFUSED)
-    raise Escaped
 
 
 def random(op, level, args, kwargs):
