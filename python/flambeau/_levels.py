@@ -24,3 +24,12 @@ class _State(threading.local):
 
 
 state = _State()
+
+
+def all_true(tensor):
+    """Whether every element is true, of all samples where dimensions are hidden."""
+    if state.stack:
+        from flambeau._vmap._batched import physical
+
+        tensor = physical(tensor)
+    return bool(tensor.all())

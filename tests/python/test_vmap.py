@@ -235,6 +235,17 @@ def test_randomness_in_chunks():
     assert_close(vmap(lambda a: F.dropout(a, training=False))(X), X)
 
 
+def test_distributions():
+    """Arguments are checked for all samples at once."""
+    normal = torch.distributions.Normal
+    wanted = normal(X, Y.exp()).log_prob(Y)
+    assert_close(vmap(lambda m, s: normal(m, s.exp()).log_prob(s))(X, Y), wanted)
+    with pytest.raises(ValueError, match="found invalid values"):
+        vmap(lambda m, s: normal(m, s).log_prob(s))(X, Y)
+    drawn = vmap(lambda m: normal(m, 1.0).rsample(), randomness="different")(torch.zeros(3, 4))
+    assert not torch.equal(drawn[0], drawn[1])
+
+
 def test_what_batched_tensors_do_not_reach():
     """A reference to a native function with lists: the samples then go one by one."""
     calls = []
@@ -370,6 +381,27 @@ def test_ensembles(batched_only):
     out.sum().backward()
     nets[1](each[1]).sum().backward()
     assert_close(parameters["0.weight"].grad[1], nets[1][0].weight.grad)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_encoders(dropout):
+    torch.manual_seed(0)
+    net = torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=dropout, batch_first=True).double()
+    parameters = {key: p.detach() for key, p in net.named_parameters()}
+    inputs = torch.randn(3, 5, 8, dtype=torch.float64)
+
+    def loss(parameters, x):
+        return functional_call(net, parameters, (x[None],)).pow(2).sum()
+
+    if dropout:
+        with pytest.raises(RuntimeError, match="randomness error mode"):
+            vmap(grad(loss), (None, 0))(parameters, inputs)
+        net.eval()
+    found = vmap(grad(loss), (None, 0))(parameters, inputs)
+    for index, x in enumerate(inputs):
+        net.zero_grad()
+        net(x[None]).pow(2).sum().backward()
+        assert_close([g[index] for g in found.values()], [p.grad for p in net.parameters()])
 
 
 def test_running_statistics():

@@ -64,7 +64,8 @@ def check(level):
 def random(op, level, args, kwargs):
     """The batching rule of random operators; the innermost running `vmap` decides first."""
     if not _draws(op, args, kwargs):
-        return pointwise(op, level, args, kwargs)
+        level = level_of_call(args, kwargs)
+        return op.function(*args, **kwargs) if level is None else pointwise(op, level, args, kwargs)
     if state.stack:
         check(state.stack[-1])
     result = _draw(op, args, kwargs)
