@@ -52,7 +52,7 @@ class _Variables:
     _running = []
 
     def __init__(self):
-        self.fresh = []
+        self.fresh = {}  # by identity
 
     def __enter__(self):
         """Records what follows; leaves made in it by other transforms count as this one's too."""
@@ -68,7 +68,7 @@ class _Variables:
 
     def own(self, leaf):
         for variables in {id(v): v for v in (self, *self._running)}.values():
-            variables.fresh.append(leaf)
+            variables.fresh[id(leaf)] = leaf
         return leaf
 
     def stand_in(self, tensor):
@@ -107,7 +107,7 @@ class _Variables:
         if not tensor.requires_grad:
             return False
         if tensor.grad_fn is None:
-            return not any(tensor is leaf for leaf in self.fresh)
+            return id(tensor) not in self.fresh
         queue, seen = [tensor.grad_fn], set()
         while queue:
             node = queue.pop()
@@ -115,7 +115,7 @@ class _Variables:
                 continue
             seen.add(node)
             leaf = getattr(node, "variable", None)
-            if leaf is not None and not any(leaf is own for own in self.fresh):
+            if leaf is not None and id(leaf) not in self.fresh:
                 return True
             queue.extend(source for source, _ in node.next_functions if source is not None)
         return False
@@ -195,8 +195,10 @@ def grad_and_value(func, argnums=0, has_aux=False):
                     "grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, "
                     f"got tensor with {value.dim()} dims. Maybe you wanted to use the vjp or jacrev APIs instead?"
                 )
-            gradients = _fill(chosen, _derivatives([value], _tensors(chosen), None, variables.lasting(value)))
-        gradients, value, aux = variables.release((gradients, value, aux))
+            lasting = variables.lasting(value)
+            gradients = _fill(chosen, _derivatives([value], _tensors(chosen), None, lasting))
+        gradients, value = variables.release((gradients, value)) if lasting else (gradients, value.detach())
+        aux = variables.release(aux)
         return gradients, ((value, aux) if has_aux else value)
 
     return wrapper

@@ -588,6 +588,21 @@ def test_custom_functions():
     assert_close(vmap(grad(lambda a: Plain.apply(a).sum()))(X), 3 * X**2)
 
 
+def test_custom_functions_at_two_levels():
+    def function(a, b):
+        return Generated.apply(a, b)[0].sum()
+
+    found = vmap(vmap(grad(function, argnums=(0, 1)), (0, None)), (None, 0))(X, Y)
+    assert_close(found[0], 2 * X * Y[:, None] + 0 * found[0])
+    assert_close(found[1], (X * X).expand(3, 3, 4))
+
+
+def test_inference_mode():
+    with torch.inference_mode():
+        inputs = X * 2
+        assert_close(vmap(lambda a: a.sum() + W)(inputs), inputs.sum(1, keepdim=True) + W)
+
+
 def test_hooks():
     seen = []
 

@@ -166,4 +166,5 @@ def _generated(cls, level, hidden):
         return tuple(results)
 
     methods = {"forward": forward, "setup_context": setup_context, "backward": backward}
-    return type(cls.__name__, (torch.autograd.Function,), {n: staticmethod(m) for n, m in methods.items()})
+    methods = {name: staticmethod(method) for name, method in methods.items()}
+    return type(cls.__name__, (torch.autograd.Function,), {**methods, "generate_vmap_rule": True})

@@ -137,7 +137,7 @@ class _Mapped:
         """Values with the samples in front, the dimensions that these go to, and the function that nests them."""
         outermost = not state.stack
         random = torch.get_rng_state() if outermost and self.randomness != "same" else None
-        versions = [physical(leaf)._version for leaf, dim in pairs if dim is not None]
+        versions = _versions(pairs)
         level = Level(len(state.stack) + 1, size, self.randomness)
         before = state.stack
         if outermost:
@@ -154,7 +154,7 @@ class _Mapped:
         except Exception as error:
             if not _refused(error) or not size:
                 raise
-            if versions != [physical(leaf)._version for leaf, dim in pairs if dim is not None]:
+            if versions != _versions(pairs):
                 raise
         finally:
             level.alive = False
@@ -246,6 +246,12 @@ class _Mapped:
                 self.refuse(column[0], dim)
             values.append(column[0] if dim is None else torch.stack(column))
         return values, dims, build
+
+
+def _versions(pairs):
+    """How often the mapped arguments were changed in place."""
+    plain = [physical(leaf) for leaf, dim in pairs if dim is not None]
+    return [None if tensor.is_inference() else tensor._version for tensor in plain]
 
 
 def _refused(error):

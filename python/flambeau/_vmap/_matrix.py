@@ -10,6 +10,7 @@ from ._pointwise import aligned
 from ._shape import wrapped
 
 Tensor = torch.Tensor
+_linear = torch._C._functions("nn.functional")["linear"]
 
 
 def _has(tensor, level):
@@ -17,25 +18,28 @@ def _has(tensor, level):
 
 
 class _SharedProduct(torch.autograd.Function):
-    """Products of the samples' matrices with one matrix that all have a variable of their own of.
+    """`x @ w.T` of the samples' matrices and one matrix that all have a variable of their own of.
 
     The matrix is read once, not once for each sample, and yet has a gradient for each.
     """
 
     @staticmethod
-    def forward(ctx, left, right):
-        ctx.save_for_backward(left, right)
-        return left @ right[0]
+    def forward(ctx, x, weights):
+        ctx.save_for_backward(x, weights)
+        return _linear(x, weights[0])
 
     @staticmethod
     def backward(ctx, gradient):
-        left, right = ctx.saved_tensors
-        mine, other = ctx.needs_input_grad
-        if left.ndim == 2:
-            of_right = left.unsqueeze(2) * gradient.unsqueeze(1) if other else None
-        else:
-            of_right = left.flatten(1, -2).mT @ gradient.flatten(1, -2) if other else None
-        return _SharedProduct.apply(gradient, right.mT) if mine else None, of_right
+        x, weights = ctx.saved_tensors
+        of_x = of_weights = None
+        if ctx.needs_input_grad[0]:
+            of_x = _SharedProduct.apply(gradient, weights.mT)
+        if ctx.needs_input_grad[1]:
+            if x.ndim == 2:
+                of_weights = gradient.unsqueeze(2) @ x.unsqueeze(1)
+            else:
+                of_weights = gradient.flatten(1, -2).mT @ x.flatten(1, -2)
+        return of_x, of_weights
 
 
 _SHARED_FROM = 4096
@@ -68,9 +72,9 @@ def product(level, a, b):
         if one and two:
             return (left * right).sum(-1)
         if b.ndim == 2 and shared(right) and right[0].numel() >= _SHARED_FROM:
-            return _SharedProduct.apply(left, right)
+            return _SharedProduct.apply(left, right.mT)
         if two and a.ndim == 2 and shared(left) and left[0].numel() >= _SHARED_FROM:
-            return _SharedProduct.apply(right, left.mT)
+            return _SharedProduct.apply(right, left)
         left = left.unsqueeze(1) if one else left
         right = right.unsqueeze(2) if two else right
         result = aligned(left, rank) @ aligned(right, rank)
