@@ -147,7 +147,7 @@ def test_operator(key):
             return call(function, op, filled(args, values), filled(kwargs, values))
 
         def part(index, mask=mask):
-            return [batch[index] if mapped else None for batch, mapped in zip(batches, mask)]
+            return [batch[index].clone() if mapped else None for batch, mapped in zip(batches, mask)]
 
         if op["name"] in REFUSED:
             values = [batch if mapped else tensor for batch, mapped, tensor in zip(batches, mask, given)]

@@ -254,7 +254,7 @@ _METHODS = {
     "numel": lambda self: self.shape.numel(),
     "nelement": lambda self: self.shape.numel(),
     "is_contiguous": lambda self, memory_format=torch.contiguous_format: self.value.is_contiguous(),
-    "storage_offset": lambda self: 0,
+    "storage_offset": lambda self: physical(self).storage_offset(),
     "is_complex": lambda self: self.dtype.is_complex,
     "is_floating_point": lambda self: self.dtype.is_floating_point,
     "is_signed": lambda self: self.dtype.is_signed,

@@ -142,7 +142,7 @@ class Operator:
         ]
         self.inplace = inplace
         self.method = method
-        self.rule = RULES.get(name, loop)
+        self.rule = RULES.get(name)
 
     def __call__(self, *args, **kwargs):
         level = level_of_call(args, kwargs)
@@ -164,6 +164,8 @@ class Operator:
             )
         if self.inplace and not _holds(args[0] if args else kwargs.get("self"), level):
             refuse_inplace(self.name)
+        if self.rule is None:
+            return loop(self, level, args, kwargs)
         try:
             return self.rule(self, level, args, kwargs)
         except Unbatchable:

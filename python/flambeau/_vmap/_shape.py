@@ -4,7 +4,9 @@ import math
 
 import flambeau as torch
 
+from ._batched import values_at
 from ._operators import Unbatchable, bound, full_value, method, rule
+from ._operators import stack as stack_results
 
 # Parameters that name dimensions. Counted from the end they are the same with a hidden dimension in front.
 _DIMS = {
@@ -233,6 +235,21 @@ def unflatten(call):
     if not x.ndim:
         raise Unbatchable
     return call.run(self=x.value, dim=wrapped(call["dim"], x.ndim))
+
+
+@rule("as_strided", "as_strided_copy", "as_strided_scatter")
+def as_strided(op, level, args, kwargs):
+    """Each sample's own memory: an offset counts from where it begins."""
+    call = op.bind(level, args, kwargs)
+    if call is None or call["storage_offset"] is None or not call.batched("self"):
+        raise Unbatchable
+    value, results = call["self"].value, []
+    for index in range(level.size):
+        part = value.select(0, index)
+        offset = call["storage_offset"] + part.storage_offset() - value.storage_offset()
+        others = {"src": values_at(call["src"], level, index)} if call.has("src") else {}
+        results.append(call.run(self=part, storage_offset=offset, **others))
+    return stack_results(op.name, level, results)
 
 
 @bound("sum_to_size")
