@@ -5,6 +5,7 @@ import functools
 import flambeau as torch
 from flambeau._levels import state as _levels
 from flambeau._vmap import vmap
+from flambeau._vmap._batched import first_part as _first_part
 from flambeau._vmap._batched import physical as _physical
 from flambeau._vmap._gradients import leaf as _leaf
 from flambeau._vmap._gradients import lift as _lift
@@ -348,30 +349,78 @@ def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_
 
 
 def jacfwd(func, argnums=0, has_aux=False, *, randomness="error"):
-    """The Jacobian as `jacrev` gives it, computed a column at a time.
-
-    The function runs once; its derivative, linear in the tangents, is then given one unit tensor after another.
-    """
+    """The Jacobian as `jacrev` gives it, computed a column at a time, or all columns at once where there are many."""
 
     @functools.wraps(func)
     def wrapper(*args, **kwargs):
-        with _Variables() as variables:
-            chosen, output, aux = variables.call(func, args, kwargs, argnums, has_aux)
-            inputs, outs = _tensors(chosen), _tensors(output)
-            weights = [variables.leaf(torch.zeros_like(out)) for out in outs]
-            blocks = [[] for _ in outs]
-            # What one input contributes: the derivative of its part of the backward pass by the cotangents.
-            products = _derivatives(outs, inputs, weights)
-            for value, product in zip(inputs, products):
-                columns = _pushed(variables, value, product, weights)
-                for found, column, out in zip(blocks, columns, outs):
-                    found.append(column.movedim(0, -1).reshape(tuple(out.shape) + tuple(value.shape)))
-            place = iter([_fill(chosen, found) for found in blocks])
-            jacobian = _map(lambda _: next(place), output)
-        jacobian, aux = variables.release((jacobian, aux))
-        return (jacobian, aux) if has_aux else jacobian
+        inputs = _tensors(_select(args, argnums))
+        if _pays(inputs):
+            try:
+                return _columns_at_once(func, args, kwargs, argnums, has_aux, randomness)
+            except (RuntimeError, NotImplementedError):
+                # Branches that depend on elements, say: the function is then run on plain tensors.
+                pass
+        return _column_by_column(func, args, kwargs, argnums, has_aux)
 
     return wrapper
+
+
+def _pays(inputs):
+    """Whether so many derivatives are asked for that they are worth a run on batched tensors, and fit into memory."""
+    count = sum(value.numel() for value in inputs)
+    for level in _levels.stack:
+        count *= level.size
+    return 32 <= count <= 4096
+
+
+def _columns_at_once(func, args, kwargs, argnums, has_aux, randomness):
+    """`jvp` mapped over all unit tensors: one run of the function, with a part for each of them."""
+    chosen = _select(args, argnums)
+    inputs = tuple(_tensors(chosen))
+    counts = [value.numel() for value in inputs]
+    results = []
+
+    def restricted(*values):
+        return func(*_replace(args, argnums, _fill(chosen, values)), **kwargs)
+
+    def push(*directions):
+        output, tangents, *aux = jvp(restricted, inputs, directions, has_aux=has_aux)
+        results.append((output, aux))
+        return _tensors(tangents)
+
+    directions = []
+    for place, value in enumerate(inputs):
+        blocks = [torch.zeros((count, *value.shape), dtype=value.dtype) for count in counts]
+        blocks[place] = _basis(value.shape, value.dtype)
+        directions.append(torch.cat(blocks))
+    columns = vmap(push, randomness=randomness)(*directions)
+    (output, aux), blocks = results[0], []
+    for out, column in zip(_tensors(output), columns):
+        parts = column.movedim(0, -1).split(counts, -1)
+        blocks.append(_fill(chosen, [p.reshape(tuple(out.shape) + tuple(v.shape)) for p, v in zip(parts, inputs)]))
+    place = iter(blocks)
+    jacobian = _map(lambda _: next(place), output)
+    # All parts of what else the function returned are the same.
+    return (jacobian, _map(_first_part, aux[0])) if has_aux else jacobian
+
+
+def _column_by_column(func, args, kwargs, argnums, has_aux):
+    """The function runs once; its derivative, linear in the tangents, is then given one unit tensor after another."""
+    with _Variables() as variables:
+        chosen, output, aux = variables.call(func, args, kwargs, argnums, has_aux)
+        inputs, outs = _tensors(chosen), _tensors(output)
+        weights = [variables.leaf(torch.zeros_like(out)) for out in outs]
+        blocks = [[] for _ in outs]
+        # What one input contributes: the derivative of its part of the backward pass by the cotangents.
+        products = _derivatives(outs, inputs, weights)
+        for value, product in zip(inputs, products):
+            columns = _pushed(variables, value, product, weights)
+            for found, column, out in zip(blocks, columns, outs):
+                found.append(column.movedim(0, -1).reshape(tuple(out.shape) + tuple(value.shape)))
+        place = iter([_fill(chosen, found) for found in blocks])
+        jacobian = _map(lambda _: next(place), output)
+    jacobian, aux = variables.release((jacobian, aux))
+    return (jacobian, aux) if has_aux else jacobian
 
 
 def _pushed(variables, value, product, weights):
@@ -388,7 +437,13 @@ def _pushed(variables, value, product, weights):
 
 def hessian(func, argnums=0):
     """A function of the second derivatives of `func`."""
-    return jacrev(jacrev(func, argnums), argnums)
+    by_rows, at_once = jacrev(jacrev(func, argnums), argnums), jacfwd(jacrev(func, argnums), argnums)
+
+    @functools.wraps(func)
+    def wrapper(*args, **kwargs):
+        return (at_once if _pays(_tensors(_select(args, argnums))) else by_rows)(*args, **kwargs)
+
+    return wrapper
 
 
 def functional_call(module, parameter_and_buffer_dicts, args=None, kwargs=None, *, tie_weights=True, strict=False):

@@ -469,6 +469,38 @@ def test_hessians():
     assert_close(torch.autograd.functional.hessian(value, A[0], vectorize=True), wanted)
 
 
+def test_many_columns_at_once():
+    """From 32 columns on the function runs once on batched tensors, and on plain ones where it does not take those."""
+    torch.manual_seed(6)
+    weight, x = torch.randn(40, 40, dtype=torch.float64) / 6, torch.randn(40, dtype=torch.float64)
+    calls = []
+
+    def function(a):
+        calls.append(None)
+        return torch.tanh(weight @ a) * a
+
+    wanted = torch.autograd.functional.jacobian(function, x)
+    calls.clear()
+    assert_close(jacfwd(function)(x), wanted)
+    assert len(calls) == 1
+    (first, second), aux = jacfwd(lambda a, b: (function(a) * b, [a * 2, "text"]), (0, 1), has_aux=True)(x, x[:1])
+    assert_close((first, second), (wanted * x[0], function(x)[:, None]))
+    assert_close(aux[0], x * 2)
+    assert aux[1] == "text" and type(aux[0]) is torch.Tensor and not aux[0].requires_grad
+    assert_close(jacfwd(lambda a: function(a) if a.sum() > -99 else a)(x), wanted)
+    second = torch.autograd.functional.hessian(lambda a: function(a).sum(), x)
+    assert_close(hessian(lambda a: function(a).sum())(x), second)
+    both = hessian(lambda a, b: (function(a) * b).sum(), (0, 1))(x, x[:1])
+    assert_close(both[0][0], second * x[0])
+    assert_close(both[0][1][:, 0], grad(lambda a: function(a).sum())(x))
+    assert_close(
+        vmap(jacfwd(function))(torch.stack([x, x * 2]))[1], torch.autograd.functional.jacobian(function, x * 2)
+    )
+    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    jacfwd(lambda a: function(a) * scale)(x).sum().backward()
+    assert_close(scale.grad, wanted.sum())
+
+
 def test_history_of_jacobians():
     """Results record exactly where something outside asks for it."""
     weight = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)

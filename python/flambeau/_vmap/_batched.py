@@ -49,6 +49,15 @@ def physical(tensor):
     return tensor
 
 
+def first_part(tensor):
+    """The first sample of a tensor that was left batched by a call of `vmap` that is over; others as they are."""
+    if type(tensor) is Batched:
+        if not tensor.level.alive:
+            return tensor.value.select(0, 0)
+        return Batched(first_part(tensor.value), tensor.level)
+    return tensor
+
+
 def levels_of(tensor):
     """The levels whose dimension a tensor has, innermost first."""
     levels = []
