@@ -292,4 +292,7 @@ def test_autocast():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         for function in (lambda a: weight @ a, lambda a: a @ weight, lambda a: F.linear(a, weight)):
             assert vmap(function)(X).dtype == torch.bfloat16
+        lists = vmap(lambda a: torch.linalg.multi_dot([weight, weight, a]))(X)
+        assert lists.dtype == torch.bfloat16
+        assert torch.linalg.multi_dot([weight, weight]).dtype == torch.bfloat16
     assert vmap(lambda a: weight @ a)(X).dtype == torch.float32

@@ -58,19 +58,16 @@ def _tensor(function):
 
 
 def _found():
-    """Tables, names in them, and the stand-ins."""
-    places = []
-    for name in _random.PATCHED.split():
-        places.append((vars(torch), name, _random.patched(getattr(torch, name))))
-    for name in _LISTS.split():
-        places.append((vars(torch), name, _asking(getattr(torch, name))))
-    for name in _INNER.split():
-        places.append((_functional._native, name, _asking(_functional._native[name])))
-    for name in ("tensor", "as_tensor"):
-        places.append((vars(torch), name, _tensor(getattr(torch, name))))
-    places.append((vars(torch._C), "_einsum", _asking(torch._C._einsum)))
-    places.append((vars(torch.linalg), "multi_dot", _asking(torch.linalg.multi_dot)))
-    return [(table, name, stand_in, table[name]) for table, name, stand_in in places if name in table]
+    """All places: a table, a name in it, what makes a stand-in, what was there last, and its stand-in."""
+    places = [
+        *((vars(torch), name, _random.patched) for name in _random.PATCHED.split()),
+        *((vars(torch), name, _asking) for name in _LISTS.split()),
+        *((_functional._native, name, _asking) for name in _INNER.split()),
+        *((vars(torch), name, _tensor) for name in ("tensor", "as_tensor")),
+        (vars(torch._C), "_einsum", _asking),
+        (vars(torch.linalg), "multi_dot", _asking),
+    ]
+    return [[table, name, make, None, None] for table, name, make in places if name in table]
 
 
 def enter():
@@ -80,7 +77,12 @@ def enter():
         if not _running:
             if _places is None:
                 _places = _found()
-            for table, name, stand_in, _ in _places:
+            for place in _places:
+                table, name, make, native, stand_in = place
+                current = table[name]
+                if current is not native:
+                    stand_in = make(current)
+                    place[3:] = current, stand_in
                 table[name] = stand_in
             Tensor.__getitem__ = _index.get
             Tensor.__setitem__ = _index.set_
@@ -93,7 +95,8 @@ def leave():
     with _lock:
         _running -= 1
         if not _running:
-            for table, name, stand_in, native in _places:
+            for table, name, _, native, stand_in in _places:
+                # Unless something else was put there meanwhile.
                 if table[name] is stand_in:
                     table[name] = native
             Tensor.__getitem__ = _index._native_get
