@@ -13,6 +13,10 @@ RULES = {}
 """Batching rules by the name of the declaration: ``rule(op, level, args, kwargs)`` gives the result."""
 
 
+EXPRESSION = "an expression of elements"
+"""The name of the rule for all operators that are declared by an expression."""
+
+
 class Unbatchable(Exception):
     """A rule does not cover a case: the operator then runs once for each sample."""
 
@@ -143,6 +147,8 @@ class Operator:
         self.inplace = inplace
         self.method = method
         self.rule = RULES.get(name)
+        if self.rule is None and overloads and all(overload["pointwise"] for overload in overloads):
+            self.rule = RULES[EXPRESSION]
 
     def __call__(self, *args, **kwargs):
         level = level_of_call(args, kwargs)

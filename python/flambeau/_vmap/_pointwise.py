@@ -1,10 +1,9 @@
 """Batching rules of operators that work element by element."""
 
 import flambeau as torch
-from flambeau import _C
 
 from ._batched import Batched
-from ._operators import Unbatchable, bound, rule
+from ._operators import EXPRESSION, Unbatchable, bound, rule
 
 Tensor = torch.Tensor
 
@@ -95,15 +94,7 @@ def pointwise(op, level, args, kwargs):
     return type(result)([Batched(item, level) for item in result])
 
 
-def _register():
-    for entry in _C._declarations():
-        if all(overload["pointwise"] for overload in entry["overloads"]):
-            rule(entry["name"])(pointwise)
-    for name in _MORE.split():
-        rule(name)(pointwise)
-
-
-_register()
+rule(EXPRESSION, *_MORE.split())(pointwise)
 
 
 @rule("where")
