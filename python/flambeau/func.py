@@ -1,6 +1,7 @@
 """Function transforms: derivatives of functions as functions, mapping over a dimension, modules as functions."""
 
 import functools
+import sys
 
 import flambeau as torch
 from flambeau._levels import state as _levels
@@ -10,7 +11,6 @@ from flambeau._vmap._batched import physical as _physical
 from flambeau._vmap._gradients import leaf as _leaf
 from flambeau._vmap._gradients import lift as _lift
 from flambeau._vmap._gradients import rows as _rows
-from flambeau.autograd import forward_ad as _forward_ad
 
 __all__ = [
     "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize",
@@ -123,7 +123,9 @@ class _Variables:
 
 
 def _dual_level():
-    return _forward_ad._current_level
+    """The level of forward mode, -1 for none."""
+    module = sys.modules.get("flambeau.autograd.forward_ad")
+    return -1 if module is None else module._current_level
 
 
 def _derivatives(outputs, inputs, directions=None, create=True):

@@ -4,7 +4,6 @@ The function runs once, on tensors that hide the dimension (`_batched`); every o
 each sample (`_operators`). Rules by subject: `_pointwise`, `_shape`, `_reduce`, `_index`, `_matrix`, `_nn`, `_random`.
 """
 
-from . import _index, _matrix, _methods, _nn, _pointwise, _random, _reduce, _shape
 from ._interface import vmap
 
 __all__ = ["vmap"]

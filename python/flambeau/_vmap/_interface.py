@@ -6,9 +6,7 @@ import threading
 import flambeau as torch
 from flambeau._levels import Level, state
 
-from . import _random
 from ._batched import Batched, physical
-from ._places import enter, leave
 from ._tree import Mismatch, describe, flatten, spread
 
 Tensor = torch.Tensor
@@ -138,6 +136,9 @@ class _Mapped:
         outermost = not state.stack
         random = torch.get_rng_state() if outermost and self.randomness != "same" else None
         versions = _versions(pairs)
+        from . import _rules
+        from ._places import enter, leave
+
         level = Level(len(state.stack) + 1, size, self.randomness)
         before = state.stack
         if outermost:
@@ -149,7 +150,7 @@ class _Mapped:
             result = self.func_of([
                 leaf if dim is None else Batched(leaf.movedim(dim, 0) if dim else leaf, level) for leaf, dim in pairs
             ])  # fmt: skip
-            _random.check(level)
+            _rules.random.check(level)
             return self.outputs(result, level)
         except Exception as error:
             if not _refused(error) or not size:
@@ -237,7 +238,9 @@ class _Mapped:
             row = [leaf if column is None else column[index] for (leaf, _), column in zip(pairs, columns)]
             rows.append(self.leaves_of(self.func_of(row)))
             if self.randomness == "error" and not torch.equal(before, torch.get_rng_state()):
-                raise RuntimeError(_random.REFUSED)
+                from ._random import REFUSED
+
+                raise RuntimeError(REFUSED)
         leaves, dims, build = rows[0]
         values = []
         for place, dim in enumerate(dims):
@@ -256,7 +259,9 @@ def _versions(pairs):
 
 def _refused(error):
     """Whether native code met a batched tensor that nothing had unwrapped."""
-    if isinstance(error, _random.Escaped):
+    from ._random import Escaped
+
+    if isinstance(error, Escaped):
         return True
     text = str(error)
     return isinstance(error, (TypeError, RuntimeError, IndexError)) and (

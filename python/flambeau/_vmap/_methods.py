@@ -7,7 +7,7 @@ import flambeau as torch
 
 from . import _operators
 from ._batched import Batched, levels_of, like, physical
-from ._operators import Unbatchable, level_of_call, loop, method
+from ._operators import Unbatchable, level_of_call, method
 
 Tensor = torch.Tensor
 
@@ -289,7 +289,7 @@ class _Slot:
         try:
             return self.run(level, *args)
         except Unbatchable:
-            return loop(self, level, args, {})
+            return _operators.loop(self, level, args, {})
 
 
 def slot(name):
