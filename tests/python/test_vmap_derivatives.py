@@ -198,6 +198,34 @@ def test_hessians():
     assert_close(torch.autograd.functional.hessian(value, A[0], vectorize=True), wanted)
 
 
+@pytest.mark.parametrize("size", [3, 40])
+def test_functional_jacobians(size):
+    """`torch.autograd.functional` with `vectorize`, by rows and by columns."""
+    torch.manual_seed(7)
+    x, y = torch.randn(2, size, dtype=torch.float64)
+    functional = torch.autograd.functional
+    forward = {"vectorize": True, "strategy": "forward-mode"}
+
+    def function(a, b):
+        return (a * b).sin() * a.sum(), b**2
+
+    wanted = functional.jacobian(function, (x, y))
+    assert_close(functional.jacobian(function, (x, y), vectorize=True), wanted)
+    found = functional.jacobian(function, (x, y), **forward)
+    assert_close(found, wanted)
+    assert isinstance(found, tuple) and not found[0][0].requires_grad
+    assert_close(functional.jacobian(torch.sin, x, **forward), torch.diag(x.cos()))
+    assert_close(functional.jacobian(lambda a: (a * 2,), x, **forward)[0], 2 * torch.eye(size, dtype=torch.float64))
+
+    def value(a, b):
+        return (function(a, b)[0] * b).sum()
+
+    wanted = functional.hessian(value, (x, y))
+    assert_close(functional.hessian(value, (x, y), vectorize=True, outer_jacobian_strategy="forward-mode"), wanted)
+    with pytest.raises(TypeError, match="outputs of the user-provided function"):
+        functional.jacobian(lambda a: 1, x, **forward)
+
+
 def test_many_columns_at_once():
     """From 32 columns on the function runs once on batched tensors, and on plain ones where it does not take those."""
     torch.manual_seed(6)
