@@ -280,6 +280,45 @@ def test_changes_in_place(name):
     check(CHANGES[name], X, I1)
 
 
+VIEWS = {
+    "as_strided": lambda a: a.as_strided((2, 2), (5, 1)),
+    "as_strided, offset": lambda a: a.as_strided((2, 2), (5, 1), 1),
+    "diagonal": lambda a: a.diagonal(),
+    "scalar": lambda a: a[0, 0].transpose(0, -1),
+    "transposed": lambda a: a.mT[1:],
+    "unfold": lambda a: a.unfold(0, 2, 2),
+    "split": lambda a: a.split([1, 3])[1],
+    "expanded": lambda a: a[None, :, :, None].squeeze(0).squeeze(-1),
+    "view": lambda a: a.view(2, 10)[1],
+    "flatten": lambda a: a.flatten(),
+    "real": lambda a: a.real,
+    "permute": lambda a: a.permute(1, 0)[0],
+    "movedim": lambda a: a.movedim(0, 1)[2],
+    "select": lambda a: a.select(-1, 2),
+    "unbind": lambda a: a.unbind(1)[3],
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_views(name):
+    """What is written to a view shows in what it is a view of."""
+
+    def function(a):
+        a = a.clone()
+        VIEWS[name](a).fill_(9)
+        return a
+
+    assert (vmap(function)(X) == 9).any()
+    check(function, X)
+
+
+def test_methods():
+    check(lambda a: a.where(a > 0, 7.0), X)
+    check(lambda a: a.clone().fill_diagonal_(9), X)
+    check(lambda a: a.new_tensor([1.0, 2.0]) + a[0, :2], X)
+    check(lambda a: a.where(condition=a > 0, other=a * 2), X)
+
+
 def test_assignment_by_mask():
     def function(a):
         a = a.clone()

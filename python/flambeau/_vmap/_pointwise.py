@@ -104,12 +104,11 @@ def where(op, level, args, kwargs):
         raise RuntimeError(_dynamic("where"))
     if op.method:
         # x.where(condition, other)
-        call = op.bind(level, args, kwargs)
-        if call is None:
-            raise Unbatchable
         from ._methods import function
 
-        return function("where")(call["condition"], call["self"], call["other"])
+        x, *rest = args
+        condition = rest.pop(0) if rest else kwargs["condition"]
+        return function("where")(condition, x, rest[0] if rest else kwargs["other"])
     return pointwise(op, level, args, kwargs)
 
 

@@ -4,9 +4,7 @@ import math
 
 import flambeau as torch
 
-from ._batched import values_at
 from ._operators import Unbatchable, bound, full_value, method, rule
-from ._operators import stack as stack_results
 
 # Parameters that name dimensions. Counted from the end they are the same with a hidden dimension in front.
 _DIMS = {
@@ -23,6 +21,8 @@ _DIMS = {
     "dimension": "unfold unfold_copy",
     "start_dim end_dim": "flatten",
 }
+# On scalars they change nothing.
+_SCALARS = ("transpose", "swapaxes", "movedim")
 _NEW_DIMS = {"dim": "unsqueeze unsqueeze_ unsqueeze_copy"}
 
 
@@ -43,6 +43,9 @@ def _dimensional(names, extra):
         first = next(iter(call.given))
         others = [name for name in ("x", "y", "prepend", "append") if name != first and call.has(name)]
         rank = call[first].ndim + extra
+        if not rank and call.op.name in _SCALARS:
+            wrapped([call[name] for name in names], 1)
+            return call[first].view(()).value
         if not rank or not call.batched(first):
             raise Unbatchable
         changes = {first: call.value(first)}
@@ -237,19 +240,17 @@ def unflatten(call):
     return call.run(self=x.value, dim=wrapped(call["dim"], x.ndim))
 
 
-@rule("as_strided", "as_strided_copy", "as_strided_scatter")
-def as_strided(op, level, args, kwargs):
+@bound("as_strided", "as_strided_copy", "as_strided_scatter")
+def as_strided(call):
     """Each sample's own memory: an offset counts from where it begins."""
-    call = op.bind(level, args, kwargs)
-    if call is None or call["storage_offset"] is None or not call.batched("self"):
+    call.only("self", "src")
+    if not call.batched("self"):
         raise Unbatchable
-    value, results = call["self"].value, []
-    for index in range(level.size):
-        part = value.select(0, index)
-        offset = call["storage_offset"] + part.storage_offset() - value.storage_offset()
-        others = {"src": values_at(call["src"], level, index)} if call.has("src") else {}
-        results.append(call.run(self=part, storage_offset=offset, **others))
-    return stack_results(op.name, level, results)
+    value, size = call.value("self"), call.level.size
+    changes = {"src": call.value("src")} if call.has("src") else {}
+    return call.run(
+        self=value, size=[size, *call["size"]], stride=[value.stride()[0], *call["stride"]], **changes
+    )  # fmt: skip
 
 
 @bound("sum_to_size")
