@@ -6,6 +6,7 @@ import pytest
 import samples
 
 import flambeau as torch
+from flambeau._vmap._batched import physical
 from flambeau.func import vmap
 from flambeau.nn import functional as F
 
@@ -310,6 +311,32 @@ def test_views(name):
 
     assert (vmap(function)(X) == 9).any()
     check(function, X)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_operators_give_views():
+    """Results that share memory with the operand share that of batched operands, too."""
+    memory = torch._C._storage_id
+    found = 0
+    for key in KEYS:
+        function, op, _ = table()[key]
+        chosen = None if op["name"].endswith("_") or op["name"] in REFUSED else sample(key)
+        if chosen is None or not isinstance(chosen[0][0], torch.Tensor):
+            continue
+        args, kwargs = chosen
+        args = [arg.detach() if isinstance(arg, torch.Tensor) else arg for arg in args]
+
+        def shared(a):
+            result = call(function, op, [a, *args[1:]], kwargs)
+            return [memory(physical(tensor)) == memory(physical(a)) for tensor in tensors(result)]
+
+        plain = shared(args[0])
+        if any(plain):
+            batched = []
+            vmap(lambda a: batched.append(shared(a)) or a, randomness="same")(variants(args[0]))
+            assert batched == [plain], key
+            found += 1
+    assert found > 40
 
 
 def test_methods():

@@ -12,7 +12,7 @@ _DIMS = {
         chunk tensor_split split_with_sizes unsafe_split unsafe_chunk unsafe_split_with_sizes select narrow squeeze
         squeeze_ diff unflatten cumulative_trapezoid trapezoid trapz fft_fft fft_ifft fft_rfft fft_irfft fft_hfft
         fft_ihfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_hfft2 fft_ihfft2 normalize repeat_interleave unbind_copy
-        select_copy split_copy split_with_sizes_copy narrow_copy squeeze_copy""",
+        slice slice_copy select_copy split_copy split_with_sizes_copy narrow_copy squeeze_copy""",
     "dims": "flip permute rot90 permute_copy",
     "dim0 dim1": "transpose transpose_ transpose_copy",
     "axis0 axis1": "swapaxes swapaxes_",
@@ -329,6 +329,12 @@ def atleast(call):
     else:
         shape.append(1)
     return x.value.reshape(shape)
+
+
+@rule("matrix_H")
+def matrix_h(op, level, args, kwargs):
+    """The conjugate of a turned matrix."""
+    return args[0].H
 
 
 @rule("ravel")
