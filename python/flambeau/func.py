@@ -1,9 +1,16 @@
 """Function transforms: derivatives of functions as functions, mapping over a dimension, modules as functions."""
 
 import functools
+import sys
 
 import flambeau as torch
+from flambeau._levels import state as _levels
 from flambeau._vmap import vmap
+from flambeau._vmap._batched import first_part as _first_part
+from flambeau._vmap._batched import physical as _physical
+from flambeau._vmap._gradients import leaf as _leaf
+from flambeau._vmap._gradients import lift as _lift
+from flambeau._vmap._gradients import rows as _rows
 
 __all__ = [
     "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize",
@@ -46,7 +53,7 @@ class _Variables:
     _running = []
 
     def __init__(self):
-        self.fresh = []
+        self.fresh = {}  # by identity
 
     def __enter__(self):
         """Records what follows; leaves made in it by other transforms count as this one's too."""
@@ -62,16 +69,26 @@ class _Variables:
 
     def own(self, leaf):
         for variables in {id(v): v for v in (self, *self._running)}.values():
-            variables.fresh.append(leaf)
+            variables.fresh[id(leaf)] = leaf
         return leaf
 
     def stand_in(self, tensor):
+        """A tensor in the place of `tensor`; under `vmap` with a part for each sample."""
+        if _levels.stack:
+            tensor = _lift(tensor)
         if tensor.requires_grad:
             return tensor.view_as(tensor)
-        leaf = tensor.detach()
-        if leaf.dtype.is_floating_point or leaf.dtype.is_complex:
-            self.own(leaf.requires_grad_(True))
-        return leaf
+        if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
+            return self.leaf(tensor)
+        return tensor.detach()
+
+    def leaf(self, tensor):
+        """A fresh leaf with the value of `tensor`."""
+        if _levels.stack:
+            leaf, plain = _leaf(tensor)
+            self.own(plain)
+            return leaf
+        return self.own(tensor.detach().requires_grad_(True))
 
     def call(self, func, args, kwargs, argnums, has_aux):
         """Stand-ins of the arguments `argnums`, what the function makes of them, and what it returns besides."""
@@ -82,11 +99,16 @@ class _Variables:
         """The results, without history if nothing but the fresh leaves is behind them or none was recorded before."""
         return _map(lambda t: t if self._recording and self._has_outer(t) else t.detach(), tree)
 
+    def lasting(self, *tensors):
+        """Whether derivatives of these must be differentiable: by what an enclosing transform or pass asks for."""
+        return self._recording and (_dual_level() >= 0 or any(self._has_outer(tensor) for tensor in tensors))
+
     def _has_outer(self, tensor):
+        tensor = _physical(tensor)
         if not tensor.requires_grad:
             return False
         if tensor.grad_fn is None:
-            return not any(tensor is leaf for leaf in self.fresh)
+            return id(tensor) not in self.fresh
         queue, seen = [tensor.grad_fn], set()
         while queue:
             node = queue.pop()
@@ -94,14 +116,20 @@ class _Variables:
                 continue
             seen.add(node)
             leaf = getattr(node, "variable", None)
-            if leaf is not None and not any(leaf is own for own in self.fresh):
+            if leaf is not None and id(leaf) not in self.fresh:
                 return True
             queue.extend(source for source, _ in node.next_functions if source is not None)
         return False
 
 
-def _derivatives(outputs, inputs, directions=None):
-    """Gradients that can be differentiated again; zeros where an input is not used."""
+def _dual_level():
+    """The level of forward mode, -1 for none."""
+    module = sys.modules.get("flambeau.autograd.forward_ad")
+    return -1 if module is None else module._current_level
+
+
+def _derivatives(outputs, inputs, directions=None, create=True):
+    """Gradients, with `create` such that can be differentiated again; zeros where an input is not used."""
     pairs = [
         (out, None if directions is None else direction)
         for out, direction in zip(outputs, directions or outputs)
@@ -112,7 +140,7 @@ def _derivatives(outputs, inputs, directions=None):
     outs, given = zip(*pairs)
     used = [index for index, value in enumerate(inputs) if value.requires_grad]
     found = torch.autograd.grad(
-        outs, [inputs[i] for i in used], None if directions is None else given, create_graph=True, allow_unused=True
+        outs, [inputs[i] for i in used], None if directions is None else given, True, create, allow_unused=True
     )
     table = dict(zip(used, found))
     return tuple(
@@ -170,8 +198,10 @@ def grad_and_value(func, argnums=0, has_aux=False):
                     "grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, "
                     f"got tensor with {value.dim()} dims. Maybe you wanted to use the vjp or jacrev APIs instead?"
                 )
-            gradients = _fill(chosen, _derivatives([value], _tensors(chosen)))
-        gradients, value, aux = variables.release((gradients, value, aux))
+            lasting = variables.lasting(value)
+            gradients = _fill(chosen, _derivatives([value], _tensors(chosen), None, lasting))
+        gradients, value = variables.release((gradients, value)) if lasting else (gradients, value.detach())
+        aux = variables.release(aux)
         return gradients, ((value, aux) if has_aux else value)
 
     return wrapper
@@ -203,7 +233,8 @@ def vjp(func, *primals, has_aux=False):
                 f"function: {len(directions)} tensors for {len(outs)} outputs"
             )
         with variables:
-            products = _fill(inputs, _derivatives(outs, _tensors(inputs), directions))
+            create = variables.lasting(*outs, *directions)
+            products = _fill(inputs, _derivatives(outs, _tensors(inputs), directions, create))
         # The cotangents may themselves be variables of an enclosing transform.
         return variables.release(products)
 
@@ -216,7 +247,7 @@ def _tangent_map(variables, outs, sources):
 
     The backward pass is linear in its cotangents; its own derivative by them, in a direction, is what is wanted.
     """
-    weights = [variables.own(torch.zeros_like(out).requires_grad_(True)) for out in outs]
+    weights = [variables.leaf(torch.zeros_like(out)) for out in outs]
     products = _derivatives(outs, sources, weights)
     return lambda directions: _derivatives(products, weights, directions)
 
@@ -275,6 +306,26 @@ def linearize(func, *primals):
     return variables.release(output), jvp_fn
 
 
+def _basis(shape, dtype):
+    """The unit tensors of a shape, stacked."""
+    size = shape.numel()
+    return torch.eye(size, dtype=dtype).reshape(size, *shape)
+
+
+def _jacobian_columns(variables, out, inputs):
+    """For each input the gradients of all elements of an output, stacked."""
+    used = [value for value in inputs if value.requires_grad]
+    found = ()
+    if out.requires_grad and used:
+        found = _rows((out,), (_basis(out.shape, out.dtype),), True, variables.lasting(out), used)
+    found = iter(found)
+    columns = [next(found, None) if value.requires_grad else None for value in inputs]
+    return [
+        torch.zeros((out.numel(), *value.shape), dtype=value.dtype) if column is None else column
+        for column, value in zip(columns, inputs)
+    ]
+
+
 def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_copy=False):
     """A function of the Jacobian of `func`: shape of the output followed by that of the input, one row at a time.
 
@@ -288,15 +339,7 @@ def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_
             inputs = _tensors(chosen)
 
             def blocks(out):
-                rows = []
-                for index in range(out.numel()):
-                    one = torch.zeros(out.numel(), dtype=out.dtype)
-                    one[index] = 1
-                    rows.append(_derivatives([out], inputs, [one.reshape(out.shape)]))
-                if rows:
-                    columns = [torch.stack(column) for column in zip(*rows)]
-                else:
-                    columns = [value.new_zeros((0,) + tuple(value.shape)) for value in inputs]
+                columns = _jacobian_columns(variables, out, inputs)
                 shaped = [c.reshape(tuple(out.shape) + tuple(v.shape)) for c, v in zip(columns, inputs)]
                 return _fill(chosen, shaped)
 
@@ -308,51 +351,101 @@ def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_
 
 
 def jacfwd(func, argnums=0, has_aux=False, *, randomness="error"):
-    """The Jacobian as `jacrev` gives it, computed a column at a time by `jvp`."""
+    """The Jacobian as `jacrev` gives it, computed a column at a time, or all columns at once where there are many."""
 
     @functools.wraps(func)
     def wrapper(*args, **kwargs):
-        chosen = _select(args, argnums)
-        inputs = _tensors(chosen)
-        columns, output, aux = [], None, None
-
-        def restricted(*values):
-            return func(*_replace(args, argnums, _fill(chosen, values)), **kwargs)
-
-        for number, value in enumerate(inputs):
-            found = []
-            for index in range(value.numel()):
-                one = torch.zeros(value.numel(), dtype=value.dtype)
-                one[index] = 1
-                directions = [torch.zeros_like(other) for other in inputs]
-                directions[number] = one.reshape(value.shape)
-                result = jvp(restricted, tuple(inputs), tuple(directions), has_aux=has_aux)
-                output, aux = result[0], result[2] if has_aux else None
-                found.append(_tensors(result[1]))
-            if not found:
-                result = restricted(*inputs)
-                output, aux = result if has_aux else (result, None)
-            columns.append(found)
-        blocks = []
-        for position, out in enumerate(_tensors(output)):
-            shaped = []
-            for value, found in zip(inputs, columns):
-                shape = tuple(out.shape) + tuple(value.shape)
-                if found:
-                    shaped.append(torch.stack([row[position] for row in found], -1).reshape(shape))
-                else:
-                    shaped.append(out.new_zeros(shape))
-            blocks.append(_fill(chosen, shaped))
-        place = iter(blocks)
-        jacobian = _map(lambda _: next(place), output)
-        return (jacobian, aux) if has_aux else jacobian
+        inputs = _tensors(_select(args, argnums))
+        if _pays(inputs):
+            try:
+                return _columns_at_once(func, args, kwargs, argnums, has_aux, randomness)
+            except (RuntimeError, NotImplementedError):
+                # Branches that depend on elements, say: the function is then run on plain tensors.
+                pass
+        return _column_by_column(func, args, kwargs, argnums, has_aux)
 
     return wrapper
 
 
+def _pays(inputs):
+    """Whether so many derivatives are asked for that they are worth a run on batched tensors, and fit into memory."""
+    count = sum(value.numel() for value in inputs)
+    for level in _levels.stack:
+        count *= level.size
+    return 32 <= count <= 4096
+
+
+def _columns_at_once(func, args, kwargs, argnums, has_aux, randomness):
+    """`jvp` mapped over all unit tensors: one run of the function, with a part for each of them."""
+    chosen = _select(args, argnums)
+    inputs = tuple(_tensors(chosen))
+    counts = [value.numel() for value in inputs]
+    results = []
+
+    def restricted(*values):
+        return func(*_replace(args, argnums, _fill(chosen, values)), **kwargs)
+
+    def push(*directions):
+        output, tangents, *aux = jvp(restricted, inputs, directions, has_aux=has_aux)
+        results.append((output, aux))
+        return _tensors(tangents)
+
+    directions = []
+    for place, value in enumerate(inputs):
+        blocks = [torch.zeros((count, *value.shape), dtype=value.dtype) for count in counts]
+        blocks[place] = _basis(value.shape, value.dtype)
+        directions.append(torch.cat(blocks))
+    columns = vmap(push, randomness=randomness)(*directions)
+    (output, aux), blocks = results[0], []
+    for out, column in zip(_tensors(output), columns):
+        parts = column.movedim(0, -1).split(counts, -1)
+        blocks.append(_fill(chosen, [p.reshape(tuple(out.shape) + tuple(v.shape)) for p, v in zip(parts, inputs)]))
+    place = iter(blocks)
+    jacobian = _map(lambda _: next(place), output)
+    # All parts of what else the function returned are the same.
+    return (jacobian, _map(_first_part, aux[0])) if has_aux else jacobian
+
+
+def _column_by_column(func, args, kwargs, argnums, has_aux):
+    """The function runs once; its derivative, linear in the tangents, is then given one unit tensor after another."""
+    with _Variables() as variables:
+        chosen, output, aux = variables.call(func, args, kwargs, argnums, has_aux)
+        inputs, outs = _tensors(chosen), _tensors(output)
+        weights = [variables.leaf(torch.zeros_like(out)) for out in outs]
+        blocks = [[] for _ in outs]
+        # What one input contributes: the derivative of its part of the backward pass by the cotangents.
+        products = _derivatives(outs, inputs, weights)
+        for value, product in zip(inputs, products):
+            columns = _pushed(variables, value, product, weights)
+            for found, column, out in zip(blocks, columns, outs):
+                found.append(column.movedim(0, -1).reshape(tuple(out.shape) + tuple(value.shape)))
+        place = iter([_fill(chosen, found) for found in blocks])
+        jacobian = _map(lambda _: next(place), output)
+    jacobian, aux = variables.release((jacobian, aux))
+    return (jacobian, aux) if has_aux else jacobian
+
+
+def _pushed(variables, value, product, weights):
+    """For each output the derivatives by all elements of an input, stacked."""
+    found = (None,) * len(weights)
+    if product.requires_grad:
+        seeds = (_basis(value.shape, value.dtype),)
+        found = _rows((product,), seeds, True, variables.lasting(product, *weights), weights)
+    return [
+        torch.zeros((value.numel(), *weight.shape), dtype=weight.dtype) if column is None else column
+        for column, weight in zip(found, weights)
+    ]
+
+
 def hessian(func, argnums=0):
     """A function of the second derivatives of `func`."""
-    return jacrev(jacrev(func, argnums), argnums)
+    by_rows, at_once = jacrev(jacrev(func, argnums), argnums), jacfwd(jacrev(func, argnums), argnums)
+
+    @functools.wraps(func)
+    def wrapper(*args, **kwargs):
+        return (at_once if _pays(_tensors(_select(args, argnums))) else by_rows)(*args, **kwargs)
+
+    return wrapper
 
 
 def functional_call(module, parameter_and_buffer_dicts, args=None, kwargs=None, *, tie_weights=True, strict=False):

@@ -3,6 +3,7 @@
 import importlib
 
 import flambeau as fl
+from flambeau._levels import state as _levels
 from flambeau.autograd import _passes
 from flambeau.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from flambeau.autograd.gradcheck import gradcheck, gradgradcheck
@@ -215,7 +216,7 @@ def grad(
     if is_grads_batched:
         results = _batched_grad(outputs, inputs, gradients, retain_graph, create_graph)
     else:
-        results = _passes.run(outputs, gradients, retain_graph, create_graph, inputs, True, False)
+        results = _run(outputs, gradients, retain_graph, create_graph, inputs)
     if not allow_unused:
         for index, result in enumerate(results):
             if result is None:
@@ -231,6 +232,15 @@ def grad(
             for result, value in zip(results, inputs)
         )
     return results if names is None else dict(zip(names, results))
+
+
+def _run(outputs, gradients, retain_graph, create_graph, inputs):
+    """A backward pass that gives gradients; under `vmap` tensors may be batched."""
+    if _levels.stack:
+        from flambeau._vmap import _gradients
+
+        return _gradients.run(outputs, gradients, retain_graph, create_graph, inputs)
+    return _passes.run(outputs, gradients, retain_graph, create_graph, inputs, True, False)
 
 
 def _batched_grad(outputs, inputs, gradients, retain_graph, create_graph):
@@ -255,5 +265,5 @@ def _batched_grad(outputs, inputs, gradients, retain_graph, create_graph):
     for index in range(sizes[0]):
         row = tuple(gradient[index] for gradient in gradients)
         keep = retain_graph or index + 1 < sizes[0]
-        rows.append(_passes.run(outputs, row, keep, create_graph, inputs, True, False))
+        rows.append(_run(outputs, row, keep, create_graph, inputs))
     return tuple(None if column[0] is None else fl.stack(column) for column in zip(*rows))

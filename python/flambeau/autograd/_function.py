@@ -1,6 +1,7 @@
 """Custom functions: a forward and a backward written in Python, one node of the graph."""
 
 from .. import _C
+from .._levels import state as _levels
 
 __all__ = ["Function", "FunctionCtx"]
 
@@ -128,6 +129,14 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
             "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
         )
 
+    @staticmethod
+    def vmap(info, in_dims, *args):
+        """The outputs for arguments with a mapped dimension at `in_dims`, and the dimensions that theirs are at."""
+        raise NotImplementedError(
+            "To use autograd.Function with vmap, you must either override the vmap staticmethod or set "
+            "generate_vmap_rule=True."
+        )
+
     @classmethod
     def apply(cls, *args, **kwargs):
         """Runs ``forward`` and records it as one node."""
@@ -135,6 +144,11 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
 
 
 def _apply(cls, args, kwargs):
+    if _levels.stack:
+        from .._vmap import _custom
+
+        if _custom.innermost(args) is not None:
+            return _custom.apply(cls, args, kwargs)
     ctx = cls._context_class()
     grad = _C.is_grad_enabled()
     ctx.needs_input_grad = tuple(grad and isinstance(a, _C.Tensor) and a.requires_grad for a in args)

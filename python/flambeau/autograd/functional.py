@@ -302,8 +302,10 @@ def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, st
             "torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported together. "
             "Please either set `strict=False` or `vectorize=False`."
         )
+    is_inputs_tuple, inputs = _as_tuple(inputs, "inputs", "jacobian")
+    if vectorize and strategy == "forward-mode":
+        return _forward_jacobian(func, inputs, is_inputs_tuple)
     with fl.enable_grad():
-        is_inputs_tuple, inputs = _as_tuple(inputs, "inputs", "jacobian")
         inputs = _prepare(inputs, create_graph, True)
         is_outputs_tuple, outputs = _as_tuple(func(*inputs), "outputs of the user-provided function", "jacobian")
         _check_recorded(outputs, "outputs", strict)
@@ -322,6 +324,24 @@ def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, st
     if not is_inputs_tuple:
         result = tuple(row[0] for row in result)
     return _untuple(result, is_outputs_tuple)
+
+
+def _forward_jacobian(func, inputs, is_inputs_tuple):
+    """The Jacobian by columns, many of them at a time."""
+    from flambeau.func import jacfwd
+
+    tuples = []
+
+    def checked(*values):
+        is_tuple, outputs = _as_tuple(func(*values), "outputs of the user-provided function", "jacobian")
+        tuples.append(is_tuple)
+        return outputs
+
+    rows = jacfwd(checked, tuple(range(len(inputs))))(*(value.detach() for value in inputs))
+    result = tuple(_finish(row, False) for row in rows)
+    if not is_inputs_tuple:
+        result = tuple(row[0] for row in result)
+    return _untuple(result, tuples[-1])
 
 
 def hessian(

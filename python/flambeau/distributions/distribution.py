@@ -3,6 +3,7 @@
 import warnings
 
 import flambeau as fl
+from flambeau._levels import all_true
 from flambeau.distributions import constraints
 from flambeau.distributions.utils import _LazyClassProperty
 
@@ -58,7 +59,7 @@ class Distribution:
                 continue  # derived from the parameters given
             else:
                 value = getattr(self, name)
-            if not constraint.check(value).all():
+            if not all_true(constraint.check(value)):
                 raise ValueError(
                     f"Expected parameter {name} ({type(value).__name__} of shape {tuple(value.shape)}) of "
                     f"distribution {self!r} to satisfy the constraint {constraint!r}, but found invalid "
@@ -183,7 +184,7 @@ class Distribution:
                 stacklevel=2,
             )
             return
-        if not support.check(value).all():
+        if not all_true(support.check(value)):
             raise ValueError(
                 f"Expected value argument ({type(value).__name__} of shape {tuple(shape)}) to be within the "
                 f"support ({support!r}) of the distribution {self!r}, but found invalid values:\n{value}"

@@ -1,6 +1,7 @@
 """The geometric distribution."""
 
 import flambeau as fl
+from flambeau._levels import all_true
 from flambeau.distributions import constraints
 from flambeau.distributions.distribution import Distribution
 from flambeau.distributions.utils import broadcast_all, lazy_property, logits_to_probs, probs_to_logits
@@ -28,7 +29,7 @@ class Geometric(Distribution):
         super().__init__(given.shape, validate_args=validate_args)
         if self._validate_args and probs is not None:
             valid = given > 0
-            if not valid.all():
+            if not all_true(valid):
                 raise ValueError(
                     f"Expected parameter probs ({type(given).__name__} of shape {tuple(given.shape)}) of "
                     f"distribution {self!r} to be positive but found invalid values:\n{given.detach()[~valid]}"
