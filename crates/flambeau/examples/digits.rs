@@ -183,7 +183,7 @@ fn main() -> Result<()> {
     let (learn, held_out) = Digits::load()?.split()?;
     let net = match &options.load {
         Some(path) => {
-            let state = io::load_file(path)?;
+            let state = io::safetensors::load_file(path)?;
             let width = state.get("hidden.bias").map_or(128, |bias| bias.numel() as i64);
             let net = Net::new(width)?;
             net.load_state_dict(&state)?;
@@ -204,7 +204,7 @@ fn main() -> Result<()> {
     println!("{net}\n");
     table(&held_out, &evaluate(&net, &held_out)?)?;
     if let Some(path) = options.save {
-        io::save_file(&net.state_dict(), &path, &[("format", "pt")])?;
+        io::safetensors::save_file(&net.state_dict(), &path, &[("format", "pt")])?;
         println!("model: {}", path.display());
     }
     Ok(())

@@ -15,7 +15,7 @@ mod introduction;
 mod training;
 
 use flambeau::Result;
-use flambeau::io::{StateDict, load_file};
+use flambeau::io::{StateDict, safetensors::load_file};
 use std::sync::Mutex;
 
 /// Held by each test: the examples share the default generator.

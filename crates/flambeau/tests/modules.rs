@@ -1,6 +1,6 @@
 //! Layers, initialisers, losses and optimizers against PyTorch's, recorded by tests/fixtures/record_modules.py.
 
-use flambeau::io::{StateDict, load_file};
+use flambeau::io::{StateDict, safetensors::load_file};
 use flambeau::nn::functional::Reduction;
 use flambeau::nn::{self, Forward, Loss, Module, init};
 use flambeau::optim::{self, Algorithm, Optimizer};
@@ -240,9 +240,9 @@ fn path<A: Algorithm>(options: A) -> Tensor {
     let mut steps = Vec::new();
     for i in 0..6 {
         if i == 3 {
-            let bytes = flambeau::io::save(&optimizer.state_dict().unwrap(), &[]).unwrap();
+            let bytes = flambeau::io::to_bytes(optimizer.state_dict()).unwrap();
             optimizer = Optimizer::new([&w], A::default()).unwrap();
-            optimizer.load_state_dict(&flambeau::io::load(&bytes).unwrap()).unwrap();
+            optimizer.load_state_dict(&flambeau::io::from_bytes(&bytes).unwrap()).unwrap();
         }
         optimizer.zero_grad();
         (&w - &target).square().unwrap().sum().unwrap().backward().unwrap();
@@ -294,7 +294,7 @@ fn optimizers_refuse_what_pytorch_refuses() {
     let error = optimizer.add_param_group([&w], lr(0.1)).unwrap_err();
     assert_eq!(error.message(), "some parameters appear in more than one parameter group");
     let two = SGD::new([&w, &tensor([2f32]).unwrap()], lr(0.1)).unwrap();
-    let error = optimizer.load_state_dict(&two.state_dict().unwrap()).unwrap_err();
+    let error = optimizer.load_state_dict(&two.state_dict()).unwrap_err();
     assert!(error.message().contains("doesn't match the size of optimizer's group"));
     assert_eq!(
         SGD::new([&w], lr(0.1)).unwrap().to_string(),
@@ -389,7 +389,7 @@ fn state_dicts_load_only_if_they_fit() {
 
 #[test]
 fn bad_files_are_errors() {
-    use flambeau::io::{load, save};
+    use flambeau::io::safetensors::{load, save};
     let state: StateDict = [("x".to_string(), tensor([1f32, 2.]).unwrap())].into_iter().collect();
     let good = save(&state, &[("format", "pt")]).unwrap();
     assert_eq!(load(&good).unwrap()["x"].to_vec::<f32>().unwrap(), [1.0, 2.0]);
