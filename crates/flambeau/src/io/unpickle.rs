@@ -128,7 +128,7 @@ impl Machine<'_> {
             None => bail!("the pickle takes from an empty stack"),
         }
     }
-    fn to_mark(&mut self) -> Result<Vec<Id>> {
+    fn since_mark(&mut self) -> Result<Vec<Id>> {
         match self.marks.pop() {
             Some(mark) if mark <= self.stack.len() => Ok(self.stack.split_off(mark)),
             _ => bail!("the pickle has no mark where it needs one"),
@@ -197,7 +197,7 @@ impl Machine<'_> {
                 0x8f => self.push(Node::Set(Vec::new())),
                 b'(' => self.marks.push(self.stack.len()),
                 b't' | b'l' | b'd' | 0x91 => {
-                    let items = self.to_mark()?;
+                    let items = self.since_mark()?;
                     let node = match code {
                         b't' => Node::Tuple(items),
                         b'l' => Node::List(items),
@@ -211,7 +211,7 @@ impl Machine<'_> {
                     self.push(Node::Tuple(items));
                 }
                 b'a' | b'e' | 0x90 => {
-                    let items = if code == b'a' { self.last(1)? } else { self.to_mark()? };
+                    let items = if code == b'a' { self.last(1)? } else { self.since_mark()? };
                     let target = self.top()?;
                     match (&mut self.nodes[target], code) {
                         (Node::List(list), b'a' | b'e') | (Node::Set(list), 0x90) => list.extend(items),
@@ -219,7 +219,7 @@ impl Machine<'_> {
                     }
                 }
                 b's' | b'u' => {
-                    let items = if code == b's' { self.last(2)? } else { self.to_mark()? };
+                    let items = if code == b's' { self.last(2)? } else { self.since_mark()? };
                     let target = self.top()?;
                     match &mut self.nodes[target] {
                         Node::Dict { entries, .. } => entries.extend(pairs(&items)?),
@@ -262,7 +262,7 @@ impl Machine<'_> {
                     Some(&mark) if mark == self.stack.len() => drop(self.marks.pop()),
                     _ => drop(self.pop()?),
                 },
-                b'1' => drop(self.to_mark()?),
+                b'1' => drop(self.since_mark()?),
                 b'2' => self.stack.push(self.top()?),
                 _ => bail!("the pickle has the instruction {code:#04x}, which files of tensors do not need"),
             }
