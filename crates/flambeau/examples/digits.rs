@@ -130,11 +130,11 @@ pub fn train(
     mut each: impl FnMut(u64, f64, &Evaluation),
 ) -> Result<()> {
     let mut optimizer = Adam::new(net.parameters(), AdamOptions { lr: 2e-3, ..Default::default() })?;
-    let mut scheduler = StepLR::new(15, 0.4);
+    let mut scheduler = StepLR::new(&mut optimizer, 15, 0.4)?;
     for epoch in 1..=epochs {
         let loss = train_epoch(net, learn, &mut optimizer)?;
         let evaluation = evaluate(net, held_out)?;
-        scheduler.step(&mut optimizer);
+        scheduler.step(&mut optimizer)?;
         each(epoch, loss, &evaluation);
     }
     Ok(())

@@ -78,6 +78,15 @@ impl State {
         }
         Ok(state)
     }
+    /// The number of a name, a tensor without dimensions.
+    pub(super) fn scalar(&mut self, name: &str, start: f64) -> Tensor {
+        if let Some(tensor) = self.get(name) {
+            return tensor;
+        }
+        let tensor = scalar(start);
+        self.insert(name, tensor.clone());
+        tensor
+    }
     /// Counts an update; returns how many there were with this one.
     pub fn count(&mut self) -> f64 {
         let step = self.step.unwrap_or(0) + 1;
@@ -109,6 +118,16 @@ pub trait Algorithm: Settings + Copy + Default {
     }
     /// Updates a parameter in place; nothing is recorded meanwhile.
     fn update(&self, parameter: &Tensor, grad: &Tensor, state: &mut State) -> Result<()>;
+}
+
+/// The parameter groups of any optimizer, whose settings schedulers change by name.
+pub trait Groups {
+    /// How many groups there are.
+    fn count(&self) -> usize;
+    /// A setting, or what else a group has under the name.
+    fn get(&mut self, group: usize, name: &str) -> Option<Value>;
+    /// Sets or adds it.
+    fn set(&mut self, group: usize, name: &str, value: Value) -> Result<()>;
 }
 
 /// An optimizer: an algorithm over groups of parameters.
@@ -271,6 +290,30 @@ impl<A: Algorithm> Optimizer<A> {
         }
         self.param_groups = groups;
         self.state = states;
+        Ok(())
+    }
+}
+
+impl<A: Algorithm> Groups for Optimizer<A> {
+    fn count(&self) -> usize {
+        self.param_groups.len()
+    }
+    fn get(&mut self, group: usize, name: &str) -> Option<Value> {
+        let group = self.param_groups.get_mut(group)?;
+        if let Some((_, setting)) = group.options.list().iter().find(|(known, _)| *known == name) {
+            return Some(setting.to_value());
+        }
+        group.others.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+    fn set(&mut self, group: usize, name: &str, value: Value) -> Result<()> {
+        let Some(group) = self.param_groups.get_mut(group) else { return Ok(()) };
+        if let Some((_, setting)) = group.options.list().iter_mut().find(|(known, _)| *known == name) {
+            return setting.set_from(&value);
+        }
+        match group.others.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = value,
+            None => group.others.push((name.to_string(), value)),
+        }
         Ok(())
     }
 }

@@ -64,6 +64,36 @@ impl<A: Setting, B: Setting> Setting for (A, B) {
         }
     }
 }
+impl Setting for (f64, f64, f64) {
+    fn to_value(&self) -> Value {
+        Value::Tuple(vec![self.0.into(), self.1.into(), self.2.into()])
+    }
+    fn set_from(&mut self, value: &Value) -> Result<()> {
+        match value.items()? {
+            [a, b, c] => *self = (a.as_f64()?, b.as_f64()?, c.as_f64()?),
+            items => bail!(Value, "expected three numbers, got {}", items.len()),
+        }
+        Ok(())
+    }
+}
+impl Setting for String {
+    fn to_value(&self) -> Value {
+        self.as_str().into()
+    }
+    fn set_from(&mut self, value: &Value) -> Result<()> {
+        *self = value.as_str()?.to_string();
+        Ok(())
+    }
+}
+impl Setting for Vec<f64> {
+    fn to_value(&self) -> Value {
+        self.clone().into()
+    }
+    fn set_from(&mut self, value: &Value) -> Result<()> {
+        *self = value.items()?.iter().map(Value::as_f64).collect::<Result<_>>()?;
+        Ok(())
+    }
+}
 
 /// Settings that can be listed.
 pub trait Settings {
