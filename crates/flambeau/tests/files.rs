@@ -5,7 +5,7 @@ use flambeau::io::{self, StateDict, Value, from_bytes, numpy, to_bytes};
 use flambeau::nn::{self, Forward, Module};
 use flambeau::optim::{Adam, AdamOptions, AdamW, AdamWOptions};
 use flambeau::{DType, Device, Tensor, arange, tensor, zeros};
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Read, Write};
 use std::path::PathBuf;
 
 fn fixture(name: &str) -> PathBuf {
@@ -294,6 +294,55 @@ fn damaged_files_are_errors_or_numbers() {
     let mut bad = good.clone();
     bad[place] ^= 1;
     assert!(from_bytes(&bad).unwrap_err().message().contains("checksum"), "a flipped bit of a tensor");
+}
+
+#[test]
+fn damaged_pickles_are_errors_or_values() {
+    for name in ["dtypes.pt", "kinds.pt", "sharing.pt", "training.pt"] {
+        let file = std::fs::read(fixture("checkpoints").join(name)).unwrap();
+        let mut zip = zip::ZipArchive::new(Cursor::new(&file[..])).unwrap();
+        let mut records = Vec::new();
+        for i in 0..zip.len() {
+            let mut entry = zip.by_index(i).unwrap();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).unwrap();
+            records.push((entry.name().unwrap().into_owned(), bytes));
+        }
+        let pickle = records.iter().position(|(name, _)| name.ends_with("/data.pkl")).unwrap();
+        let good = records[pickle].1.clone();
+        // Numbers that are the same in every run.
+        let mut state = 1444u64;
+        let mut draw = |n: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize % n
+        };
+        let mut read = 0;
+        for _ in 0..600 {
+            let mut bad = good.clone();
+            for _ in 0..1 + draw(3) {
+                let (place, other) = (draw(bad.len()), draw(bad.len()));
+                match draw(4) {
+                    0 => bad[place] = draw(256) as u8,
+                    1 => bad[place] ^= 1 << draw(8),
+                    2 => bad[place] = good[other],
+                    _ => drop(bad.splice(place..place, [good[other]])),
+                }
+            }
+            records[pickle].1 = bad;
+            let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+            for (name, bytes) in &records {
+                zip.start_file(name.as_str(), zip::write::SimpleFileOptions::default()).unwrap();
+                zip.write_all(bytes).unwrap();
+            }
+            // Must return; what is read must print and be written again.
+            if let Ok(value) = from_bytes(&zip.finish().unwrap().into_inner()) {
+                read += 1;
+                let _ = value.to_string();
+                let _ = to_bytes(value);
+            }
+        }
+        assert!(read > 10, "{name}: {read}"); // the damage is not always noticed, or this would test little
+    }
 }
 
 #[test]

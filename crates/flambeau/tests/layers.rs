@@ -62,11 +62,47 @@ fn layers_draw_print_and_compute_as_pytorch() {
     layer(&files, "AvgPool3d", || Ok(nn::AvgPool3d::new(2)), &[1, 2, 4, 3, 2]);
     layer(&files, "AdaptiveAvgPool3d", || Ok(nn::AdaptiveAvgPool3d::new(1)), &[1, 2, 4, 3, 2]);
     layer(&files, "LPPool2d", || Ok(nn::LPPool2d::new(2.0, Size::All(2))), &[1, 2, 4, 5]);
+    let norm = nn::LocalResponseNorm { alpha: 0.5, ..nn::LocalResponseNorm::new(3) };
+    layer(&files, "LocalResponseNorm", || Ok(norm), &[2, 4, 2, 2]);
+    let norm = nn::LocalResponseNorm { k: 2.0, ..nn::LocalResponseNorm::new(2) };
+    layer(&files, "LocalResponseNorm3", || Ok(norm), &[2, 4, 3]);
     layer(&files, "GLU", || Ok(nn::GLU::default()), &[3, 4]);
     layer(&files, "Softmax2d", || Ok(nn::Softmax2d), &[1, 3, 2, 2]);
     layer(&files, "Softmin", || Ok(nn::Softmin { dim: 1 }), &[3, 4]);
     layer(&files, "RReLU", || Ok(nn::RReLU::default()), &[3, 4]);
     layer(&files, "Threshold", || Ok(nn::Threshold { threshold: 0.1, value: 20.0 }), &[3, 4]);
+}
+
+#[test]
+fn bags_and_pools_compute_as_pytorch() {
+    let _guard = drawing();
+    let files = Recorded::open("layers");
+    let options =
+        nn::EmbeddingBagOptions { mode: nn::BagMode::Sum, padding_idx: Some(2), ..Default::default() };
+    let bag = files.made("EmbeddingBag", || nn::EmbeddingBag::with(6, 3, options));
+    let input = tensor([[0i64, 2, 5], [4, 4, 1]]).unwrap();
+    let weights = tensor([[1f32, 2., 3.], [4., 5., 6.]]).unwrap();
+    let rows = bag.forward(&input, None, Some(&weights)).unwrap();
+    assert_close("rows", &rows, files.get("EmbeddingBag.rows"), 2e-6);
+    let (line, starts) = (tensor([0i64, 2, 5, 4]).unwrap(), tensor([0i64, 1, 3]).unwrap());
+    let stretches = bag.forward(&line, Some(&starts), None).unwrap();
+    assert_close("stretches", &stretches, files.get("EmbeddingBag.stretches"), 2e-6);
+    assert!(bag.forward(&line, None, None).is_err() && bag.forward(&input, Some(&starts), None).is_err());
+
+    let vectors = tensor([[1f32, 2.], [3., 4.]]).unwrap();
+    let given = nn::Embedding::from_pretrained(&vectors, true).unwrap();
+    assert!(!given.weight.requires_grad());
+    assert_eq!(given.forward(&tensor([1i64]).unwrap()).unwrap().to_vec::<f32>().unwrap(), [3.0, 4.0]);
+
+    manual_seed(SEED);
+    let options = nn::MaxPoolOptions { stride: Some(1.into()), ..Default::default() };
+    let x = randn([1, 2, 3, 4], ()).unwrap();
+    let (largest, places) = nn::MaxPool2d::with(2, options).forward_with_indices(&x).unwrap();
+    let unpool = nn::MaxUnpool2d { stride: Some(1.into()), ..nn::MaxUnpool2d::new(2) };
+    assert_eq!(unpool.to_string(), files.texts["MaxUnpool2d"]);
+    let back = unpool.forward(&largest, &places, None).unwrap();
+    assert_close("MaxUnpool2d", &back, files.get("MaxUnpool2d.output"), 0.0);
+    assert!(unpool.forward(&largest, &places, Some([9, 4])).is_err());
 }
 
 #[test]

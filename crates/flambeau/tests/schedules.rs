@@ -15,6 +15,12 @@ fn names(value: &Value) -> String {
     names.join(" ")
 }
 
+/// What PyTorch's optimizers and schedules saved in the midst of training.
+fn states() -> Value {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+    flambeau::io::load(folder.join("states.pt")).unwrap()
+}
+
 /// Eight steps towards a target, the last of them after the optimizer was saved and loaded.
 fn path<A: Algorithm>(files: &Recorded, name: &str, options: A, tolerance: f64) {
     manual_seed(SEED);
@@ -37,7 +43,21 @@ fn path<A: Algorithm>(files: &Recorded, name: &str, options: A, tolerance: f64) 
         steps.push(&w.detach().unwrap() * 1.0);
     }
     let ours = flambeau::ops::join::stack(&steps, 0).unwrap();
-    assert_close(name, &ours, files.get(&format!("optim.{name}")), tolerance);
+    let theirs = files.get(&format!("optim.{name}"));
+    assert_close(name, &ours, theirs, tolerance);
+
+    // The same from PyTorch's state after three steps.
+    let saved = &states()[name];
+    w.data().copy_(saved["w"].as_tensor().unwrap(), false).unwrap();
+    let mut optimizer = Optimizer::new([&w], A::default()).unwrap();
+    optimizer.load_state_dict(&saved["optimizer"]).unwrap();
+    for i in 3..8 {
+        optimizer.zero_grad();
+        (&w - &target).square().unwrap().sum().unwrap().backward().unwrap();
+        optimizer.step().unwrap();
+        let (ours, theirs) = (w.detach().unwrap(), theirs.select(0, i).unwrap());
+        assert_close(name, &ours, &theirs, tolerance);
+    }
 }
 
 #[test]
@@ -141,7 +161,22 @@ fn schedule<S: LRScheduler>(files: &Recorded, name: &str, make: impl Fn(&mut SGD
         rates.push(made.param_groups[0].options.momentum);
     }
     let ours = Tensor::from_slice(&rates, &[15, 3]).unwrap();
-    assert_close(name, &ours, files.get(&format!("schedule.{name}")), 1e-14);
+    let theirs = files.get(&format!("schedule.{name}"));
+    assert_close(name, &ours, theirs, 1e-14);
+
+    // The same from PyTorch's state after six epochs.
+    let saved = &states()[name];
+    let mut made = optimizer();
+    let mut scheduler = make(&mut made).unwrap();
+    made.load_state_dict(&saved["optimizer"]).unwrap();
+    scheduler.load_state_dict(&saved["schedule"]).unwrap();
+    for epoch in 7..15 {
+        scheduler.step(&mut made).unwrap();
+        let expected = theirs.select(0, epoch).unwrap().to_vec::<f64>().unwrap();
+        for (group, rate) in made.param_groups.iter().zip(expected) {
+            assert!((group.options.lr - rate).abs() < 1e-14, "{name}, epoch {epoch}");
+        }
+    }
 }
 
 #[test]
@@ -214,6 +249,14 @@ fn plateaus_are_noticed_as_by_pytorch() {
         }
         let ours = Tensor::from_slice(&rates, &[14, 2]).unwrap();
         assert_close(name, &ours, files.get(&format!("schedule.{name}")), 1e-14);
+
+        let saved = &states()[name];
+        let (mut made, start) = (optimizer(), PlateauOptions::default());
+        let mut scheduler = ReduceLROnPlateau::new(&mut made, start).unwrap();
+        made.load_state_dict(&saved["optimizer"]).unwrap();
+        scheduler.load_state_dict(&saved["schedule"]).unwrap();
+        metrics[5..].iter().for_each(|&metric| scheduler.step(metric, &mut made).unwrap());
+        assert_eq!(scheduler.get_last_lr(), &rates[26..], "{name}");
     }
 }
 

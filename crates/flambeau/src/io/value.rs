@@ -184,6 +184,7 @@ values! {
     Device => |x| Value::Device(x);
     StateDict => |x| Value::OrderedDict(x.into_iter().map(|(name, t)| (name.into(), t.into())).collect());
     &StateDict => |x| x.clone().into();
+    &Value => |x| x.clone();
 }
 impl<T: Into<Value>> From<Vec<T>> for Value {
     fn from(items: Vec<T>) -> Value {

@@ -153,6 +153,15 @@ impl Embedding {
         }
         Ok(Embedding { num_embeddings, embedding_dim, weight, options })
     }
+    /// Of given vectors `(num_embeddings, embedding_dim)`, which share the tensor's memory; frozen ones are not learned.
+    pub fn from_pretrained(embeddings: &Tensor, freeze: bool) -> Result<Embedding> {
+        let [num_embeddings, embedding_dim] = embeddings.sizes()[..] else {
+            bail!(Assertion, "Embeddings parameter is expected to be 2-dimensional");
+        };
+        let weight = Parameter::new(embeddings)?;
+        weight.set_requires_grad(!freeze)?;
+        Ok(Embedding { num_embeddings, embedding_dim, weight, options: EmbeddingOptions::default() })
+    }
     fn describe(&self) -> String {
         let mut text = format!("{}, {}", self.num_embeddings, self.embedding_dim);
         if let Some(i) = self.options.padding_idx {

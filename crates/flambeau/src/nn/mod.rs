@@ -18,6 +18,7 @@
 
 mod activation;
 mod attention;
+mod bag;
 mod container;
 mod conv;
 mod dropout;
@@ -40,6 +41,7 @@ pub use activation::*;
 pub use attention::{
     AttentionMasks, MultiheadAttention, MultiheadAttentionOptions, NonDynamicallyQuantizableLinear,
 };
+pub use bag::{BagMode, EmbeddingBag, EmbeddingBagOptions};
 pub use container::{ModuleDict, ModuleList, Sequential};
 pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvOptions, ConvTranspose, ConvTranspose1d, ConvTranspose2d,
@@ -59,7 +61,7 @@ pub use pooling::{
     AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool,
     AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d, AvgPool, AvgPool1d, AvgPool2d, AvgPool3d,
     AvgPoolOptions, LPPool, LPPool1d, LPPool2d, LPPool3d, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d,
-    MaxPoolOptions,
+    MaxPoolOptions, MaxUnpool, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d,
 };
 pub use recurrent::{
     GRU, GRUCell, Gru, LSTM, LSTMCell, Lstm, Nonlinearity, RNN, RNNCell, Recurrence, Recurrent,

@@ -376,3 +376,36 @@ impl<const N: usize> Forward for InstanceNorm<N> {
         if rank == N + 1 { out.squeeze_dim(0) } else { Ok(out) }
     }
 }
+
+/// Divides by a power of the mean square over `size` neighbouring channels (Krizhevsky et al. 2012).
+#[derive(Clone, Copy, Debug, Module)]
+#[module(extra_repr = format!("{}, alpha={}, beta={}, k={}", self.size, self.alpha.python(), self.beta.python(), self.k.python()))]
+pub struct LocalResponseNorm {
+    pub size: i64,
+    pub alpha: f64,
+    pub beta: f64,
+    pub k: f64,
+}
+impl LocalResponseNorm {
+    pub fn new(size: i64) -> LocalResponseNorm {
+        LocalResponseNorm { size, alpha: 1e-4, beta: 0.75, k: 1.0 }
+    }
+}
+impl Forward for LocalResponseNorm {
+    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        let rank = input.dim();
+        if rank < 3 {
+            bail!(Value, "Expected 3D or higher dimensionality input (got {rank} dimensions)");
+        }
+        if input.numel() == 0 {
+            return Ok(input.clone());
+        }
+        let (sizes, square) = (input.sizes(), input.square()?);
+        // Channels as the rows of planes, over which windows slide.
+        let planes = square.reshape(&[sizes[0], 1, sizes[1], -1])?;
+        let padded = F::pad(&planes, &[0, 0, self.size / 2, (self.size - 1) / 2], "constant", None)?;
+        let mean = F::avg_pool2d(&padded, &[self.size, 1], &[1, 1], &[0, 0], false, true, None)?;
+        let mean = mean.reshape(&sizes)?;
+        input.div(&mean.mul_scalar(self.alpha)?.add_scalar(self.k)?.pow_scalar(self.beta)?)
+    }
+}

@@ -84,6 +84,98 @@ impl<const N: usize> Forward for MaxPool<N> {
     }
 }
 
+impl<const N: usize> MaxPool<N> {
+    /// The maxima and their positions, for [`MaxUnpool`].
+    pub fn forward_with_indices(&self, input: &Tensor) -> Result<(Tensor, Tensor)> {
+        let o = &self.options;
+        let kernel = self.kernel_size.each();
+        let (stride, padding) = (o.stride.unwrap_or(self.kernel_size).each(), o.padding.each());
+        let pool = match N {
+            1 => pool::max_pool1d_with_indices,
+            2 => pool::max_pool2d_with_indices,
+            3 => pool::max_pool3d_with_indices,
+            _ => return dimensions(N),
+        };
+        pool(input, &kernel, &stride, &padding, &o.dilation.each(), o.ceil_mode)
+    }
+}
+
+/// Puts pooled values back at the positions where [`MaxPool`] found them, among zeros.
+///
+/// ```
+/// use flambeau::nn::{MaxPool1d, MaxUnpool1d};
+/// let x = flambeau::tensor([[[1f32, 4., 3., 2.]]])?;
+/// let (largest, places) = MaxPool1d::new(2).forward_with_indices(&x)?;
+/// let back = MaxUnpool1d::new(2).forward(&largest, &places, None)?;
+/// assert_eq!(back.to_string(), "tensor([[[0., 4., 3., 0.]]])");
+/// # Ok::<(), flambeau::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Module)]
+#[module(name = format!("MaxUnpool{N}d"), extra_repr = self.describe())]
+pub struct MaxUnpool<const N: usize> {
+    #[module(skip)]
+    pub kernel_size: Size<N>,
+    /// By default the kernel's size.
+    #[module(skip)]
+    pub stride: Option<Size<N>>,
+    #[module(skip)]
+    pub padding: Size<N>,
+}
+/// Of `(N, C, L)` or `(C, L)`.
+pub type MaxUnpool1d = MaxUnpool<1>;
+/// Of `(N, C, H, W)` or `(C, H, W)`.
+pub type MaxUnpool2d = MaxUnpool<2>;
+/// Of `(N, C, D, H, W)` or `(C, D, H, W)`.
+pub type MaxUnpool3d = MaxUnpool<3>;
+
+impl<const N: usize> MaxUnpool<N> {
+    pub fn new(kernel_size: impl Into<Size<N>>) -> Self {
+        MaxUnpool { kernel_size: kernel_size.into(), stride: None, padding: 0.into() }
+    }
+    fn describe(&self) -> String {
+        let stride = self.stride.unwrap_or(self.kernel_size);
+        let text = |size: Size<N>| size.each()[..].python();
+        format!(
+            "kernel_size={}, stride={}, padding={}",
+            text(self.kernel_size),
+            text(stride),
+            text(self.padding)
+        )
+    }
+    /// `output_size` tells which of the possible sizes is meant, by default the smallest.
+    pub fn forward(&self, input: &Tensor, indices: &Tensor, output_size: Option<[i64; N]>) -> Result<Tensor> {
+        let rank = input.dim();
+        if rank != N + 1 && rank != N + 2 {
+            bail!("expected an input of {} or {} dimensions, got {rank}", N + 1, N + 2);
+        }
+        let (kernel, padding) = (self.kernel_size.each(), self.padding.each());
+        let stride = self.stride.unwrap_or(self.kernel_size).each();
+        let sizes = input.sizes();
+        let least: [i64; N] =
+            std::array::from_fn(|i| (sizes[rank - N + i] - 1) * stride[i] + kernel[i] - 2 * padding[i]);
+        let to = output_size.unwrap_or(least);
+        for i in 0..N {
+            let (low, high) = (least[i] - stride[i], least[i] + stride[i]);
+            if !(low < to[i] && to[i] < high) {
+                bail!(
+                    Value,
+                    "invalid output_size {} (dim {i} must be between {low} and {high})",
+                    to[..].python()
+                );
+            }
+        }
+        match N {
+            1 => {
+                let planes = [input.unsqueeze(-1)?, indices.unsqueeze(-1)?];
+                pool::max_unpool2d(&planes[0], &planes[1], &[to[0], 1])?.squeeze_dim(-1)
+            }
+            2 => pool::max_unpool2d(input, indices, &to),
+            3 => pool::max_unpool3d(input, indices, &to, &stride, &padding),
+            _ => dimensions(N),
+        }
+    }
+}
+
 /// Settings of [`AvgPool`]; the stride is by default the kernel's size.
 #[derive(Clone, Copy, Debug)]
 pub struct AvgPoolOptions<const N: usize> {

@@ -1,7 +1,7 @@
 //! What training loops do with parameters and gradients, `torch.nn.utils`.
 
 use crate::autograd::no_grad;
-use crate::ops::{join, reduce, shape};
+use crate::ops::{join, pad, reduce, shape};
 use crate::{Result, Tensor, tensor};
 use flambeau_core::bail;
 use std::borrow::Borrow;
@@ -85,4 +85,29 @@ pub fn vector_to_parameters<T: Borrow<Tensor>>(
         }
         Ok(())
     })
+}
+
+/// Sequences `(length, ...)` of any lengths as one tensor `(longest, count, ...)`, or `(count, longest, ...)` with
+/// `batch_first`, filled up with a value.
+///
+/// ```
+/// use flambeau::nn::utils::pad_sequence;
+/// let sequences = [flambeau::tensor([1i64, 2, 3])?, flambeau::tensor([4i64])?];
+/// assert_eq!(pad_sequence(&sequences, true, 0.0)?.to_string(), "tensor([[1, 2, 3],\n        [4, 0, 0]])");
+/// # Ok::<(), flambeau::Error>(())
+/// ```
+pub fn pad_sequence(sequences: &[Tensor], batch_first: bool, padding_value: f64) -> Result<Tensor> {
+    let mut longest = 0;
+    for sequence in sequences {
+        longest = longest.max(sequence.size(0)?);
+    }
+    let fill = |sequence: &Tensor| {
+        let mut amounts = vec![0; 2 * sequence.dim()];
+        if let Some(after) = amounts.last_mut() {
+            *after = longest - sequence.size(0)?;
+        }
+        pad::pad(sequence, &amounts, "constant", Some(padding_value))
+    };
+    let padded: Vec<Tensor> = sequences.iter().map(fill).collect::<Result<_>>()?;
+    join::stack(&padded, if batch_first { 0 } else { 1 })
 }
