@@ -106,6 +106,21 @@ fn bags_and_pools_compute_as_pytorch() {
 }
 
 #[test]
+fn lists_of_parameters_print_and_register_as_in_pytorch() {
+    let _guard = drawing();
+    let files = Recorded::open("layers");
+    let parameter = |value: f64, size: &[i64]| nn::Parameter::new(&flambeau::full(size, value, ())?);
+    files.made("ParameterList", || {
+        Ok(nn::ParameterList::new([parameter(1.0, &[2, 3])?, parameter(0.0, &[2])?]))
+    });
+    let dict = files.made("ParameterDict", || {
+        Ok(nn::ParameterDict::new([("a", parameter(1.0, &[2, 3])?), ("b", parameter(0.0, &[])?)]))
+    });
+    assert_eq!(dict.get("b").unwrap().dim(), 0);
+    assert!(dict.get("c").is_none());
+}
+
+#[test]
 fn recurrent_layers_compute_as_pytorch() {
     let _guard = drawing();
     let files = Recorded::open("layers");

@@ -42,7 +42,7 @@ pub use attention::{
     AttentionMasks, MultiheadAttention, MultiheadAttentionOptions, NonDynamicallyQuantizableLinear,
 };
 pub use bag::{BagMode, EmbeddingBag, EmbeddingBagOptions};
-pub use container::{ModuleDict, ModuleList, Sequential};
+pub use container::{ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential};
 pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvOptions, ConvTranspose, ConvTranspose1d, ConvTranspose2d,
     ConvTranspose3d, ConvTransposeOptions, Padding, PaddingMode,
