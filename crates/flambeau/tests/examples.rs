@@ -112,10 +112,10 @@ fn training_on_digits_gives_pythons_losses() {
     }
 }
 
-/// Compares losses with those that PyTorch's program had (tests/fixtures/record_programs.py).
+/// Compares losses with those that PyTorch's program had (tests/fixtures/record_rust_programs.py).
 #[track_caller]
 fn assert_losses(name: &str, ours: &[f64], tolerance: f64) {
-    let theirs = fixture("programs.safetensors")[name].to_vec::<f64>().unwrap();
+    let theirs = fixture("rust_programs.safetensors")[name].to_vec::<f64>().unwrap();
     assert_eq!(ours.len(), theirs.len());
     for (a, b) in ours.iter().zip(&theirs) {
         assert!((a - b).abs() <= tolerance * b.abs().max(1.0), "{name}: {ours:?} are not {theirs:?}");
