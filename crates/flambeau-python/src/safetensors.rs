@@ -2,7 +2,7 @@
 
 use crate::errors::IntoPy;
 use crate::object;
-use flambeau::io::{self, StateDict};
+use flambeau::io::{StateDict, safetensors};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -31,14 +31,14 @@ pub fn _safetensors_save<'py>(
         state.insert(name, tensor);
     }
     let metadata: Vec<(&str, &str)> = metadata.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    Ok(PyBytes::new(tensors.py(), &io::save(&state, &metadata).py()?))
+    Ok(PyBytes::new(tensors.py(), &safetensors::save(&state, &metadata).py()?))
 }
 
 /// The dict of tensors that such bytes hold.
 #[pyfunction]
 pub fn _safetensors_load<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyDict>> {
     let out = PyDict::new(py);
-    for (name, tensor) in io::load(data).py()? {
+    for (name, tensor) in safetensors::load(data).py()? {
         out.set_item(name, object::wrap(py, tensor))?;
     }
     Ok(out)

@@ -130,11 +130,11 @@ pub fn train(
     mut each: impl FnMut(u64, f64, &Evaluation),
 ) -> Result<()> {
     let mut optimizer = Adam::new(net.parameters(), AdamOptions { lr: 2e-3, ..Default::default() })?;
-    let mut scheduler = StepLR::new(15, 0.4);
+    let mut scheduler = StepLR::new(&mut optimizer, 15, 0.4)?;
     for epoch in 1..=epochs {
         let loss = train_epoch(net, learn, &mut optimizer)?;
         let evaluation = evaluate(net, held_out)?;
-        scheduler.step(&mut optimizer);
+        scheduler.step(&mut optimizer)?;
         each(epoch, loss, &evaluation);
     }
     Ok(())
@@ -183,7 +183,7 @@ fn main() -> Result<()> {
     let (learn, held_out) = Digits::load()?.split()?;
     let net = match &options.load {
         Some(path) => {
-            let state = io::load_file(path)?;
+            let state = io::safetensors::load_file(path)?;
             let width = state.get("hidden.bias").map_or(128, |bias| bias.numel() as i64);
             let net = Net::new(width)?;
             net.load_state_dict(&state)?;
@@ -204,7 +204,7 @@ fn main() -> Result<()> {
     println!("{net}\n");
     table(&held_out, &evaluate(&net, &held_out)?)?;
     if let Some(path) = options.save {
-        io::save_file(&net.state_dict(), &path, &[("format", "pt")])?;
+        io::safetensors::save_file(&net.state_dict(), &path, &[("format", "pt")])?;
         println!("model: {}", path.display());
     }
     Ok(())

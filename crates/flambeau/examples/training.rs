@@ -103,11 +103,11 @@ fn optimizers(page: &mut Notebook) -> Result<()> {
 
     let w = ones([1], ())?.requires_grad_(true)?;
     let mut optimizer = SGD::new([&w], SGDOptions { lr: 1., ..Default::default() })?;
-    let mut scheduler = StepLR::new(2, 0.1);
+    let mut scheduler = StepLR::new(&mut optimizer, 2, 0.1)?;
     let mut rates = Vec::new();
     for _ in 0..4 {
         optimizer.step()?;
-        scheduler.step(&mut optimizer);
+        scheduler.step(&mut optimizer)?;
         rates.push(optimizer.param_groups[0].options.lr);
     }
     page.show("learning rates", &tensor(rates)?)

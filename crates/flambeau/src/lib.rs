@@ -36,7 +36,7 @@
 //!
 //! A [`Tensor`] is a handle: cloning it names the same tensor, [`Tensor::deep_clone`] copies. Operators are methods that return
 //! [`Result`], with PyTorch's messages; `&a + &b` and its like panic instead. All of them are also functions, with every
-//! argument that they have in Python, in [`ops`]. [`nn`], [`optim`], [`autograd`], [`linalg`] and [`io`] hold the rest; the programs
+//! argument that they have in Python, in [`ops`]. [`nn`], [`optim`], [`autograd`], [`linalg`], [`io`] and [`utils`] hold the rest; the programs
 //! in `examples/` show them together.
 
 // Derived code names the crate by its name, also in here.
@@ -57,6 +57,7 @@ pub mod profile;
 pub mod random;
 pub mod schema;
 mod tensor;
+pub mod utils;
 
 pub use context::{WARN, default_device, default_dtype, set_default_device, set_default_dtype, warn};
 pub use flambeau_core::{

@@ -5,17 +5,29 @@
 
 #[path = "../examples/basics.rs"]
 mod basics;
+#[path = "../examples/char_gpt.rs"]
+#[allow(dead_code)]
+mod char_gpt;
 #[path = "../examples/first_network.rs"]
 mod first_network;
 #[path = "../examples/gradients.rs"]
 mod gradients;
 #[path = "../examples/introduction.rs"]
 mod introduction;
+#[path = "../examples/regression.rs"]
+#[allow(dead_code)]
+mod regression;
+#[path = "../examples/series.rs"]
+#[allow(dead_code)]
+mod series;
 #[path = "../examples/training.rs"]
 mod training;
+#[path = "../examples/vae.rs"]
+#[allow(dead_code)]
+mod vae;
 
 use flambeau::Result;
-use flambeau::io::{StateDict, load_file};
+use flambeau::io::{StateDict, safetensors::load_file};
 use std::sync::Mutex;
 
 /// Held by each test: the examples share the default generator.
@@ -98,4 +110,63 @@ fn training_on_digits_gives_pythons_losses() {
     for (a, b) in ours.iter().zip(&history) {
         assert!((a - b).abs() < 1e-5, "{ours:?} are not {history:?}");
     }
+}
+
+/// Compares losses with those that PyTorch's program had (tests/fixtures/record_rust_programs.py).
+#[track_caller]
+fn assert_losses(name: &str, ours: &[f64], tolerance: f64) {
+    let theirs = fixture("rust_programs.safetensors")[name].to_vec::<f64>().unwrap();
+    assert_eq!(ours.len(), theirs.len());
+    for (a, b) in ours.iter().zip(&theirs) {
+        assert!((a - b).abs() <= tolerance * b.abs().max(1.0), "{name}: {ours:?} are not {theirs:?}");
+    }
+}
+
+#[test]
+fn a_language_model_of_characters_gives_pytorchs_losses() {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let text = char_gpt::Text::load().unwrap();
+    flambeau::manual_seed(0);
+    let net = char_gpt::Gpt::new(text.characters.len() as i64, 16, 2).unwrap();
+    assert_losses("char_gpt", &char_gpt::train(&net, &text, 8).unwrap(), 1e-4);
+    assert_eq!(char_gpt::generate(&net, &text, 40).unwrap().chars().count(), 41);
+}
+
+#[test]
+fn forecasts_of_a_series_give_pytorchs_losses() {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    flambeau::manual_seed(0);
+    let (x, y) = series::windows(200).unwrap();
+    let net = series::Forecast::new(8).unwrap();
+    let (mut losses, held_out) = series::train(&net, &x, &y, 3).unwrap();
+    losses.push(held_out);
+    assert_losses("series", &losses, 1e-4);
+}
+
+#[test]
+fn an_autoencoder_of_digits_gives_pytorchs_losses() {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let images = digits::Digits::load().unwrap().images;
+    flambeau::manual_seed(0);
+    let net = vae::Vae::new(16).unwrap();
+    assert_losses("vae", &vae::train(&net, &images, 2).unwrap(), 1e-4);
+}
+
+#[test]
+fn regression_on_a_table_gives_pytorchs_losses_and_keeps_the_best_model() {
+    use flambeau::nn::{Forward, Module};
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let file = std::env::temp_dir().join(format!("flambeau-regression-{}.pt", std::process::id()));
+    flambeau::manual_seed(0);
+    let net = regression::model(16).unwrap();
+    let losses = regression::train(&net, regression::table(300).unwrap(), 5, &file).unwrap();
+    assert_losses("regression", &losses, 1e-4);
+    let best = flambeau::io::load(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(best["loss"].as_f64().unwrap(), losses[4]);
+    let again = regression::model(16).unwrap();
+    again.load_state_dict(&best["model"].to_state_dict().unwrap()).unwrap();
+    again.eval();
+    let x = flambeau::rand([4, 10], ()).unwrap();
+    assert!(again.forward(&x).unwrap().equal(&net.forward(&x).unwrap()).unwrap());
 }

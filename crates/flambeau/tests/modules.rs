@@ -1,91 +1,35 @@
 //! Layers, initialisers, losses and optimizers against PyTorch's, recorded by tests/fixtures/record_modules.py.
 
-use flambeau::io::{StateDict, load_file};
+mod common;
+
+use common::{Recorded, SEED, drawing};
+use flambeau::io::{StateDict, safetensors::load_file};
 use flambeau::nn::functional::Reduction;
 use flambeau::nn::{self, Forward, Loss, Module, init};
 use flambeau::optim::{self, Algorithm, Optimizer};
 use flambeau::{DType, Result, Tensor, TensorOptions, manual_seed, rand, randn, tensor};
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
 
-const SEED: u64 = 1444;
-
-fn fixtures() -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
-}
 fn recorded() -> StateDict {
-    load_file(fixtures().join("modules.safetensors")).unwrap()
+    Recorded::open("modules").tensors
 }
-fn texts() -> HashMap<String, String> {
-    let file = std::fs::read_to_string(fixtures().join("modules.txt")).unwrap();
-    file.split("== ")
-        .skip(1)
-        .map(|block| block.split_once('\n').unwrap())
-        .map(|(name, text)| (name.to_string(), text.trim_end().to_string()))
-        .collect()
-}
-
-/// Held by tests that draw: they share the default generator.
-static DRAWING: Mutex<()> = Mutex::new(());
-
-fn drawing() -> MutexGuard<'static, ()> {
-    DRAWING.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// Fails unless the numbers agree to a few units in the last place of `float32`.
 #[track_caller]
 fn assert_close(name: &str, ours: &Tensor, theirs: &Tensor) {
-    assert_eq!(ours.sizes(), theirs.sizes(), "{name}");
-    assert_eq!(ours.dtype(), theirs.dtype(), "{name}");
-    let (a, b) = (ours.to_vec::<f64>().unwrap(), theirs.to_vec::<f64>().unwrap());
-    for (i, (x, y)) in a.iter().zip(&b).enumerate() {
-        assert!((x - y).abs() <= 2e-6 * y.abs().max(1.0), "{name}[{i}]: {x} is not {y}");
-    }
-}
-
-/// Checks a module made after seeding: its text, its weights bit for bit, and its output for an input drawn next.
-fn check_with<M: Module>(
-    (recorded, texts): &(StateDict, HashMap<String, String>),
-    name: &str,
-    make: impl Fn() -> Result<M>,
-    shape: Option<&[i64]>,
-    forward: impl Fn(&M, &Tensor) -> Result<Tensor>,
-) -> Option<(M, Tensor)> {
-    manual_seed(SEED);
-    let module = make().unwrap();
-    assert_eq!(module.repr(), texts[name], "{name}");
-    let state = module.state_dict();
-    let expected = recorded.below(&format!("{name}.state."));
-    assert_eq!(state.len(), expected.len(), "{name}");
-    for (key, value) in state.iter() {
-        assert_eq!(value.dtype(), expected[key].dtype(), "{name}.{key}");
-        assert!(value.equal(&expected[key]).unwrap(), "{name}.{key}: {value} is not {}", expected[key]);
-    }
-    let shape = shape?;
-    let input = randn(shape, ()).unwrap();
-    let output = forward(&module, &input).unwrap();
-    assert_close(name, &output, &recorded[format!("{name}.output").as_str()]);
-    Some((module, input))
+    common::assert_close(name, ours, theirs, 2e-6);
 }
 
 #[test]
 fn layers_draw_print_and_compute_as_pytorch() {
     let _guard = drawing();
-    let files = (recorded(), texts());
-    fn layer<M: Forward>(
-        files: &(StateDict, HashMap<String, String>),
-        name: &str,
-        make: impl Fn() -> Result<M>,
-        shape: &[i64],
-    ) {
-        check_with(files, name, make, Some(shape), |m, x| m.forward(x));
+    let files = Recorded::open("modules");
+    fn layer<M: Forward>(files: &Recorded, name: &str, make: impl Fn() -> Result<M>, shape: &[i64]) {
+        files.check(name, make, shape, |m, x| m.forward(x));
     }
     let double = TensorOptions { dtype: Some(DType::Float64), ..Default::default() };
     let no_bias = nn::LinearOptions { bias: false, ..Default::default() };
     layer(&files, "Linear", || nn::Linear::new(3, 5), &[2, 3]);
     layer(&files, "LinearWithoutBias", || nn::Linear::with(3, 5, no_bias), &[3]);
     let wide = nn::LinearOptions { tensors: double, ..Default::default() };
-    check_with(&files, "LinearDouble", || nn::Linear::with(20, 7, wide), None, |m, x| m.forward(x));
+    files.made("LinearDouble", || nn::Linear::with(20, 7, wide));
 
     let options = nn::ConvOptions { padding: 1.into(), stride: 2.into(), ..Default::default() };
     layer(&files, "Conv1d", || nn::Conv1d::with(2, 4, 3, options), &[2, 2, 9]);
@@ -115,7 +59,7 @@ fn layers_draw_print_and_compute_as_pytorch() {
     layer(&files, "Flatten", || Ok(nn::Flatten::default()), &[2, 3, 4]);
     layer(&files, "PReLU", || nn::PReLU::new(1, 0.25), &[3, 4]);
     let options = nn::EmbeddingOptions { padding_idx: Some(2), ..Default::default() };
-    check_with(&files, "Embedding", || nn::Embedding::with(6, 3, options), None, |m, x| m.forward(x));
+    files.made("Embedding", || nn::Embedding::with(6, 3, options));
 
     let nested = || {
         let first = nn::Linear::new(2, 3)?;
@@ -125,9 +69,9 @@ fn layers_draw_print_and_compute_as_pytorch() {
     layer(&files, "Nested", nested, &[4, 2]);
     let list =
         || Ok(nn::ModuleList::new([nn::Linear::new(2, 2)?, nn::Linear::new(2, 2)?, nn::Linear::new(2, 3)?]));
-    check_with(&files, "ModuleList", list, None, |_, x| Ok(x.clone()));
+    files.made("ModuleList", list);
     let dict = || Ok(nn::ModuleDict::new([("a", nn::Linear::new(2, 2)?), ("b", nn::Linear::new(2, 3)?)]));
-    check_with(&files, "ModuleDict", dict, None, |_, x| Ok(x.clone()));
+    files.made("ModuleDict", dict);
 
     macro_rules! activations { ($($name:ident)*) => { $(
         layer(&files, stringify!($name), || Ok(nn::$name::default()), &[3, 4]);
@@ -141,16 +85,11 @@ fn layers_draw_print_and_compute_as_pytorch() {
 #[test]
 fn batch_normalisation_keeps_running_statistics() {
     let _guard = drawing();
-    let files = (recorded(), texts());
-    fn norm<const N: usize>(
-        files: &(StateDict, HashMap<String, String>),
-        name: &str,
-        options: nn::BatchNormOptions,
-        shape: &[i64],
-    ) {
+    let files = Recorded::open("modules");
+    fn norm<const N: usize>(files: &Recorded, name: &str, options: nn::BatchNormOptions, shape: &[i64]) {
         let make = || nn::BatchNorm::<N>::with(3, options);
-        let (module, input) = check_with(files, name, make, Some(shape), |m, x| m.forward(x)).unwrap();
-        let expected = |what: &str| files.0[format!("{name}.{what}").as_str()].clone();
+        let (module, input) = files.check(name, make, shape, |m, x| m.forward(x));
+        let expected = |what: &str| files.get(&format!("{name}.{what}")).clone();
         assert_close(name, module.running_mean.as_ref().unwrap(), &expected("mean"));
         assert_close(name, module.running_var.as_ref().unwrap(), &expected("var"));
         assert_eq!(module.num_batches_tracked.as_ref().unwrap().item().unwrap().to_i64(), 1);
@@ -240,9 +179,9 @@ fn path<A: Algorithm>(options: A) -> Tensor {
     let mut steps = Vec::new();
     for i in 0..6 {
         if i == 3 {
-            let bytes = flambeau::io::save(&optimizer.state_dict().unwrap(), &[]).unwrap();
+            let bytes = flambeau::io::to_bytes(optimizer.state_dict()).unwrap();
             optimizer = Optimizer::new([&w], A::default()).unwrap();
-            optimizer.load_state_dict(&flambeau::io::load(&bytes).unwrap()).unwrap();
+            optimizer.load_state_dict(&flambeau::io::from_bytes(&bytes).unwrap()).unwrap();
         }
         optimizer.zero_grad();
         (&w - &target).square().unwrap().sum().unwrap().backward().unwrap();
@@ -294,7 +233,7 @@ fn optimizers_refuse_what_pytorch_refuses() {
     let error = optimizer.add_param_group([&w], lr(0.1)).unwrap_err();
     assert_eq!(error.message(), "some parameters appear in more than one parameter group");
     let two = SGD::new([&w, &tensor([2f32]).unwrap()], lr(0.1)).unwrap();
-    let error = optimizer.load_state_dict(&two.state_dict().unwrap()).unwrap_err();
+    let error = optimizer.load_state_dict(&two.state_dict()).unwrap_err();
     assert!(error.message().contains("doesn't match the size of optimizer's group"));
     assert_eq!(
         SGD::new([&w], lr(0.1)).unwrap().to_string(),
@@ -389,7 +328,7 @@ fn state_dicts_load_only_if_they_fit() {
 
 #[test]
 fn bad_files_are_errors() {
-    use flambeau::io::{load, save};
+    use flambeau::io::safetensors::{load, save};
     let state: StateDict = [("x".to_string(), tensor([1f32, 2.]).unwrap())].into_iter().collect();
     let good = save(&state, &[("format", "pt")]).unwrap();
     assert_eq!(load(&good).unwrap()["x"].to_vec::<f32>().unwrap(), [1.0, 2.0]);

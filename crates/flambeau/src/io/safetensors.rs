@@ -1,11 +1,14 @@
-//! Files of tensors in the format `safetensors`: a header with names, dtypes, shapes and places, then the bytes. Reading one
+//! Tensors by name in the format `safetensors`: a header with names, dtypes, shapes and places, then the bytes. Reading one
 //! runs no code and looks at nothing beyond the file.
 
 use super::StateDict;
-use crate::{DType, Error, ErrorKind, Result, Tensor};
+use super::files::replace;
+use super::value::file_fault;
+use crate::{DType, Error, Result, Tensor};
+use ::safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use flambeau_core::bail;
-use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 
 /// The format's name of each dtype; it has none for `complex128`.
@@ -30,14 +33,11 @@ fn fault(error: SafeTensorError) -> Error {
     Error::value(format!("Error while reading or writing safetensors: {error}"))
 }
 
-fn file_fault(path: &Path, error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Runtime, format!("{}: {error}", path.display()))
-}
-
 /// The bytes of a file of these tensors. Tensors that share memory are written one by one.
 ///
 /// ```
-/// use flambeau::io::{StateDict, load, save};
+/// use flambeau::io::StateDict;
+/// use flambeau::io::safetensors::{load, save};
 /// let state: StateDict = [("x".to_string(), flambeau::arange(0, 3, 1, ())?)].into_iter().collect();
 /// let bytes = save(&state, &[])?;
 /// assert_eq!(load(&bytes)?["x"].to_string(), "tensor([0, 1, 2])");
@@ -59,7 +59,7 @@ pub fn save(state: &StateDict, metadata: &[(&str, &str)]) -> Result<Vec<u8>> {
     }
     let metadata: HashMap<String, String> =
         metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
-    safetensors::serialize(views, (!metadata.is_empty()).then_some(metadata)).map_err(fault)
+    ::safetensors::serialize(views, (!metadata.is_empty()).then_some(metadata)).map_err(fault)
 }
 
 /// The tensors of a file's bytes, in the order in which they lie in it.
@@ -88,11 +88,7 @@ pub fn load(bytes: &[u8]) -> Result<StateDict> {
 pub fn save_file(state: &StateDict, path: impl AsRef<Path>, metadata: &[(&str, &str)]) -> Result<()> {
     let path = path.as_ref();
     let bytes = save(state, metadata)?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".partial");
-    std::fs::write(&beside, bytes)
-        .and_then(|()| std::fs::rename(&beside, path))
-        .map_err(|error| file_fault(path, error))
+    replace(path, |file| file.write_all(&bytes).map_err(|error| file_fault(path, error)))
 }
 
 /// The tensors of a file.

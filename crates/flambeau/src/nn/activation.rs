@@ -1,9 +1,9 @@
 //! Activations as modules.
 
-use super::module::{Forward, Module, Parameter};
+use super::module::{Forward, Module, Parameter, Training};
 use super::repr::Python;
 use super::{functional as F, init};
-use crate::ops::creation;
+use crate::ops::{creation, random};
 use crate::{Result, Tensor};
 
 /// One activation a line: its name, its settings with their defaults, how these are printed, and the function.
@@ -85,6 +85,10 @@ activations! {
     Softmax { dim: i64 = -1 } "dim={}", |x| F::softmax(x, dim);
     /// `exp(-x) / sum(exp(-x))` along a dimension.
     Softmin { dim: i64 = -1 } "dim={}", |x| F::softmin(x, dim);
+    /// Half of the channels along a dimension, times the sigmoid of the other half (Dauphin et al. 2017).
+    GLU { dim: i64 = -1 } "dim={}", |x| F::glu(x, dim);
+    /// The softmax over the channels of `(N, C, H, W)` or `(C, H, W)`.
+    Softmax2d {} "", |x| F::softmax(x, -3);
     /// The logarithm of the softmax along a dimension.
     LogSoftmax { dim: i64 = -1 } "dim={}", |x| F::log_softmax(x, dim);
 }
@@ -117,5 +121,25 @@ impl PReLU {
 impl Forward for PReLU {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
         input.prelu(&self.weight)
+    }
+}
+
+/// `x` where positive, `slope * x` elsewhere, with a slope drawn for each element while training and the middle of the
+/// range otherwise (Xu et al. 2015).
+#[derive(Debug, Module)]
+#[module(extra_repr = format!("lower={}, upper={}", self.lower.python(), self.upper.python()))]
+pub struct RReLU {
+    pub lower: f64,
+    pub upper: f64,
+    pub training: Training,
+}
+impl Default for RReLU {
+    fn default() -> Self {
+        RReLU { lower: 1.0 / 8.0, upper: 1.0 / 3.0, training: Training::default() }
+    }
+}
+impl Forward for RReLU {
+    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        random::rrelu(input, self.lower.into(), self.upper.into(), self.training.get(), None)
     }
 }

@@ -1,8 +1,8 @@
 //! Modules that hold modules.
 
-use super::module::{Forward, Member, Module};
+use super::module::{Forward, Member, Module, Parameter};
 use super::repr;
-use crate::{Result, Tensor};
+use crate::{DType, Result, Tensor};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
@@ -75,6 +75,82 @@ impl<M> ModuleDict<M> {
     }
 }
 
+/// A list of parameters, registered under their numbers.
+///
+/// ```
+/// use flambeau::nn::{Module, Parameter, ParameterList};
+/// let list = ParameterList::new([Parameter::new(&flambeau::ones([2, 3], ())?)?]);
+/// assert_eq!(list.to_string(), "ParameterList(  (0): Parameter containing: [torch.float32 of size 2x3])");
+/// assert_eq!(list.state_dict().names().collect::<Vec<_>>(), ["0"]);
+/// # Ok::<(), flambeau::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct ParameterList(Vec<Parameter>);
+impl ParameterList {
+    pub fn new(parameters: impl IntoIterator<Item = Parameter>) -> ParameterList {
+        ParameterList(parameters.into_iter().collect())
+    }
+}
+
+/// Parameters under names of their own, in the order in which they were given.
+#[derive(Debug, Default)]
+pub struct ParameterDict(Vec<(String, Parameter)>);
+impl ParameterDict {
+    pub fn new<S: Into<String>>(parameters: impl IntoIterator<Item = (S, Parameter)>) -> ParameterDict {
+        ParameterDict(parameters.into_iter().map(|(name, parameter)| (name.into(), parameter)).collect())
+    }
+    pub fn get(&self, name: &str) -> Option<&Parameter> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, parameter)| parameter)
+    }
+}
+
+fn sizes(parameter: &Parameter) -> String {
+    parameter.sizes().iter().map(i64::to_string).collect::<Vec<_>>().join("x")
+}
+
+impl Module for ParameterList {
+    fn class_name(&self) -> String {
+        "ParameterList".into()
+    }
+    fn visit<'a>(&'a self, visitor: &mut dyn FnMut(&str, Member<'a>)) {
+        self.0.iter().enumerate().for_each(|(i, p)| visitor(&i.to_string(), Member::Parameter(p)));
+    }
+    fn extra_repr(&self) -> String {
+        let line = |(i, p): (usize, &Parameter)| {
+            format!("  ({i}): Parameter containing: [torch.{} of size {}]", p.dtype().name(), sizes(p))
+        };
+        self.0.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+impl Module for ParameterDict {
+    fn class_name(&self) -> String {
+        "ParameterDict".into()
+    }
+    fn visit<'a>(&'a self, visitor: &mut dyn FnMut(&str, Member<'a>)) {
+        self.0.iter().for_each(|(name, p)| visitor(name, Member::Parameter(p)));
+    }
+    fn extra_repr(&self) -> String {
+        // PyTorch names the types of old here.
+        let kind = |dtype: DType| format!("torch.{}Tensor", dtype.cpp_name());
+        let line = |(name, p): &(String, Parameter)| {
+            format!("  ({name}): Parameter containing: [{} of size {}]", kind(p.dtype()), sizes(p))
+        };
+        self.0.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+impl Deref for ParameterList {
+    type Target = Vec<Parameter>;
+    fn deref(&self) -> &Vec<Parameter> {
+        &self.0
+    }
+}
+impl Deref for ParameterDict {
+    type Target = [(String, Parameter)];
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
 impl Module for Sequential {
     fn class_name(&self) -> String {
         "Sequential".into()
@@ -133,6 +209,16 @@ impl<M> Deref for ModuleDict<M> {
 }
 
 impl fmt::Display for Sequential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.repr())
+    }
+}
+impl fmt::Display for ParameterList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.repr())
+    }
+}
+impl fmt::Display for ParameterDict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.repr())
     }

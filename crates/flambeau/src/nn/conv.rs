@@ -1,4 +1,4 @@
-//! Convolutions (cross-correlations, as everywhere in deep learning).
+//! Convolutions (cross-correlations, as everywhere in deep learning) and their transposes.
 
 use super::linear::{parameter, parameter_if, tensor_of};
 use super::module::{Forward, Module, Parameter};
@@ -210,5 +210,128 @@ impl<const N: usize> Forward for Conv<N> {
         }
         let padding = sides.map(|(before, _)| before);
         plain(input, weight, bias, &stride, &padding, &dilation, o.groups)
+    }
+}
+
+/// Settings of a transposed convolution.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvTransposeOptions<const N: usize> {
+    pub stride: Size<N>,
+    pub padding: Size<N>,
+    /// What is added to one side of the output.
+    pub output_padding: Size<N>,
+    pub dilation: Size<N>,
+    pub groups: i64,
+    pub bias: bool,
+    pub tensors: TensorOptions,
+}
+impl<const N: usize> Default for ConvTransposeOptions<N> {
+    fn default() -> Self {
+        ConvTransposeOptions {
+            stride: 1.into(),
+            padding: 0.into(),
+            output_padding: 0.into(),
+            dilation: 1.into(),
+            groups: 1,
+            bias: true,
+            tensors: TensorOptions::default(),
+        }
+    }
+}
+
+/// The transpose of a convolution over the last `N` dimensions; `weight` is `(in_channels, out_channels / groups, kernel...)`.
+///
+/// ```
+/// use flambeau::nn::{ConvTranspose2d, ConvTransposeOptions, Forward};
+/// let options = ConvTransposeOptions { stride: 2.into(), padding: 1.into(), ..Default::default() };
+/// let conv = ConvTranspose2d::with(3, 8, 4, options)?;
+/// assert_eq!(conv.to_string(), "ConvTranspose2d(3, 8, kernel_size=(4, 4), stride=(2, 2), padding=(1, 1))");
+/// assert_eq!(conv.forward(&flambeau::ones([2, 3, 5, 5], ())?)?.sizes()[..], [2, 8, 10, 10]);
+/// # Ok::<(), flambeau::Error>(())
+/// ```
+#[derive(Clone, Debug, Module)]
+#[module(name = format!("ConvTranspose{N}d"), extra_repr = self.describe())]
+pub struct ConvTranspose<const N: usize> {
+    pub in_channels: i64,
+    pub out_channels: i64,
+    #[module(skip)]
+    pub kernel_size: [i64; N],
+    #[module(skip)]
+    pub options: ConvTransposeOptions<N>,
+    pub weight: Parameter,
+    pub bias: Option<Parameter>,
+}
+/// Of `(N, C, L)` or `(C, L)`.
+pub type ConvTranspose1d = ConvTranspose<1>;
+/// Of `(N, C, H, W)` or `(C, H, W)`.
+pub type ConvTranspose2d = ConvTranspose<2>;
+/// Of `(N, C, D, H, W)` or `(C, D, H, W)`.
+pub type ConvTranspose3d = ConvTranspose<3>;
+
+impl<const N: usize> ConvTranspose<N> {
+    /// Without padding, in steps of 1.
+    pub fn new(in_channels: i64, out_channels: i64, kernel_size: impl Into<Size<N>>) -> Result<Self> {
+        Self::with(in_channels, out_channels, kernel_size, ConvTransposeOptions::default())
+    }
+    pub fn with(
+        in_channels: i64,
+        out_channels: i64,
+        kernel_size: impl Into<Size<N>>,
+        options: ConvTransposeOptions<N>,
+    ) -> Result<Self> {
+        let groups = options.groups;
+        if groups <= 0 {
+            bail!(Value, "groups must be a positive integer");
+        }
+        if in_channels % groups != 0 {
+            bail!(Value, "in_channels must be divisible by groups");
+        }
+        if out_channels % groups != 0 {
+            bail!(Value, "out_channels must be divisible by groups");
+        }
+        let kernel_size = kernel_size.into().each();
+        let sizes: Vec<i64> = [in_channels, out_channels / groups].into_iter().chain(kernel_size).collect();
+        let weight = parameter(&sizes, &options.tensors)?;
+        let bias = parameter_if(options.bias, &[out_channels], &options.tensors)?;
+        init::layer(&weight, tensor_of(&bias))?;
+        Ok(ConvTranspose { in_channels, out_channels, kernel_size, options, weight, bias })
+    }
+    fn describe(&self) -> String {
+        let o = &self.options;
+        let mut text = format!(
+            "{}, {}, kernel_size={}, stride={}",
+            self.in_channels,
+            self.out_channels,
+            self.kernel_size[..].python(),
+            o.stride.each()[..].python()
+        );
+        for (name, size, usual) in
+            [("padding", o.padding, 0), ("dilation", o.dilation, 1), ("output_padding", o.output_padding, 0)]
+        {
+            if size.each() != [usual; N] {
+                text += &format!(", {name}={}", size.each()[..].python());
+            }
+        }
+        if o.groups != 1 {
+            text += &format!(", groups={}", o.groups);
+        }
+        if self.bias.is_none() {
+            text += ", bias=False";
+        }
+        text
+    }
+}
+impl<const N: usize> Forward for ConvTranspose<N> {
+    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        let o = &self.options;
+        let transposed = match N {
+            1 => F::conv_transpose1d,
+            2 => F::conv_transpose2d,
+            3 => F::conv_transpose3d,
+            _ => bail!("convolutions have 1, 2 or 3 dimensions, got {N}"),
+        };
+        let [stride, padding, more, dilation] =
+            [o.stride, o.padding, o.output_padding, o.dilation].map(Size::each);
+        transposed(input, &self.weight, tensor_of(&self.bias), &stride, &padding, &more, o.groups, &dilation)
     }
 }

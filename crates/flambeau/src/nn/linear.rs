@@ -1,6 +1,6 @@
-//! Linear layers, embeddings, and modules that only reshape or drop.
+//! Linear layers, embeddings, and modules that only reshape.
 
-use super::module::{Forward, Module, Parameter, Training};
+use super::module::{Forward, Module, Parameter};
 use super::repr::Python;
 use super::{functional as F, init};
 use crate::ops::{creation, nn, shape};
@@ -110,33 +110,6 @@ impl Forward for Unflatten {
     }
 }
 
-/// While training, zero for a share `p` of the elements, drawn at random, and the others divided by `1 - p`
-/// (Srivastava et al. 2014).
-#[derive(Debug, Module)]
-#[module(extra_repr = format!("p={}, inplace=False", self.p.python()))]
-pub struct Dropout {
-    pub p: f64,
-    pub training: Training,
-}
-impl Dropout {
-    pub fn new(p: f64) -> Result<Dropout> {
-        if !(0.0..=1.0).contains(&p) {
-            bail!(Value, "dropout probability has to be between 0 and 1, but got {}", p.python());
-        }
-        Ok(Dropout { p, training: Training::default() })
-    }
-}
-impl Default for Dropout {
-    fn default() -> Self {
-        Dropout { p: 0.5, training: Training::default() }
-    }
-}
-impl Forward for Dropout {
-    fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        F::dropout(input, self.p, self.training.get())
-    }
-}
-
 /// Vectors `(..., embedding_dim)` by indices `(...)`.
 #[derive(Clone, Debug, Module)]
 #[module(extra_repr = self.describe())]
@@ -180,6 +153,15 @@ impl Embedding {
         }
         Ok(Embedding { num_embeddings, embedding_dim, weight, options })
     }
+    /// Of given vectors `(num_embeddings, embedding_dim)`, which share the tensor's memory; frozen ones are not learned.
+    pub fn from_pretrained(embeddings: &Tensor, freeze: bool) -> Result<Embedding> {
+        let [num_embeddings, embedding_dim] = embeddings.sizes()[..] else {
+            bail!(Assertion, "Embeddings parameter is expected to be 2-dimensional");
+        };
+        let weight = Parameter::new(embeddings)?;
+        weight.set_requires_grad(!freeze)?;
+        Ok(Embedding { num_embeddings, embedding_dim, weight, options: EmbeddingOptions::default() })
+    }
     fn describe(&self) -> String {
         let mut text = format!("{}, {}", self.num_embeddings, self.embedding_dim);
         if let Some(i) = self.options.padding_idx {
@@ -201,5 +183,41 @@ impl Forward for Embedding {
             crate::autograd::no_grad(|| nn::embedding::embedding_renorm_(&self.weight, input, norm, 2.0))?;
         }
         nn::embedding::embedding(&self.weight, input, padding_idx.unwrap_or(-1), scale_grad_by_freq, false)
+    }
+}
+
+/// `x1 weight x2 + bias` for each output, with `weight` `(out_features, in1_features, in2_features)`.
+#[derive(Clone, Debug, Module)]
+#[module(extra_repr = format!("in1_features={}, in2_features={}, out_features={}, bias={}", self.in1_features, self.in2_features, self.out_features, self.bias.is_some().python()))]
+pub struct Bilinear {
+    pub in1_features: i64,
+    pub in2_features: i64,
+    pub out_features: i64,
+    pub weight: Parameter,
+    pub bias: Option<Parameter>,
+}
+impl Bilinear {
+    /// With a bias; weight and bias are drawn from [-1, 1) / sqrt(in1_features).
+    pub fn new(in1_features: i64, in2_features: i64, out_features: i64) -> Result<Bilinear> {
+        Self::with(in1_features, in2_features, out_features, LinearOptions::default())
+    }
+    pub fn with(
+        in1_features: i64,
+        in2_features: i64,
+        out_features: i64,
+        options: LinearOptions,
+    ) -> Result<Bilinear> {
+        if in1_features <= 0 {
+            bail!(Value, "in1_features must be > 0, but got {in1_features}");
+        }
+        let weight = parameter(&[out_features, in1_features, in2_features], &options.tensors)?;
+        let bias = parameter_if(options.bias, &[out_features], &options.tensors)?;
+        let bound = 1.0 / (in1_features as f64).sqrt();
+        init::uniform_(&weight, -bound, bound)?;
+        bias.iter().try_for_each(|bias| init::uniform_(bias, -bound, bound))?;
+        Ok(Bilinear { in1_features, in2_features, out_features, weight, bias })
+    }
+    pub fn forward(&self, input1: &Tensor, input2: &Tensor) -> Result<Tensor> {
+        crate::ops::matmul::bilinear(input1, input2, &self.weight, tensor_of(&self.bias))
     }
 }

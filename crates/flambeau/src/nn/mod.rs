@@ -17,31 +17,60 @@
 //! PyTorch draws them: after the same [`manual_seed`](crate::manual_seed) they are the same.
 
 mod activation;
+mod attention;
+mod bag;
 mod container;
 mod conv;
+mod dropout;
 pub mod functional;
 pub mod init;
 mod linear;
 mod loss;
 mod module;
 mod norm;
+mod padding;
 mod pooling;
+mod recurrent;
 mod repr;
+mod resize;
 mod size;
+mod transformer;
+pub mod utils;
 
 pub use activation::*;
-pub use container::{ModuleDict, ModuleList, Sequential};
-pub use conv::{Conv, Conv1d, Conv2d, Conv3d, ConvOptions, Padding, PaddingMode};
-pub use linear::{Dropout, Embedding, EmbeddingOptions, Flatten, Identity, Linear, LinearOptions, Unflatten};
+pub use attention::{
+    AttentionMasks, MultiheadAttention, MultiheadAttentionOptions, NonDynamicallyQuantizableLinear,
+};
+pub use bag::{BagMode, EmbeddingBag, EmbeddingBagOptions};
+pub use container::{ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential};
+pub use conv::{
+    Conv, Conv1d, Conv2d, Conv3d, ConvOptions, ConvTranspose, ConvTranspose1d, ConvTranspose2d,
+    ConvTranspose3d, ConvTransposeOptions, Padding, PaddingMode,
+};
+pub use dropout::{
+    AlphaDropout, ChannelDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout,
+};
+pub use linear::{
+    Bilinear, Embedding, EmbeddingOptions, Flatten, Identity, Linear, LinearOptions, Unflatten,
+};
 pub use loss::*;
 pub use module::{Forward, Member, Module, Parameter, Register, Training};
-pub use norm::{
-    BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormOptions, GroupNorm, LayerNorm,
-    LayerNormOptions,
-};
+pub use norm::*;
+pub use padding::*;
 pub use pooling::{
-    AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool, AdaptiveMaxPool1d,
-    AdaptiveMaxPool2d, AvgPool, AvgPool1d, AvgPool2d, AvgPoolOptions, MaxPool, MaxPool1d, MaxPool2d,
-    MaxPoolOptions,
+    AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool,
+    AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d, AvgPool, AvgPool1d, AvgPool2d, AvgPool3d,
+    AvgPoolOptions, LPPool, LPPool1d, LPPool2d, LPPool3d, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d,
+    MaxPoolOptions, MaxUnpool, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d,
 };
+pub use recurrent::{
+    GRU, GRUCell, Gru, LSTM, LSTMCell, Lstm, Nonlinearity, RNN, RNNCell, Recurrence, Recurrent,
+    RecurrentCell, RecurrentCellOptions, RecurrentOptions, Rnn,
+};
+pub use resize::*;
 pub use size::Size;
+pub use transformer::{
+    DecoderMasks, EncoderMasks, Transformer, TransformerActivation, TransformerDecoder,
+    TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer, TransformerLayerOptions,
+    generate_square_subsequent_mask,
+};

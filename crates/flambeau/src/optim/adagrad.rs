@@ -24,6 +24,8 @@ pub type Adagrad = Optimizer<AdagradOptions>;
 
 impl Algorithm for AdagradOptions {
     const NAME: &'static str = "Adagrad";
+    const OTHERS: &'static [(&'static str, Option<bool>)] =
+        &[("foreach", None), ("differentiable", Some(false)), ("fused", None)];
     fn learning_rate(&mut self) -> &mut f64 {
         &mut self.lr
     }

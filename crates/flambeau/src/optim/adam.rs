@@ -104,6 +104,13 @@ impl AdamOptions {
 
 impl Algorithm for AdamOptions {
     const NAME: &'static str = "Adam";
+    const OTHERS: &'static [(&'static str, Option<bool>)] = &[
+        ("foreach", None),
+        ("capturable", Some(false)),
+        ("differentiable", Some(false)),
+        ("fused", None),
+        ("decoupled_weight_decay", Some(false)),
+    ];
     fn learning_rate(&mut self) -> &mut f64 {
         &mut self.lr
     }
@@ -123,6 +130,13 @@ impl AdamWOptions {
 }
 impl Algorithm for AdamWOptions {
     const NAME: &'static str = "AdamW";
+    const OTHERS: &'static [(&'static str, Option<bool>)] = &[
+        ("foreach", None),
+        ("capturable", Some(false)),
+        ("differentiable", Some(false)),
+        ("fused", None),
+        ("decoupled_weight_decay", Some(true)),
+    ];
     fn learning_rate(&mut self) -> &mut f64 {
         &mut self.lr
     }

@@ -15,16 +15,26 @@
 
 mod adagrad;
 mod adam;
+mod adaptive;
 mod fused;
+mod lbfgs;
 pub mod lr_scheduler;
 mod optimizer;
+mod others;
 mod rmsprop;
 mod settings;
 mod sgd;
 
 pub use adagrad::{Adagrad, AdagradOptions};
 pub use adam::{Adam, AdamOptions, AdamW, AdamWOptions};
-pub use optimizer::{Algorithm, Optimizer, ParamGroup, State};
+pub use adaptive::{
+    Adadelta, AdadeltaOptions, Adamax, AdamaxOptions, NAdam, NAdamOptions, RAdam, RAdamOptions,
+};
+pub use lbfgs::{LBFGS, LBFGSOptions};
+pub use optimizer::{Algorithm, Groups, Optimizer, ParamGroup, State};
+pub use others::{
+    ASGD, ASGDOptions, Adafactor, AdafactorOptions, Muon, MuonOptions, MuonRate, Rprop, RpropOptions,
+};
 pub use rmsprop::{RMSprop, RMSpropOptions};
 pub use settings::{Setting, Settings};
 pub use sgd::{SGD, SGDOptions};

@@ -3,10 +3,10 @@
 use super::settings::Settings;
 use crate::autograd::GradMode;
 use crate::generated::defs;
-use crate::io::StateDict;
+use crate::io::Value;
 use crate::ops::{self, shape};
 use crate::pointwise::{ParamValue, run_};
-use crate::{DType, Result, Scalar, Tensor};
+use crate::{Result, Tensor};
 use flambeau_core::bail;
 use std::collections::HashMap;
 use std::fmt;
@@ -16,6 +16,8 @@ use std::fmt;
 pub struct ParamGroup<A> {
     pub params: Vec<Tensor>,
     pub options: A,
+    /// What else a state dict has of the group: settings that change nothing here, and those of schedulers.
+    pub others: Vec<(String, Value)>,
 }
 
 /// What an optimizer remembers of a parameter.
@@ -42,6 +44,49 @@ impl State {
         self.insert(name, tensor.clone());
         Ok(tensor)
     }
+    fn to_value(&self) -> Value {
+        let step = self.step.map(|step| ("step".into(), scalar(step as f64).into()));
+        let tensors = self.tensors.iter().map(|(name, tensor)| (name.as_str().into(), tensor.into()));
+        Value::Dict(step.into_iter().chain(tensors).collect())
+    }
+    fn from_value(saved: &Value, parameter: &Tensor, alike: bool) -> Result<State> {
+        let mut state = State::default();
+        for (name, value) in saved.entries()? {
+            match (name.as_str()?, value) {
+                ("step", step) => state.step = Some(step.as_f64()? as u64),
+                (name, Value::Tensor(tensor)) => {
+                    if alike && tensor.dim() > 0 && tensor.sizes() != parameter.sizes() {
+                        bail!(
+                            Value,
+                            "{name} has sizes {:?}, its parameter {:?}",
+                            tensor.sizes(),
+                            parameter.sizes()
+                        );
+                    }
+                    // As in PyTorch, what belongs to floating-point parameters has their dtype.
+                    let dtype = match tensor.dim() > 0 && parameter.dtype().is_differentiable() {
+                        true => parameter.dtype(),
+                        false => tensor.dtype(),
+                    };
+                    let tensor =
+                        shape::to_copy(&tensor.alias(), Some(dtype), Some(parameter.device()), None)?;
+                    state.insert(name, tensor);
+                }
+                (_, Value::None) => {}
+                (name, number) => state.insert(name, scalar(number.as_f64()?)),
+            }
+        }
+        Ok(state)
+    }
+    /// The number of a name, a tensor without dimensions.
+    pub(super) fn scalar(&mut self, name: &str, start: f64) -> Tensor {
+        if let Some(tensor) = self.get(name) {
+            return tensor;
+        }
+        let tensor = scalar(start);
+        self.insert(name, tensor.clone());
+        tensor
+    }
     /// Counts an update; returns how many there were with this one.
     pub fn count(&mut self) -> f64 {
         let step = self.step.unwrap_or(0) + 1;
@@ -50,10 +95,20 @@ impl State {
     }
 }
 
+/// A number as PyTorch's optimizers remember it.
+pub(super) fn scalar(value: f64) -> Tensor {
+    Tensor::from_slice(&[value as f32], &[]).expect("one number makes a tensor without dimensions")
+}
+
 /// How a parameter follows from its gradient. The type holds the settings of a group.
 pub trait Algorithm: Settings + Copy + Default {
     /// The optimizer's name, for printing.
     const NAME: &'static str;
+    /// The settings that PyTorch's optimizer has beside those listed, for state dicts.
+    const OTHERS: &'static [(&'static str, Option<bool>)] =
+        &[("foreach", None), ("capturable", Some(false)), ("differentiable", Some(false))];
+    /// Whether what is remembered of a parameter has its shape, numbers apart.
+    const LIKE_PARAMETERS: bool = true;
     fn learning_rate(&mut self) -> &mut f64;
     /// Fails for settings out of range.
     fn check(&self) -> Result<()>;
@@ -63,6 +118,16 @@ pub trait Algorithm: Settings + Copy + Default {
     }
     /// Updates a parameter in place; nothing is recorded meanwhile.
     fn update(&self, parameter: &Tensor, grad: &Tensor, state: &mut State) -> Result<()>;
+}
+
+/// The parameter groups of any optimizer, whose settings schedulers change by name.
+pub trait Groups {
+    /// How many groups there are.
+    fn count(&self) -> usize;
+    /// A setting, or what else a group has under the name.
+    fn get(&mut self, group: usize, name: &str) -> Option<Value>;
+    /// Sets or adds it.
+    fn set(&mut self, group: usize, name: &str, value: Value) -> Result<()>;
 }
 
 /// An optimizer: an algorithm over groups of parameters.
@@ -107,7 +172,8 @@ impl<A: Algorithm> Optimizer<A> {
             options.start(parameter, &mut state)?;
             self.state.insert(parameter.id(), state);
         }
-        self.param_groups.push(ParamGroup { params, options });
+        let others = A::OTHERS.iter().map(|(name, on)| (name.to_string(), (*on).into())).collect();
+        self.param_groups.push(ParamGroup { params, options, others });
         Ok(())
     }
     /// Updates every parameter that has a gradient.
@@ -137,83 +203,117 @@ impl<A: Algorithm> Optimizer<A> {
         self.param_groups.iter().flat_map(|group| group.params.iter().cloned()).collect()
     }
 
-    /// The settings as `param_groups.G.NAME`, and what is remembered of each parameter as `state.I.NAME`, parameters being
-    /// numbered in order. The tensors share memory with the optimizer's.
-    pub fn state_dict(&self) -> Result<StateDict> {
-        let mut out = StateDict::new();
+    /// The settings of the groups and what is remembered of each parameter, these being numbered in order: PyTorch's
+    /// state dict, which its optimizer of the same name loads. The tensors share memory with the optimizer's.
+    ///
+    /// ```
+    /// use flambeau::optim::{SGD, SGDOptions};
+    /// let w = flambeau::ones([2], ())?.requires_grad_(true)?;
+    /// let mut optimizer = SGD::new([&w], SGDOptions { lr: 0.5, momentum: 0.9, ..Default::default() })?;
+    /// w.sum()?.backward()?;
+    /// optimizer.step()?;
+    /// let state = optimizer.state_dict();
+    /// assert_eq!(state["param_groups"][0]["lr"].as_f64()?, 0.5);
+    /// assert_eq!(state["state"][0]["momentum_buffer"].as_tensor()?.to_string(), "tensor([1., 1.])");
+    /// # Ok::<(), flambeau::Error>(())
+    /// ```
+    pub fn state_dict(&self) -> Value {
+        let mut groups = Vec::new();
         let mut first = 0;
-        for (g, group) in self.param_groups.iter().enumerate() {
+        for group in &self.param_groups {
             let mut options = group.options;
-            for (name, setting) in options.list() {
-                out.insert(format!("param_groups.{g}.{name}"), setting.to_tensor()?);
-            }
+            let mut entries: Vec<(Value, Value)> =
+                options.list().into_iter().map(|(name, setting)| (name.into(), setting.to_value())).collect();
+            entries.extend(group.others.iter().map(|(name, value)| (name.as_str().into(), value.clone())));
             let numbers: Vec<i64> = (first..first + group.params.len() as i64).collect();
             first += numbers.len() as i64;
-            out.insert(
-                format!("param_groups.{g}.params"),
-                Tensor::from_slice(&numbers, &[numbers.len() as i64])?,
-            );
+            entries.push(("params".into(), numbers.into()));
+            groups.push(Value::Dict(entries));
         }
-        for (i, parameter) in self.numbered().iter().enumerate() {
+        let mut states = Vec::new();
+        for (i, parameter) in (0i64..).zip(&self.numbered()) {
             let Some(state) = self.state.get(&parameter.id()) else { continue };
-            if let Some(step) = state.step {
-                let step = ops::creation::scalar_tensor(Scalar::Int(step as i64), DType::Float32)?;
-                out.insert(format!("state.{i}.step"), step);
-            }
-            for (name, tensor) in &state.tensors {
-                out.insert(format!("state.{i}.{name}"), tensor.clone());
+            if state.step.is_some() || !state.tensors.is_empty() {
+                states.push((i.into(), state.to_value()));
             }
         }
-        Ok(out)
+        Value::dict([("state", Value::Dict(states)), ("param_groups", Value::List(groups))])
     }
 
-    /// Takes over what [`Optimizer::state_dict`] gave; nothing changes if it does not fit the parameters.
-    pub fn load_state_dict(&mut self, saved: &StateDict) -> Result<()> {
+    /// Takes over what [`Optimizer::state_dict`] gave, or PyTorch's optimizer of the same name; nothing changes if it does
+    /// not fit the parameters.
+    pub fn load_state_dict(&mut self, saved: &Value) -> Result<()> {
+        let (Some(saved_groups), Some(saved_states)) = (saved.get("param_groups"), saved.get("state")) else {
+            bail!(Key, "the state dict of an optimizer has 'state' and 'param_groups'");
+        };
         let mut groups = self.param_groups.clone();
-        if saved.get(&format!("param_groups.{}.params", groups.len())).is_some() {
+        let saved_groups = saved_groups.items()?;
+        if saved_groups.len() != groups.len() {
             bail!(Value, "loaded state dict has a different number of parameter groups");
         }
-        for (g, group) in groups.iter_mut().enumerate() {
-            let Some(numbers) = saved.get(&format!("param_groups.{g}.params")) else {
-                bail!(Value, "loaded state dict has a different number of parameter groups");
-            };
-            if numbers.numel() != group.params.len() {
+        // The numbers by which the file knows the parameters, in our order.
+        let mut numbers = Vec::new();
+        for (group, saved) in groups.iter_mut().zip(saved_groups) {
+            let params = saved.get("params").map_or(Ok(&[][..]), Value::items)?;
+            if params.len() != group.params.len() {
                 bail!(
                     Value,
                     "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
                 );
             }
-            for (name, setting) in group.options.list() {
-                if let Some(tensor) = saved.get(&format!("param_groups.{g}.{name}")) {
-                    setting.set_from(tensor)?;
+            for number in params {
+                numbers.push(number.as_i64()?);
+            }
+            let mut options = group.options;
+            let mut list = options.list();
+            group.others.clear();
+            for (name, value) in saved.entries()? {
+                let name = name.as_str()?;
+                match list.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, setting)) => setting.set_from(value)?,
+                    None if name != "params" => group.others.push((name.to_string(), value.clone())),
+                    None => {}
                 }
             }
-            group.options.check()?;
+            drop(list);
+            options.check()?;
+            group.options = options;
         }
         let mut states = HashMap::new();
-        for (i, parameter) in self.numbered().iter().enumerate() {
-            let mut state = State::default();
-            for (name, tensor) in saved.below(&format!("state.{i}.")) {
-                if name == "step" {
-                    state.step = Some(tensor.to_f64()? as u64);
-                    continue;
-                }
-                if tensor.sizes() != parameter.sizes() {
-                    bail!(
-                        Value,
-                        "state.{i}.{name} has sizes {:?}, its parameter {:?}",
-                        tensor.sizes(),
-                        parameter.sizes()
-                    );
-                }
-                let tensor =
-                    shape::to_copy(&tensor.alias(), Some(parameter.dtype()), Some(parameter.device()), None)?;
-                state.insert(&name, tensor);
-            }
+        for (number, parameter) in numbers.into_iter().zip(&self.numbered()) {
+            let state = match saved_states.at(number) {
+                Some(saved) => State::from_value(saved, parameter, A::LIKE_PARAMETERS)
+                    .map_err(|e| e.map_message(|text| format!("state of parameter {number}: {text}")))?,
+                None => State::default(),
+            };
             states.insert(parameter.id(), state);
         }
         self.param_groups = groups;
         self.state = states;
+        Ok(())
+    }
+}
+
+impl<A: Algorithm> Groups for Optimizer<A> {
+    fn count(&self) -> usize {
+        self.param_groups.len()
+    }
+    fn get(&mut self, group: usize, name: &str) -> Option<Value> {
+        let group = self.param_groups.get_mut(group)?;
+        if let Some((_, setting)) = group.options.list().iter().find(|(known, _)| *known == name) {
+            return Some(setting.to_value());
+        }
+        group.others.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+    fn set(&mut self, group: usize, name: &str, value: Value) -> Result<()> {
+        let Some(group) = self.param_groups.get_mut(group) else { return Ok(()) };
+        if let Some((_, setting)) = group.options.list().iter_mut().find(|(known, _)| *known == name) {
+            return setting.set_from(&value);
+        }
+        match group.others.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = value,
+            None => group.others.push((name.to_string(), value)),
+        }
         Ok(())
     }
 }

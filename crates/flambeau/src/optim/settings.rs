@@ -1,54 +1,96 @@
 //! The settings of a parameter group, by name.
 
-use crate::ops::creation::scalar_tensor;
-use crate::print::python_float;
-use crate::{DType, Result, Scalar, Tensor};
+use crate::Result;
+use crate::io::Value;
 use flambeau_core::bail;
 
-/// A setting's value: a number, a switch, or the two decay rates of Adam.
+/// A setting's value: a number, a switch, or a pair of numbers such as the decay rates of Adam.
 pub trait Setting {
+    /// As state dicts hold it.
+    fn to_value(&self) -> Value;
+    fn set_from(&mut self, value: &Value) -> Result<()>;
     /// As Python prints it.
-    fn text(&self) -> String;
-    /// As a tensor, for state dicts.
-    fn to_tensor(&self) -> Result<Tensor>;
-    fn set_from(&mut self, tensor: &Tensor) -> Result<()>;
+    fn text(&self) -> String {
+        self.to_value().to_string()
+    }
 }
 impl Setting for f64 {
-    fn text(&self) -> String {
-        python_float(*self)
+    fn to_value(&self) -> Value {
+        (*self).into()
     }
-    fn to_tensor(&self) -> Result<Tensor> {
-        scalar_tensor(Scalar::Float(*self), DType::Float64)
+    fn set_from(&mut self, value: &Value) -> Result<()> {
+        *self = value.as_f64()?;
+        Ok(())
     }
-    fn set_from(&mut self, tensor: &Tensor) -> Result<()> {
-        *self = tensor.to_f64()?;
+}
+impl Setting for i64 {
+    fn to_value(&self) -> Value {
+        (*self).into()
+    }
+    fn set_from(&mut self, value: &Value) -> Result<()> {
+        *self = value.as_i64()?;
         Ok(())
     }
 }
 impl Setting for bool {
-    fn text(&self) -> String {
-        if *self { "True" } else { "False" }.into()
+    fn to_value(&self) -> Value {
+        (*self).into()
     }
-    fn to_tensor(&self) -> Result<Tensor> {
-        scalar_tensor(Scalar::Bool(*self), DType::Bool)
-    }
-    fn set_from(&mut self, tensor: &Tensor) -> Result<()> {
-        *self = tensor.item()?.to_bool();
+    fn set_from(&mut self, value: &Value) -> Result<()> {
+        *self = value.as_bool()?;
         Ok(())
     }
 }
-impl Setting for (f64, f64) {
-    fn text(&self) -> String {
-        format!("({}, {})", self.0.text(), self.1.text())
+impl Setting for Option<f64> {
+    fn to_value(&self) -> Value {
+        (*self).into()
     }
-    fn to_tensor(&self) -> Result<Tensor> {
-        Tensor::from_slice(&[self.0, self.1], &[2])
+    fn set_from(&mut self, value: &Value) -> Result<()> {
+        *self = if value.is_none() { None } else { Some(value.as_f64()?) };
+        Ok(())
     }
-    fn set_from(&mut self, tensor: &Tensor) -> Result<()> {
-        match tensor.to_vec::<f64>()?[..] {
-            [a, b] => *self = (a, b),
-            _ => bail!(Value, "expected two numbers, got {}", tensor.numel()),
+}
+impl<A: Setting, B: Setting> Setting for (A, B) {
+    fn to_value(&self) -> Value {
+        Value::Tuple(vec![self.0.to_value(), self.1.to_value()])
+    }
+    fn set_from(&mut self, value: &Value) -> Result<()> {
+        match value.items()? {
+            [a, b] => {
+                self.0.set_from(a)?;
+                self.1.set_from(b)
+            }
+            items => bail!(Value, "expected two numbers, got {}", items.len()),
         }
+    }
+}
+impl Setting for (f64, f64, f64) {
+    fn to_value(&self) -> Value {
+        Value::Tuple(vec![self.0.into(), self.1.into(), self.2.into()])
+    }
+    fn set_from(&mut self, value: &Value) -> Result<()> {
+        match value.items()? {
+            [a, b, c] => *self = (a.as_f64()?, b.as_f64()?, c.as_f64()?),
+            items => bail!(Value, "expected three numbers, got {}", items.len()),
+        }
+        Ok(())
+    }
+}
+impl Setting for String {
+    fn to_value(&self) -> Value {
+        self.as_str().into()
+    }
+    fn set_from(&mut self, value: &Value) -> Result<()> {
+        *self = value.as_str()?.to_string();
+        Ok(())
+    }
+}
+impl Setting for Vec<f64> {
+    fn to_value(&self) -> Value {
+        self.clone().into()
+    }
+    fn set_from(&mut self, value: &Value) -> Result<()> {
+        *self = value.items()?.iter().map(Value::as_f64).collect::<Result<_>>()?;
         Ok(())
     }
 }

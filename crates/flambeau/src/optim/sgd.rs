@@ -28,6 +28,8 @@ pub type SGD = Optimizer<SGDOptions>;
 
 impl Algorithm for SGDOptions {
     const NAME: &'static str = "SGD";
+    const OTHERS: &'static [(&'static str, Option<bool>)] =
+        &[("foreach", None), ("differentiable", Some(false)), ("fused", None)];
     fn learning_rate(&mut self) -> &mut f64 {
         &mut self.lr
     }

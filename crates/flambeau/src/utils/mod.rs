@@ -1,0 +1,3 @@
+//! What training programs need beside modules and optimizers.
+
+pub mod data;
