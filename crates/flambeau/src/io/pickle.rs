@@ -21,7 +21,8 @@ struct Writer {
     storages: Vec<(Arc<Storage>, DType)>,
     /// The numbers of storages by their places.
     numbers: HashMap<usize, usize>,
-    /// What was written before, by its place in the reader's memo.
+    /// What was written before, by its place in the reader's memo: texts, and names of classes and functions.
+    texts: HashMap<String, u32>,
     names: HashMap<String, u32>,
     tensors: HashMap<usize, u32>,
     count: u32,
@@ -54,7 +55,7 @@ impl Writer {
         Ok(())
     }
     fn str(&mut self, text: &str) -> Result<()> {
-        if let Some(&number) = self.names.get(text) {
+        if let Some(&number) = self.texts.get(text) {
             self.recall(number);
             return Ok(());
         }
@@ -63,7 +64,7 @@ impl Writer {
         // Short ones come again: names of settings and of dtypes.
         if text.len() <= 32 {
             let number = self.remember();
-            self.names.insert(text.to_string(), number);
+            self.texts.insert(text.to_string(), number);
         }
         Ok(())
     }
