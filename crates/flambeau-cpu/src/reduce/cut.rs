@@ -49,5 +49,7 @@ fn place(src: &Operand, sizes: &[i64], reduced: impl Fn(usize) -> bool + Copy) -
     let whole = (sizes[last] as usize).is_multiple_of(GROUP);
     let unit = |d: usize| if rows || (d != last && whole) { 1 } else { GROUP };
     let fits = |d: &usize| sizes[*d] as usize >= 2 * unit(*d);
-    kept().filter(fits).max_by_key(|&d| stride(d)).map(|d| (d, unit(d)))
+    // Dimensions that follow each other in memory are walked as one, which is cut along the outer one.
+    let outer = |d: &usize| rows || !kept().any(|o| stride(o) == sizes[*d] as u64 * stride(*d));
+    kept().filter(fits).filter(outer).max_by_key(|&d| stride(d)).map(|d| (d, unit(d)))
 }
