@@ -1,4 +1,4 @@
-//! A small language model of characters: attention, training with warm-up and clipped gradients, and text drawn from it.
+//! A small language model of characters, on questions of Newton's Opticks (examples/data/README.md): attention, training with warm-up and clipped gradients, and text drawn from it.
 //!
 //! `cargo run --release -p flambeau --example char_gpt -- [STEPS]`
 
@@ -21,7 +21,7 @@ pub struct Text {
 }
 impl Text {
     pub fn load() -> Result<Text> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../LICENSE-APACHE");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/data/opticks.txt");
         let text = std::fs::read_to_string(&path);
         let text = text.map_err(|e| Error::runtime(format!("{}: {e}", path.display())))?;
         let mut characters: Vec<char> = text.chars().collect();
