@@ -1,4 +1,5 @@
-//! A small language model of characters, on questions of Newton's Opticks (examples/data/README.md): attention, training with warm-up and clipped gradients, and text drawn from it.
+//! A small language model of characters, on questions of Newton's Opticks (examples/data/README.md): attention, training with
+//! warm-up and clipped gradients, and text drawn from it.
 //!
 //! `cargo run --release -p flambeau --example char_gpt -- [STEPS]`
 
