@@ -6,7 +6,7 @@ use super::kernels::{Compute, Kernel};
 use super::plan::Plan;
 use super::transfer::{aligned, fill, load, store};
 use super::update::{Update, others};
-use super::{Prim, block};
+use super::{Prim, block, halves};
 use flambeau_core::parallel::parallel;
 use flambeau_core::{DType, Result, Scalar, bail, dispatch};
 use smallvec::SmallVec;
@@ -178,6 +178,11 @@ unsafe fn run_plan(
     inputs: &[Operand],
     consts: &[Scalar],
 ) -> Result<()> {
+    let halves = compute == DType::Float32 && out.dtype.size() == 2;
+    // SAFETY: passed on from the caller.
+    if halves && unsafe { halves::run(program, plan, out, inputs) } {
+        return Ok(());
+    }
     // SAFETY: passed on from the caller.
     dispatch!(compute compute, T => unsafe { run_typed::<T>(program, plan, out, inputs, consts) })
 }

@@ -5,6 +5,7 @@ mod complex;
 mod convert;
 mod engine;
 mod fuse;
+mod halves;
 mod integer;
 mod kernels;
 mod plan;

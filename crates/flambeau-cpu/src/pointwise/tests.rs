@@ -38,3 +38,37 @@ fn transposed_operands() {
         assert!(out.iter().enumerate().all(|(k, &v)| v == right(k)), "{rows} {columns}");
     }
 }
+
+/// Dense halves, which go without tiles, and strided ones, which do not, have the same results.
+#[test]
+fn halves_with_and_without_tiles() {
+    let n = 1003;
+    let bits: Vec<u16> = (0..n as u32 * 4).map(|i| (i.wrapping_mul(2654435761) >> 15) as u16).collect();
+    for dtype in [DType::BFloat16, DType::Float16] {
+        for prim in [Prim::Add, Prim::Sub, Prim::Mul, Prim::Div] {
+            let mut program = sum();
+            program.steps[0].operation = Operation::Prim(prim);
+            let mut results = [1i64, 2].map(|stride| {
+                let mut numbers = bits.clone();
+                let mut out = vec![0u16; n];
+                let place = |first: usize, numbers: &mut [u16]| Operand {
+                    pointer: numbers[first..].as_mut_ptr().cast(),
+                    dtype,
+                    strides: [stride].into_iter().collect(),
+                };
+                // The same numbers at either stride.
+                if stride == 2 {
+                    (0..2 * n).for_each(|i| numbers[2 * i] = bits[i]);
+                }
+                let (x, y) = (place(0, &mut numbers), place(n * stride as usize, &mut numbers));
+                let to =
+                    Operand { pointer: out.as_mut_ptr().cast(), dtype, strides: [1].into_iter().collect() };
+                // SAFETY: operands of n numbers.
+                unsafe { run(&program, DType::Float32, &[n as i64], &to, &[x, y], &[]).unwrap() };
+                out
+            });
+            let strided = results[1].split_off(0);
+            assert_eq!(results[0], strided, "{dtype} {prim:?}");
+        }
+    }
+}

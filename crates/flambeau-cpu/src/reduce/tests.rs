@@ -1,6 +1,6 @@
 use super::*;
 use crate::pointwise::Operand;
-use flambeau_core::{Element, contiguous_strides};
+use flambeau_core::{DType, Element, contiguous_strides};
 
 /// Numbers between -1 and 1 from a linear congruential generator.
 fn numbers(n: usize) -> Vec<f64> {
@@ -267,5 +267,27 @@ fn scans_and_softmax() {
                 assert!((logs[place] - (line[k] - total.ln())).abs() < 1e-12);
             }
         }
+    }
+}
+
+/// Contiguous lines of `f32`, which go without tiles, have the sums of others.
+#[test]
+fn running_sums_without_tiles() {
+    for n in [1, 2, 3, 4, 7, 255, 1003] {
+        let mut x: Vec<f32> = (0..3 * n).map(|i| (i * 7919 % 1013) as f32 * 0.37 - 99.9).collect();
+        let mut apart: Vec<f32> = x.iter().flat_map(|&v| [v, 0.0]).collect();
+        let sizes = [3, n as i64];
+        let mut sums = [vec![0f32; 3 * n], vec![0f32; 3 * n]];
+        for (data, stride, out) in [(&mut x, 1, 0), (&mut apart, 2, 1)] {
+            let operand = |data: &mut [f32], stride: i64| Operand {
+                pointer: data.as_mut_ptr().cast(),
+                dtype: DType::Float32,
+                strides: [n as i64 * stride, stride].into_iter().collect(),
+            };
+            let (src, to) = (operand(data, stride), operand(&mut sums[out], 1));
+            // SAFETY: operands of these sizes.
+            unsafe { scan(Scan::Sum, &src, &to, None, &sizes, 1, false).unwrap() };
+        }
+        assert_eq!(sums[0], sums[1], "{n}");
     }
 }
