@@ -13,6 +13,12 @@ const GROUP: usize = 64;
 /// Up to so many elements of a line, lines that do not lie side by side are worked on together too.
 const SHORT: usize = 16;
 
+/// Whether there is so little to do that one thread does all of it.
+pub(super) fn is_whole(sizes: &[i64]) -> bool {
+    let total = sizes.iter().fold(1usize, |total, &size| total.saturating_mul(size as usize));
+    total < 2 * GRAIN || num_threads() == 1
+}
+
 /// Calls `body` with pieces of the operands, the first of which is read and the others have results for each line, or
 /// with all of them. A line goes along the dimensions that are `reduced`, and so do its results where they are `many`; lines
 /// are cut from each other only.
@@ -23,15 +29,15 @@ pub(super) fn pieces(
     many: bool,
     body: Piece<'_>,
 ) -> Result<()> {
-    let total = sizes.iter().fold(1usize, |total, &size| total.saturating_mul(size as usize));
-    if total < 2 * GRAIN || num_threads() == 1 {
+    if is_whole(sizes) {
         return body(operands, sizes);
     }
     let apart = operands[1..].iter().all(|o| distinct(o, sizes, |d| many || !reduced(d)));
     let Some((dim, unit)) = place(operands[0], sizes, reduced).filter(|_| apart) else {
         return body(operands, sizes);
     };
-    let each = total / sizes[dim] as usize;
+    let each =
+        (0..sizes.len()).filter(|&d| d != dim).fold(1, |n: usize, d| n.saturating_mul(sizes[d] as usize));
     // SAFETY: results of different lines lie at different places.
     unsafe { along(operands, sizes, dim, unit, (GRAIN / unit).div_ceil(each), body) }
 }

@@ -1,6 +1,6 @@
 //! Vector norms. One of the modules with unsafe code.
 
-use super::cut::pieces;
+use super::cut::{is_whole, pieces};
 use super::engine::{Reducer, reduce};
 use super::plan::{Kept, Plan, each_kept};
 use super::reducers::Extremum;
@@ -149,12 +149,20 @@ unsafe fn euclidean_rows(src: &Operand, out: &Operand, sizes: &[i64], mask: &[bo
     if !matches!(src.dtype, DType::Float32 | DType::Float64) {
         return false;
     }
-    let done = pieces(&[src, out], sizes, |d| mask[d], false, &|operands, sizes| {
-        let Some(plan) = Plan::new(sizes, mask, operands[0], &operands[1..]) else { return Ok(()) };
-        let (from, to, kept) = (operands[0].pointer.cast_const(), operands[1].pointer, &plan.kept);
-        match operands[0].dtype {
+    let work = |kept: &[Kept], src: &Operand, out: &Operand| {
+        let (from, to) = (src.pointer.cast_const(), out.pointer);
+        match src.dtype {
             DType::Float32 => wide(EuclideanRows::<f32, 8> { n, kept, x: from.cast(), out: to.cast() }),
             _ => wide(EuclideanRows::<f64, 4> { n, kept, x: from.cast(), out: to.cast() }),
+        }
+    };
+    if is_whole(sizes) {
+        work(&plan.kept, src, out);
+        return true;
+    }
+    let done = pieces(&[src, out], sizes, |d| mask[d], false, &|operands, sizes| {
+        if let Some(plan) = Plan::new(sizes, mask, operands[0], &operands[1..]) {
+            work(&plan.kept, operands[0], operands[1]);
         }
         Ok(())
     });

@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::cut::pieces;
+use super::cut::{is_whole, pieces};
 use super::plan::{Plan, advance, each_kept};
 use crate::pointwise::{Operand, narrow_bf16, narrow_f16, widen_bf16, widen_f16};
 use crate::wide::{Body, ahead, wide};
@@ -423,18 +423,26 @@ unsafe fn each<S: Source, const N: usize, const W: usize, const P: usize>(
         wide(Work::<S, N, W, P> { x, n, stride, blocks, results, inner, divisor, known: &known });
         return true;
     }
-    let done = pieces(&[src, out], sizes, |d| mask[d], false, &|operands, sizes| {
-        let Some(plan) = Plan::new(sizes, mask, operands[0], &operands[1..]) else { return Ok(()) };
-        let [ref blocks @ .., (n, stride)] = plan.reduced[..] else { return Ok(()) };
+    let work = |plan: &Plan, src: &Operand, out: &Operand| {
+        let [ref blocks @ .., (n, stride)] = plan.reduced[..] else { return };
         let outer = &plan.kept[..plan.kept.len().saturating_sub(1)];
         each_kept(outer, |from, to| {
-            let x = operands[0].pointer.cast::<S>().wrapping_offset(from).cast_const();
-            let results = operands[1].pointer.cast::<S>().wrapping_offset(to);
+            let x = src.pointer.cast::<S>().wrapping_offset(from).cast_const();
+            let results = out.pointer.cast::<S>().wrapping_offset(to);
             // Rows of `n` elements (or `n` rows), and their results, valid by the caller's promise; the results do not
             // overlap the input.
-            let inner = inner(&plan);
+            let inner = inner(plan);
             wide(Work::<S, N, W, P> { x, n, stride, blocks, results, inner, divisor, known: &[] });
         });
+    };
+    if is_whole(sizes) {
+        work(&plan, src, out);
+        return true;
+    }
+    let done = pieces(&[src, out], sizes, |d| mask[d], false, &|operands, sizes| {
+        if let Some(plan) = Plan::new(sizes, mask, operands[0], &operands[1..]) {
+            work(&plan, operands[0], operands[1]);
+        }
         Ok(())
     });
     done.is_ok()
