@@ -1,6 +1,9 @@
 //! Files of PyTorch's and NumPy's: those that they wrote are read (tests/fixtures/record_checkpoints.py, record_arrays.py),
 //! ours come back as they were, and no file can do harm.
 
+#[path = "../examples/checkpoint.rs"]
+mod checkpoint_tree;
+
 use flambeau::io::{self, StateDict, Value, from_bytes, numpy, to_bytes};
 use flambeau::nn::{self, Forward, Module};
 use flambeau::optim::{Adam, AdamOptions, AdamW, AdamWOptions};
@@ -34,6 +37,41 @@ fn every_dtype_is_read_and_written() {
             assert!(found.equal(&expected).unwrap(), "{dtype}: {found}");
         }
     }
+}
+
+/// Whether two values are the same, the bits of their tensors included.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Tensor(a), Value::Tensor(b)) => {
+            let bits = |t: &Tensor| numpy::to_bytes(t).unwrap();
+            (a.dtype(), a.sizes(), a.strides()) == (b.dtype(), b.sizes(), b.strides()) && bits(a) == bits(b)
+        }
+        (Value::Dict(a), Value::Dict(b)) | (Value::OrderedDict(a), Value::OrderedDict(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(&a.0, &b.0) && same(&a.1, &b.1))
+        }
+        (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b) && a.to_string() == b.to_string(),
+    }
+}
+
+#[test]
+fn checkpoints_of_the_programs_come_back_with_the_same_bits() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(fixture("programs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "pt") {
+            let read = io::load(&path).unwrap();
+            assert!(same(&read, &again(&read)), "{}", path.display());
+            let tree = checkpoint_tree::tree(&read).unwrap();
+            assert!(!tree.ends_with("\n0 numbers in tensors\n"), "{}: {tree}", path.display());
+            count += 1;
+        }
+    }
+    assert_eq!(count, 7);
+    let changed = |x: f32| Value::dict([("x", Value::from(tensor([x]).unwrap()))]);
+    assert!(!same(&changed(0.0), &changed(-0.0)));
 }
 
 #[test]

@@ -3,40 +3,35 @@
 use super::continuous::is_wide_unsigned;
 use super::error_text::{general, not_implemented};
 use super::generator::{Generator, unit_f32};
-use super::sample::Sample;
-use crate::wide::wide;
+use super::sample::{BATCH, Numbers, Parameters, fill};
 use flambeau_core::{DType, Result, bail, ensure};
 
-/// Numbers drawn at a time.
-const BATCH: usize = 512;
-
 /// Fills with ones of probability `p`, else zeros. Errors unless `0 <= p <= 1`, and for complex and wide unsigned dtypes.
-pub fn bernoulli_<T: Sample>(g: &mut Generator, dtype: DType, out: &mut [T], p: f64) -> Result<()> {
+pub fn bernoulli_(g: &mut Generator, dtype: DType, out: &mut dyn Numbers, p: f64) -> Result<()> {
     if !(0.0..=1.0).contains(&p) {
         bail!("bernoulli_ expects p to be in [0, 1], but got p={}", general(p));
     }
-    if out.is_empty() {
+    if out.count() == 0 {
         return Ok(());
     }
     if dtype.is_complex() || is_wide_unsigned(dtype) {
         return Err(not_implemented("bernoulli_scalar_cpu_", dtype));
     }
-    let (zero, one) = (T::from_i64(0), T::from_i64(1));
-    g.fill_uniform64(out, |u| if u < p { one } else { zero });
+    fill(out, |_, batch| g.fill_uniform64(batch, |u| f64::from(u8::from(u < p))));
     Ok(())
 }
 
 /// Fills with ones of probability `p[i]`, else zeros: two words an element for `float64` probabilities, one for
 /// narrower ones. Errors, with `out` unchanged, for a probability outside [0, 1], lengths that differ, `p` of a dtype
 /// that is not floating point, and outputs that [`bernoulli_`] does not serve.
-pub fn bernoulli_tensor_<T: Sample, P: Sample>(
+pub fn bernoulli_tensor_(
     g: &mut Generator,
     dtype: DType,
-    out: &mut [T],
+    out: &mut dyn Numbers,
     p_dtype: DType,
-    p: &[P],
+    p: &dyn Parameters,
 ) -> Result<()> {
-    if out.is_empty() {
+    if out.count() == 0 {
         return Ok(());
     }
     if dtype.is_complex() || is_wide_unsigned(dtype) {
@@ -45,44 +40,43 @@ pub fn bernoulli_tensor_<T: Sample, P: Sample>(
     if !p_dtype.is_floating_point() {
         return Err(not_implemented("bernoulli_tensor_cpu_p_", p_dtype));
     }
-    ensure!(p.len() == out.len(), "bernoulli_: {} probabilities for {} elements", p.len(), out.len());
-    // Without stopping at the first, so that the loop is vectorised.
-    if wide(|| p.iter().fold(false, |outside, p| outside | !(0.0..=1.0).contains(&p.to_f64()))) {
+    ensure!(p.count() == out.count(), "bernoulli_: {} probabilities for {} elements", p.count(), out.count());
+    let mut probabilities = [0.0; BATCH];
+    let outside = (0..p.count()).step_by(BATCH).any(|at| {
+        let probabilities = &mut probabilities[..BATCH.min(p.count() - at)];
+        p.get(at, probabilities);
+        // Without stopping at the first, so that the loop is vectorised.
+        probabilities.iter().fold(false, |outside, p| outside | !(0.0..=1.0).contains(p))
+    });
+    if outside {
         bail!(
             "Expected p_in >= 0 && p_in <= 1 to be true, but got false.  (Could this error message be improved?  If \
              so, please report an enhancement request to PyTorch.)"
         );
     }
-    let (zero, one) = (T::from_i64(0), T::from_i64(1));
-    let choose = |u: f64, p: &P| if u < p.to_f64() { one } else { zero };
-    if p_dtype == DType::Float64 {
-        let mut batch = [0.0; BATCH];
-        for (out, p) in out.chunks_mut(BATCH).zip(p.chunks(BATCH)) {
-            let batch = &mut batch[..out.len()];
+    fill(out, |at, batch| {
+        let probabilities = &mut probabilities[..batch.len()];
+        p.get(at, probabilities);
+        if p_dtype == DType::Float64 {
             g.fill_uniform64(batch, |u| u);
-            out.iter_mut().zip(&*batch).zip(p).for_each(|((o, &u), p)| *o = choose(u, p));
+        } else {
+            g.fill32(batch, |w| unit_f32(w) as f64);
         }
-    } else {
-        let mut batch = [0; BATCH];
-        for (out, p) in out.chunks_mut(BATCH).zip(p.chunks(BATCH)) {
-            let batch = &mut batch[..out.len()];
-            g.random_words(batch);
-            wide(|| {
-                out.iter_mut().zip(&*batch).zip(p).for_each(|((o, &w), p)| *o = choose(unit_f32(w) as f64, p))
-            });
+        for (x, p) in batch.iter_mut().zip(&*probabilities) {
+            *x = f64::from(u8::from(*x < *p));
         }
-    }
+    });
     Ok(())
 }
 
 /// Writes the number of successes among `count[i]` trials of probability `prob[i]` to `out[i]`. Errors for dtypes other
 /// than `float32` and `float64`, and lengths that differ. A NaN parameter gives NaN.
-pub fn binomial<T: Sample>(
+pub fn binomial(
     g: &mut Generator,
     dtype: DType,
-    count: &[T],
-    prob: &[T],
-    out: &mut [T],
+    count: &[f64],
+    prob: &[f64],
+    out: &mut dyn Numbers,
 ) -> Result<()> {
     if !dtype.is_floating_point() {
         bail!(Value, "binomial only supports floating-point dtypes for count, got: {}", dtype.cpp_name());
@@ -91,15 +85,17 @@ pub fn binomial<T: Sample>(
         return Err(not_implemented("binomial_cpu", dtype));
     }
     ensure!(
-        count.len() == out.len() && prob.len() == out.len(),
+        count.len() == out.count() && prob.len() == out.count(),
         "binomial: {} counts and {} probabilities for {} elements",
         count.len(),
         prob.len(),
-        out.len()
+        out.count()
     );
-    for ((o, n), p) in out.iter_mut().zip(count).zip(prob) {
-        *o = T::from_f64(sample(g, n.to_f64(), p.to_f64()));
-    }
+    fill(out, |at, batch| {
+        for ((o, &n), &p) in batch.iter_mut().zip(&count[at..]).zip(&prob[at..]) {
+            *o = sample(g, n, p);
+        }
+    });
     Ok(())
 }
 

@@ -2,17 +2,17 @@
 
 use super::error_text::{general, not_implemented};
 use super::generator::Generator;
-use super::sample::Sample;
+use super::sample::{BATCH, Numbers, fill};
 use crate::vector::Vector;
 use crate::wide::{Body, wide};
 use flambeau_core::{DType, Result, bail};
 
 /// Fills with exponential numbers of rate `lambd`. Errors unless `lambd > 0` and the dtype is floating point.
-pub fn exponential_<T: Sample>(g: &mut Generator, dtype: DType, out: &mut [T], lambd: f64) -> Result<()> {
+pub fn exponential_(g: &mut Generator, dtype: DType, out: &mut dyn Numbers, lambd: f64) -> Result<()> {
     if lambd.is_nan() || lambd <= 0.0 {
         bail!("exponential_ expects lambda > 0.0, but found lambda={}", general(lambd));
     }
-    if !dtype.is_floating_point() && !out.is_empty() {
+    if !dtype.is_floating_point() && out.count() > 0 {
         bail!(
             "Exponential distribution is a continuous probability distribution. dtype must be a floating point but \
              you specified {}",
@@ -20,24 +20,17 @@ pub fn exponential_<T: Sample>(g: &mut Generator, dtype: DType, out: &mut [T], l
         );
     }
     let scale = -1.0 / lambd;
-    if dtype == DType::Float64 {
-        g.fill_uniform64(out, |u| T::from_f64(scale * (-u).ln_1p()));
-        return Ok(());
-    }
-    let mut batch = [0.0; BATCH];
-    for out in out.chunks_mut(BATCH) {
-        let batch = &mut batch[..out.len()];
-        g.fill_uniform64(batch, |u| u);
-        exponential(batch, scale);
-        for (o, &x) in out.iter_mut().zip(&*batch) {
-            *o = T::from_f64(x);
+    fill(out, |_, batch| {
+        if dtype == DType::Float64 {
+            g.fill_uniform64(batch, |u| scale * (-u).ln_1p());
+        } else {
+            g.fill_uniform64(batch, |u| u);
+            exponential(batch, scale);
         }
-    }
+    });
     Ok(())
 }
 
-/// Numbers transformed at a time.
-const BATCH: usize = 512;
 /// Relative errors of [`Vector::log`] and a product are smaller.
 const ERROR: f64 = 1.0 / (1u64 << 50) as f64;
 
@@ -79,10 +72,10 @@ fn is_open(x: f64) -> bool {
 }
 
 /// Fills with Cauchy numbers. Errors unless `sigma > 0` and the dtype is floating point.
-pub fn cauchy_<T: Sample>(
+pub fn cauchy_(
     g: &mut Generator,
     dtype: DType,
-    out: &mut [T],
+    out: &mut dyn Numbers,
     median: f64,
     sigma: f64,
 ) -> Result<()> {
@@ -96,41 +89,45 @@ pub fn cauchy_<T: Sample>(
             dtype.cpp_type()
         );
     }
-    g.fill_uniform64(out, |u| T::from_f64(sigma.mul_add((std::f64::consts::PI * (u - 0.5)).tan(), median)));
+    fill(out, |_, batch| {
+        g.fill_uniform64(batch, |u| sigma.mul_add((std::f64::consts::PI * (u - 0.5)).tan(), median));
+    });
     Ok(())
 }
 
 /// Fills with the number of trials of probability `p` until the first success (1, 2, …). Errors unless `0 < p < 1`.
-pub fn geometric_<T: Sample>(g: &mut Generator, dtype: DType, out: &mut [T], p: f64) -> Result<()> {
+pub fn geometric_(g: &mut Generator, dtype: DType, out: &mut dyn Numbers, p: f64) -> Result<()> {
     if !(p > 0.0 && p < 1.0) {
         bail!("geometric_ expects p to be in (0, 1), but got p={}", general(p));
     }
     let served = dtype.is_floating_point() || dtype.is_integral() && !is_wide_unsigned(dtype);
-    if !served && !out.is_empty() {
+    if !served && out.count() > 0 {
         return Err(not_implemented("geometric_cpu", dtype));
     }
     let log_failure = (-p).ln_1p();
-    g.fill_uniform64(out, |u| T::from_f64((u.ln() / log_failure).ceil()));
+    fill(out, |_, batch| g.fill_uniform64(batch, |u| (u.ln() / log_failure).ceil()));
     Ok(())
 }
 
 /// Fills with the exponentials of normal numbers. Errors unless `std > 0` and the dtype is floating point.
-pub fn log_normal_<T: Sample>(
+pub fn log_normal_(
     g: &mut Generator,
     dtype: DType,
-    out: &mut [T],
+    out: &mut dyn Numbers,
     mean: f64,
     std: f64,
 ) -> Result<()> {
     if std.is_nan() || std <= 0.0 {
         bail!("log_normal_ expects std > 0.0, but found std={}", general(std));
     }
-    if !dtype.is_floating_point() && !out.is_empty() {
+    if !dtype.is_floating_point() && out.count() > 0 {
         return Err(not_implemented("log_normal_cpu", dtype));
     }
-    for o in out {
-        *o = T::from_f64(g.standard_normal().mul_add(std, mean).exp());
-    }
+    fill(out, |_, batch| {
+        for x in batch {
+            *x = g.standard_normal().mul_add(std, mean).exp();
+        }
+    });
     Ok(())
 }
 

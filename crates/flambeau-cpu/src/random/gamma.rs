@@ -2,57 +2,63 @@
 
 use super::error_text::not_implemented;
 use super::generator::Generator;
-use super::sample::Sample;
+use super::sample::{Numbers, fill, rounded};
 use flambeau_core::{DType, Result, ensure};
 
 /// Writes a gamma number of shape `alpha[i]` and scale 1 to `out[i]`, at least the smallest normal number of the dtype.
 /// Errors for dtypes other than `float32` and `float64`, and lengths that differ.
-pub fn standard_gamma<T: Sample>(g: &mut Generator, dtype: DType, alpha: &[T], out: &mut [T]) -> Result<()> {
+pub fn standard_gamma(g: &mut Generator, dtype: DType, alpha: &[f64], out: &mut dyn Numbers) -> Result<()> {
     if !matches!(dtype, DType::Float32 | DType::Float64) {
         return Err(not_implemented("gamma_cpu", dtype));
     }
-    ensure!(alpha.len() == out.len(), "_standard_gamma: {} shapes for {} elements", alpha.len(), out.len());
+    ensure!(
+        alpha.len() == out.count(),
+        "_standard_gamma: {} shapes for {} elements",
+        alpha.len(),
+        out.count()
+    );
     let mut scales = Scales::default();
-    for (o, a) in out.iter_mut().zip(alpha) {
-        // A NaN counts as less.
-        let x = sample(g, a.to_f64(), &mut scales, |x| T::from_f64(x).to_f64());
-        *o = T::from_f64(tiny(dtype).max(x));
-    }
+    fill(out, |at, batch| {
+        for (o, &a) in batch.iter_mut().zip(&alpha[at..]) {
+            // A NaN counts as less.
+            *o = tiny(dtype).max(sample(g, a, &mut scales, |x| rounded(dtype, x)));
+        }
+    });
     Ok(())
 }
 
 /// Writes points of the simplex, drawn from Dirichlet distributions of concentrations `alpha`: rows of `width` elements.
 /// Errors for dtypes other than `float32` and `float64`, and lengths that don't fit.
-pub fn dirichlet<T: Sample>(
+pub fn dirichlet(
     g: &mut Generator,
     dtype: DType,
-    alpha: &[T],
+    alpha: &[f64],
     width: usize,
-    out: &mut [T],
+    out: &mut dyn Numbers,
 ) -> Result<()> {
     if !matches!(dtype, DType::Float32 | DType::Float64) {
         return Err(not_implemented("dirichlet", dtype));
     }
     ensure!(
-        alpha.len() == out.len() && (alpha.is_empty() || width > 0 && alpha.len().is_multiple_of(width)),
+        alpha.len() == out.count() && (alpha.is_empty() || width > 0 && alpha.len().is_multiple_of(width)),
         "_sample_dirichlet: {} concentrations in rows of {width} for {} elements",
         alpha.len(),
-        out.len()
+        out.count()
     );
     let below_one =
         if dtype == DType::Float64 { 1.0 - f64::EPSILON / 2.0 } else { 1.0 - f32::EPSILON as f64 / 2.0 };
     let mut row = vec![0.0; width.min(alpha.len())];
     let mut scales = Scales::default();
-    for (out, alpha) in out.chunks_mut(width.max(1)).zip(alpha.chunks(width.max(1))) {
+    for (i, alpha) in alpha.chunks(width.max(1)).enumerate() {
         for (r, a) in row.iter_mut().zip(alpha) {
             // The numbers are made, clamped and added in f64 for either dtype.
-            *r = f64::MIN_POSITIVE.max(sample(g, a.to_f64(), &mut scales, |x| x));
+            *r = f64::MIN_POSITIVE.max(sample(g, *a, &mut scales, |x| x));
         }
         let sum = cascade_sum(&row);
-        for (o, r) in out.iter_mut().zip(&row) {
-            let fraction = T::from_f64(r / sum).to_f64();
-            *o = T::from_f64(fraction.max(tiny(dtype)).min(below_one));
+        for r in &mut row {
+            *r = rounded(dtype, *r / sum).max(tiny(dtype)).min(below_one);
         }
+        out.set(i * width, &row);
     }
     Ok(())
 }

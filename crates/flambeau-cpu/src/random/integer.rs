@@ -3,7 +3,7 @@
 use super::continuous::is_wide_unsigned;
 use super::error_text::not_implemented;
 use super::generator::Generator;
-use super::sample::Sample;
+use super::sample::{Numbers, fill_integers};
 use super::uniform::max_finite;
 use flambeau_core::{DType, Error, Result, bail, bf16, f16};
 
@@ -32,8 +32,8 @@ fn integer_limits(dtype: DType) -> (i128, i128) {
 
 /// `random_()` without bounds: integers of the whole non-negative range of an integral dtype, of 0 to 2^digits in a
 /// float one. `bool` is 0 or 1. Errors for complex and wide unsigned dtypes.
-pub fn random_<T: Sample>(g: &mut Generator, dtype: DType, out: &mut [T]) -> Result<()> {
-    if out.is_empty() {
+pub fn random_(g: &mut Generator, dtype: DType, out: &mut dyn Numbers) -> Result<()> {
+    if out.count() == 0 {
         return Ok(());
     }
     if dtype.is_complex() || is_wide_unsigned(dtype) {
@@ -179,36 +179,38 @@ fn lower_to(dtype: DType, to: i64) -> i64 {
 }
 
 /// Fills with integers of the checked interval: one word an element below 2^28 values, two from there on.
-pub fn random_from_to<T: Sample>(g: &mut Generator, out: &mut [T], bounds: &RandomBounds) {
+pub fn random_from_to(g: &mut Generator, out: &mut dyn Numbers, bounds: &RandomBounds) {
     match bounds.count {
         Some(count) => draw(g, out, bounds.base, count, count >= WIDE_RANGE),
-        None => g.fill64(out, |w| T::from_i64(w as i64)),
+        None => fill_integers(out, |_, batch| g.fill64(batch, |w| w as i64)),
     }
 }
 
-fn draw<T: Sample>(g: &mut Generator, out: &mut [T], base: i64, count: u64, wide: bool) {
+fn draw(g: &mut Generator, out: &mut dyn Numbers, base: i64, count: u64, wide: bool) {
     if wide {
-        g.fill64(out, |w| T::from_i64(((w % count) as i64).wrapping_add(base)));
+        fill_integers(out, |_, batch| g.fill64(batch, |w| ((w % count) as i64).wrapping_add(base)));
     } else if let Ok(count) = u32::try_from(count) {
         // The remainder by two multiplications (Lemire, Kaser and Kurz, Faster remainder by direct computation, 2019).
         let inverse = (u64::MAX / count as u64).wrapping_add(1);
-        g.fill32(out, |w| {
+        let make = |w: u32| {
             let fraction = inverse.wrapping_mul(w as u64);
             let remainder = ((fraction as u128 * count as u128) >> 64) as i64;
-            T::from_i64(base.wrapping_add(remainder))
-        });
+            base.wrapping_add(remainder)
+        };
+        fill_integers(out, |_, batch| g.fill32(batch, make));
     } else {
-        g.fill32(out, |w| T::from_i64(base.wrapping_add((w as u64 % count) as i64)));
+        fill_integers(out, |_, batch| g.fill32(batch, |w| base.wrapping_add((w as u64 % count) as i64)));
     }
 }
 
 /// Fills with a random permutation of `0..out.len()` (Fisher and Yates; inside out, with 64-bit draws, from
-/// 214,748,364 elements on). Errors if the dtype can't hold every index, or has no permutations.
-pub fn randperm<T: Sample>(g: &mut Generator, dtype: DType, out: &mut [T]) -> Result<()> {
+/// 214,748,364 elements on), which are then stored as `dtype`. Errors if that can't hold every index, or has no
+/// permutations.
+pub fn randperm(g: &mut Generator, dtype: DType, out: &mut [i64]) -> Result<()> {
     check_randperm(dtype, out.len())?;
     let n = out.len();
     for (i, o) in out.iter_mut().enumerate() {
-        *o = T::from_i64(i as i64);
+        *o = i as i64;
     }
     if n < (u32::MAX / 20) as usize {
         for i in 0..n.saturating_sub(1) {

@@ -42,5 +42,5 @@ pub use integer::{RandomBounds, random_, random_bounds, random_from_to, randperm
 pub use multinomial::{check_multinomial, multinomial};
 pub use normal::{check_normal_std, normal_, normal_serial_};
 pub use poisson::poisson;
-pub use sample::Sample;
+pub use sample::{Numbers, Parameters, Sample};
 pub use uniform::{check_uniform_bounds, uniform_};

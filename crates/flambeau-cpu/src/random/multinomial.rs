@@ -1,7 +1,7 @@
 //! Draws of categories by weight.
 
 use super::generator::Generator;
-use super::sample::Sample;
+use super::sample::rounded;
 use crate::sort::topk;
 use flambeau_core::{DType, Result, bail, ensure};
 use std::cmp::Ordering;
@@ -34,10 +34,10 @@ pub fn check_multinomial(dtype: DType, sizes: &[usize], n_sample: i64, replaceme
 ///
 /// A single draw, and draws without replacement, divide the weights by exponential numbers (drawn for all rows first)
 /// and take the largest quotients in falling order; other draws search the cumulative weights.
-pub fn multinomial<T: Sample>(
+pub fn multinomial(
     g: &mut Generator,
     dtype: DType,
-    weights: &[T],
+    weights: &[f64],
     rows: usize,
     categories: usize,
     n_sample: i64,
@@ -56,17 +56,18 @@ pub fn multinomial<T: Sample>(
         return Ok(());
     }
     if !replacement || n == 1 {
-        race(g, weights, categories, n, out)
+        race(g, dtype, weights, categories, n, out)
     } else if dtype == DType::Float64 {
-        search(g, weights, categories, n, out, |sum, w| sum + w)
+        search(g, dtype, weights, categories, n, out, |sum, w| sum + w)
     } else {
-        search(g, weights, categories, n, out, |sum, w| (sum as f32 + w as f32) as f64)
+        search(g, dtype, weights, categories, n, out, |sum, w| (sum as f32 + w as f32) as f64)
     }
 }
 
-fn race<T: Sample>(
+fn race(
     g: &mut Generator,
-    weights: &[T],
+    dtype: DType,
+    weights: &[f64],
     categories: usize,
     n: usize,
     out: &mut [i64],
@@ -74,17 +75,17 @@ fn race<T: Sample>(
     if categories == 0 {
         bail!("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.");
     }
-    if !weights.iter().all(|w| (0.0..f64::INFINITY).contains(&w.to_f64())) {
+    if !weights.iter().all(|w| (0.0..f64::INFINITY).contains(w)) {
         bail!("probability tensor contains either `inf`, `nan` or element < 0");
     }
-    if weights.chunks(categories).any(|row| row.iter().all(|w| w.to_f64() == 0.0)) {
+    if weights.chunks(categories).any(|row| row.iter().all(|w| *w == 0.0)) {
         bail!("invalid multinomial distribution (sum of probabilities <= 0)");
     }
     // Held in f64, but rounded to the dtype: where quotients tie, `topk` decides.
     let mut quotients = vec![0.0; weights.len()];
-    g.fill_uniform64(&mut quotients, |u| T::from_f64(-(-u).ln_1p()).to_f64());
+    g.fill_uniform64(&mut quotients, |u| rounded(dtype, -(-u).ln_1p()));
     for (q, w) in quotients.iter_mut().zip(weights) {
-        *q = T::from_f64(w.to_f64() / *q).to_f64();
+        *q = rounded(dtype, w / *q);
     }
     if n > 1 {
         let mut values = vec![0.0; out.len()];
@@ -103,9 +104,10 @@ fn race<T: Sample>(
     Ok(())
 }
 
-fn search<T: Sample>(
+fn search(
     g: &mut Generator,
-    weights: &[T],
+    dtype: DType,
+    weights: &[f64],
     categories: usize,
     n: usize,
     out: &mut [i64],
@@ -117,8 +119,7 @@ fn search<T: Sample>(
     // Every row is checked before the first draw.
     for row in weights.chunks(categories) {
         let mut sum = 0.0;
-        for w in row {
-            let w = w.to_f64();
+        for &w in row {
             if w < 0.0 {
                 bail!("invalid multinomial distribution (encountering probability entry < 0)");
             }
@@ -131,12 +132,12 @@ fn search<T: Sample>(
             bail!("invalid multinomial distribution (sum of probabilities <= 0)");
         }
     }
-    let single = T::DTYPE != DType::Float64;
+    let single = dtype != DType::Float64;
     let mut cumulative = vec![0.0; categories.min(weights.len())];
     for (row, out) in weights.chunks(categories).zip(out.chunks_mut(n)) {
         let mut sum = 0.0;
         for (c, w) in cumulative.iter_mut().zip(row) {
-            sum = add(sum, w.to_f64());
+            sum = add(sum, *w);
             *c = sum;
         }
         for c in &mut cumulative {

@@ -4,7 +4,7 @@ use super::error_text::{general, not_implemented};
 use super::fused::scale_add_f64;
 use super::generator::{Generator, unit_f32};
 use super::normal_f32::{self, GROUP};
-use super::sample::{Reals, Sample};
+use super::sample::{Numbers, Reals, Sample};
 use flambeau_core::{DType, Result, bail};
 
 /// Elements that the block path makes at a time: eight pairs.
@@ -24,13 +24,13 @@ pub fn check_normal_std(std: f64) -> Result<()> {
 /// From 16 (real) numbers on, each block of 16 uniforms gives the angles (second half) and radii (first half) of eight
 /// pairs; a last partial block makes the last 16 numbers anew from 16 more uniforms. Fewer numbers are drawn as by
 /// [`normal_serial_`].
-pub fn normal_<T: Sample>(g: &mut Generator, dtype: DType, out: &mut [T], mean: f64, std: f64) -> Result<()> {
+pub fn normal_(g: &mut Generator, dtype: DType, out: &mut dyn Numbers, mean: f64, std: f64) -> Result<()> {
     check_normal_std(std)?;
-    if out.is_empty() {
+    if out.count() == 0 {
         return Ok(());
     }
     let std = spread(dtype, std);
-    match T::reals(out) {
+    match out.reals() {
         Reals::F32(out) if out.len() >= BLOCK => fill_f32(g, out, mean as f32, std as f32),
         Reals::F64(out) if out.len() >= BLOCK => fill_f64(g, out, mean, std),
         Reals::F16(out) if out.len() >= BLOCK => {
@@ -46,18 +46,18 @@ pub fn normal_<T: Sample>(g: &mut Generator, dtype: DType, out: &mut [T], mean: 
 
 /// Fills with normal numbers drawn one by one, whatever their number: what PyTorch does for fewer than 16 numbers and
 /// for any tensor that is not contiguous. Errors as [`normal_`] does.
-pub fn normal_serial_<T: Sample>(
+pub fn normal_serial_(
     g: &mut Generator,
     dtype: DType,
-    out: &mut [T],
+    out: &mut dyn Numbers,
     mean: f64,
     std: f64,
 ) -> Result<()> {
     check_normal_std(std)?;
-    if out.is_empty() {
+    if out.count() == 0 {
         return Ok(());
     }
-    serial(g, dtype, T::reals(out), mean, spread(dtype, std))
+    serial(g, dtype, out.reals(), mean, spread(dtype, std))
 }
 
 /// The standard deviation of the real numbers that make up the elements.

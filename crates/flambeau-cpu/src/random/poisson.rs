@@ -2,22 +2,24 @@
 
 use super::error_text::not_implemented;
 use super::generator::Generator;
-use super::sample::Sample;
+use super::sample::{Numbers, fill};
 use flambeau_core::{DType, Result, bail, ensure};
 
 /// Writes a Poisson number of rate `rate[i]` to `out[i]`. Errors, with `out` unchanged, for a negative or NaN rate, a
 /// dtype that is not floating point, or lengths that differ.
-pub fn poisson<T: Sample>(g: &mut Generator, dtype: DType, rate: &[T], out: &mut [T]) -> Result<()> {
+pub fn poisson(g: &mut Generator, dtype: DType, rate: &[f64], out: &mut dyn Numbers) -> Result<()> {
     if !dtype.is_floating_point() {
         return Err(not_implemented("poisson_cpu", dtype));
     }
-    ensure!(rate.len() == out.len(), "poisson: {} rates for {} elements", rate.len(), out.len());
-    if rate.iter().any(|r| r.to_f64().is_nan() || r.to_f64() < 0.0) {
+    ensure!(rate.len() == out.count(), "poisson: {} rates for {} elements", rate.len(), out.count());
+    if rate.iter().any(|&r| r.is_nan() || r < 0.0) {
         bail!("invalid Poisson rate, expected rate to be non-negative");
     }
-    for (o, r) in out.iter_mut().zip(rate) {
-        *o = T::from_f64(sample(g, r.to_f64()));
-    }
+    fill(out, |at, batch| {
+        for (o, &r) in batch.iter_mut().zip(&rate[at..]) {
+            *o = sample(g, r);
+        }
+    });
     Ok(())
 }
 

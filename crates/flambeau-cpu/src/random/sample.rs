@@ -1,6 +1,6 @@
 //! Element types that hold random numbers, with the conversions of a C++ cast.
 
-use flambeau_core::{C32, C64, Element, bf16, f16};
+use flambeau_core::{C32, C64, DType, Element, bf16, f16};
 
 /// The real numbers of a slice, complex elements as pairs.
 pub(super) enum Reals<'a> {
@@ -10,6 +10,95 @@ pub(super) enum Reals<'a> {
     BF16(&'a mut [bf16]),
     /// An integral type.
     None,
+}
+
+/// Elements of any type that fillers write: one form of each filler serves all of them.
+pub trait Numbers {
+    /// The number of elements.
+    fn count(&self) -> usize;
+    /// Replaces the elements from `at` on.
+    fn set(&mut self, at: usize, from: &[f64]);
+    /// Replaces the elements from `at` on.
+    fn set_integers(&mut self, at: usize, from: &[i64]);
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn reals(&mut self) -> Reals<'_>;
+}
+
+#[allow(private_interfaces)]
+impl<T: Sample> Numbers for &mut [T] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+    fn set(&mut self, at: usize, from: &[f64]) {
+        for (o, &x) in self[at..at + from.len()].iter_mut().zip(from) {
+            *o = T::from_f64(x);
+        }
+    }
+    fn set_integers(&mut self, at: usize, from: &[i64]) {
+        for (o, &x) in self[at..at + from.len()].iter_mut().zip(from) {
+            *o = T::from_i64(x);
+        }
+    }
+    fn reals(&mut self) -> Reals<'_> {
+        T::reals(self)
+    }
+}
+
+/// Elements of any type as parameters.
+pub trait Parameters {
+    /// The number of elements.
+    fn count(&self) -> usize;
+    /// Reads the real parts of the elements from `at` on.
+    fn get(&self, at: usize, out: &mut [f64]);
+}
+
+impl<T: Sample> Parameters for &[T] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+    fn get(&self, at: usize, out: &mut [f64]) {
+        for (o, x) in out.iter_mut().zip(&self[at..]) {
+            *o = x.to_f64();
+        }
+    }
+}
+
+/// A number as an element of a floating dtype holds it.
+pub(super) fn rounded(dtype: DType, x: f64) -> f64 {
+    match dtype {
+        DType::Float16 => <f16 as Sample>::from_f64(x).to_f64(),
+        DType::BFloat16 => <bf16 as Sample>::from_f64(x).to_f64(),
+        DType::Float32 => x as f32 as f64,
+        _ => x,
+    }
+}
+
+/// Elements made at a time.
+pub(super) const BATCH: usize = 512;
+
+/// Fills with what `make` leaves in batches, which is given the place of their first element.
+pub(super) fn in_batches<N: Copy + Default>(
+    count: usize,
+    mut make: impl FnMut(usize, &mut [N]),
+    mut set: impl FnMut(usize, &[N]),
+) {
+    let mut batch = [N::default(); BATCH];
+    for at in (0..count).step_by(BATCH) {
+        let batch = &mut batch[..BATCH.min(count - at)];
+        make(at, batch);
+        set(at, batch);
+    }
+}
+
+/// Fills with the numbers that `make` leaves in batches.
+pub(super) fn fill(out: &mut dyn Numbers, make: impl FnMut(usize, &mut [f64])) {
+    in_batches(out.count(), make, |at, batch| out.set(at, batch));
+}
+
+/// Fills with the integers that `make` leaves in batches.
+pub(super) fn fill_integers(out: &mut dyn Numbers, make: impl FnMut(usize, &mut [i64])) {
+    in_batches(out.count(), make, |at, batch| out.set_integers(at, batch));
 }
 
 /// A storage type that fillers accept; `bool` tensors come as `u8`.

@@ -19,6 +19,10 @@ fn series<T: Sample>(n: usize, period: usize, scale: f64, shift: usize) -> Vec<T
     (0..n).map(|i| T::from_f64((i % period + shift) as f64 * scale)).collect()
 }
 
+fn parameters<T: Sample>(n: usize, period: usize, scale: f64, shift: usize) -> Vec<f64> {
+    series::<T>(n, period, scale, shift).iter().map(|x| x.to_f64()).collect()
+}
+
 fn filled<T: Sample>(n: usize, fill: impl FnOnce(&mut [T]) -> Result<()>) -> Drawn {
     let mut out = vec![T::default(); n];
     fill(&mut out).map(|()| bytes(&out))
@@ -28,56 +32,67 @@ fn draw<T: Sample>(g: &mut Generator, op: &str, d: DType, n: usize, p: &[&str]) 
     let f = |i: usize| p[i].parse::<f64>().unwrap();
     let fill = |run: &mut dyn FnMut(&mut [T]) -> Result<()>| filled(n, run);
     match op {
-        "uniform" => fill(&mut |out| uniform_(g, d, out, f(0), f(1))),
-        "normal" => fill(&mut |out| normal_(g, d, out, f(0), f(1))),
-        "normal_serial" => fill(&mut |out| normal_serial_(g, d, out, f(0), f(1))),
+        "uniform" => fill(&mut |out| uniform_(g, d, &mut { out }, f(0), f(1))),
+        "normal" => fill(&mut |out| normal_(g, d, &mut { out }, f(0), f(1))),
+        "normal_serial" => fill(&mut |out| normal_serial_(g, d, &mut { out }, f(0), f(1))),
         "state" => {
-            filled(n, |out: &mut [T]| normal_(g, d, out, 0.0, 1.0))?;
+            filled(n, |out: &mut [T]| normal_(g, d, &mut { out }, 0.0, 1.0))?;
             Ok(g.get_state())
         }
         "sequence" => {
-            let mut parts = vec![filled(n, |out: &mut [T]| normal_(g, d, out, 0.0, 1.0))?];
-            parts.push(filled(3, |out: &mut [T]| log_normal_(g, d, out, 1.0, 2.0))?);
-            parts.push(filled(20, |out: &mut [T]| normal_(g, d, out, 0.0, 1.0))?);
-            parts.push(filled(2, |out: &mut [T]| uniform_(g, d, out, 0.0, 1.0))?);
-            parts.push(filled(3, |out: &mut [T]| standard_gamma(g, d, &series(3, 1, 1.0, 2), out))?);
-            parts.push(filled(1, |out: &mut [T]| normal_(g, d, out, 1.0, 3.0))?);
-            parts.push(filled(17, |out: &mut [T]| normal_serial_(g, d, out, 0.0, 1.0))?);
-            parts.push(filled(5, |out: &mut [T]| cauchy_(g, d, out, 0.0, 1.0))?);
+            let mut parts = vec![filled(n, |out: &mut [T]| normal_(g, d, &mut { out }, 0.0, 1.0))?];
+            parts.push(filled(3, |out: &mut [T]| log_normal_(g, d, &mut { out }, 1.0, 2.0))?);
+            parts.push(filled(20, |out: &mut [T]| normal_(g, d, &mut { out }, 0.0, 1.0))?);
+            parts.push(filled(2, |out: &mut [T]| uniform_(g, d, &mut { out }, 0.0, 1.0))?);
+            parts.push(filled(3, |out: &mut [T]| {
+                standard_gamma(g, d, &parameters::<T>(3, 1, 1.0, 2), &mut { out })
+            })?);
+            parts.push(filled(1, |out: &mut [T]| normal_(g, d, &mut { out }, 1.0, 3.0))?);
+            parts.push(filled(17, |out: &mut [T]| normal_serial_(g, d, &mut { out }, 0.0, 1.0))?);
+            parts.push(filled(5, |out: &mut [T]| cauchy_(g, d, &mut { out }, 0.0, 1.0))?);
             Ok(parts.concat())
         }
-        "random" => fill(&mut |out| random_(g, d, out)),
+        "random" => fill(&mut |out| random_(g, d, &mut { out })),
         "random_from_to" => {
             let bounds = random_bounds(d, p[0].parse().unwrap(), p[1].parse().ok())?;
             fill(&mut |out| {
-                random_from_to(g, out, &bounds);
+                random_from_to(g, &mut { out }, &bounds);
                 Ok(())
             })
         }
-        "randperm" => fill(&mut |out| randperm(g, d, out)),
-        "bernoulli" => fill(&mut |out| bernoulli_(g, d, out, f(0))),
+        "randperm" => fill(&mut |mut out| {
+            let mut places = vec![0; n];
+            randperm(g, d, &mut places)?;
+            out.set_integers(0, &places);
+            Ok(())
+        }),
+        "bernoulli" => fill(&mut |out| bernoulli_(g, d, &mut { out }, f(0))),
         "bernoulli_tensor" => {
             let q = dtype(p[0]);
             dispatch!(storage q, P => {
                 let p = series::<P>(n, 17, 1.0 / 16.0, 0);
-                fill(&mut |out| bernoulli_tensor_(g, d, out, q, &p))
+                fill(&mut |out| bernoulli_tensor_(g, d, &mut {out}, q, &p.as_slice()))
             })
         }
-        "exponential" => fill(&mut |out| exponential_(g, d, out, f(0))),
-        "cauchy" => fill(&mut |out| cauchy_(g, d, out, f(0), f(1))),
-        "geometric" => fill(&mut |out| geometric_(g, d, out, f(0))),
-        "log_normal" => fill(&mut |out| log_normal_(g, d, out, f(0), f(1))),
-        "poisson" => fill(&mut |out| poisson(g, d, &series::<T>(n, 61, 0.75, 0), out)),
+        "exponential" => fill(&mut |out| exponential_(g, d, &mut { out }, f(0))),
+        "cauchy" => fill(&mut |out| cauchy_(g, d, &mut { out }, f(0), f(1))),
+        "geometric" => fill(&mut |out| geometric_(g, d, &mut { out }, f(0))),
+        "log_normal" => fill(&mut |out| log_normal_(g, d, &mut { out }, f(0), f(1))),
+        "poisson" => fill(&mut |out| poisson(g, d, &parameters::<T>(n, 61, 0.75, 0), &mut { out })),
         "binomial" => fill(&mut |out| {
-            binomial(g, d, &series::<T>(n, 200, 1.0, 1), &series::<T>(n, 33, 1.0 / 32.0, 0), out)
+            binomial(g, d, &parameters::<T>(n, 200, 1.0, 1), &parameters::<T>(n, 33, 1.0 / 32.0, 0), &mut {
+                out
+            })
         }),
-        "standard_gamma" => fill(&mut |out| standard_gamma(g, d, &series::<T>(n, 80, 1.0 / 16.0, 1), out)),
-        "dirichlet" => {
-            fill(&mut |out| dirichlet(g, d, &series::<T>(n, 80, 1.0 / 16.0, 1), p[0].parse().unwrap(), out))
+        "standard_gamma" => {
+            fill(&mut |out| standard_gamma(g, d, &parameters::<T>(n, 80, 1.0 / 16.0, 1), &mut { out }))
         }
+        "dirichlet" => fill(&mut |out| {
+            dirichlet(g, d, &parameters::<T>(n, 80, 1.0 / 16.0, 1), p[0].parse().unwrap(), &mut { out })
+        }),
         "multinomial" => {
             let (categories, samples) = (p[0].parse().unwrap(), p[1].parse::<i64>().unwrap());
-            let weights = series::<T>(n, 13, 1.0 / 8.0, 1);
+            let weights = parameters::<T>(n, 13, 1.0 / 8.0, 1);
             let rows = n / categories;
             filled(rows * samples as usize, |out: &mut [i64]| {
                 multinomial(g, d, &weights, rows, categories, samples, p[2] == "True", out)
@@ -146,15 +161,15 @@ fn state_round_trip() {
     let mut g = Generator::default();
     assert_eq!(g.initial_seed(), 67280421310721);
     let mut out = [0f32; 7];
-    normal_(&mut g, DType::Float32, &mut out, 0.0, 1.0).unwrap();
+    normal_(&mut g, DType::Float32, &mut out.as_mut_slice(), 0.0, 1.0).unwrap();
     let state = g.get_state();
     assert_eq!(state.len(), STATE_SIZE);
     let mut h = Generator::new(1);
     h.set_state(&state).unwrap();
     assert_eq!(h.get_state(), state);
     let (mut a, mut b) = ([0f64; 700], [0f64; 700]);
-    normal_serial_(&mut g, DType::Float64, &mut a, 0.0, 1.0).unwrap();
-    normal_serial_(&mut h, DType::Float64, &mut b, 0.0, 1.0).unwrap();
+    normal_serial_(&mut g, DType::Float64, &mut a.as_mut_slice(), 0.0, 1.0).unwrap();
+    normal_serial_(&mut h, DType::Float64, &mut b.as_mut_slice(), 0.0, 1.0).unwrap();
     assert_eq!(a, b);
     assert_eq!(g.clone().random64(), h.random64());
 }
@@ -209,10 +224,10 @@ fn seeds() {
 fn halves_round_into_the_interval() {
     let mut g = Generator::new(0);
     let mut out = vec![bf16::ZERO; 100_000];
-    uniform_(&mut g, DType::BFloat16, &mut out, 0.0, 1.0).unwrap();
+    uniform_(&mut g, DType::BFloat16, &mut out.as_mut_slice(), 0.0, 1.0).unwrap();
     assert!(out.iter().all(|x| *x < bf16::ONE));
     let mut out = vec![f16::ZERO; 100_000];
-    uniform_(&mut g, DType::Float16, &mut out, 10.0, 11.0).unwrap();
+    uniform_(&mut g, DType::Float16, &mut out.as_mut_slice(), 10.0, 11.0).unwrap();
     assert!(out.iter().all(|x| (10.0..11.0).contains(&x.to_f32())));
 }
 
@@ -221,12 +236,19 @@ fn extreme_parameters_end() {
     let mut g = Generator::new(0);
     let mut out = [0f64; 4];
     let (inf, nan) = (f64::INFINITY, f64::NAN);
-    poisson(&mut g, DType::Float64, &[inf, 1e30, 1e300, 0.0], &mut out).unwrap();
+    poisson(&mut g, DType::Float64, &[inf, 1e30, 1e300, 0.0], &mut out.as_mut_slice()).unwrap();
     assert!(out[0] == inf && (out[1] / 1e30 - 1.0).abs() < 1e-10 && (out[2] / 1e300 - 1.0).abs() < 1e-10);
     assert_eq!(out[3], 0.0);
-    assert!(poisson(&mut g, DType::Float64, &[1.0, -1.0, nan, 0.0], &mut out).is_err());
-    binomial(&mut g, DType::Float64, &[inf, nan, 1e30, 3.0], &[0.5, 0.5, 1e-30, nan], &mut out).unwrap();
+    assert!(poisson(&mut g, DType::Float64, &[1.0, -1.0, nan, 0.0], &mut out.as_mut_slice()).is_err());
+    binomial(
+        &mut g,
+        DType::Float64,
+        &[inf, nan, 1e30, 3.0],
+        &[0.5, 0.5, 1e-30, nan],
+        &mut out.as_mut_slice(),
+    )
+    .unwrap();
     assert!(out[0] == inf && out[1].is_nan() && out[2] < 100.0 && out[3].is_nan());
-    standard_gamma(&mut g, DType::Float64, &[inf, nan, -1.0, 0.0], &mut out).unwrap();
+    standard_gamma(&mut g, DType::Float64, &[inf, nan, -1.0, 0.0], &mut out.as_mut_slice()).unwrap();
     assert!(out[0] == inf && out[1..].iter().all(|&x| x == f64::MIN_POSITIVE));
 }

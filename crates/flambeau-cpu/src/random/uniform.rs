@@ -3,7 +3,7 @@
 use super::error_text::{general, not_implemented};
 use super::fused::{scale_add_f32, scale_add_f64};
 use super::generator::{Generator, unit_f32};
-use super::sample::{Reals, Sample};
+use super::sample::{Numbers, Reals, Sample};
 use flambeau_core::{DType, Result, bail, bf16, f16};
 
 /// The largest finite number of a float type.
@@ -50,10 +50,10 @@ pub fn check_uniform_bounds(dtype: DType, from: f64, to: f64) -> Result<()> {
 
 /// Fills with uniform numbers of [from, to). One word an element, two for `float64`; complex elements draw their
 /// real part first. Errors as [`check_uniform_bounds`] does.
-pub fn uniform_<T: Sample>(g: &mut Generator, dtype: DType, out: &mut [T], from: f64, to: f64) -> Result<()> {
+pub fn uniform_(g: &mut Generator, dtype: DType, out: &mut dyn Numbers, from: f64, to: f64) -> Result<()> {
     check_uniform_bounds(dtype, from, to)?;
     let unit = from == 0.0 && to == 1.0;
-    match T::reals(out) {
+    match out.reals() {
         Reals::F32(out) if unit => g.fill32(out, unit_f32),
         Reals::F64(out) if unit => g.fill_uniform64(out, |u| u),
         Reals::F32(out) => {

@@ -141,12 +141,8 @@ pub trait Module: Send + Sync {
     }
     /// The text that PyTorch prints.
     fn repr(&self) -> String {
-        let mut children = Vec::new();
-        self.visit(&mut |name, member| {
-            if let Member::Module(module) = member {
-                children.push((name.to_string(), module.repr()));
-            }
-        });
+        let children =
+            self.named_children().into_iter().map(|(name, module)| (name, module.repr())).collect::<Vec<_>>();
         repr::module(&self.class_name(), &self.extra_repr(), &children)
     }
 
@@ -235,41 +231,7 @@ pub trait Module: Send + Sync {
     }
     /// [`Module::load_state_dict`] that, unless `strict`, passes over names which only one side has. Returns these.
     fn load_state_dict_partly(&self, state: &StateDict, strict: bool) -> Result<Vec<String>> {
-        let own: Vec<(String, Tensor)> = state_tensors(self.members()).collect();
-        let known: HashSet<&str> = own.iter().map(|(name, _)| name.as_str()).collect();
-        let quoted = |names: &[&str]| names.iter().map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ");
-        let missing: Vec<&str> =
-            own.iter().map(|(name, _)| name.as_str()).filter(|name| state.get(name).is_none()).collect();
-        let unexpected: Vec<&str> = state.names().filter(|name| !known.contains(name)).collect();
-        let mut faults = String::new();
-        if strict && !unexpected.is_empty() {
-            let _ = write!(faults, "\n\tUnexpected key(s) in state_dict: {}. ", quoted(&unexpected));
-        }
-        if strict && !missing.is_empty() {
-            let _ = write!(faults, "\n\tMissing key(s) in state_dict: {}. ", quoted(&missing));
-        }
-        for (name, tensor) in &own {
-            if let Some(given) = state.get(name)
-                && given.sizes() != tensor.sizes()
-            {
-                let _ = write!(
-                    faults,
-                    "\n\tsize mismatch for {name}: copying a param with shape torch.Size({}) from checkpoint, the shape in current model is torch.Size({}).",
-                    show(&given.sizes()),
-                    show(&tensor.sizes())
-                );
-            }
-        }
-        if !faults.is_empty() {
-            bail!("Error(s) in loading state_dict for {}:{faults}", self.class_name());
-        }
-        let _guard = crate::autograd::GradMode::no_grad();
-        for (name, tensor) in &own {
-            if let Some(given) = state.get(name) {
-                shape::copy_(tensor, given, false)?;
-            }
-        }
-        Ok(missing.into_iter().chain(unexpected).map(String::from).collect())
+        load(state_tensors(self.members()).collect(), &self.class_name(), state, strict)
     }
 
     /// Puts it and the modules below in training mode, or out of it.
@@ -352,6 +314,44 @@ impl<M: Module + ?Sized> Module for Box<M> {
     fn repr(&self) -> String {
         (**self).repr()
     }
+}
+
+/// Copies the tensors of a state into those of a module, by name; the names that only one of them has.
+fn load(own: Vec<(String, Tensor)>, class: &str, state: &StateDict, strict: bool) -> Result<Vec<String>> {
+    let known: HashSet<&str> = own.iter().map(|(name, _)| name.as_str()).collect();
+    let quoted = |names: &[&str]| names.iter().map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ");
+    let missing: Vec<&str> =
+        own.iter().map(|(name, _)| name.as_str()).filter(|name| state.get(name).is_none()).collect();
+    let unexpected: Vec<&str> = state.names().filter(|name| !known.contains(name)).collect();
+    let mut faults = String::new();
+    if strict && !unexpected.is_empty() {
+        let _ = write!(faults, "\n\tUnexpected key(s) in state_dict: {}. ", quoted(&unexpected));
+    }
+    if strict && !missing.is_empty() {
+        let _ = write!(faults, "\n\tMissing key(s) in state_dict: {}. ", quoted(&missing));
+    }
+    for (name, tensor) in &own {
+        if let Some(given) = state.get(name)
+            && given.sizes() != tensor.sizes()
+        {
+            let _ = write!(
+                faults,
+                "\n\tsize mismatch for {name}: copying a param with shape torch.Size({}) from checkpoint, the shape in current model is torch.Size({}).",
+                show(&given.sizes()),
+                show(&tensor.sizes())
+            );
+        }
+    }
+    if !faults.is_empty() {
+        bail!("Error(s) in loading state_dict for {}:{faults}", class);
+    }
+    let _guard = crate::autograd::GradMode::no_grad();
+    for (name, tensor) in &own {
+        if let Some(given) = state.get(name) {
+            shape::copy_(tensor, given, false)?;
+        }
+    }
+    Ok(missing.into_iter().chain(unexpected).map(String::from).collect())
 }
 
 /// A module with one input and one output.

@@ -99,29 +99,47 @@ fn arbitrary(sizes: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
     Ok(out)
 }
 
+/// What makes a tensor of the sizes for a kernel to write.
+type Fresh = fn(&[i64], DType, Device) -> Result<Tensor>;
+
 fn made<T: Element, const N: usize>(
     sizes: [&[i64]; N],
     dtype: DType,
-    fresh: impl Fn(&[i64], DType, Device) -> Result<Tensor>,
+    fresh: Fresh,
     run: impl FnOnce([&mut [T]; N]) -> Result<()>,
 ) -> Result<[Tensor; N]> {
     let mut out: SmallVec<[Tensor; 5]> = SmallVec::new();
     for sizes in sizes {
         out.push(fresh(sizes, T::DTYPE, Device::CPU)?);
     }
-    run(std::array::from_fn(|i| match out[i].numel() {
-        0 => &mut [][..],
+    let places = fresh_places(&out);
+    run(std::array::from_fn(|i| match places[i] {
+        (_, 0) => &mut [][..],
         // SAFETY: a fresh row-major array of `len` elements of this type, which nothing else refers to.
-        len => unsafe { std::slice::from_raw_parts_mut(out[i].array().data_ptr().cast::<T>(), len) },
+        (place, len) => unsafe { std::slice::from_raw_parts_mut(place.cast::<T>(), len) },
     }))?;
     if dtype != T::DTYPE {
-        for (out, sizes) in out.iter_mut().zip(sizes) {
-            let converted = Tensor::empty_raw(sizes, dtype, Device::CPU)?;
-            copy_data(&converted, out)?;
-            *out = converted;
-        }
+        out.iter_mut().try_for_each(|out| convert(out, dtype))?;
     }
-    Ok(std::array::from_fn(|i| out[i].clone()))
+    let mut out = out.into_iter();
+    Ok(std::array::from_fn(|_| match out.next() {
+        Some(out) => out,
+        None => unreachable!("as many tensors as sizes"),
+    }))
+}
+
+// What does not depend on the kernel is compiled once.
+
+/// Where the elements of fresh tensors lie, and how many they are.
+fn fresh_places(tensors: &[Tensor]) -> SmallVec<[(*mut u8, usize); 5]> {
+    tensors.iter().map(|t| (t.array().data_ptr(), t.numel())).collect()
+}
+
+fn convert(t: &mut Tensor, dtype: DType) -> Result<()> {
+    let converted = Tensor::empty_raw(&t.sizes(), dtype, Device::CPU)?;
+    copy_data(&converted, t)?;
+    *t = converted;
+    Ok(())
 }
 
 /// Two fresh tensors that one kernel computes, each as [`computed`]; the second one's dtype is that of its elements.
@@ -145,7 +163,7 @@ pub(crate) fn written_pair<A: Element, B: Element>(
 fn pair<A: Element, B: Element>(
     sizes: [&[i64]; 2],
     dtype: DType,
-    fresh: impl Fn(&[i64], DType, Device) -> Result<Tensor> + Copy,
+    fresh: Fresh,
     run: impl FnOnce(&mut [A], &mut [B]) -> Result<()>,
 ) -> Result<(Tensor, Tensor)> {
     let mut second = None;

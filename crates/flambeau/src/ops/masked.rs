@@ -3,7 +3,7 @@
 use crate::Tensor;
 use crate::generated::functions as f;
 use crate::ops::reduce::{self, Geometry};
-use crate::ops::{creation, cumulative, shape, softmax, sort};
+use crate::ops::{creation, cumulative, index, shape, softmax, sort};
 use flambeau_core::{DType, Dims, Result, Scalar, bail};
 
 /// A mask as `bool`, of the input's shape; all true if there is none.
@@ -174,7 +174,7 @@ pub fn median(
             // Doubles hold every integer that is not very large.
             let wide = filled(&shape::to_dtype(&x, DType::Float64)?, Some(&mask), f64::NAN.into())?;
             let at = sort::nanmedian_dim(&wide, dim, true)?.1;
-            let picked = reduce::take_along(&x, dim, &at)?;
+            let picked = index::gather(&x, dim, &at, false)?;
             let g = Geometry::new(&x.sizes(), Some(&[dim]), keepdim)?;
             shape::view(&picked, &g.result())
         }

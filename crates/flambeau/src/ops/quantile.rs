@@ -2,8 +2,7 @@
 
 use crate::Tensor;
 use crate::generated::functions as f;
-use crate::ops::reduce::{self, take_along};
-use crate::ops::{creation, shape, sort};
+use crate::ops::{creation, index, reduce, shape, sort};
 use flambeau_core::{DType, Dims, Result, bail, wrap_dim};
 
 const INTERPOLATIONS: [&str; 5] = ["linear", "lower", "higher", "midpoint", "nearest"];
@@ -79,7 +78,8 @@ fn compute(self_: &Tensor, q: &Tensor, r: &Request) -> Result<Tensor> {
         let last = creation::scalar_tensor((n - 1).into(), q.dtype())?;
         f::where_(&reduce::any_dim(&nan, -1, true)?, &last, &ranks)?
     };
-    let at = |ranks: &Tensor| take_along(&sorted, -1, &shape::to_dtype(&ranks.alias(), DType::Int64)?);
+    let at =
+        |ranks: &Tensor| index::gather(&sorted, -1, &shape::to_dtype(&ranks.alias(), DType::Int64)?, false);
     let ranks = match r.interpolation {
         "lower" => f::floor(&ranks)?,
         "higher" => f::ceil(&ranks)?,

@@ -32,31 +32,56 @@ fn memory_ordered(t: &Tensor) -> Result<Tensor> {
     Ok(Tensor::from_array(Array::empty_strided(&a.sizes, strides, a.dtype, a.device(), Init::Zero)?))
 }
 
-/// Runs a fill on the elements of `t` as one slice in memory order. `run!(S, slice)` is generic over storage.
-macro_rules! fill {
-    ($t:expr, $S:ident, $slice:ident => $body:expr) => {{
-        let t: &Tensor = $t;
-        autograd::check_inplace(t, false)?;
-        crate::ops::check_writable(&t.array(), &[])?;
-        if !t.is_meta() {
-            // Straight into the tensor's memory where that is one block of its elements.
-            let own = t.array();
-            let direct = own.is_contiguous() && (own.data_ptr() as usize).is_multiple_of(own.dtype.size());
-            let a = if direct { own } else { memory_ordered(t)?.array() };
-            dispatch!(storage a.dtype, $S => {
-                let mut nothing: [$S; 0] = [];
-                let $slice: &mut [$S] = if a.numel() == 0 { &mut nothing } else {
-                    // SAFETY: a dense array of this element type, fresh or the one that is being written.
-                    unsafe { std::slice::from_raw_parts_mut(a.data_ptr().cast::<$S>(), a.numel()) }
-                };
-                $body
-            })?;
-            if !direct {
-                copy_array(&t.array(), &a)?;
+/// Elements of a dense tensor as a slice of their type.
+macro_rules! elements {
+    ($t:expr, $S:ty) => {{
+        let a = $t.array();
+        // SAFETY: a dense array of this element type, kept alive by the caller.
+        unsafe {
+            if a.numel() == 0 {
+                std::slice::from_raw_parts_mut(std::ptr::NonNull::<$S>::dangling().as_ptr(), 0)
+            } else {
+                std::slice::from_raw_parts_mut(a.data_ptr().cast::<$S>(), a.numel())
             }
         }
-        zero_gradient(t)
     }};
+}
+
+/// Draws the elements of a dense tensor, in the order of its memory.
+fn draw(
+    t: &Array,
+    generator: Option<&Generator>,
+    make: &mut dyn FnMut(&mut cpu::Generator, &mut dyn cpu::Numbers) -> Result<()>,
+) -> Result<()> {
+    dispatch!(storage t.dtype, S => {
+        let mut nothing: [S; 0] = [];
+        let mut slice: &mut [S] = if t.numel() == 0 { &mut nothing } else {
+            // SAFETY: a dense array of this element type, fresh or the one that is being written.
+            unsafe { std::slice::from_raw_parts_mut(t.data_ptr().cast::<S>(), t.numel()) }
+        };
+        with(generator, |g| make(g, &mut slice))
+    })
+}
+
+/// Replaces the elements of `t` by random numbers, made in the order of its memory.
+fn fill(
+    t: &Tensor,
+    generator: Option<&Generator>,
+    mut make: impl FnMut(&mut cpu::Generator, &mut dyn cpu::Numbers) -> Result<()>,
+) -> Result<Tensor> {
+    autograd::check_inplace(t, false)?;
+    crate::ops::check_writable(&t.array(), &[])?;
+    if !t.is_meta() {
+        // Straight into the tensor's memory where that is one block of its elements.
+        let own = t.array();
+        let direct = own.is_contiguous() && (own.data_ptr() as usize).is_multiple_of(own.dtype.size());
+        let a = if direct { own } else { memory_ordered(t)?.array() };
+        draw(&a, generator, &mut make)?;
+        if !direct {
+            copy_array(&t.array(), &a)?;
+        }
+    }
+    zero_gradient(t)
 }
 
 /// After a fill the old value does not matter: its gradient is zero.
@@ -73,23 +98,20 @@ fn zero_gradient(t: &Tensor) -> Result<Tensor> {
 pub fn uniform_(self_: &Tensor, from: f64, to: f64, generator: Option<&Generator>) -> Result<Tensor> {
     let dtype = self_.dtype();
     cpu::check_uniform_bounds(dtype, from, to)?;
-    fill!(self_, S, out => with(generator, |g| cpu::uniform_(g, dtype, out, from, to)))
+    fill(self_, generator, |g, out| cpu::uniform_(g, dtype, out, from, to))
 }
 
 pub fn normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Generator>) -> Result<Tensor> {
     let dtype = self_.dtype();
     cpu::check_normal_std(std)?;
     let serial = !self_.is_contiguous();
-    fill!(self_, S, out => with(generator, |g| if serial {
-        cpu::normal_serial_(g, dtype, out, mean, std)
-    } else {
-        cpu::normal_(g, dtype, out, mean, std)
-    }))
+    let make = if serial { cpu::normal_serial_ } else { cpu::normal_ };
+    fill(self_, generator, |g, out| make(g, dtype, out, mean, std))
 }
 
 pub fn random_(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
     let dtype = self_.dtype();
-    fill!(self_, S, out => with(generator, |g| cpu::random_(g, dtype, out)))
+    fill(self_, generator, |g, out| cpu::random_(g, dtype, out))
 }
 
 pub fn random_to(self_: &Tensor, to: i64, generator: Option<&Generator>) -> Result<Tensor> {
@@ -106,15 +128,15 @@ pub fn random_from(
     for text in &bounds.warnings {
         crate::warn(text);
     }
-    fill!(self_, S, out => {
-        with(generator, |g| cpu::random_from_to(g, out, &bounds));
-        Ok::<(), flambeau_core::Error>(())
+    fill(self_, generator, |g, out| {
+        cpu::random_from_to(g, out, &bounds);
+        Ok(())
     })
 }
 
 pub fn bernoulli_(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Result<Tensor> {
     let dtype = self_.dtype();
-    fill!(self_, S, out => with(generator, |g| cpu::bernoulli_(g, dtype, out, p)))
+    fill(self_, generator, |g, out| cpu::bernoulli_(g, dtype, out, p))
 }
 
 pub fn bernoulli_tensor_(self_: &Tensor, p: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
@@ -138,12 +160,14 @@ pub fn bernoulli_tensor_(self_: &Tensor, p: &Tensor, generator: Option<&Generato
     };
     let dtype = self_.dtype();
     let pa = probabilities.array();
-    fill!(self_, S, out => dispatch!(storage p_dtype, P => {
-        let empty: [P; 0] = [];
-        // SAFETY: a dense array of this element type.
-        let p: &[P] = if pa.numel() == 0 { &empty } else { unsafe { std::slice::from_raw_parts(pa.data_ptr().cast::<P>(), pa.numel()) } };
-        with(generator, |g| cpu::bernoulli_tensor_(g, dtype, out, p_dtype, p))
-    }))
+    fill(self_, generator, |g, out| {
+        dispatch!(storage p_dtype, P => {
+            let empty: [P; 0] = [];
+            // SAFETY: a dense array of this element type.
+            let p: &[P] = if pa.numel() == 0 { &empty } else { unsafe { std::slice::from_raw_parts(pa.data_ptr().cast::<P>(), pa.numel()) } };
+            cpu::bernoulli_tensor_(g, dtype, out, p_dtype, &p)
+        })
+    })
 }
 
 pub fn bernoulli(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
@@ -169,19 +193,19 @@ pub fn bernoulli_p(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Res
 
 pub fn exponential_(self_: &Tensor, lambd: f64, generator: Option<&Generator>) -> Result<Tensor> {
     let dtype = self_.dtype();
-    fill!(self_, S, out => with(generator, |g| cpu::exponential_(g, dtype, out, lambd)))
+    fill(self_, generator, |g, out| cpu::exponential_(g, dtype, out, lambd))
 }
 pub fn cauchy_(self_: &Tensor, median: f64, sigma: f64, generator: Option<&Generator>) -> Result<Tensor> {
     let dtype = self_.dtype();
-    fill!(self_, S, out => with(generator, |g| cpu::cauchy_(g, dtype, out, median, sigma)))
+    fill(self_, generator, |g, out| cpu::cauchy_(g, dtype, out, median, sigma))
 }
 pub fn geometric_(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Result<Tensor> {
     let dtype = self_.dtype();
-    fill!(self_, S, out => with(generator, |g| cpu::geometric_(g, dtype, out, p)))
+    fill(self_, generator, |g, out| cpu::geometric_(g, dtype, out, p))
 }
 pub fn log_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Generator>) -> Result<Tensor> {
     let dtype = self_.dtype();
-    fill!(self_, S, out => with(generator, |g| cpu::log_normal_(g, dtype, out, mean, std)))
+    fill(self_, generator, |g, out| cpu::log_normal_(g, dtype, out, mean, std))
 }
 
 // fresh tensors
@@ -227,7 +251,19 @@ pub fn randperm(n: i64, generator: Option<&Generator>, options: &TensorOptions) 
     }
     let out = fresh(&[n], Some(DType::Int64), options)?;
     let dtype = out.dtype();
-    finish(fill!(&out, S, o => with(generator, |g| cpu::randperm(g, dtype, o)))?, options)
+    let places = if dtype == DType::Int64 {
+        out.clone()
+    } else {
+        fresh(&[n], Some(DType::Int64), &TensorOptions::default())?
+    };
+    if out.is_meta() {
+        return finish(out, options);
+    }
+    with(generator, |g| cpu::randperm(g, dtype, elements!(places, i64)))?;
+    if dtype != DType::Int64 {
+        copy_data(&out, &places)?;
+    }
+    finish(out, options)
 }
 
 fn like(self_: &Tensor, options: &TensorOptions, format: Option<MemoryFormat>) -> Result<Tensor> {
@@ -346,27 +382,18 @@ fn check_std(std: &Tensor) -> Result<()> {
     Ok(())
 }
 
-/// Elements of a dense floating tensor as a slice of its type.
-macro_rules! elements {
-    ($t:expr, $S:ty) => {{
-        let a = $t.array();
-        // SAFETY: a dense array of this element type, kept alive by the caller.
-        unsafe {
-            if a.numel() == 0 {
-                std::slice::from_raw_parts_mut(std::ptr::NonNull::<$S>::dangling().as_ptr(), 0)
-            } else {
-                std::slice::from_raw_parts_mut(a.data_ptr().cast::<$S>(), a.numel())
-            }
-        }
-    }};
+/// The parameters of a distribution in order. Complex ones are not read, as every distribution refuses their dtype, and
+/// those without memory can't be.
+fn parameters(t: &Tensor) -> Result<Vec<f64>> {
+    if t.is_complex() || t.is_meta() { Ok(Vec::new()) } else { t.to_vec() }
 }
 
 pub fn poisson(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
-    let rate = shape::clone_dense(&self_.alias())?;
+    let rate = parameters(self_)?;
     let out = Tensor::zeros_raw(&self_.sizes(), self_.dtype(), self_.device())?;
     let dtype = self_.dtype();
     if !out.is_meta() {
-        dispatch!(storage dtype, S => with(generator, |g| cpu::poisson(g, dtype, elements!(rate, S), elements!(out, S))))?;
+        draw(&out.array(), generator, &mut |g, out| cpu::poisson(g, dtype, &rate, out))?;
     }
     record_zero(&out, self_, "PoissonBackward0")
 }
@@ -380,12 +407,12 @@ pub fn binomial(count: &Tensor, prob: &Tensor, generator: Option<&Generator>) ->
             prob.dtype().cpp_name()
         );
     }
-    let n = shape::clone_dense(&shape::expand(&count.alias(), &sizes)?)?;
-    let p = shape::clone_dense(&shape::expand(&prob.alias(), &sizes)?)?;
+    let n = parameters(&shape::expand(&count.alias(), &sizes)?)?;
+    let p = parameters(&shape::expand(&prob.alias(), &sizes)?)?;
     let out = Tensor::zeros_raw(&sizes, count.dtype(), count.device())?;
     let dtype = count.dtype();
     if !out.is_meta() {
-        dispatch!(storage dtype, S => with(generator, |g| cpu::binomial(g, dtype, elements!(n, S), elements!(p, S), elements!(out, S))))?;
+        draw(&out.array(), generator, &mut |g, out| cpu::binomial(g, dtype, &n, &p, out))?;
     }
     Ok(out)
 }
@@ -403,23 +430,24 @@ pub fn multinomial(
     let (rows, categories) = if dims.len() == 1 { (1, dims[0]) } else { (dims[0], dims[1]) };
     let mut shape_out = Dims::from_slice(&sizes[..sizes.len() - 1]);
     shape_out.push(num_samples);
-    let weights = shape::clone_dense(&self_.alias())?;
+    let weights = parameters(self_)?;
     let out = Tensor::zeros_raw(&shape_out, DType::Int64, self_.device())?;
     if !out.is_meta() {
-        dispatch!(storage dtype, S => with(generator, |g| {
-            cpu::multinomial(g, dtype, elements!(weights, S), rows, categories, num_samples, replacement, elements!(out, i64))
-        }))?;
+        let places = elements!(out, i64);
+        with(generator, |g| {
+            cpu::multinomial(g, dtype, &weights, rows, categories, num_samples, replacement, places)
+        })?;
     }
     Ok(out)
 }
 
 /// Gamma numbers of the given shapes and scale 1, with implicit gradients (Figurnov et al., 2018).
 pub fn standard_gamma(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
-    let alpha = shape::clone_dense(&self_.alias())?;
+    let alpha = parameters(self_)?;
     let out = Tensor::zeros_raw(&self_.sizes(), self_.dtype(), self_.device())?;
     let dtype = self_.dtype();
     if !out.is_meta() {
-        dispatch!(storage dtype, S => with(generator, |g| cpu::standard_gamma(g, dtype, elements!(alpha, S), elements!(out, S))))?;
+        draw(&out.array(), generator, &mut |g, out| cpu::standard_gamma(g, dtype, &alpha, out))?;
     }
     record(&[&out], "StandardGammaBackward0", &[self_], &[Save::Input(self_), Save::Output(0)], |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
@@ -444,13 +472,13 @@ pub fn standard_gamma_grad(self_: &Tensor, output: &Tensor) -> Result<Tensor> {
 
 /// Points of the simplex, Dirichlet-distributed along the last dimension.
 pub fn sample_dirichlet(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
-    let alpha = shape::clone_dense(&self_.alias())?;
+    let alpha = parameters(self_)?;
     let sizes = self_.sizes();
     let width = sizes.last().copied().unwrap_or(1) as usize;
     let out = Tensor::zeros_raw(&sizes, self_.dtype(), self_.device())?;
     let dtype = self_.dtype();
     if !out.is_meta() {
-        dispatch!(storage dtype, S => with(generator, |g| cpu::dirichlet(g, dtype, elements!(alpha, S), width, elements!(out, S))))?;
+        draw(&out.array(), generator, &mut |g, out| cpu::dirichlet(g, dtype, &alpha, width, out))?;
     }
     Ok(out)
 }

@@ -3,8 +3,8 @@
 use crate::Tensor;
 use crate::generated::functions as f;
 use crate::ops::matmul::mm;
-use crate::ops::reduce::{all, conj, sum, sum_dim, take_along};
-use crate::ops::{convert, shape};
+use crate::ops::reduce::{all, conj, sum, sum_dim};
+use crate::ops::{convert, index, shape};
 use flambeau_core::{DType, Dims, Result, Scalar, bail};
 
 /// The checks on weights of observations; gives them as a vector.
@@ -114,7 +114,7 @@ pub fn corrcoef(self_: &Tensor) -> Result<Tensor> {
     // The roots of the diagonal, as a column.
     let n = c.sizes()[0];
     let diagonal: Vec<i64> = (0..n).collect();
-    let variances = take_along(&c, 1, &Tensor::from_slice(&diagonal, &[n, 1])?)?;
+    let variances = index::gather(&c, 1, &Tensor::from_slice(&diagonal, &[n, 1])?, false)?;
     let variances = if c.is_complex() { convert::real(&variances)? } else { variances };
     let deviations = f::sqrt(&variances)?;
     let c = f::div(&f::div(&c, &deviations)?, &shape::transpose(&deviations, 0, 1)?)?;

@@ -109,7 +109,9 @@ unsafe fn tile<V: Lanes, const R: usize, const W: usize, const PACKED: bool>(t: 
             Base::Matrix(from, stride) => (from, stride),
             _ => (t.c.cast_const(), t.c_rs),
         };
-        let first = t.depth.min(R);
+        // The steps that are left after the first ones come in pairs: each copy of the step is code to compile.
+        let mut first = t.depth.min(R);
+        first -= (t.depth - first) % 2;
         for r in first..R {
             for w in 0..W {
                 ahead(out.wrapping_add(r * apart + w * V::N));
@@ -122,13 +124,10 @@ unsafe fn tile<V: Lanes, const R: usize, const W: usize, const PACKED: bool>(t: 
             step!(p);
         }
         let mut p = first;
-        while p + 1 < t.depth {
+        while p < t.depth {
             step!(p);
             step!(p + 1);
             p += 2;
-        }
-        if p < t.depth {
-            step!(p);
         }
         let alpha = V::splat(t.alpha);
         match t.base {
@@ -225,15 +224,15 @@ mod compiled {
     kernel!(double512, f64, __m512d, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma");
     kernel!(single256, f32, __m256, [1 2 3 4 5 6], "avx2,fma");
     kernel!(double256, f64, __m256d, [1 2 3 4 5 6], "avx2,fma");
-    kernel!(single128, f32, __m128, [1 2 3 4 5 6]);
-    kernel!(double128, f64, __m128d, [1 2 3 4 5 6]);
+    kernel!(single128, f32, __m128, [1 2 3 4]);
+    kernel!(double128, f64, __m128d, [1 2 3 4]);
     pub static SINGLE: [Kernel<f32>; 3] = [
-        Kernel { rows: 6, lanes: 4, vectors: 2, run: single128, pack: pack::<f32> },
+        Kernel { rows: 4, lanes: 4, vectors: 2, run: single128, pack: pack::<f32> },
         Kernel { rows: 6, lanes: 8, vectors: 2, run: single256, pack: pack::<f32> },
         Kernel { rows: 14, lanes: 16, vectors: 2, run: single512, pack: pack::<f32> },
     ];
     pub static DOUBLE: [Kernel<f64>; 3] = [
-        Kernel { rows: 6, lanes: 2, vectors: 2, run: double128, pack: pack::<f64> },
+        Kernel { rows: 4, lanes: 2, vectors: 2, run: double128, pack: pack::<f64> },
         Kernel { rows: 6, lanes: 4, vectors: 2, run: double256, pack: pack::<f64> },
         Kernel { rows: 14, lanes: 8, vectors: 2, run: double512, pack: pack::<f64> },
     ];

@@ -15,7 +15,7 @@ mod tests;
 pub(crate) use extrema::record_selection;
 pub use extrema::{amax, amin, aminmax, argmax, argmin, max, max_dim, min, min_dim};
 pub use hash::hash_tensor;
-pub(crate) use lines::{moved_back, moved_last, put_along, shifted, take_along};
+pub(crate) use lines::{moved_back, moved_last, put_along, shifted};
 pub use logical::{
     all, all_dim, all_dims, any, any_dim, any_dims, count_nonzero, count_nonzero_dim_int_list,
 };
