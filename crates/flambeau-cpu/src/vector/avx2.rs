@@ -2,7 +2,7 @@
 
 use super::MAGIC;
 use super::exp::MAGIC_SINGLE;
-use super::lane::{Double, DoubleFunction, Function, Lane, Single};
+use super::lane::{Double, DoubleFunction, Function, Lane};
 use std::arch::x86_64::*;
 
 /// Eight numbers.
@@ -26,7 +26,7 @@ macro_rules! lane {
     (
         $name:ident, $t:ident, $bits:ident, $bias:literal, $width:literal, $magic:expr, $set:ident, $add:ident, $sub:ident, $mul:ident,
         $div:ident, $fma:ident, $and:ident, $andnot:ident, $or:ident, $max:ident, $min:ident, $compare:ident, $blend:ident,
-        $integer:ident, $float:ident, $left:ident, $right:ident, $sum:ident
+        $integer:ident, $float:ident, $left:ident, $right:ident, $sum:ident, $shift:ident
     ) => {
         impl Lane for $name {
             type Number = $t;
@@ -91,6 +91,29 @@ macro_rules! lane {
                 let rest = up.unless::<_CMP_LT_OQ>(k, magic, down);
                 self.times(k.biased(bias)).times(rest)
             }
+            #[inline(always)]
+            fn split(self) -> (Self, Self) {
+                let least = Self::of($t::MIN_POSITIVE);
+                let whole = Self::of($t::from_bits(($bias + $width) << $width));
+                let x = self.unless::<_CMP_LT_OQ>(self, least, self.times(whole));
+                let exponent = on!($or(whole.0, $float($right::<$width>($integer(x.0)))));
+                let bias =
+                    Self::of($bias as $t).unless::<_CMP_LT_OQ>(self, least, Self::of(($bias + $width) as $t));
+                let fraction = Self::of($t::from_bits((1 << $width) - 1));
+                let significand = on!($or($and(x.0, fraction.0), $set(1.0)));
+                ($name(exponent).minus(whole).minus(bias), $name(significand))
+            }
+            #[inline(always)]
+            fn pick_by_bits<const SHIFT: u32>(self, table: &[$t; 16]) -> Self {
+                $name::entry(on!($shift($integer(self.0), _mm_cvtsi32_si128(SHIFT as i32))), table)
+            }
+            #[inline(always)]
+            fn or_no_logarithm(self, y: Self) -> Self {
+                let zero = Self::of(0.0);
+                let y = self.unless::<_CMP_LT_OQ>(self, Self::of($t::INFINITY), y);
+                let outside = Self::of($t::NAN).unless::<_CMP_EQ_OQ>(self, zero, Self::of($t::NEG_INFINITY));
+                outside.unless::<_CMP_GT_OQ>(self, zero, y)
+            }
         }
 
         impl $name {
@@ -132,7 +155,8 @@ lane!(
     _mm256_castsi256_ps,
     _mm256_slli_epi32,
     _mm256_srli_epi32,
-    _mm256_add_epi32
+    _mm256_add_epi32,
+    _mm256_srl_epi32
 );
 lane!(
     Four,
@@ -158,7 +182,8 @@ lane!(
     _mm256_castsi256_pd,
     _mm256_slli_epi64,
     _mm256_srli_epi64,
-    _mm256_add_epi64
+    _mm256_add_epi64,
+    _mm256_srl_epi64
 );
 
 impl Eight {
@@ -177,37 +202,6 @@ impl Four {
     #[inline(always)]
     fn entry(k: __m256i, table: &[f64; 16]) -> Self {
         Four(on!(_mm256_i64gather_pd::<8>(table.as_ptr(), _mm256_and_si256(k, _mm256_set1_epi64x(15)))))
-    }
-}
-
-impl Single for Eight {
-    #[inline(always)]
-    fn split(self) -> (Self, Self) {
-        let least = Self::of(f32::MIN_POSITIVE);
-        let x = self.unless::<_CMP_LT_OQ>(self, least, self.times(Self::of(8388608.0)));
-        let bits = on!(_mm256_castps_si256(x.0));
-        let offset = Self::of(8388608.0);
-        let exponent = on!(_mm256_castsi256_ps(_mm256_or_si256(
-            _mm256_castps_si256(offset.0),
-            _mm256_srli_epi32::<23>(bits)
-        )));
-        let bias = Self::of(127.0).unless::<_CMP_LT_OQ>(self, least, Self::of(127.0 + 23.0));
-        let fraction = on!(_mm256_and_si256(bits, _mm256_set1_epi32(0x007F_FFFF)));
-        let one = on!(_mm256_castps_si256(_mm256_set1_ps(1.0)));
-        let significand = on!(_mm256_castsi256_ps(_mm256_or_si256(fraction, one)));
-        (Eight(exponent).minus(offset).minus(bias), Eight(significand))
-    }
-    #[inline(always)]
-    fn pick_by_bits<const SHIFT: u32>(self, table: &[f32; 16]) -> Self {
-        let k = on!(_mm256_srl_epi32(_mm256_castps_si256(self.0), _mm_cvtsi32_si128(SHIFT as i32)));
-        Eight::entry(k, table)
-    }
-    #[inline(always)]
-    fn or_no_logarithm(self, y: Self) -> Self {
-        let zero = Self::of(0.0);
-        let y = self.unless::<_CMP_LT_OQ>(self, Self::of(f32::INFINITY), y);
-        let outside = Self::of(f32::NAN).unless::<_CMP_EQ_OQ>(self, zero, Self::of(f32::NEG_INFINITY));
-        outside.unless::<_CMP_GT_OQ>(self, zero, y)
     }
 }
 

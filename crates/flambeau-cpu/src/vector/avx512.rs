@@ -2,7 +2,7 @@
 
 use super::MAGIC;
 use super::exp::MAGIC_SINGLE;
-use super::lane::{Double, DoubleFunction, Function, Lane, Single};
+use super::lane::{Double, DoubleFunction, Function, Lane};
 use std::arch::x86_64::*;
 
 /// Sixteen numbers.
@@ -25,7 +25,8 @@ macro_rules! on {
 macro_rules! lane {
     (
         $name:ident, $t:ident, $magic:expr, $set:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident, $abs:ident, $and:ident,
-        $andnot:ident, $or:ident, $max:ident, $min:ident, $less:ident, $blend:ident, $scale:ident, $pick:expr
+        $andnot:ident, $or:ident, $max:ident, $min:ident, $less:ident, $blend:ident, $scale:ident, $exponent:ident,
+        $significand:ident, $integer:ident, $float:ident, $shift:ident, $pick:expr
     ) => {
         impl Lane for $name {
             type Number = $t;
@@ -85,6 +86,27 @@ macro_rules! lane {
                 let n = k.minus(Self::of($magic)).times(Self::of(1.0 / 16.0));
                 $name(on!($scale(self.0, n.0)))
             }
+            #[inline(always)]
+            fn split(self) -> (Self, Self) {
+                let significand = on!($significand::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_ZERO>(self.0));
+                ($name(on!($exponent(self.0))), $name(significand))
+            }
+            #[inline(always)]
+            fn pick_by_bits<const SHIFT: u32>(self, table: &[$t; 16]) -> Self {
+                let top = on!($float($shift($integer(self.0), _mm_cvtsi32_si128(SHIFT as i32))));
+                $name($pick(top, table))
+            }
+            #[inline(always)]
+            fn or_no_logarithm(self, y: Self) -> Self {
+                let (zero, infinity) = (Self::of(0.0), Self::of($t::INFINITY));
+                let finite = on!($less::<_CMP_LT_OQ>(self.0, infinity.0));
+                let positive = on!($less::<_CMP_GT_OQ>(self.0, zero.0));
+                let none = on!($less::<_CMP_EQ_OQ>(self.0, zero.0));
+                let y = on!($blend(finite, self.0, y.0));
+                let (nan, low) = (Self::of($t::NAN), Self::of($t::NEG_INFINITY));
+                let outside = on!($blend(none, nan.0, low.0));
+                $name(on!($blend(positive, outside, y)))
+            }
         }
     };
 }
@@ -107,6 +129,11 @@ lane!(
     _mm512_cmp_ps_mask,
     _mm512_mask_blend_ps,
     _mm512_scalef_ps,
+    _mm512_getexp_ps,
+    _mm512_getmant_ps,
+    _mm512_castps_si512,
+    _mm512_castsi512_ps,
+    _mm512_srl_epi32,
     |k, table: &[f32; 16]| on!(_mm512_permutexvar_ps(
         _mm512_castps_si512(k),
         _mm512_loadu_ps(table.as_ptr())
@@ -131,38 +158,17 @@ lane!(
     _mm512_cmp_pd_mask,
     _mm512_mask_blend_pd,
     _mm512_scalef_pd,
+    _mm512_getexp_pd,
+    _mm512_getmant_pd,
+    _mm512_castpd_si512,
+    _mm512_castsi512_pd,
+    _mm512_srl_epi64,
     |k, table: &[f64; 16]| on!(_mm512_permutex2var_pd(
         _mm512_loadu_pd(table.as_ptr()),
         _mm512_castpd_si512(k),
         _mm512_loadu_pd(table.as_ptr().add(8))
     ))
 );
-
-impl Single for Sixteen {
-    #[inline(always)]
-    fn split(self) -> (Self, Self) {
-        let significand = on!(_mm512_getmant_ps::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_ZERO>(self.0));
-        (Sixteen(on!(_mm512_getexp_ps(self.0))), Sixteen(significand))
-    }
-    #[inline(always)]
-    fn pick_by_bits<const SHIFT: u32>(self, table: &[f32; 16]) -> Self {
-        let top = on!(_mm512_srli_epi32::<SHIFT>(_mm512_castps_si512(self.0)));
-        Sixteen(on!(_mm512_permutexvar_ps(top, _mm512_loadu_ps(table.as_ptr()))))
-    }
-    #[inline(always)]
-    fn or_no_logarithm(self, y: Self) -> Self {
-        const FINITE: i32 = _CMP_LT_OQ;
-        const POSITIVE: i32 = _CMP_GT_OQ;
-        let (zero, infinity) = (Self::of(0.0), Self::of(f32::INFINITY));
-        let finite = on!(_mm512_cmp_ps_mask::<FINITE>(self.0, infinity.0));
-        let positive = on!(_mm512_cmp_ps_mask::<POSITIVE>(self.0, zero.0));
-        let none = on!(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(self.0, zero.0));
-        let y = on!(_mm512_mask_blend_ps(finite, self.0, y.0));
-        let (nan, low) = (Self::of(f32::NAN), Self::of(f32::NEG_INFINITY));
-        let outside = on!(_mm512_mask_blend_ps(none, nan.0, low.0));
-        Sixteen(on!(_mm512_mask_blend_ps(positive, outside, y)))
-    }
-}
 
 impl Double for Eight {
     #[inline(always)]

@@ -27,18 +27,18 @@ pub(super) trait Lane: Copy {
     fn pick(self, table: &[Self::Number; 16]) -> Self;
     /// `self * 2^floor(n / 16)` rounded once, for powers from -190 to 190, of `f64` from -1500 to 1500.
     fn scaled(self, k: Self) -> Self;
-}
-
-/// Those of `f32`.
-pub(super) trait Single: Lane<Number = f32> {
     /// Exponent and significand in `[1, 2)` of a positive number.
     fn split(self) -> (Self, Self);
-    /// The element that four bits number, from `SHIFT` on: 19 for the highest ones of significands, 22 for the highest one and
-    /// three of the exponent.
-    fn pick_by_bits<const SHIFT: u32>(self, table: &[f32; 16]) -> Self;
+    /// The element that four bits number, from `SHIFT` on: for the highest ones of significands 19, of `f64` 48; for the highest
+    /// one and three of the exponent 22.
+    fn pick_by_bits<const SHIFT: u32>(self, table: &[Self::Number; 16]) -> Self;
     /// `y`, or the logarithm where `self` is not a positive finite number.
     fn or_no_logarithm(self, y: Self) -> Self;
 }
+
+/// Those of `f32`.
+pub(super) trait Single: Lane<Number = f32> {}
+impl<L: Lane<Number = f32>> Single for L {}
 
 /// Those of `f64`.
 pub(super) trait Double: Lane<Number = f64> {
@@ -108,33 +108,31 @@ macro_rules! number {
                 let first = $t::from_bits((k.to_bits() >> 4 << $width).wrapping_add(bias));
                 self * first * if small { 1.0 / UP } else { UP }
             }
+            #[inline(always)]
+            fn split(self) -> ($t, $t) {
+                // The exponent as a number, through the bits of one that it is added to: processors convert few integers.
+                const WHOLE: $t = $t::from_bits(($bias + $width) << $width);
+                let tiny = self < $t::MIN_POSITIVE;
+                let bits = (if tiny { self * WHOLE } else { self }).to_bits();
+                let exponent = $t::from_bits(WHOLE.to_bits() | bits >> $width) - WHOLE;
+                let exponent = exponent - if tiny { ($bias + $width) as $t } else { $bias as $t };
+                (exponent, $t::from_bits(bits & ((1 << $width) - 1) | (1.0 as $t).to_bits()))
+            }
+            #[inline(always)]
+            fn pick_by_bits<const SHIFT: u32>(self, table: &[$t; 16]) -> $t {
+                table[(self.to_bits() >> SHIFT & 15) as usize]
+            }
+            #[inline(always)]
+            fn or_no_logarithm(self, y: $t) -> $t {
+                let y = if self < $t::INFINITY { y } else { self };
+                let outside = if self == 0.0 { $t::NEG_INFINITY } else { $t::NAN };
+                if self > 0.0 { y } else { outside }
+            }
         }
     };
 }
 number!(f32, u32, 23, 127, MAGIC_SINGLE);
 number!(f64, u64, 52, 1023, MAGIC);
-
-impl Single for f32 {
-    #[inline(always)]
-    fn split(self) -> (f32, f32) {
-        let tiny = self < f32::MIN_POSITIVE;
-        let bits = (if tiny { self * 8388608.0 } else { self }).to_bits();
-        // The exponent as a number, through the bits of one in [2^23, 2^24).
-        let exponent = f32::from_bits(0x4B00_0000 | bits >> 23) - 8388608.0;
-        let exponent = exponent - if tiny { 127.0 + 23.0 } else { 127.0 };
-        (exponent, f32::from_bits(bits & 0x007F_FFFF | 1f32.to_bits()))
-    }
-    #[inline(always)]
-    fn pick_by_bits<const SHIFT: u32>(self, table: &[f32; 16]) -> f32 {
-        table[(self.to_bits() >> SHIFT & 15) as usize]
-    }
-    #[inline(always)]
-    fn or_no_logarithm(self, y: f32) -> f32 {
-        let y = if self < f32::INFINITY { y } else { self };
-        let outside = if self == 0.0 { f32::NEG_INFINITY } else { f32::NAN };
-        if self > 0.0 { y } else { outside }
-    }
-}
 
 impl Double for f64 {
     #[inline(always)]

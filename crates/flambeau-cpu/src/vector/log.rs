@@ -1,8 +1,10 @@
 //! Logarithms: `log(x) = k log(2) + log(m)` with `m` between the roots of 1/2 and 2.
 
-use super::coefficients::{LOG, LOG_OF_RECIPROCALS, LOG_SHORT};
+use super::coefficients::{
+    LOG_OF_RECIPROCALS, LOG_OF_RECIPROCALS_HIGH, LOG_OF_RECIPROCALS_REST, LOG_SHORT, LOG_TAIL,
+};
 use super::exp::{LN_2_HIGH, LN_2_LOW};
-use super::lane::{Single, rest, single};
+use super::lane::{Double, Lane, Single, rest, series_double, single};
 use super::polynomial;
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E, LOG10_2, LOG10_E};
 
@@ -31,9 +33,26 @@ fn short(f: f64) -> f64 {
     f * polynomial(&LOG_SHORT, f)
 }
 
-/// Reciprocals of the middles of sixteenths of `[1, 2)`, so short that `m c - 1` is exact. From 3/2 on they are meant for
-/// `m / 2`, so that there is nothing to cancel on either side of 1.
-static RECIPROCALS: [f32; 16] = single(&[
+/// What logarithms by table look up by the highest four bits of significands.
+struct Tables<T> {
+    minus_one: T,
+    minus_half: T,
+    /// What is added to the exponent: from 3/2 on the others are meant for half the significand, so that there is nothing to
+    /// cancel on either side of 1.
+    halved: [T; 16],
+    /// Reciprocals `c` of the middles of sixteenths of `[1, 2)`, so short that `m c - 1` is exact.
+    reciprocals: [T; 16],
+    /// `-log(c)`, less `log(2)` in the upper half: so few binary places that sums with multiples of `ln_2_high` are exact.
+    high: [T; 16],
+    /// What is left of these.
+    low: [T; 16],
+    /// The upper bits of log(2), so few that its products with exponents are exact.
+    ln_2_high: T,
+    ln_2_low: T,
+}
+
+const HALVED: [f64; 16] = [0., 0., 0., 0., 0., 0., 0., 0., 1., 1., 1., 1., 1., 1., 1., 1.];
+const RECIPROCALS: [f64; 16] = [
     1.0,
     29.0 / 32.0,
     28.0 / 32.0,
@@ -50,8 +69,9 @@ static RECIPROCALS: [f32; 16] = single(&[
     17.0 / 32.0,
     17.0 / 32.0,
     0.5,
-]);
-/// `-log(c)` of [`RECIPROCALS`], less `log(2)` in the upper half: rounded to 16 binary places, and what is left.
+];
+
+/// Rounded to 16 binary places.
 const LOGARITHMS: [f32; 16] = {
     // Adding and subtracting it rounds a small number so.
     const ROUNDER: f64 = 103079215104.0;
@@ -63,30 +83,55 @@ const LOGARITHMS: [f32; 16] = {
     }
     out
 };
-static LOGARITHMS_HIGH: [f32; 16] = LOGARITHMS;
-static LOGARITHMS_LOW: [f32; 16] = rest(&LOG_OF_RECIPROCALS, &LOGARITHMS);
-static HALVED: [f32; 16] = [0., 0., 0., 0., 0., 0., 0., 0., 1., 1., 1., 1., 1., 1., 1., 1.];
-
-/// The upper bits of log(2), so few that its products with exponents are exact, and the rest.
 const LN_2_HIGH_SINGLE: f32 = f32::from_bits((LN_2 as f32).to_bits() & 0xFFFF_FF00);
-const LN_2_LOW_SINGLE: f32 = (LN_2 - LN_2_HIGH_SINGLE as f64) as f32;
+static SINGLE: Tables<f32> = Tables {
+    minus_one: -1.0,
+    minus_half: -0.5,
+    halved: single(&HALVED),
+    reciprocals: single(&RECIPROCALS),
+    high: LOGARITHMS,
+    low: rest(&LOG_OF_RECIPROCALS, &LOGARITHMS),
+    ln_2_high: LN_2_HIGH_SINGLE,
+    ln_2_low: (LN_2 - LN_2_HIGH_SINGLE as f64) as f32,
+};
+static DOUBLE: Tables<f64> = Tables {
+    minus_one: -1.0,
+    minus_half: -0.5,
+    halved: HALVED,
+    reciprocals: RECIPROCALS,
+    high: LOG_OF_RECIPROCALS_HIGH,
+    low: LOG_OF_RECIPROCALS_REST,
+    ln_2_high: LN_2_HIGH,
+    ln_2_low: LN_2_LOW,
+};
 
-/// In `f32`: the largest terms are summed exactly (P. T. P. Tang, "Table-driven implementation of the logarithm function in
-/// IEEE floating-point arithmetic", 1990).
+/// The largest terms are summed exactly (P. T. P. Tang, "Table-driven implementation of the logarithm function in IEEE
+/// floating-point arithmetic", 1990). `series` is `(log(1 + f) - f + f^2 / 2) / f^3` for `f` from -1/32 to 1/16.
 #[inline(always)]
-pub(super) fn log_single<L: Single>(x: L) -> L {
+fn by_table<L: Lane, const SHIFT: u32>(x: L, tables: &Tables<L::Number>, series: impl Fn(L) -> L) -> L {
     let (exponent, m) = x.split();
-    let k = exponent.plus(m.pick_by_bits::<19>(&HALVED));
-    let f = m.fused(m.pick_by_bits::<19>(&RECIPROCALS), L::of(-1.0));
-    let whole = k.fused(L::of(LN_2_HIGH_SINGLE), m.pick_by_bits::<19>(&LOGARITHMS_HIGH));
+    let k = exponent.plus(m.pick_by_bits::<SHIFT>(&tables.halved));
+    let f = m.fused(m.pick_by_bits::<SHIFT>(&tables.reciprocals), L::of(tables.minus_one));
+    let whole = k.fused(L::of(tables.ln_2_high), m.pick_by_bits::<SHIFT>(&tables.high));
     let sum = whole.plus(f);
     let lost = f.minus(sum.minus(whole));
     let square = f.times(f);
-    let series = L::of(1.0 / 7.0).fused(f, L::of(-1.0 / 6.0)).fused(f, L::of(0.2)).fused(f, L::of(-0.25));
-    let series = series.fused(f, L::of(1.0 / 3.0));
-    let low = k.fused(L::of(LN_2_LOW_SINGLE), m.pick_by_bits::<19>(&LOGARITHMS_LOW));
-    let tail = square.fused(L::of(-0.5), square.times(f).fused(series, low));
+    let low = k.fused(L::of(tables.ln_2_low), m.pick_by_bits::<SHIFT>(&tables.low));
+    let tail = square.fused(L::of(tables.minus_half), square.times(f).fused(series(f), low));
     x.or_no_logarithm(sum.plus(lost.plus(tail)))
+}
+
+#[inline(always)]
+pub(super) fn log_single<L: Single>(x: L) -> L {
+    by_table::<L, 19>(x, &SINGLE, |f| {
+        let series = L::of(1.0 / 7.0).fused(f, L::of(-1.0 / 6.0)).fused(f, L::of(0.2)).fused(f, L::of(-0.25));
+        series.fused(f, L::of(1.0 / 3.0))
+    })
+}
+
+#[inline(always)]
+pub(super) fn log_double<L: Double>(x: L) -> L {
+    by_table::<L, 48>(x, &DOUBLE, |f| series_double(&LOG_TAIL, f))
 }
 
 #[inline(always)]
@@ -112,17 +157,4 @@ pub(super) fn log1p_single(v: f32) -> f32 {
     let lost = if u < 2.0 { x - (u - 1.0) } else { 0.0 };
     let y = special(u, k.mul_add(LN_2, short(f) + lost)) as f32;
     if v == 0.0 { v } else { y }
-}
-
-#[inline(always)]
-pub(super) fn log_double(x: f64) -> f64 {
-    let tiny = x < f64::MIN_POSITIVE;
-    let (k, f) = split(if tiny { x * 18014398509481984.0 } else { x });
-    let k = if tiny { k - 54.0 } else { k };
-    // With s = f / (2 + f): log(1 + f) = 2 s + s z LOG(z) = f - f^2/2 + s (f^2/2 + z LOG(z)), z = s^2.
-    let s = f / (2.0 + f);
-    let z = s * s;
-    let half = 0.5 * f * f;
-    let tail = s.mul_add(z.mul_add(polynomial(&LOG, z), half), k * LN_2_LOW);
-    special(x, k * LN_2_HIGH - ((half - tail) - f))
 }

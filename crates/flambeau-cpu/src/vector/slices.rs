@@ -69,7 +69,7 @@ pub(super) mod registers {
     use erf::{erf_single, gelu_single};
     use exp::{exp_double, exp_single};
     use hyperbolic::{sigmoid_double, sigmoid_single, tanh_single};
-    use log::log_single;
+    use log::{log_double, log_single};
     use trigonometric::{cos_double, sin_double};
 
     macro_rules! registers {
@@ -107,7 +107,7 @@ pub(super) mod registers {
     }
     registers!(map, f32, Function, Single, Erf: erf_single, Exp: exp_single, Gelu: gelu_single, Log: log_single,
         Sigmoid: sigmoid_single, Tanh: tanh_single);
-    registers!(map_double, f64, DoubleFunction, Double, Cos: cos_double, Exp: exp_double, Sigmoid: sigmoid_double,
+    registers!(map_double, f64, DoubleFunction, Double, Cos: cos_double, Exp: exp_double, Log: log_double, Sigmoid: sigmoid_double,
         Sin: sin_double);
 }
 

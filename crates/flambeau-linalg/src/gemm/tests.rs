@@ -157,6 +157,58 @@ fn short_operands_are_refused() {
     assert!(dot(3, &[1.0f32; 3], 2, &[1.0; 3], 1).is_err());
 }
 
+/// What `torch.dot` gives on a processor with AVX-512, whatever the level here: only fused products are needed.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn dot_products_have_pytorchs_bits() {
+    if !std::is_x86_feature_detected!("fma") {
+        return;
+    }
+    const SINGLE: [(usize, u32); 13] = [
+        (3, 0x419159c4),
+        (5, 0x414109f8),
+        (9, 0x41d3a2e8),
+        (17, 0x42083532),
+        (24, 0x4259f95a),
+        (33, 0x4227d81a),
+        (40, 0x42723bd8),
+        (56, 0x42df6db6),
+        (65, 0x42ea0d4d),
+        (96, 0x42a52492),
+        (120, 0x4301c77b),
+        (200, 0x42ef670e),
+        (1000, 0xc1f6214e),
+    ];
+    const DOUBLE: [(usize, u64); 13] = [
+        (3, 0x40322b3884fcace2),
+        (5, 0x4028213f2b3884fc),
+        (9, 0x403a745d1745d174),
+        (17, 0x404106a63bd81a98),
+        (24, 0x404b3f2b3884fcac),
+        (33, 0x4044fb03531dec0c),
+        (40, 0x404e477b03531deb),
+        (56, 0x405bedb6db6db6db),
+        (65, 0x405d41a98ef606a7),
+        (96, 0x4054a4924924924a),
+        (120, 0x406038ef606a63be),
+        (200, 0x405dece213f2b388),
+        (1000, 0xc03ec427e56710a4),
+    ];
+    let numbers = |n: i64, step: i64, period: i64, middle: i64| {
+        (0..n).map(move |k| (k * step % period - middle) as f64)
+    };
+    for (n, bits) in SINGLE {
+        let x: Vec<f32> = numbers(n as i64, 37, 101, 50).map(|k| k as f32 / 7.0).collect();
+        let y: Vec<f32> = numbers(n as i64, 53, 97, 48).map(|k| k as f32 / 11.0).collect();
+        assert_eq!(dot(n, &x, 1, &y, 1).unwrap().to_bits(), bits, "{n}");
+    }
+    for (n, bits) in DOUBLE {
+        let x: Vec<f64> = numbers(n as i64, 37, 101, 50).map(|k| k / 7.0).collect();
+        let y: Vec<f64> = numbers(n as i64, 53, 97, 48).map(|k| k / 11.0).collect();
+        assert_eq!(dot(n, &x, 1, &y, 1).unwrap().to_bits(), bits, "{n}");
+    }
+}
+
 #[test]
 fn vectors() {
     let mut rng = Rng(11);
