@@ -179,3 +179,58 @@ def test_private_names_that_packages_ask():
     with pytest.raises(ValueError, match="init_process_group"):
         torch.distributed.all_reduce(torch.ones(1))
     assert torch.cpu.device_count() == 1 and not torch.xpu.is_available()
+
+
+def test_descriptions_of_the_build():
+    shown = torch.__config__.show()
+    assert "USE_MKL=OFF" in shown and "TORCH_VERSION=" in shown and torch.__config__._cxx_flags() == ""
+    assert str(torch.get_num_threads()) in torch.__config__.parallel_info()
+
+
+def test_nothing_is_traced():
+    from flambeau._subclasses.fake_tensor import FakeTensor, is_fake
+    from flambeau.fx.experimental.proxy_tensor import get_proxy_mode
+
+    assert not is_fake(torch.ones(1)) and get_proxy_mode() is None and not torch.onnx.is_in_onnx_export()
+    for kind in (torch.SymInt, torch.SymFloat, torch.SymBool):
+        assert not isinstance(1, kind) and not isinstance(1.0, kind)
+        with pytest.raises(NotImplementedError):
+            kind(None)
+    with pytest.raises(NotImplementedError):
+        FakeTensor()
+    with pytest.raises(AttributeError, match="torch.onnx.export"):
+        torch.onnx.export
+
+    @torch.jit._overload
+    def half(x: int) -> int: ...
+
+    def half(x):
+        return x / 2
+
+    assert half(3) == 1.5 and torch.jit._overload_method(half) is half
+
+
+def test_types_that_tensors_here_do_not_have():
+    assert torch.complex32 is torch.chalf and repr(torch.complex32) == "torch.complex32"
+    assert torch.complex32 not in {torch.complex64, torch.float16} and torch.complex32.is_complex
+    assert pickle.loads(pickle.dumps(torch.complex32)) is torch.complex32
+    with pytest.raises(TypeError):
+        torch.zeros(1, dtype=torch.complex32)
+
+
+def test_asserts():
+    assert torch._assert_async(torch.tensor(True)) is None and torch._assert(1, "m") is None
+    with pytest.raises(AssertionError, match="m"):
+        torch._assert(torch.tensor(False), "m")
+    cases = [(torch.tensor(0.0), "nonzero"), (torch.ones(2), "more than one"), (torch.zeros(0), "no values")]
+    for value, message in cases:
+        with pytest.raises(RuntimeError, match=message):
+            torch._assert_async(value)
+    with pytest.raises(RuntimeError, match="low"):
+        torch._assert_async(torch.tensor(False), "low")
+    with pytest.raises(TypeError):
+        torch._assert_async(1)
+
+
+def test_hash_of_a_file_name():
+    assert torch.hub.HASH_REGEX.search("net-0123abcd.pth").group(1) == "0123abcd"
