@@ -91,7 +91,7 @@ _LAZY = {
     "nn", "optim", "overrides", "profiler", "serialization", "signal", "sparse", "special", "testing", "utils",
     "return_types", "types", "version", "hub", "jit", "onnx", "compiler", "distributed", "accelerator", "random",
     "storage", "library", "futures", "torch_version", "_dynamo", "xpu", "fx", "package", "export", "nested", "quantization", "ao",
-    "__config__",
+    "__config__", "ops",
 }  # fmt: skip
 
 

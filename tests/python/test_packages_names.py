@@ -204,7 +204,7 @@ def test_nothing_is_traced():
     @torch.jit._overload
     def half(x: int) -> int: ...
 
-    def half(x):
+    def half(x):  # noqa: F811
         return x / 2
 
     assert half(3) == 1.5 and torch.jit._overload_method(half) is half
@@ -234,3 +234,44 @@ def test_asserts():
 
 def test_hash_of_a_file_name():
     assert torch.hub.HASH_REGEX.search("net-0123abcd.pth").group(1) == "0123abcd"
+
+
+def test_operators_by_their_names():
+    aten = torch.ops.aten
+    x = torch.arange(12.0).reshape(3, 4)
+    assert aten.add(x, 1).equal(x + 1) and aten.add.Tensor(x, x, alpha=2).equal(3 * x)
+    assert aten.slice.Tensor(x, -1, 1, 3).equal(x[:, 1:3]) and aten.select.int(x, 1, 2).equal(x[:, 2])
+    assert aten.index.Tensor(x, [None, torch.tensor([0, 2])]).equal(x[:, [0, 2]])
+    copy = aten._to_copy.default(x, dtype=torch.float64)
+    assert copy.dtype == torch.float64 and aten._to_copy(x).data_ptr() != x.data_ptr()
+    assert aten.alias.default(x).data_ptr() == x.data_ptr() and aten.sum.dim_IntList(x, [0]).equal(x.sum(0))
+    assert aten.sort.stable(x, stable=True, dim=1, descending=True)[0].equal(x.flip(1))
+    assert (str(aten.add), str(aten.add.Tensor), aten.add.Tensor.name()) == (
+        "aten.add",
+        "aten.add.Tensor",
+        "aten::add.Tensor",
+    )
+    assert aten.add.Tensor is aten.add.Tensor and aten.add.default.name() == "aten::add"
+    for owner, name in ((aten, "nothing"), (torch.ops.other, "f"), (aten.add, "Nothing"), (aten, "einsum_path")):
+        assert not hasattr(owner, name)
+    with pytest.raises(NotImplementedError, match="_sparse_addmm"):
+        aten._sparse_addmm(x, x, x)
+
+
+def test_numbers_of_a_tensor_as_text():
+    from flambeau._tensor_str import PRINT_OPTS, _tensor_str
+
+    assert _tensor_str(torch.eye(2), 3) == "[[1., 0.],\n    [0., 1.]]"
+    parameter = torch.nn.Parameter(torch.tensor(1.5, dtype=torch.float64))
+    assert _tensor_str(parameter, 0) == "1.5000" and _tensor_str(torch.zeros(0, 2), 0) == "[]"
+    assert PRINT_OPTS.threshold == 1000 and PRINT_OPTS.linewidth == 80 and PRINT_OPTS.sci_mode is None
+    lines = {indent: len(_tensor_str(torch.arange(60), indent).splitlines()) for indent in (0, 60)}
+    assert lines == {0: 3, 60: 12}
+    with pytest.raises(AttributeError):
+        PRINT_OPTS.nothing
+
+
+def test_no_calls_of_other_processes():
+    from flambeau.distributed import rpc
+
+    assert not rpc.is_available() and not hasattr(rpc, "api")
