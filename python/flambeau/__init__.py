@@ -8,7 +8,16 @@ import types as _types
 from . import _C
 from ._C import *  # noqa: F403
 from ._C import Tensor, device, dtype, layout, memory_format  # noqa: F401
-from ._classes import Size, finfo, iinfo  # noqa: F401
+from ._classes import (  # noqa: F401
+    Size,
+    SymBool,
+    SymFloat,
+    SymInt,
+    chalf,
+    complex32,
+    finfo,
+    iinfo,
+)
 
 __version__ = "0.1.0"
 
@@ -82,6 +91,7 @@ _LAZY = {
     "nn", "optim", "overrides", "profiler", "serialization", "signal", "sparse", "special", "testing", "utils",
     "return_types", "types", "version", "hub", "jit", "onnx", "compiler", "distributed", "accelerator", "random",
     "storage", "library", "futures", "torch_version", "_dynamo", "xpu", "fx", "package", "export", "nested", "quantization", "ao",
+    "__config__", "ops",
 }  # fmt: skip
 
 
@@ -121,6 +131,8 @@ def __getattr__(name):
         from ._graph import graph
 
         return graph
+    if name == "torch":  # `torch.torch` is the module itself.
+        return _sys.modules[__name__]
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 

@@ -60,3 +60,41 @@ class iinfo:
 
     def __repr__(self):
         return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"
+
+
+class _Symbol:
+    """A number that is not known yet while a program is traced, which nothing here does."""
+
+    def __new__(cls, *args, **kwargs):
+        raise NotImplementedError(f"flambeau has no {cls.__name__}: programs are not traced")
+
+
+class SymInt(_Symbol):
+    """An integer of a traced program, of which there are none."""
+
+
+class SymFloat(_Symbol):
+    """A float of a traced program, of which there are none."""
+
+
+class SymBool(_Symbol):
+    """A truth value of a traced program, of which there are none."""
+
+
+class _AbsentDtype:
+    """A data type of PyTorch that tensors here cannot have: it differs from every tensor's, and operators refuse it."""
+
+    __slots__ = ("_name", "is_complex", "is_floating_point", "is_signed", "itemsize")
+
+    def __init__(self, name, itemsize, is_complex):
+        self._name, self.itemsize, self.is_complex = name, itemsize, is_complex
+        self.is_floating_point, self.is_signed = not is_complex, True
+
+    def __repr__(self):
+        return f"torch.{self._name}"
+
+    def __reduce__(self):
+        return self._name
+
+
+complex32 = chalf = _AbsentDtype("complex32", 4, True)

@@ -70,6 +70,8 @@ def install():
         # Programs ask `torch.__version__` for features: it names the PyTorch that this library behaves as.
         flambeau.__version__ = version.__version__ = version.torch
         flambeau.__name__ = "torch"
+        # Packages find out whose array they were given by the module of its class.
+        flambeau.Tensor.__module__ = "torch"
     sys.modules["torch"] = flambeau
 
 

@@ -4,7 +4,7 @@ from . import _C
 from ._C import Tensor
 
 __all__ = [
-    "OutOfMemoryError", "asarray", "from_file", "frombuffer", "is_storage", "nonzero", "range", "triplet_margin_loss",
+    "OutOfMemoryError", "_assert", "_assert_async", "asarray", "from_file", "frombuffer", "is_storage", "nonzero", "range", "triplet_margin_loss",
     "unravel_index", "vmap",
 ]  # fmt: skip
 
@@ -18,6 +18,22 @@ _method_nonzero = Tensor.nonzero
 
 class OutOfMemoryError(RuntimeError):
     """A device ran out of memory."""
+
+
+def _assert(condition, message):
+    """Raises an `AssertionError` with `message` unless `condition` is true."""
+    if not condition:
+        raise AssertionError(message)
+
+
+def _assert_async(input, assert_msg="Expected Tensor with single nonzero value, but got zero"):
+    """Raises a `RuntimeError` where a tensor of one value is zero, at once."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"_assert_async(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    if not bool(input):
+        if input.numel() == 0:
+            raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+        raise RuntimeError(assert_msg)
 
 
 def is_storage(obj, /):

@@ -27,10 +27,11 @@ def test_code_module_and_script(tmp_path):
     "code, name",
     [
         ("import torch.nothing_of_the_kind", "torch.nothing_of_the_kind"),
-        ("import torch.onnx", "torch.onnx"),
+        ("import torch.export", "torch.export"),
+        ("import torch; torch.export.export", "torch.export"),
+        ("from torch import export", "export"),
         ("import torch; torch.onnx.export", "torch.onnx"),
-        ("from torch import onnx", "onnx"),
-        ("from torch.onnx import export", "torch.onnx"),
+        ("from torch.onnx import export", "export"),
         ("import torch.nn.quantized.dynamic", "torch.nn.quantized"),
         ("from torch.nn import NothingOfTheKind", "NothingOfTheKind"),
         ("import torch; torch.nothing_of_the_kind", "nothing_of_the_kind"),
@@ -50,7 +51,7 @@ assert torch.optim.lr_scheduler.StepLR is flambeau.optim.lr_scheduler.StepLR
 assert importlib.import_module("torch.nn.modules.linear").Linear is torch.nn.Linear
 assert flambeau.nn.__name__ == "flambeau.nn" and torch.nn.Linear.__module__ == "flambeau.nn.modules.linear"
 assert type(pickle.loads(pickle.dumps(torch.nn.Linear(1, 1)))) is torch.nn.Linear
-assert isinstance(torch.ones(1), torch.Tensor) and not hasattr(torch, "onnx")
+assert isinstance(torch.ones(1), torch.Tensor) and not hasattr(torch, "export")
 print("fine")
 """
     assert run("-m", "flambeau", "-c", code).stdout == "fine\n"
@@ -139,3 +140,10 @@ for _ in range(3):
 """
     errors = run("-m", "flambeau", "-c", code).stderr.splitlines()
     assert [line.split(":")[0] for line in errors] == ["torch.compile", "torch.jit.script"]
+
+
+def test_classes_of_tensors_say_torch():
+    code = "import torch; print(torch.torch is torch, torch.Tensor.__module__, torch.nn.Parameter.__module__)"
+    assert run("-m", "flambeau", "-c", code).stdout == "True torch torch.nn.parameter\n"
+    code = "import pickle, torch; p = torch.nn.Parameter(torch.ones(2)); print(type(pickle.loads(pickle.dumps(p))) is type(p))"
+    assert run("-m", "flambeau", "-c", code).stdout == "True\n"

@@ -179,3 +179,99 @@ def test_private_names_that_packages_ask():
     with pytest.raises(ValueError, match="init_process_group"):
         torch.distributed.all_reduce(torch.ones(1))
     assert torch.cpu.device_count() == 1 and not torch.xpu.is_available()
+
+
+def test_descriptions_of_the_build():
+    shown = torch.__config__.show()
+    assert "USE_MKL=OFF" in shown and "TORCH_VERSION=" in shown and torch.__config__._cxx_flags() == ""
+    assert str(torch.get_num_threads()) in torch.__config__.parallel_info()
+
+
+def test_nothing_is_traced():
+    from flambeau._subclasses.fake_tensor import FakeTensor, is_fake
+    from flambeau.fx.experimental.proxy_tensor import get_proxy_mode
+
+    assert not is_fake(torch.ones(1)) and get_proxy_mode() is None and not torch.onnx.is_in_onnx_export()
+    for kind in (torch.SymInt, torch.SymFloat, torch.SymBool):
+        assert not isinstance(1, kind) and not isinstance(1.0, kind)
+        with pytest.raises(NotImplementedError):
+            kind(None)
+    with pytest.raises(NotImplementedError):
+        FakeTensor()
+    with pytest.raises(AttributeError, match="torch.onnx.export"):
+        torch.onnx.export
+
+    @torch.jit._overload
+    def half(x: int) -> int: ...
+
+    def half(x):  # noqa: F811
+        return x / 2
+
+    assert half(3) == 1.5 and torch.jit._overload_method(half) is half
+
+
+def test_types_that_tensors_here_do_not_have():
+    assert torch.complex32 is torch.chalf and repr(torch.complex32) == "torch.complex32"
+    assert torch.complex32 not in {torch.complex64, torch.float16} and torch.complex32.is_complex
+    assert pickle.loads(pickle.dumps(torch.complex32)) is torch.complex32
+    with pytest.raises(TypeError):
+        torch.zeros(1, dtype=torch.complex32)
+
+
+def test_asserts():
+    assert torch._assert_async(torch.tensor(True)) is None and torch._assert(1, "m") is None
+    with pytest.raises(AssertionError, match="m"):
+        torch._assert(torch.tensor(False), "m")
+    cases = [(torch.tensor(0.0), "nonzero"), (torch.ones(2), "more than one"), (torch.zeros(0), "no values")]
+    for value, message in cases:
+        with pytest.raises(RuntimeError, match=message):
+            torch._assert_async(value)
+    with pytest.raises(RuntimeError, match="low"):
+        torch._assert_async(torch.tensor(False), "low")
+    with pytest.raises(TypeError):
+        torch._assert_async(1)
+
+
+def test_hash_of_a_file_name():
+    assert torch.hub.HASH_REGEX.search("net-0123abcd.pth").group(1) == "0123abcd"
+
+
+def test_operators_by_their_names():
+    aten = torch.ops.aten
+    x = torch.arange(12.0).reshape(3, 4)
+    assert aten.add(x, 1).equal(x + 1) and aten.add.Tensor(x, x, alpha=2).equal(3 * x)
+    assert aten.slice.Tensor(x, -1, 1, 3).equal(x[:, 1:3]) and aten.select.int(x, 1, 2).equal(x[:, 2])
+    assert aten.index.Tensor(x, [None, torch.tensor([0, 2])]).equal(x[:, [0, 2]])
+    copy = aten._to_copy.default(x, dtype=torch.float64)
+    assert copy.dtype == torch.float64 and aten._to_copy(x).data_ptr() != x.data_ptr()
+    assert aten.alias.default(x).data_ptr() == x.data_ptr() and aten.sum.dim_IntList(x, [0]).equal(x.sum(0))
+    assert aten.sort.stable(x, stable=True, dim=1, descending=True)[0].equal(x.flip(1))
+    assert (str(aten.add), str(aten.add.Tensor), aten.add.Tensor.name()) == (
+        "aten.add",
+        "aten.add.Tensor",
+        "aten::add.Tensor",
+    )
+    assert aten.add.Tensor is aten.add.Tensor and aten.add.default.name() == "aten::add"
+    for owner, name in ((aten, "nothing"), (torch.ops.other, "f"), (aten.add, "Nothing"), (aten, "einsum_path")):
+        assert not hasattr(owner, name)
+    with pytest.raises(NotImplementedError, match="_sparse_addmm"):
+        aten._sparse_addmm(x, x, x)
+
+
+def test_numbers_of_a_tensor_as_text():
+    from flambeau._tensor_str import PRINT_OPTS, _tensor_str
+
+    assert _tensor_str(torch.eye(2), 3) == "[[1., 0.],\n    [0., 1.]]"
+    parameter = torch.nn.Parameter(torch.tensor(1.5, dtype=torch.float64))
+    assert _tensor_str(parameter, 0) == "1.5000" and _tensor_str(torch.zeros(0, 2), 0) == "[]"
+    assert PRINT_OPTS.threshold == 1000 and PRINT_OPTS.linewidth == 80 and PRINT_OPTS.sci_mode is None
+    lines = {indent: len(_tensor_str(torch.arange(60), indent).splitlines()) for indent in (0, 60)}
+    assert lines == {0: 3, 60: 12}
+    with pytest.raises(AttributeError):
+        PRINT_OPTS.nothing
+
+
+def test_no_calls_of_other_processes():
+    from flambeau.distributed import rpc
+
+    assert not rpc.is_available() and not hasattr(rpc, "api")

@@ -185,6 +185,16 @@ def ignore(drop=False, **kwargs):
     return _same
 
 
+def _overload(func):
+    """Marks one signature of a function that is defined after it: the function itself."""
+    return func
+
+
+def _overload_method(func):
+    """Marks one signature of a method that is defined after it: the function itself."""
+    return func
+
+
 def script_method(fn):
     """Marks a method of a `ScriptModule`: the function itself."""
     return fn

@@ -1,0 +1,1 @@
+"""What PyTorch's tracers of tensors tell programs about themselves."""
