@@ -55,9 +55,9 @@ unsafe fn dot_contiguous<T: GemmElement, const FMA: bool, const G: usize>(
     // SAFETY: i < n, and the blocks that are read end at most there.
     unsafe {
         macro_rules! add {
-            ($groups:expr) => {
+            ($x:expr, $y:expr, $groups:expr) => {
                 for v in 0..$groups {
-                    let (x, y) = (&*x.add(i + 8 * v).cast::<[T; 8]>(), &*y.add(i + 8 * v).cast::<[T; 8]>());
+                    let (x, y) = (&*$x.add(8 * v).cast::<[T; 8]>(), &*$y.add(8 * v).cast::<[T; 8]>());
                     for l in 0..8 {
                         sums[v][l] = x[l].mul_add::<FMA>(y[l], sums[v][l]);
                     }
@@ -70,17 +70,23 @@ unsafe fn dot_contiguous<T: GemmElement, const FMA: bool, const G: usize>(
                 ahead(x.add(i).cast::<u8>().wrapping_add(AHEAD + line));
                 ahead(y.add(i).cast::<u8>().wrapping_add(AHEAD + line));
             }
-            add!(G);
+            add!(x.add(i), y.add(i), G);
         }
         if i + 4 * G <= n {
-            add!(G / 2);
+            add!(x.add(i), y.add(i), G / 2);
         }
         if i + 2 * G <= n {
-            add!(G / 4);
+            add!(x.add(i), y.add(i), G / 4);
         }
-        for (l, i) in (i..n).enumerate() {
-            sums[l / 8][l % 8] = (*x.add(i)).mul_add::<FMA>(*y.add(i), sums[l / 8][l % 8]);
+        if i < n {
+            // A copy, so that the sums have constant indices and stay in registers.
+            let (mut xs, mut ys) = ([T::ZERO; 16], [T::ZERO; 16]);
+            for (l, i) in (i..n).enumerate() {
+                (xs[l], ys[l]) = (*x.add(i), *y.add(i));
+            }
+            add!(xs.as_ptr(), ys.as_ptr(), G / 4);
         }
+        debug_assert!(i >= n);
     }
     let mut eight = [[T::ZERO; 8]; 2];
     for v in 0..register {

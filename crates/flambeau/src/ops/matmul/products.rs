@@ -4,9 +4,11 @@ use super::{As, adjoint, check_same_dtype, conj, product};
 use crate::Tensor;
 use crate::autograd::{Save, record};
 use crate::generated::functions as f;
+use crate::ops::dense::{Dense, written};
 use crate::ops::shape::{select, unsqueeze};
 use crate::ops::{creation, reduce, shape};
 use flambeau_core::{DType, Dims, Result, bail, broadcast_shapes, show};
+use flambeau_cpu::gemm;
 use smallvec::smallvec;
 
 /// `torch.mm`: matrix times matrix.
@@ -110,10 +112,24 @@ fn check_vectors(a: &Tensor, b: &Tensor) -> Result<()> {
     Ok(())
 }
 
+fn dot_of<T: gemm::GemmElement>(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (x, y) = (Dense::<T>::of(a)?, Dense::<T>::of(b)?);
+    written(&[], T::DTYPE, |out| {
+        out[0] = gemm::dot(x.len(), &x, 1, &y, 1)?;
+        Ok(())
+    })
+}
+
 /// `torch.dot`: the sum of products of two vectors, without conjugation.
 pub fn dot(self_: &Tensor, tensor: &Tensor) -> Result<Tensor> {
     check_vectors(self_, tensor)?;
-    let out = product(self_, As::Row, tensor, As::Column, &[])?;
+    let out = match self_.dtype() {
+        _ if self_.is_meta() || tensor.is_meta() => product(self_, As::Row, tensor, As::Column, &[])?,
+        // In an order of its own, which is not that of a row's product with a column.
+        DType::Float32 => dot_of::<f32>(self_, tensor)?,
+        DType::Float64 => dot_of::<f64>(self_, tensor)?,
+        _ => product(self_, As::Row, tensor, As::Column, &[])?,
+    };
     record(&[&out], "DotBackward0", &[self_, tensor], &[Save::Input(self_), Save::Input(tensor)], |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None, None]) };
         Ok(smallvec![
