@@ -39,6 +39,16 @@ for _name in ("_foreach_add_", "_foreach_mul_", "_foreach_norm"):
 _C._nn = _types.SimpleNamespace(**_C._functions("nn.functional"))
 _C._nn.log_sigmoid = _C._nn.logsigmoid
 
+
+def _parse_to(*args, **kwargs):
+    """(device, dtype, non_blocking, memory_format) from the arguments of `Module.to`."""
+    from .nn.modules._to import parse_to
+
+    return parse_to(args, kwargs)
+
+
+_C._nn._parse_to = _parse_to
+
 from . import _tensor as _tensor_methods  # noqa: E402
 from .overrides import _disabled_torch_function_impl as _disabled  # noqa: E402
 
@@ -89,6 +99,7 @@ _LAZY = {
 _ELSEWHERE = {
     "save": "serialization", "load": "serialization", "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack",
     "Future": "futures", "UntypedStorage": "storage", "TypedStorage": "storage", "autocast": "amp", "GradScaler": "amp",
+    "ScriptModule": "jit", "ScriptFunction": "jit", "PyTorchFileReader": "serialization._file_reader",
 }  # fmt: skip
 _ELSEWHERE |= dict.fromkeys(
     """autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache get_autocast_cpu_dtype

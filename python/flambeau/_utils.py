@@ -138,3 +138,30 @@ def deep_copy(tensor, memo):
     if attributes:
         out.__dict__.update(deepcopy(attributes, memo))
     return out
+
+
+def _element_size(dtype):
+    """The bytes of one element."""
+    if not isinstance(dtype, _C.dtype):
+        raise RuntimeError(f"expected torch.dtype, but got {type(dtype)}")
+    return dtype.itemsize
+
+
+def _get_device_index(device, optional=False, allow_cpu=False):
+    """The number of a device; -1 for the CPU if allowed, the current device's if `optional` and none is named."""
+    given = device
+    if isinstance(device, str):
+        device = _C.device(device)
+    if isinstance(device, _C.device):
+        if device.type == "cpu":
+            if not allow_cpu:
+                raise ValueError(f"Expected a non cpu device, but got: {given}")
+            return -1
+        device = device.index
+    if isinstance(device, int):
+        return device
+    if not optional:
+        raise ValueError(f"Expected a torch.device with a specified index or an integer, but got:{given}")
+    from . import accelerator
+
+    return accelerator.current_device_index() if accelerator.is_available() else None
