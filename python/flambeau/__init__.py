@@ -91,7 +91,7 @@ _LAZY = {
     "amp", "backends", "cpu", "cuda", "distributions", "fft", "func", "linalg", "masked", "mps", "multiprocessing",
     "nn", "optim", "overrides", "profiler", "serialization", "signal", "sparse", "special", "testing", "utils",
     "return_types", "types", "version", "hub", "jit", "onnx", "compiler", "distributed", "accelerator", "random",
-    "storage", "library", "futures", "torch_version", "_dynamo", "xpu", "fx", "package", "export", "nested", "quantization", "ao",
+    "storage", "library", "futures", "torch_version", "_dynamo", "_utils", "xpu", "fx", "package", "export", "nested", "quantization", "ao",
 }  # fmt: skip
 
 

@@ -19,7 +19,13 @@ def _listed(sizes):
 
 def _rebuild_tensor(storage, storage_offset, size, stride):
     """A tensor over a typed storage; what does not lie within it is refused."""
-    return _untyped(storage)._tensor(storage.dtype, storage_offset, _listed(size), _listed(stride))
+    size, stride, raw = _listed(size), _listed(stride), _untyped(storage)
+    if raw.device.type == "meta":
+        # There is nothing to lie within: PyTorch makes such a storage as large as is asked for.
+        last = sum((n - 1) * step for n, step in zip(size, stride)) + 1 if all(size) else 0
+        whole = _C.Tensor([]).to(device="meta", dtype=storage.dtype).new_empty(storage_offset + last)
+        return whole.as_strided(size, stride, storage_offset)
+    return raw._tensor(storage.dtype, storage_offset, size, stride)
 
 
 def _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks, metadata=None):

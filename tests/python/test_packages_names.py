@@ -244,6 +244,8 @@ def test_records_of_files(tmp_path):
         found = reader.get_storage_from_record("data/0", 5, torch.float32)
         assert found.shape == (0,) and found.untyped_storage().nbytes() == 20
         assert torch.tensor([]).set_(found.untyped_storage(), 0, (5,)).tolist() == [0, 1, 2, 3, 4]
+    raw = reader.get_storage_from_record("data/0", 20, torch.UntypedStorage)
+    assert raw.dtype == torch.uint8 and raw._typed_storage()._untyped_storage.nbytes() == 20
     offset = reader.get_record_offset("data/1")
     assert path.read_bytes()[offset : offset + 6] == bytes([1, 0] * 3)
     with pytest.raises(RuntimeError, match=r"record size \(20 bytes\) does not match expected size \(12 bytes"):
@@ -275,6 +277,9 @@ def test_private_helpers():
     from flambeau.profiler.profiler import _default_schedule_fn
 
     assert torch._C._nn._parse_to("cpu", torch.half, True) == (torch.device("cpu"), torch.half, True, None)
+    meta = torch.TypedStorage(dtype=torch.float32, device="meta", _internal=True)
+    window = torch._utils._rebuild_tensor_v2(meta, 3, (2, 3), (3, 1), False, None)
+    assert (window.shape, window.stride(), window.storage_offset(), window.is_meta) == ((2, 3), (3, 1), 3, True)
     assert torch._C._TensorMeta is type(torch.Tensor)
     assert _utils._element_size(torch.bool) == 1 and _utils._element_size(torch.complex64) == 8
     assert _utils._get_device_index("cuda:1") == 1 and _utils._get_device_index("cpu", allow_cpu=True) == -1

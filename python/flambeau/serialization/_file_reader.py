@@ -2,6 +2,7 @@
 
 import os
 
+from .. import _C
 from ..storage import UntypedStorage
 from ._archive import _Reader
 
@@ -44,7 +45,11 @@ class PyTorchFileReader:
         return self._records.read(name, self.get_record_size(name))
 
     def get_storage_from_record(self, name, numel, dtype):
-        """An empty tensor whose storage has the bytes of a record, which must be those of `numel` elements."""
+        """An empty tensor whose storage has the bytes of a record, which must be those of `numel` elements.
+
+        `dtype` may be `torch.UntypedStorage` for bytes.
+        """
+        dtype = _C.uint8 if dtype is UntypedStorage else dtype
         size, expected = self.get_record_size(name), numel * dtype.itemsize
         if size != expected:
             raise RuntimeError(
