@@ -3,18 +3,10 @@
 Left out unless asked for: `pytest -m packages`. Needs a network and some minutes.
 """
 
-import os
-import pathlib
-import subprocess
-import venv
-
+import package_environment
 import pytest
 
-import flambeau
-
 pytestmark = pytest.mark.packages
-ORDINARY = ["numpy", "scipy", "scikit-learn", "tqdm", "tabulate", "packaging", "typing_extensions"]
-# These name torch as a dependency, so they come without theirs.
 FOR_TORCH = ["einops", "torchmetrics", "lightning-utilities", "torchdiffeq", "skorch", "pytorch-ignite", "torchinfo"]
 
 EINOPS = """
@@ -245,22 +237,9 @@ PROGRAMS = {
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("packages")
-    venv.create(folder, with_pip=True)
-    found = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    pip = [str(found), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *ORDINARY], check=True)
-    subprocess.run([*pip, "--no-deps", *FOR_TORCH], check=True)
-    return found
+    return package_environment.make(tmp_path_factory.mktemp("packages"), [], FOR_TORCH)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs(name, python, tmp_path):
-    program = tmp_path / f"{name}_program.py"
-    program.write_text(PROGRAMS[name])
-    root = pathlib.Path(flambeau.__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run(
-        [python, "-m", "flambeau", program], env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr
+    package_environment.run(python, name, PROGRAMS[name], tmp_path)
