@@ -48,6 +48,16 @@ for _name in ("_foreach_add_", "_foreach_mul_", "_foreach_norm"):
 _C._nn = _types.SimpleNamespace(**_C._functions("nn.functional"))
 _C._nn.log_sigmoid = _C._nn.logsigmoid
 
+
+def _parse_to(*args, **kwargs):
+    """(device, dtype, non_blocking, memory_format) from the arguments of `Module.to`."""
+    from .nn.modules._to import parse_to
+
+    return parse_to(args, kwargs)
+
+
+_C._nn._parse_to = _parse_to
+
 from . import _tensor as _tensor_methods  # noqa: E402
 from .overrides import _disabled_torch_function_impl as _disabled  # noqa: E402
 
@@ -90,7 +100,7 @@ _LAZY = {
     "amp", "backends", "cpu", "cuda", "distributions", "fft", "func", "linalg", "masked", "mps", "multiprocessing",
     "nn", "optim", "overrides", "profiler", "serialization", "signal", "sparse", "special", "testing", "utils",
     "return_types", "types", "version", "hub", "jit", "onnx", "compiler", "distributed", "accelerator", "random",
-    "storage", "library", "futures", "torch_version", "_dynamo", "xpu", "fx", "package", "export", "nested", "quantization", "ao",
+    "storage", "library", "futures", "torch_version", "_dynamo", "_utils", "xpu", "fx", "package", "export", "nested", "quantization", "ao",
     "__config__", "ops",
 }  # fmt: skip
 
@@ -99,6 +109,7 @@ _LAZY = {
 _ELSEWHERE = {
     "save": "serialization", "load": "serialization", "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack",
     "Future": "futures", "UntypedStorage": "storage", "TypedStorage": "storage", "autocast": "amp", "GradScaler": "amp",
+    "ScriptModule": "jit", "ScriptFunction": "jit", "PyTorchFileReader": "serialization._file_reader",
 }  # fmt: skip
 _ELSEWHERE |= dict.fromkeys(
     """autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache get_autocast_cpu_dtype

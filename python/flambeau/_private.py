@@ -31,6 +31,28 @@ def _are_functorch_transforms_active():
     return False
 
 
+def _group_tensors_by_device_and_dtype(lists, with_indices):
+    """`{(device, dtype): (lists, indices)}`: lists of equal length, or empty, cut up by the tensors of the first."""
+    if not lists or not lists[0]:
+        raise RuntimeError("Expected !nested_tensorlist[0].empty() to be true, but got false.")
+    count = len(lists[0])
+    if any(len(one) not in (0, count) for one in lists):
+        raise RuntimeError("Expected the lists of tensors to be as long as the first, or empty")
+    groups = {}
+    for i, tensor in enumerate(lists[0]):
+        if tensor is None:
+            raise RuntimeError(
+                "Tensors of the first list of nested Tensor lists are supposed to be defined but the "
+                f"{i}-th Tensor is not."
+            )
+        parts, indices = groups.setdefault((tensor.device, tensor.dtype), ([[] for _ in lists], []))
+        for part, one in zip(parts, lists):
+            part.extend(one[i : i + 1])
+        if with_indices:
+            indices.append(i)
+    return groups
+
+
 class DisableTorchFunctionSubclass:
     """A region in which `__torch_function__` of subclasses is not asked."""
 
@@ -49,6 +71,12 @@ def __getattr__(name):
         from .linalg import LinAlgError
 
         return LinAlgError
+    if name == "_TensorMeta":
+        return type(_C.Tensor)
+    if name == "PyTorchFileReader":
+        from .serialization._file_reader import PyTorchFileReader
+
+        return PyTorchFileReader
     if name == "Future":
         from .futures import Future
 

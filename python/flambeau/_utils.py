@@ -19,7 +19,13 @@ def _listed(sizes):
 
 def _rebuild_tensor(storage, storage_offset, size, stride):
     """A tensor over a typed storage; what does not lie within it is refused."""
-    return _untyped(storage)._tensor(storage.dtype, storage_offset, _listed(size), _listed(stride))
+    size, stride, raw = _listed(size), _listed(stride), _untyped(storage)
+    if raw.device.type == "meta":
+        # There is nothing to lie within: PyTorch makes such a storage as large as is asked for.
+        last = sum((n - 1) * step for n, step in zip(size, stride)) + 1 if all(size) else 0
+        whole = _C.Tensor([]).to(device="meta", dtype=storage.dtype).new_empty(storage_offset + last)
+        return whole.as_strided(size, stride, storage_offset)
+    return raw._tensor(storage.dtype, storage_offset, size, stride)
 
 
 def _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks, metadata=None):
@@ -138,3 +144,30 @@ def deep_copy(tensor, memo):
     if attributes:
         out.__dict__.update(deepcopy(attributes, memo))
     return out
+
+
+def _element_size(dtype):
+    """The bytes of one element."""
+    if not isinstance(dtype, _C.dtype):
+        raise RuntimeError(f"expected torch.dtype, but got {type(dtype)}")
+    return dtype.itemsize
+
+
+def _get_device_index(device, optional=False, allow_cpu=False):
+    """The number of a device; -1 for the CPU if allowed, the current device's if `optional` and none is named."""
+    given = device
+    if isinstance(device, str):
+        device = _C.device(device)
+    if isinstance(device, _C.device):
+        if device.type == "cpu":
+            if not allow_cpu:
+                raise ValueError(f"Expected a non cpu device, but got: {given}")
+            return -1
+        device = device.index
+    if isinstance(device, int):
+        return device
+    if not optional:
+        raise ValueError(f"Expected a torch.device with a specified index or an integer, but got:{given}")
+    from . import accelerator
+
+    return accelerator.current_device_index() if accelerator.is_available() else None

@@ -1,6 +1,53 @@
-"""The ``__torch_function__`` protocol."""
+"""The ``__torch_function__`` protocol, of classes and of modes."""
+
+import threading
+import warnings
 
 from . import _C
+
+_local = threading.local()
+
+
+def _modes():
+    """The modes of this thread, the innermost last."""
+    if not hasattr(_local, "modes"):
+        _local.modes = []
+    return _local.modes
+
+
+class TorchFunctionMode:
+    """A region, `with mode:`, in which the mode's `__torch_function__` is asked before that of any argument.
+
+    It is asked by the functions that are written in Python and take part in the protocol: `torch.nn.init`'s and those
+    made with `wrap_torch_function` or `handle_torch_function`. Operators of the core do not ask modes yet.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        raise NotImplementedError
+
+    def __enter__(self):
+        warnings.warn(
+            f"{type(self).__name__}: operators of the core do not call __torch_function__ of a mode yet, only "
+            "functions written in Python do",
+            stacklevel=2,
+        )
+        _modes().append(self)
+        return self
+
+    def __exit__(self, exc_type, exc_val, exc_tb):
+        _modes().pop()
+
+    @classmethod
+    def push(cls, *args, **kwargs):
+        """`cls(*args, **kwargs)`, as programs wrote it before modes could be entered themselves."""
+        return cls(*args, **kwargs)
+
+
+class BaseTorchFunctionMode(TorchFunctionMode):
+    """A mode that lets every function run as it is."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return func(*args, **(kwargs or {}))
 
 
 def default_torch_function(cls, func, types, args, kwargs):
@@ -45,6 +92,8 @@ def _overrides(arg):
 
 def has_torch_function(relevant_args, /):
     """Whether one of the arguments has an implementation of the protocol that must be asked."""
+    if _modes():
+        return True
     return not _C._torch_function_disabled() and any(_overrides(arg) is not None for arg in relevant_args)
 
 
@@ -68,6 +117,16 @@ def handle_torch_function(public_api, relevant_args, *args, **kwargs):
         at = next((i for i, other in enumerate(overloaded) if issubclass(cls, type(other))), len(overloaded))
         overloaded.insert(at, arg)
     types = tuple(type(arg) for arg in overloaded)
+    modes = _modes()
+    if modes:
+        # What the mode itself calls goes to the modes around it.
+        mode = modes.pop()
+        try:
+            result = mode.__torch_function__(public_api, types, args, kwargs)
+        finally:
+            modes.append(mode)
+        if result is not NotImplemented:
+            return result
     for arg in overloaded:
         result = arg.__torch_function__(public_api, types, args, kwargs)
         if result is not NotImplemented:

@@ -27,6 +27,6 @@ def check(python, name, text, folder):
     root = pathlib.Path(flambeau.__file__).parents[1]
     variables = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run(
-        [python, "-m", "flambeau", program], env=variables, capture_output=True, text=True, timeout=600
+        [python, "-m", "flambeau", program], env=variables, capture_output=True, text=True, timeout=600, cwd=folder
     )
     assert done.returncode == 0, done.stderr

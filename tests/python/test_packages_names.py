@@ -275,3 +275,163 @@ def test_no_calls_of_other_processes():
     from flambeau.distributed import rpc
 
     assert not rpc.is_available() and not hasattr(rpc, "api")
+
+
+# Overrides by region, and what else Lightning and Accelerate import
+
+
+def test_modes_see_initialisers():
+    from flambeau.overrides import BaseTorchFunctionMode, TorchFunctionMode
+
+    seen = []
+
+    class Skip(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            seen.append((func.__name__, func.__module__, sorted(kwargs)))
+            return kwargs["tensor"]
+
+    with pytest.warns(UserWarning, match="operators of the core"), Skip(), BaseTorchFunctionMode():
+        kept = torch.nn.init.constant_(torch.zeros(2), 3.0)
+        torch.nn.Linear(2, 2)
+    assert kept.tolist() == [0, 0] and not torch.overrides.has_torch_function(())
+    home = torch.__name__ + ".nn.init"
+    assert seen[0] == ("constant_", home, ["tensor", "val"])
+    assert [name for name, *_ in seen[1:]] == ["kaiming_uniform_", "uniform_"]
+    assert torch.nn.init.constant_(torch.zeros(2), 3.0).tolist() == [3, 3]
+    with pytest.warns(UserWarning), pytest.raises(NotImplementedError), TorchFunctionMode():
+        torch.nn.init.normal_(torch.zeros(2))
+
+
+def test_assigned_parameters_are_registered_by_whatever_stands_for_it(monkeypatch):
+    names, plain = [], torch.nn.Module.register_parameter
+
+    def register(module, name, param):
+        names.append(name)
+        plain(module, name, param)
+        if param is not None:
+            module._parameters[name] = torch.nn.Parameter(param.to("meta"))
+
+    monkeypatch.setattr(torch.nn.Module, "register_parameter", register)
+    linear = torch.nn.Linear(2, 2)
+    assert names == ["weight", "bias"] and linear.weight.is_meta
+    monkeypatch.undo()
+
+    class Own(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.p = torch.nn.Parameter(torch.ones(1))
+
+        def register_parameter(self, name, param):
+            names.append((name, 1))
+            super().register_parameter(name, param)
+
+    assert not torch.nn.Linear(2, 2).weight.is_meta and Own().p == 1 and names[-1] == ("p", 1)
+
+
+def test_records_of_files(tmp_path):
+    path = tmp_path / "x.pt"
+    torch.save({"a": torch.arange(5.0), "b": torch.ones(3, dtype=torch.int16)}, path)
+    reader = torch.PyTorchFileReader(str(path))
+    assert {"data.pkl", "byteorder", "data/0", "data/1", "version"} <= set(reader.get_all_records())
+    assert reader.has_record("data/0") and not reader.has_record("data/2")
+    assert reader.get_record("byteorder") == b"little" and reader.get_record_size("data/0") == 20
+    assert len(reader.serialization_id()) == 40
+    for _ in range(3):
+        found = reader.get_storage_from_record("data/0", 5, torch.float32)
+        assert found.shape == (0,) and found.untyped_storage().nbytes() == 20
+        assert torch.tensor([]).set_(found.untyped_storage(), 0, (5,)).tolist() == [0, 1, 2, 3, 4]
+    raw = reader.get_storage_from_record("data/0", 20, torch.UntypedStorage)
+    assert raw.dtype == torch.uint8 and raw._typed_storage()._untyped_storage.nbytes() == 20
+    offset = reader.get_record_offset("data/1")
+    assert path.read_bytes()[offset : offset + 6] == bytes([1, 0] * 3)
+    with pytest.raises(RuntimeError, match=r"record size \(20 bytes\) does not match expected size \(12 bytes"):
+        reader.get_storage_from_record("data/0", 3, torch.float32)
+    with pytest.raises(RuntimeError, match="failed locating file none"):
+        reader.get_record("none")
+    with pytest.raises(RuntimeError, match="errno 2"):
+        torch.PyTorchFileReader(str(tmp_path / "none"))
+
+
+def test_lists_are_cut_up_by_dtype():
+    from flambeau.utils._foreach_utils import _group_tensors_by_device_and_dtype as group
+    from flambeau.utils._foreach_utils import _has_foreach_support
+
+    a = [torch.ones(1), torch.ones(2, dtype=torch.float64), torch.ones(3)]
+    groups = group([a, [None, a[1], a[2]], []], with_indices=True)
+    first, second = groups[torch.device("cpu"), torch.float32], groups[torch.device("cpu"), torch.float64]
+    assert first[1] == [0, 2] and first[0][0][1] is a[2] and first[0][1] == [None, a[2]] and first[0][2] == []
+    assert second[1] == [1] and second[0][0][0] is a[1] and group([a])[torch.device("cpu"), torch.float64][1] == []
+    for wrong in ([[]], [a, a[:2]], [[None]]):
+        with pytest.raises(RuntimeError):
+            group(wrong)
+    assert _has_foreach_support(a, torch.device("cpu"))
+
+
+def test_private_helpers():
+    from flambeau import _utils
+    from flambeau.distributed._tensor import DTensor
+    from flambeau.profiler.profiler import _default_schedule_fn
+
+    assert torch._C._nn._parse_to("cpu", torch.half, True) == (torch.device("cpu"), torch.half, True, None)
+    meta = torch.TypedStorage(dtype=torch.float32, device="meta", _internal=True)
+    window = torch._utils._rebuild_tensor_v2(meta, 3, (2, 3), (3, 1), False, None)
+    assert (window.shape, window.stride(), window.storage_offset(), window.is_meta) == ((2, 3), (3, 1), 3, True)
+    assert torch._C._TensorMeta is type(torch.Tensor)
+    assert _utils._element_size(torch.bool) == 1 and _utils._element_size(torch.complex64) == 8
+    assert _utils._get_device_index("cuda:1") == 1 and _utils._get_device_index("cpu", allow_cpu=True) == -1
+    for wrong in ("cpu", "cuda", None):
+        with pytest.raises(ValueError):
+            _utils._get_device_index(wrong)
+    assert torch.cuda.get_rng_state_all() == [] and torch.cuda.set_rng_state_all([]) is None
+    assert _default_schedule_fn(3) == torch.profiler.ProfilerAction.RECORD
+    assert torch._dynamo.eval_frame.OptimizedModule is torch._dynamo.OptimizedModule
+    assert torch.ScriptModule is torch.jit.ScriptModule and not isinstance(torch.ones(1), DTensor)
+    with pytest.raises(ValueError):
+        DTensor()
+    assert not torch.autograd._profiler_enabled()
+    with torch.autograd.profiler.profile(), torch.autograd.profiler.emit_nvtx(enabled=False):
+        assert torch.autograd._profiler_enabled()
+    with pytest.raises(RuntimeError, match="NVTX"), torch.autograd.profiler.emit_nvtx():
+        pass
+
+
+def test_flops_are_counted():
+    from flambeau.utils.flop_counter import FlopCounterMode
+
+    nn, ones = torch.nn, torch.ones
+    net = nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Sequential(nn.Linear(16, 2, bias=False)))
+    with FlopCounterMode(display=False) as counter:
+        net(ones(4, 10))
+    expected = {"aten.addmm": 1280, "aten.mm": 256}
+    assert counter.get_total_flops() == 1536
+    assert counter.get_flop_counts() == {
+        "Global": expected, "Sequential": expected, "Sequential.0": {"aten.addmm": 1280},
+        "Sequential.2": {"aten.mm": 256}, "Sequential.2.0": {"aten.mm": 256},
+    }  # fmt: skip
+    assert "100.00%" in counter.get_table()
+    convolutions = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2), nn.ConvTranspose2d(4, 6, 3, groups=2), nn.Conv2d(6, 6, 3, 1, 1, groups=3)
+    )
+    query = ones(2, 3, 4, 8)
+    # As PyTorch counts them.
+    for total, run in {
+        29376: lambda: convolutions(ones(2, 3, 9, 9)),
+        14688: lambda: convolutions(ones(3, 9, 9)),
+        0: lambda: (ones(3, 4) @ ones(4), nn.LSTM(3, 4)(ones(2, 2, 3)), ones(3) * 2),
+        1440: lambda: ones(2, 3, 4, 5) @ ones(5, 6),
+        1680: lambda: ones(2, 1, 4, 5) @ ones(3, 5, 7),
+        240: lambda: torch.baddbmm(ones(2, 3, 5), ones(2, 3, 4), ones(2, 4, 5)),
+        3072: lambda: nn.functional.scaled_dot_product_attention(query, query, query),
+        6720: lambda: nn.MultiheadAttention(8, 2, batch_first=True)(*[ones(2, 5, 8)] * 3),
+    }.items():
+        with FlopCounterMode(display=False) as counter:
+            run()
+        assert counter.get_total_flops() == total
+    for run in (
+        lambda: net(ones(4, 10)).sum().backward(),
+        lambda: nn.functional.conv1d(ones(1, 1, 3), ones(1, 1, 2)),
+        lambda: torch.einsum("ij,jk", ones(2, 3), ones(3, 4)),
+    ):
+        with pytest.raises(NotImplementedError), FlopCounterMode(display=False):
+            run()
+    assert not torch._C._profiler_enabled() and not torch.nn.modules.module._global_forward_hooks

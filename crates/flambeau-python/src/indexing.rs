@@ -8,9 +8,9 @@ use flambeau::ops::{creation, shape, shape as views};
 use flambeau::schema::Arg;
 use flambeau::{DType, Index, Slice, Tensor, index_assign, index_views};
 use pyo3::exceptions::{PyIndexError, PyTypeError};
-use pyo3::ffi::{PyObject, PySliceObject};
+use pyo3::ffi::{PyObject, PySequence_Check, PySliceObject};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyTuple};
+use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PySlice, PyString, PyTuple};
 use smallvec::SmallVec;
 use std::ffi::c_int;
 
@@ -123,17 +123,53 @@ fn select(t: &Tensor, dim: i64, i: i64) -> PyResult<Tensor> {
 /// A sequence that is an index of its own (`x[[0, 2]]`), as a tensor.
 fn sequence_index(item: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     let t = crate::construct::tensor_of_data(item, None, None)?;
-    Ok(if t.numel() == 0 && !t.dtype().is_integral_or_bool() {
-        shape::to_dtype(&t, DType::Int64).py()?
-    } else {
-        t
-    })
+    // Numbers of a list are cut to integers; arrays keep their type.
+    let cut = t.numel() == 0 || t.dtype().is_floating_point() && !item.hasattr("__array__")?;
+    Ok(if cut && !t.dtype().is_integral_or_bool() { shape::to_dtype(&t, DType::Int64).py()? } else { t })
+}
+
+/// Lists of at least so many elements are index tensors, whatever they hold.
+const LONG: usize = 32;
+
+/// Whether Python's sequence protocol serves it; texts are left out.
+fn is_sequence(item: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: a check of the type of a live object.
+    !item.is_instance_of::<PyString>() && unsafe { PySequence_Check(item.as_ptr()) } == 1
+}
+
+/// The indices of a short sequence that stands for a tuple: one with a sequence, a tensor, a slice, `None` or `...` in it.
+fn as_tuple<'py>(key: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
+    if !is_sequence(key) || object::extract(key).is_some() || crate::parse::is_numpy(key) {
+        return Ok(None);
+    }
+    let Ok(n) = key.len() else { return Ok(None) };
+    if n >= LONG {
+        return Ok(None);
+    }
+    let items: Vec<_> = (0..n).map(|i| key.get_item(i)).collect::<PyResult<_>>()?;
+    let means_tuple = items.iter().any(|item| {
+        item.is_none()
+            || item.is_instance_of::<PyEllipsis>()
+            || item.is_instance_of::<PySlice>()
+            || is_sequence(item)
+            || object::extract(item).is_some()
+    });
+    if !means_tuple {
+        return Ok(None);
+    }
+    flambeau::warn(
+        "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, x[torch.tensor(seq)], which will result either in an error or a different result",
+    );
+    Ok(Some(items))
 }
 
 fn apply(t: &Tensor, key: &Bound<'_, PyAny>) -> PyResult<Indexed> {
-    let items: SmallVec<[Index; 4]> = match key.cast::<PyTuple>() {
-        Ok(tuple) => tuple.iter().map(|item| prepare(&item)).collect::<PyResult<_>>()?,
-        Err(_) => smallvec::smallvec![prepare(key)?],
+    let items: SmallVec<[Index; 4]> = if let Ok(tuple) = key.cast::<PyTuple>() {
+        tuple.iter().map(|item| prepare(&item)).collect::<PyResult<_>>()?
+    } else if let Some(items) = as_tuple(key)? {
+        items.iter().map(prepare).collect::<PyResult<_>>()?
+    } else {
+        smallvec::smallvec![prepare(key)?]
     };
     let (view, tensors) = index_views(t, &items).py()?;
     Ok(Indexed { view, tensors })
@@ -186,11 +222,7 @@ fn prepare(item: &Bound<'_, PyAny>) -> PyResult<Index> {
     if is_int(item) {
         return Ok(Index::Int(int_value(item)?));
     }
-    if item.is_instance_of::<PyList>()
-        || item.is_instance_of::<PyTuple>()
-        || item.hasattr("__array__")?
-        || crate::parse::is_numpy(item)
-    {
+    if is_sequence(item) || item.hasattr("__array__")? || crate::parse::is_numpy(item) {
         let t = sequence_index(item)?;
         if t.dim() == 0 && t.dtype().is_integral() {
             return Ok(Index::Int(t.item().py()?.to_i64()));

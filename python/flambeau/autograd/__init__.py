@@ -35,6 +35,8 @@ _HOME = {
     "no_grad": "grad_mode",
     "set_grad_enabled": "grad_mode",
     "set_multithreading_enabled": "grad_mode",
+    "_disable_profiler": "profiler",
+    "_profiler_enabled": "profiler",
 }
 
 

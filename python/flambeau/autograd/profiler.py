@@ -3,7 +3,10 @@
 from flambeau import _C
 from flambeau.profiler import EventList, FunctionEvent, FunctionEventAvg, kineto_available, record_function
 
-__all__ = ["EventList", "FunctionEvent", "FunctionEventAvg", "kineto_available", "profile", "record_function"]
+__all__ = [
+    "EventList", "FunctionEvent", "FunctionEventAvg", "emit_itt", "emit_nvtx", "kineto_available", "profile",
+    "record_function",
+]  # fmt: skip
 
 
 class profile:
@@ -79,3 +82,35 @@ class profile:
     def self_cpu_time_total(self):
         """The time of all events together, in microseconds."""
         return self._finished().self_cpu_time_total
+
+
+class emit_nvtx:
+    """Marks every operator for NVIDIA's profiler. It takes an NVIDIA device, so only `enabled=False` can be entered."""
+
+    _missing = "NVTX functions not installed. Are you sure you have a CUDA build?"
+
+    def __init__(self, enabled=True, record_shapes=False):
+        self.enabled, self.record_shapes = enabled, record_shapes
+
+    def __enter__(self):
+        if self.enabled:
+            raise RuntimeError(self._missing)
+
+    def __exit__(self, exc_type, exc_value, traceback):
+        return False
+
+
+class emit_itt(emit_nvtx):
+    """Marks every operator for Intel's profiler. This build has none, so only `enabled=False` can be entered."""
+
+    _missing = "ITT functions not installed. Are you sure you have a ITT build?"
+
+
+def _profiler_enabled():
+    """Whether a profile is being recorded in this thread."""
+    return _C._profiler_enabled()
+
+
+def _disable_profiler():
+    """Ends the recording and drops what it has."""
+    _C._profiler_stop()

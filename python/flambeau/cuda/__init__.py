@@ -39,10 +39,21 @@ def _needs_cuda(name):
 
 for _name in (
     "current_device", "get_device_name", "get_device_properties", "get_device_capability", "synchronize",
-    "current_stream", "default_stream", "mem_get_info", "get_rng_state", "set_rng_state", "get_rng_state_all",
-    "set_rng_state_all", "set_device", "stream", "seed", "seed_all", "initial_seed", "memory_summary",
+    "current_stream", "default_stream", "mem_get_info", "get_rng_state", "set_rng_state", "set_device",
+    "stream", "seed", "seed_all", "initial_seed", "memory_summary",
 ):  # fmt: skip
     globals()[_name] = _needs_cuda(_name)
+
+
+def get_rng_state_all():
+    """The states of all devices' generators: none."""
+    return []
+
+
+def set_rng_state_all(new_states):
+    """Gives each device its generator's state: with no devices there must be no states."""
+    for state in new_states:
+        set_rng_state(state)  # noqa: F821
 
 
 def manual_seed(seed):

@@ -145,6 +145,7 @@ class Module:
         return (
             _type_lookup(cls, name) is None
             and _type_lookup(cls, "__getattr__") is Module.__getattr__
+            and _type_lookup(cls, "register_parameter") is _register_parameter
             and "." not in name
             and name != ""
         )
@@ -505,6 +506,8 @@ def _adopt_methods():
 
 
 _adopt_methods()
+# A program that puts another in its place, or a class with its own, sees every parameter that is assigned.
+_register_parameter = Module.register_parameter
 # Native: it calls `forward` at once, or `_call_impl` where hooks may have to run.
 Module.__call__ = torch._C._module_call(Module)
 
