@@ -105,33 +105,52 @@ static DOUBLE: Tables<f64> = Tables {
     ln_2_low: LN_2_LOW,
 };
 
-/// The largest terms are summed exactly (P. T. P. Tang, "Table-driven implementation of the logarithm function in IEEE
-/// floating-point arithmetic", 1990). `series` is `(log(1 + f) - f + f^2 / 2) / f^3` for `f` from -1/32 to 1/16.
-#[inline(always)]
-fn by_table<L: Lane, const SHIFT: u32>(x: L, tables: &Tables<L::Number>, series: impl Fn(L) -> L) -> L {
-    let (exponent, m) = x.split();
-    let k = exponent.plus(m.pick_by_bits::<SHIFT>(&tables.halved));
-    let f = m.fused(m.pick_by_bits::<SHIFT>(&tables.reciprocals), L::of(tables.minus_one));
-    let whole = k.fused(L::of(tables.ln_2_high), m.pick_by_bits::<SHIFT>(&tables.high));
-    let sum = whole.plus(f);
-    let lost = f.minus(sum.minus(whole));
-    let square = f.times(f);
-    let low = k.fused(L::of(tables.ln_2_low), m.pick_by_bits::<SHIFT>(&tables.low));
-    let tail = square.fused(L::of(tables.minus_half), square.times(f).fused(series(f), low));
-    x.or_no_logarithm(sum.plus(lost.plus(tail)))
+/// A logarithm before its series: the largest terms are summed exactly (P. T. P. Tang, "Table-driven implementation of the
+/// logarithm function in IEEE floating-point arithmetic", 1990).
+struct Parts<L> {
+    /// What is left of the significand, from -1/32 to 1/16.
+    f: L,
+    sum: L,
+    lost: L,
+    low: L,
+}
+
+impl<L: Lane> Parts<L> {
+    #[inline(always)]
+    fn of<const SHIFT: u32>(x: L, tables: &Tables<L::Number>) -> Self {
+        let (exponent, m) = x.split();
+        let k = exponent.plus(m.pick_by_bits::<SHIFT>(&tables.halved));
+        let f = m.fused(m.pick_by_bits::<SHIFT>(&tables.reciprocals), L::of(tables.minus_one));
+        let whole = k.fused(L::of(tables.ln_2_high), m.pick_by_bits::<SHIFT>(&tables.high));
+        let sum = whole.plus(f);
+        let lost = f.minus(sum.minus(whole));
+        let low = k.fused(L::of(tables.ln_2_low), m.pick_by_bits::<SHIFT>(&tables.low));
+        Parts { f, sum, lost, low }
+    }
+
+    /// The logarithm of `x`; `series` is `(log(1 + f) - f + f^2 / 2) / f^3`. No closure: the compiler would not use the
+    /// instructions of the registers in it.
+    #[inline(always)]
+    fn with(self, series: L, x: L, tables: &Tables<L::Number>) -> L {
+        let square = self.f.times(self.f);
+        let tail = square.fused(L::of(tables.minus_half), square.times(self.f).fused(series, self.low));
+        x.or_no_logarithm(self.sum.plus(self.lost.plus(tail)))
+    }
 }
 
 #[inline(always)]
 pub(super) fn log_single<L: Single>(x: L) -> L {
-    by_table::<L, 19>(x, &SINGLE, |f| {
-        let series = L::of(1.0 / 7.0).fused(f, L::of(-1.0 / 6.0)).fused(f, L::of(0.2)).fused(f, L::of(-0.25));
-        series.fused(f, L::of(1.0 / 3.0))
-    })
+    let parts = Parts::of::<19>(x, &SINGLE);
+    let f = parts.f;
+    let series = L::of(1.0 / 7.0).fused(f, L::of(-1.0 / 6.0)).fused(f, L::of(0.2)).fused(f, L::of(-0.25));
+    parts.with(series.fused(f, L::of(1.0 / 3.0)), x, &SINGLE)
 }
 
 #[inline(always)]
 pub(super) fn log_double<L: Double>(x: L) -> L {
-    by_table::<L, 48>(x, &DOUBLE, |f| series_double(&LOG_TAIL, f))
+    let parts = Parts::of::<48>(x, &DOUBLE);
+    let series = series_double(&LOG_TAIL, parts.f);
+    parts.with(series, x, &DOUBLE)
 }
 
 #[inline(always)]
