@@ -108,7 +108,7 @@ _LAZY = {
 # Names of the module that live in submodules which are loaded when first used.
 _ELSEWHERE = {
     "save": "serialization", "load": "serialization", "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack",
-    "Future": "futures", "UntypedStorage": "storage", "TypedStorage": "storage", "autocast": "amp", "GradScaler": "amp",
+    "sparse_coo_tensor": "sparse", "Future": "futures", "UntypedStorage": "storage", "TypedStorage": "storage", "autocast": "amp", "GradScaler": "amp",
     "ScriptModule": "jit", "ScriptFunction": "jit", "PyTorchFileReader": "serialization._file_reader",
 }  # fmt: skip
 _ELSEWHERE |= dict.fromkeys(

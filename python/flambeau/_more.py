@@ -270,24 +270,16 @@ def map2_(self, x, y, callable):
     return _elementwise_inplace(self, callable, "map2_", x, y)
 
 
-def to_dense(self, dtype=None, *, masked_grad=True):
-    """This tensor, dense as all are, in another dtype if one is given."""
-    return self if dtype is None else self.to(dtype)
+def to_sparse(self, sparse_dim=None, *, layout=None, blocksize=None, dense_dim=None):
+    """The sparse form of a tensor: of the elements that are not zero, or of slices over `sparse_dim` dimensions."""
+    from .sparse import _to_sparse
 
-
-def dense_dim(self):
-    """The number of dense dimensions: all."""
-    return self.dim()
-
-
-def sparse_dim(self):
-    """The number of sparse dimensions: 0."""
-    return 0
+    return _to_sparse(self, sparse_dim, layout=layout, blocksize=blocksize, dense_dim=dense_dim)
 
 
 _tensor_nonzero.__name__ = "nonzero"
 for _f in (
-    _tensor_nonzero, new_tensor, apply_, map_, map2_, to_dense, dense_dim, sparse_dim,
+    _tensor_nonzero, new_tensor, apply_, map_, map2_, to_sparse,
 ):  # fmt: skip
     if _f is _tensor_nonzero or not hasattr(Tensor, _f.__name__):
         _f.__qualname__, _f.__module__ = "Tensor." + _f.__name__, "flambeau"

@@ -88,11 +88,8 @@ def fill_diagonal_(self, fill_value, wrap=False):
     return self
 
 
-# Tensors are strided here: what asks for the parts of another layout is told so.
+# There are no compressed layouts: what asks for their parts is told so.
 _LAYOUT_PARTS = {
-    "indices": "indices expected sparse coordinate tensor layout but got Strided",
-    "values": "values expected sparse tensor layout but got Strided",
-    "coalesce": "coalesce expected sparse coordinate tensor layout but got Strided",
     "crow_indices": "crow_indices expected sparse row compressed tensor layout but got Strided",
     "col_indices": "col_indices expected sparse row compressed tensor layout but got Strided",
     "ccol_indices": "ccol_indices expected sparse column compressed tensor layout but got Strided",

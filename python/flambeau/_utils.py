@@ -55,6 +55,14 @@ def _finish(tensor, metadata):
     return whole.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
 
+def _rebuild_sparse_tensor(layout, data):
+    """A sparse tensor of ``(indices, values, size)`` or ``(indices, values, size, is_coalesced)``."""
+    if layout is not _C.sparse_coo or not isinstance(data, tuple) or len(data) not in (3, 4):
+        raise NotImplementedError(f"rebuilding sparse tensor for layout {layout}")
+    indices, values, size = data[:3]
+    return _C._sparse_coo_tensor(indices, values, _listed(size), len(data) == 4 and bool(data[3]))
+
+
 def _rebuild_parameter(data, requires_grad, backward_hooks):
     """A parameter. Hooks are not kept; the argument is part of the file format."""
     from .nn.parameter import Parameter
@@ -112,6 +120,9 @@ def _reduce_plain(tensor):
     from ._typed_storage import _TYPE_NAMES, _typed_storage_of
     from ._untyped_storage import _storage_of
 
+    if tensor.is_sparse:
+        parts = (tensor._indices(), tensor._values(), tensor.size(), tensor.is_coalesced())
+        return _rebuild_sparse_tensor, (tensor.layout, parts)
     if tensor.is_meta:
         return _rebuild_meta_tensor_no_storage, (
             tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.requires_grad,
@@ -128,7 +139,9 @@ def deep_copy(tensor, memo):
 
     from ._untyped_storage import _storage_of
 
-    if tensor.is_meta:
+    if tensor.is_sparse:
+        out = tensor.detach().clone()
+    elif tensor.is_meta:
         out = _rebuild_meta_tensor_no_storage(tensor.dtype, tensor.shape, tensor.stride(), False)
     else:
         storage = deepcopy(_storage_of(tensor), memo)

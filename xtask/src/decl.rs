@@ -28,6 +28,8 @@ pub struct Entry {
     pub numbers: bool,
     /// Whether operands may be on different devices.
     pub mixed: bool,
+    /// Whether sparse tensors may be operands.
+    pub sparse: bool,
     /// Whether the Rust method is left out.
     pub no_method: bool,
     pub function: String,
@@ -187,6 +189,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
         out_apart: false,
         numbers: false,
         mixed: false,
+        sparse: false,
         no_method: false,
         function: default_function(&signature),
         internal: false,
@@ -249,6 +252,7 @@ fn parse_entry(file: &str, family: &str, module: Option<String>, block: &[(usize
             }
             ["numbers"] => entry.numbers = true,
             ["mixed"] => entry.mixed = true,
+            ["sparse"] => entry.sparse = true,
             ["nomethod"] => entry.no_method = true,
             ["nograd"] => pointwise.differentiable = false,
             ["fn"] => entry.function = one_word(&value)?,
@@ -361,7 +365,7 @@ fn attributes(file: &str, lines: &[(usize, &str)]) -> Result<Vec<Attribute>> {
                 for flag in text.split(',') {
                     if ![
                         "inplace", "out", "numbers", "nograd", "detached", "fused", "internal", "mixed",
-                        "nomethod", "saturate",
+                        "nomethod", "saturate", "sparse",
                     ]
                     .contains(&flag.trim())
                     {

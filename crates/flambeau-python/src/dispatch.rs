@@ -133,7 +133,13 @@ unsafe extern "C" fn vectorcall(
 /// Parses, runs and returns a new reference.
 fn call(py: Python<'_>, me: &OpFunction, given: &Given<'_>) -> PyResult<*mut PyObject> {
     let mut parsed = Parsed::default();
-    let overload = parse::parse(me.op, me.candidates, me.name, me.method, given, &mut parsed)?;
+    let overload = match parse::parse(me.op, me.candidates, me.name, me.method, given, &mut parsed) {
+        Ok(overload) => overload,
+        Err(error) => match parse::deprecated::rewrite(me.name, me.method, given) {
+            Some(rewritten) => return call(py, me, &rewritten.given()),
+            None => return Err(error),
+        },
+    };
     let target = if me.inplace {
         Target::InPlace
     } else if parsed.out.is_empty() {
@@ -143,7 +149,7 @@ fn call(py: Python<'_>, me: &OpFunction, given: &Given<'_>) -> PyResult<*mut PyO
     };
     let result = {
         let _span = profile::called(overload, &parsed.args, &target);
-        (overload.call)(&Call { args: &parsed.args, target }).py()?
+        overload.run(me.op.name, &Call { args: &parsed.args, target }).py()?
     };
     if let Some(error) = crate::warnings::pending(py) {
         return Err(error);

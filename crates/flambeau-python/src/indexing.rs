@@ -65,6 +65,7 @@ pub unsafe extern "C" fn assign_subscript(
             if value.is_null() {
                 return Err(PyTypeError::new_err("Tensor does not support deleting items"));
             }
+            flambeau::ops::sparse::check_dense("index_put_", t).py()?;
             let key = Bound::from_borrowed_ptr(py, key);
             let value = Bound::from_borrowed_ptr(py, value);
             // One number in one place first.

@@ -309,7 +309,7 @@ pub fn call_unary(name: &'static str, t: &Tensor) -> PyResult<Tensor> {
     args.push(Arg::Tensor(t));
     args.extend(overload.params[1..].iter().map(|_| Arg::None));
     let _span = crate::profile::called(overload, &args, &Target::Fresh);
-    match (overload.call)(&Call { args: &args, target: Target::Fresh }).py()? {
+    match overload.run(name, &Call { args: &args, target: Target::Fresh }).py()? {
         Ret::Tensor(t) => Ok(t),
         _ => Err(PyRuntimeError::new_err("an operator did not return a tensor")),
     }

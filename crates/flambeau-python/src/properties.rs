@@ -53,12 +53,15 @@ static PROPERTIES: &[Property] = &[
     Property { name: c"dtype", get: |py, t| Ok(types::dtype_object(py, t.dtype())), set: None },
     Property {
         name: c"device",
-        get: |py, t| Ok(Py::new(py, types::PyDevice(t.device()))?.into_any()),
+        get: |py, t| Ok(Py::new(py, types::PyDevice(t.visible_device()))?.into_any()),
         set: None,
     },
     Property {
         name: c"layout",
-        get: |py, _| Ok(types::layout_object(py, flambeau::Layout::Strided)),
+        get: |py, t| {
+            use flambeau::Layout::{SparseCoo, Strided};
+            Ok(types::layout_object(py, if t.is_sparse() { SparseCoo } else { Strided }))
+        },
         set: None,
     },
     Property { name: c"ndim", get: |py, t| int(py, t.dim() as i64), set: None },
@@ -145,7 +148,7 @@ static PROPERTIES: &[Property] = &[
                     "data set to a tensor that requires gradients must be floating point or complex dtype",
                 ));
             }
-            t.set_array(other.array());
+            t.set_data(&other);
             Ok(())
         }),
     },
@@ -154,14 +157,14 @@ static PROPERTIES: &[Property] = &[
         get: |py, t| boolean(py, t.device().kind == flambeau::DeviceType::Cuda),
         set: None,
     },
-    Property { name: c"is_cpu", get: |py, t| boolean(py, t.device().is_cpu()), set: None },
+    Property { name: c"is_cpu", get: |py, t| boolean(py, t.visible_device().is_cpu()), set: None },
     Property {
         name: c"is_mps",
         get: |py, t| boolean(py, t.device().kind == flambeau::DeviceType::Mps),
         set: None,
     },
     Property { name: c"is_meta", get: |py, t| boolean(py, t.is_meta()), set: None },
-    Property { name: c"is_sparse", get: |py, _| boolean(py, false), set: None },
+    Property { name: c"is_sparse", get: |py, t| boolean(py, t.is_sparse()), set: None },
     Property { name: c"is_sparse_csr", get: |py, _| boolean(py, false), set: None },
     Property { name: c"is_quantized", get: |py, _| boolean(py, false), set: None },
     Property { name: c"is_mkldnn", get: |py, _| boolean(py, false), set: None },
@@ -230,7 +233,7 @@ fn set_grad(_: Python<'_>, t: &Tensor, v: Option<&Bound<'_, PyAny>>) -> PyResult
             t.dtype().cpp_name()
         )));
     }
-    if grad.device().kind != t.device().kind {
+    if grad.visible_device().kind != t.visible_device().kind {
         return Err(PyRuntimeError::new_err("assigned grad has data located on a different device"));
     }
     if grad.sizes() != t.sizes() {

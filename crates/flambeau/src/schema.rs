@@ -35,6 +35,19 @@ pub struct Overload {
     pub call: fn(&Call) -> Result<Ret>,
     /// Present for pointwise operators.
     pub pointwise: Option<&'static crate::pointwise::PointwiseDef>,
+    /// Whether it takes sparse tensors (pointwise operators decide for themselves).
+    pub sparse: bool,
+}
+
+impl Overload {
+    /// Runs the operator `name`, which this is an overload of.
+    #[inline]
+    pub fn run(&self, name: &str, call: &Call) -> Result<Ret> {
+        if crate::ops::sparse::in_use() && !self.sparse && self.pointwise.is_none() {
+            crate::ops::sparse::refuse(name, self.name, call)?;
+        }
+        (self.call)(call)
+    }
 }
 
 impl std::fmt::Debug for Overload {

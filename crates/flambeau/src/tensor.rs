@@ -1,6 +1,7 @@
 //! The tensor: an array with a version, autograd metadata and at most one object of a host language.
 
 use crate::autograd::{AutogradMeta, Edge, Node, ViewMeta};
+use crate::ops::sparse::Coo;
 use flambeau_core::{Array, DType, Device, Dims, Init, Result, Storage, bail, required_bytes};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::fmt;
@@ -68,6 +69,8 @@ const INFERENCE: u8 = 4;
 const WRAPPED_NUMBER: u8 = 8;
 /// The host object belongs to this tensor (see `host`).
 const OWNS_HOST: u8 = 16;
+/// `sparse` of the metadata is filled: entries instead of memory.
+const SPARSE: u8 = 32;
 
 /// Called with the host object when a tensor that owns one is freed.
 pub static HOST_DROP: OnceLock<fn(*mut ())> = OnceLock::new();
@@ -227,7 +230,7 @@ impl Tensor {
     }
     /// An alias of the same array without history that shares the version (`detach`).
     pub fn alias(&self) -> Tensor {
-        self.alias_as(self.array())
+        self.with_entries(self.alias_as(self.array()))
     }
     /// A tensor over a part or a reinterpretation of this tensor's storage, sharing the version.
     pub fn alias_as(&self, array: Array) -> Tensor {
@@ -238,7 +241,51 @@ impl Tensor {
     }
     /// An alias with a version of its own (`.data`).
     pub fn data(&self) -> Tensor {
-        Tensor::from_array(self.array())
+        self.with_entries(Tensor::from_array(self.array()))
+    }
+
+    // sparse tensors
+
+    /// Whether it is made of indices and values (see [`crate::ops::sparse`]).
+    #[inline]
+    pub fn is_sparse(&self) -> bool {
+        self.flag(SPARSE)
+    }
+    /// The indices and values of a sparse tensor.
+    pub(crate) fn coo(&self) -> Option<Arc<Coo>> {
+        if !self.is_sparse() {
+            return None;
+        }
+        self.meta(|m| m.sparse.clone()).flatten()
+    }
+    /// Makes the tensor consist of these entries.
+    pub(crate) fn set_coo(&self, coo: Coo) {
+        crate::ops::sparse::note_use();
+        let old = self.meta_mut(|m| m.sparse.replace(Arc::new(coo)));
+        self.set_flag(SPARSE, true);
+        drop(old); // outside the lock
+    }
+    /// `other`, an alias of this tensor's array, with its entries if there are any.
+    #[inline]
+    fn with_entries(&self, other: Tensor) -> Tensor {
+        if self.is_sparse() {
+            other.meta_mut(|m| m.sparse = self.coo());
+            other.set_flag(SPARSE, true);
+        }
+        other
+    }
+    /// Makes the tensor refer to what `other` refers to (`.data = `), which may be sparse where this was not.
+    pub fn set_data(&self, other: &Tensor) {
+        self.set_array(other.array());
+        if self.is_sparse() || other.is_sparse() {
+            let old = self.meta_mut(|m| std::mem::replace(&mut m.sparse, other.coo()));
+            self.set_flag(SPARSE, other.is_sparse());
+            drop(old); // outside the lock
+        }
+    }
+    /// What a tensor lies on for its user: the device of a sparse tensor's values, whose array has no memory.
+    pub fn visible_device(&self) -> Device {
+        self.coo().map_or_else(|| self.device(), |coo| coo.values.device())
     }
 
     // flags

@@ -161,7 +161,7 @@ def _update_sparse(param, grad, total, rate, eps):
     def sparse(values):
         if indices.dim() == 0 or values.dim() == 0:
             return torch.empty_like(grad)
-        return torch.sparse_coo_tensor(indices, values, grad.size())
+        return torch._C._sparse_coo_tensor(indices, values, list(grad.size()), True)
 
     total.add_(sparse(values.pow(2)))
     root = total.sparse_mask(grad)._values().sqrt_().add_(eps)

@@ -101,7 +101,7 @@ def sgd(
     maximize,
 ):
     """Updates `params` in place; buffers that are None are made and put into `momentum_buffer_list`."""
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() and not any(grad.is_sparse for grad in d_p_list):
         _sgd(params, d_p_list, momentum_buffer_list, weight_decay, momentum, lr, dampening, nesterov, maximize)
         return
     for place, (param, grad) in enumerate(zip(params, d_p_list)):

@@ -68,7 +68,7 @@ def sparse_adam(params, grads, exp_avgs, exp_avg_sqs, state_steps, *, eps, beta1
             continue
 
         def sparse(values, indices=indices, grad=grad):
-            return torch.sparse_coo_tensor(indices, values, grad.size())
+            return torch._C._sparse_coo_tensor(indices, values, list(grad.size()), True)
 
         old = avg.sparse_mask(grad)._values()
         old_sq = avg_sq.sparse_mask(grad)._values()

@@ -96,7 +96,7 @@ def _defaults():
     }
     for name in (
         "_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter",
-        "_rebuild_parameter_with_state", "_rebuild_meta_tensor_no_storage",
+        "_rebuild_parameter_with_state", "_rebuild_meta_tensor_no_storage", "_rebuild_sparse_tensor",
     ):  # fmt: skip
         known["torch._utils." + name] = (getattr(_utils, name),) * 2
     for name in _TYPE_NAMES.values():

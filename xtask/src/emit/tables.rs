@@ -22,13 +22,15 @@ pub fn overloads(entries: &[&Entry]) -> String {
         let _ = write!(
             body,
             "pub const {name}: Overload = Overload {{\n    name: {:?},\n    params: &[{}],\n    inplace: {},\n    \
-             out: {},\n    numbers: {},\n    fields: &{fields},\n    only: &[],\n    call: {adaptor},\n    pointwise: {},\n}};\n\n",
+             out: {},\n    numbers: {},\n    fields: &{fields},\n    only: &[],\n    call: {adaptor},\n    \
+             pointwise: {},\n    sparse: {},\n}};\n\n",
             entry.signature.overload,
             params.join(", "),
             entry.inplace,
             if entry.out { entry.signature.returns.outs() } else { 0 },
             entry.numbers,
             definition(entry).map_or("None".into(), |def| format!("Some(&defs::{def})")),
+            entry.sparse,
         );
     }
     let mut text = HEADER.to_string();

@@ -1,6 +1,7 @@
 //! The one argument parser: Python arguments against the parameters of an operator's overloads. One of the modules
 //! with unsafe code.
 
+pub mod deprecated;
 mod message;
 mod value;
 

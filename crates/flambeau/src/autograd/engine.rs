@@ -304,6 +304,14 @@ fn accumulate_leaf(leaf: &Tensor, grad: &Tensor, create_graph: bool) -> Result<(
 
 /// Adds to `tensor.grad`, in place where nothing else can tell.
 pub(crate) fn accumulate(tensor: &Tensor, grad: &Tensor, create_graph: bool) -> Result<()> {
+    if grad.is_sparse() || tensor.grad().is_some_and(|sum| sum.is_sparse()) {
+        let total = match tensor.grad() {
+            Some(sum) => crate::ops::grad_add(&sum, grad)?,
+            None => grad.clone(),
+        };
+        tensor.set_grad(Some(if create_graph { total } else { total.data() }));
+        return Ok(());
+    }
     match tensor.grad() {
         None => {
             // A gradient that others hold, or that is a broadcast view, gets memory of its own.

@@ -65,7 +65,7 @@ use node::Body;
 pub(crate) use node::bury_meta;
 use std::sync::{Arc, Weak};
 
-/// What a tensor knows about differentiation, beside whether it requires it.
+/// What a tensor knows about differentiation, beside whether it requires it, and what few tensors have.
 #[derive(Default)]
 pub struct AutogradMeta {
     pub grad: Option<Tensor>,
@@ -76,6 +76,8 @@ pub struct AutogradMeta {
     pub post_accumulate: Vec<(HookId, PostHook)>,
     pub retains_grad: bool,
     pub view: Option<ViewMeta>,
+    /// The entries of a sparse tensor.
+    pub sparse: Option<Arc<crate::ops::sparse::Coo>>,
 }
 
 /// The node that adds to the gradient of a leaf; made on first use, shared while anything refers to it.

@@ -111,6 +111,14 @@ pub fn index_views(t: &Tensor, items: &[Index]) -> Result<(Tensor, Vec<Option<Te
     if taken > rank {
         bail!(Index, "too many indices for tensor of dimension {rank}");
     }
+    let whole = |s: &Slice| s.start.is_none() && s.stop.is_none() && s.step == 1;
+    if t.is_sparse()
+        && items.iter().any(|i| {
+            matches!(i, Index::Bool(_) | Index::Tensor(_)) || matches!(i, Index::Slice(s) if !whole(s))
+        })
+    {
+        return Err(crate::ops::sparse::unknown("index"));
+    }
     let mut view = t.clone();
     let mut dim = 0usize;
     let mut tensors: Vec<Option<Tensor>> = Vec::new();
@@ -218,6 +226,7 @@ impl Tensor {
     /// # Ok::<(), flambeau::Error>(())
     /// ```
     pub fn i_put_(&self, index: impl IndexExpr, values: &Tensor) -> Result<()> {
+        crate::ops::sparse::check_dense("index_put_", self)?;
         let (view, tensors) = index_views(self, &index.into_indices())?;
         index_assign(&view, &tensors, values)
     }

@@ -76,11 +76,25 @@ pub static OPS: &[OpDef] = &[
         doc: "A step of stochastic gradient descent in place; the first one fills the momentum buffers.",
     },
     OpDef {
+        name: "_indices",
+        places: &["Tensor"],
+        aliases: &[],
+        overloads: &[sparse::RAW_INDICES],
+        doc: "The indices of a sparse tensor as they are.",
+    },
+    OpDef {
         name: "_lu_with_info",
         places: &["torch", "Tensor"],
         aliases: &[],
         overloads: &[linalg::_LU_WITH_INFO],
         doc: "What `torch.lu` gives.",
+    },
+    OpDef {
+        name: "_nnz",
+        places: &["Tensor"],
+        aliases: &[],
+        overloads: &[sparse::NNZ],
+        doc: "The number of entries of a sparse tensor.",
     },
     OpDef {
         name: "_rnn_layer",
@@ -95,6 +109,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[random::SAMPLE_DIRICHLET],
         doc: "Dirichlet-distributed points of the simplex along the last dimension.",
+    },
+    OpDef {
+        name: "_sparse_coo_tensor",
+        places: &["_C"],
+        aliases: &[],
+        overloads: &[sparse::SPARSE_COO_TENSOR],
+        doc: "The sparse tensor of indices `(sparse_dim, nnz)` and values `(nnz, *dense sizes)`.",
     },
     OpDef {
         name: "_standard_gamma",
@@ -116,6 +137,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[matmul::TENSORDOT],
         doc: "Contraction over the given dimensions of both.",
+    },
+    OpDef {
+        name: "_to_sparse",
+        places: &["_C"],
+        aliases: &[],
+        overloads: &[sparse::TO_SPARSE],
+        doc: "The elements that are not zero (or, with `sparse_dim`, the slices that are not all zero) as a sparse tensor.",
     },
     OpDef {
         name: "_upsample_bicubic2d_aa",
@@ -158,6 +186,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[nn_resize::UPSAMPLE_NEAREST_EXACT3D_VEC, nn_resize::UPSAMPLE_NEAREST_EXACT3D],
         doc: "The nearest element for each place of an output of three dimensions, by the rule of Pillow.",
+    },
+    OpDef {
+        name: "_values",
+        places: &["Tensor"],
+        aliases: &[],
+        overloads: &[sparse::RAW_VALUES],
+        doc: "The values of a sparse tensor as they are, without history.",
     },
     OpDef {
         name: "abs",
@@ -918,6 +953,13 @@ pub static OPS: &[OpDef] = &[
         doc: "A copy, with the same strides where they are dense unless a memory format is given.",
     },
     OpDef {
+        name: "coalesce",
+        places: &["Tensor"],
+        aliases: &[],
+        overloads: &[sparse::COALESCE],
+        doc: "The entries in order of their indices, those with the same index added up.",
+    },
+    OpDef {
         name: "col2im",
         places: &["nn.functional"],
         aliases: &[],
@@ -1160,6 +1202,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &["torch.deg2rad_"],
         overloads: &[unary::DEG2RAD],
         doc: "Degrees to radians.",
+    },
+    OpDef {
+        name: "dense_dim",
+        places: &["Tensor"],
+        aliases: &[],
+        overloads: &[sparse::DENSE_DIM],
+        doc: "The number of dimensions of each value; all for dense tensors.",
     },
     OpDef {
         name: "det",
@@ -2111,6 +2160,13 @@ pub static OPS: &[OpDef] = &[
         doc: "The slices of a dimension that a vector of indices names.",
     },
     OpDef {
+        name: "indices",
+        places: &["Tensor"],
+        aliases: &[],
+        overloads: &[sparse::INDICES],
+        doc: "The indices `(sparse_dim, nnz)` of a coalesced tensor.",
+    },
+    OpDef {
         name: "inner",
         places: &["torch", "Tensor"],
         aliases: &[],
@@ -2137,6 +2193,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[linalg::INVERSE],
         doc: "Inverses of square matrices; a singular one raises.",
+    },
+    OpDef {
+        name: "is_coalesced",
+        places: &["Tensor"],
+        aliases: &[],
+        overloads: &[sparse::IS_COALESCED],
+        doc: "Whether the indices are in order and each occurs once.",
     },
     OpDef {
         name: "is_complex",
@@ -4165,6 +4228,20 @@ pub static OPS: &[OpDef] = &[
         doc: "Elements in order along a dimension, and the positions they came from. The sort is stable; NaN is the greatest.",
     },
     OpDef {
+        name: "sparse_dim",
+        places: &["Tensor"],
+        aliases: &[],
+        overloads: &[sparse::SPARSE_DIM],
+        doc: "The number of dimensions that a sparse tensor's indices name; 0 for dense ones.",
+    },
+    OpDef {
+        name: "sparse_mask",
+        places: &["Tensor"],
+        aliases: &[],
+        overloads: &[sparse::SPARSE_MASK],
+        doc: "The elements at the indices of the sparse tensor `mask`.",
+    },
+    OpDef {
         name: "spherical_bessel_j0",
         places: &["special"],
         aliases: &[],
@@ -4413,6 +4490,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[convert::TO_DTYPE, convert::TO_DEVICE, convert::TO_OTHER],
         doc: "The tensor in another dtype, on another device; itself where nothing changes, unless `copy`.",
+    },
+    OpDef {
+        name: "to_dense",
+        places: &["Tensor"],
+        aliases: &[],
+        overloads: &[sparse::TO_DENSE_MASKED],
+        doc: "The dense form of a sparse tensor; a dense tensor itself.",
     },
     OpDef {
         name: "topk",
@@ -4665,6 +4749,13 @@ pub static OPS: &[OpDef] = &[
         aliases: &[],
         overloads: &[nn_resize::UPSAMPLE_TRILINEAR3D_VEC, nn_resize::UPSAMPLE_TRILINEAR3D],
         doc: "Linear interpolation over three dimensions.",
+    },
+    OpDef {
+        name: "values",
+        places: &["Tensor"],
+        aliases: &[],
+        overloads: &[sparse::VALUES],
+        doc: "The values `(nnz, *dense sizes)` of a coalesced tensor; differentiable.",
     },
     OpDef {
         name: "vander",

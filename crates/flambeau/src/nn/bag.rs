@@ -28,6 +28,8 @@ pub struct EmbeddingBagOptions {
     pub max_norm: Option<f64>,
     /// Divides gradients by how often an index occurs.
     pub scale_grad_by_freq: bool,
+    /// Gives the weight sparse gradients; not for maxima.
+    pub sparse: bool,
     /// Whether the last offset is the end of the last bag.
     pub include_last_offset: bool,
     pub tensors: TensorOptions,
@@ -71,6 +73,9 @@ impl EmbeddingBag {
         }
         if options.mode == BagMode::Max && options.scale_grad_by_freq {
             bail!(Value, "max mode does not support scaling the gradient by the frequency");
+        }
+        if options.mode == BagMode::Max && options.sparse {
+            bail!(Value, "max mode does not support sparse weights");
         }
         let weight = parameter(&[num_embeddings, embedding_dim], &options.tensors)?;
         init::normal_(&weight, 0.0, 1.0)?;
@@ -138,7 +143,7 @@ impl EmbeddingBag {
             &starts,
             o.scale_grad_by_freq,
             o.mode as i64,
-            false,
+            o.sparse,
             weights.as_ref(),
             o.include_last_offset,
             o.padding_idx,

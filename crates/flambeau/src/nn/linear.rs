@@ -130,6 +130,8 @@ pub struct EmbeddingOptions {
     pub max_norm: Option<f64>,
     /// Divides gradients by how often an index occurs.
     pub scale_grad_by_freq: bool,
+    /// Gives the weight sparse gradients, for [`SparseAdam`](crate::optim::SparseAdam), `SGD` and `Adagrad`.
+    pub sparse: bool,
     pub tensors: TensorOptions,
 }
 
@@ -173,16 +175,19 @@ impl Embedding {
         if self.options.scale_grad_by_freq {
             text += ", scale_grad_by_freq=True";
         }
+        if self.options.sparse {
+            text += ", sparse=True";
+        }
         text
     }
 }
 impl Forward for Embedding {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        let EmbeddingOptions { padding_idx, max_norm, scale_grad_by_freq, .. } = self.options;
+        let EmbeddingOptions { padding_idx, max_norm, scale_grad_by_freq, sparse, .. } = self.options;
         if let Some(norm) = max_norm {
             crate::autograd::no_grad(|| nn::embedding::embedding_renorm_(&self.weight, input, norm, 2.0))?;
         }
-        nn::embedding::embedding(&self.weight, input, padding_idx.unwrap_or(-1), scale_grad_by_freq, false)
+        nn::embedding::embedding(&self.weight, input, padding_idx.unwrap_or(-1), scale_grad_by_freq, sparse)
     }
 }
 

@@ -14,7 +14,7 @@ fn to(
     copy: bool,
     memory_format: Option<MemoryFormat>,
 ) -> Result<Tensor> {
-    let (home, from) = self_.with_array(|a| (a.device(), a.dtype));
+    let (home, from) = (self_.visible_device(), self_.dtype());
     let device = device.unwrap_or(home);
     device.check_available()?;
     let same_format = match memory_format {

@@ -2,8 +2,8 @@
 
 use crate::Tensor;
 use crate::autograd::{self, record};
-use crate::ops::shape;
 use crate::ops::support::copy_array;
+use crate::ops::{shape, sparse};
 use flambeau_core::{
     Array, Dims, Init, MemoryFormat, Result, bail, contiguous_strides, numel, show, strides_for, wrap_dim,
 };
@@ -31,6 +31,9 @@ fn device_of(refs: &[&Tensor], arrays: &[Array]) -> Result<flambeau_core::Device
 
 /// `torch.cat`: tensors one after the other along a dimension. Empty tensors of one dimension are skipped.
 pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
+    if sparse::in_use() && tensors.iter().any(Tensor::is_sparse) {
+        return sparse::cat(tensors, dim);
+    }
     if tensors.is_empty() {
         bail!(Value, "torch.cat(): expected a non-empty list of Tensors");
     }
@@ -114,6 +117,10 @@ pub fn concat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
 
 /// `torch.stack`: tensors of one shape along a new dimension.
 pub fn stack(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
+    if sparse::in_use() && tensors.iter().any(Tensor::is_sparse) {
+        let raised = tensors.iter().map(|t| shape::unsqueeze(t, dim)).collect::<Result<Vec<_>>>()?;
+        return cat(&raised, dim);
+    }
     let Some(first) = tensors.first() else { bail!("stack expects a non-empty TensorList") };
     let refs: SmallVec<[&Tensor; 8]> = tensors.iter().collect();
     let sizes = first.sizes();

@@ -25,6 +25,7 @@ pub mod reduce;
 pub mod shape;
 pub mod softmax;
 pub mod sort;
+pub mod sparse;
 pub mod statistics;
 pub mod stft;
 mod support;

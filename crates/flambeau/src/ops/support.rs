@@ -35,7 +35,10 @@ pub fn common_device(tensors: &[&Tensor]) -> Result<Device> {
 pub fn check_devices(call: &Call) -> Result<()> {
     let mut first = None;
     let mut check = |t: &Tensor| -> Result<()> {
-        let (device, rank) = t.with_array(|a| (a.device(), a.dim()));
+        let (device, rank) = match t.is_sparse() {
+            true => (t.visible_device(), t.dim()),
+            false => t.with_array(|a| (a.device(), a.dim())),
+        };
         let expected = *first.get_or_insert(device);
         if device != expected && !(rank == 0 && device.is_cpu()) {
             bail!("Tensor on device {device} is not on the expected device {expected}!");
@@ -160,6 +163,18 @@ pub fn deliver_strictly(
 }
 
 fn deliver_to(call: &Call, exact: bool, overlap: Overlap, compute: Compute) -> Result<Ret> {
+    if ops::sparse::in_use() && !matches!(call.target, Target::Fresh) {
+        let target = match &call.target {
+            Target::Out(outs) => outs.first(),
+            _ => Some(call.tensor(0)?),
+        };
+        if target.is_some_and(Tensor::is_sparse) {
+            bail!(
+                NotImplemented,
+                "results can't be written to sparse tensors here; use the form that returns a new tensor"
+            );
+        }
+    }
     match &call.target {
         Target::Fresh => compute(call),
         Target::InPlace => {
@@ -426,6 +441,9 @@ pub fn copy_array(d: &Array, s: &Array) -> Result<()> {
 
 /// The sum of two gradients.
 pub fn grad_add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if ops::sparse::any(&[a, b]) {
+        return ops::sparse::add_into(a, b);
+    }
     crate::generated::functions::add(a, b, 1i64.into())
 }
 

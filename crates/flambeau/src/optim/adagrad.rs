@@ -1,10 +1,12 @@
 //! Adagrad (Duchi et al. 2011).
 
 use super::fused;
-use super::optimizer::{Algorithm, Optimizer, State, addcdiv_, addcmul_, direction, real};
+use super::optimizer::{Algorithm, Optimizer, State, add_, addcdiv_, addcmul_, direction, real};
 use super::settings::{at_least_zero, settings};
+use super::sparse_adam::at_entries;
+use crate::ops::sparse;
 use crate::{Result, Scalar, Tensor, ops};
-use flambeau_core::C64;
+use flambeau_core::{C64, bail};
 use flambeau_cpu::optim::{self as cpu, Step};
 
 settings! {
@@ -26,6 +28,7 @@ impl Algorithm for AdagradOptions {
     const NAME: &'static str = "Adagrad";
     const OTHERS: &'static [(&'static str, Option<bool>)] =
         &[("foreach", None), ("differentiable", Some(false)), ("fused", None)];
+    const SPARSE: bool = true;
     fn learning_rate(&mut self) -> &mut f64 {
         &mut self.lr
     }
@@ -57,6 +60,18 @@ impl AdagradOptions {
     pub(crate) fn step(&self, count: f64, parameter: &Tensor, grad: &Tensor, total: &Tensor) -> Result<()> {
         let &AdagradOptions { eps, weight_decay, maximize, .. } = self;
         let rate = self.lr / (1.0 + (count - 1.0) * self.lr_decay);
+        if grad.is_sparse() {
+            if weight_decay != 0.0 {
+                bail!("weight_decay option is not compatible with sparse gradients");
+            }
+            // The rows with a gradient only; values at the same index have to be added up first.
+            let grad = sparse::coalesce(grad)?;
+            let values = sparse::raw_values(&grad)?;
+            let values = if maximize { values.neg()? } else { values };
+            add_(total, &at_entries(&grad, &(&values * &values))?, 1.0)?;
+            let root = sparse::raw_values(&sparse::sparse_mask(total, &grad)?)?.sqrt()?.add_scalar(eps)?;
+            return add_(parameter, &at_entries(&grad, &(values / root))?, -rate);
+        }
         let step = Step::Adagrad(cpu::Adagrad { rate, eps, weight_decay, maximize });
         if fused::run(step, grad, &[parameter, total])? {
             return Ok(());

@@ -24,6 +24,7 @@ mod others;
 mod rmsprop;
 mod settings;
 mod sgd;
+mod sparse_adam;
 
 pub use adagrad::{Adagrad, AdagradOptions};
 pub use adam::{Adam, AdamOptions, AdamW, AdamWOptions};
@@ -38,3 +39,4 @@ pub use others::{
 pub use rmsprop::{RMSprop, RMSpropOptions};
 pub use settings::{Setting, Settings};
 pub use sgd::{SGD, SGDOptions};
+pub use sparse_adam::{SparseAdam, SparseAdamOptions};

@@ -109,6 +109,8 @@ pub trait Algorithm: Settings + Copy + Default {
         &[("foreach", None), ("capturable", Some(false)), ("differentiable", Some(false))];
     /// Whether what is remembered of a parameter has its shape, numbers apart.
     const LIKE_PARAMETERS: bool = true;
+    /// Whether it takes sparse gradients.
+    const SPARSE: bool = false;
     fn learning_rate(&mut self) -> &mut f64;
     /// Fails for settings out of range.
     fn check(&self) -> Result<()>;
@@ -182,6 +184,9 @@ impl<A: Algorithm> Optimizer<A> {
         for group in &self.param_groups {
             for parameter in &group.params {
                 if let Some(grad) = parameter.grad() {
+                    if grad.is_sparse() && !A::SPARSE {
+                        bail!("{} does not support sparse gradients", A::NAME);
+                    }
                     let state = self.state.entry(parameter.id()).or_default();
                     group.options.update(parameter, &grad, state)?;
                 }

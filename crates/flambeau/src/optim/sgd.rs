@@ -30,6 +30,7 @@ impl Algorithm for SGDOptions {
     const NAME: &'static str = "SGD";
     const OTHERS: &'static [(&'static str, Option<bool>)] =
         &[("foreach", None), ("differentiable", Some(false)), ("fused", None)];
+    const SPARSE: bool = true;
     fn learning_rate(&mut self) -> &mut f64 {
         &mut self.lr
     }
@@ -48,6 +49,7 @@ impl Algorithm for SGDOptions {
         }
         let (buffer, first) = match state.get("momentum_buffer") {
             Some(buffer) => (buffer, false),
+            None if grad.is_sparse() => (crate::ops::shape::clone(&grad.detach()?, None)?, true),
             None => (clone_dense(&grad.detach()?)?, true),
         };
         self.step(parameter, grad, Some(&buffer), first)?;
@@ -70,7 +72,7 @@ impl SGDOptions {
         let &SGDOptions { lr, momentum, dampening, weight_decay, nesterov, maximize } = self;
         let step = Step::Sgd(Sgd { lr, momentum, dampening, weight_decay, nesterov, maximize, first });
         let x: SmallVec<[&Tensor; 4]> = [parameter].into_iter().chain(buffer).collect();
-        if fused::run(step, grad, &x)? {
+        if !grad.is_sparse() && fused::run(step, grad, &x)? {
             return Ok(());
         }
         let mut grad = direction(grad, parameter, maximize, weight_decay)?;

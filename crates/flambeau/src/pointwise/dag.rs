@@ -109,8 +109,13 @@ impl Dag {
                     return self.mul(square, a);
                 } else if y == 0.5 {
                     return self.unary(Prim::Sqrt, a);
+                } else if y == -0.5 {
+                    return self.unary(Prim::Rsqrt, a);
                 } else if y == -1.0 {
                     return self.unary(Prim::Reciprocal, a);
+                } else if y == -2.0 {
+                    let square = self.mul(a, a);
+                    return self.unary(Prim::Reciprocal, square);
                 }
             }
             _ => {}

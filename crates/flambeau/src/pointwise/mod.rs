@@ -83,6 +83,12 @@ fn apply(
     params: &[ParamValue],
     dest: Dest,
 ) -> Result<Tensor> {
+    if ops::sparse::any(tensors) {
+        return match dest {
+            Dest::Out(_) => bail!(NotImplemented, "{}(): out= is not supported for sparse tensors", def.name),
+            dest => ops::sparse::pointwise(def, tensors, params, dest.is_inplace()),
+        };
+    }
     let tracked = autograd::needs_grad(tensors);
     let arrays = held(tensors);
     let mut params: SmallVec<[ParamValue; 4]> = SmallVec::from_slice(params);

@@ -66,8 +66,7 @@ fn signature(
         };
         let value = match fixed(p) {
             None => 15,
-            Some(100) => 14,
-            Some(n) => (n + 3) as u64,
+            Some(twice) => (twice + 6) as u64, // from -3 to 4: 0 to 14
         };
         bits = bits << 7 | kind << 4 | value;
     }

@@ -49,7 +49,7 @@ struct Key {
     def: usize,
     case: u8,
     complex: bool,
-    /// Parameters that are small integers are built in: `1*x` needs no product.
+    /// Parameters that are small numbers are built in: `1*x` needs no product.
     fixed: SmallVec<[Option<i8>; 4]>,
 }
 
@@ -80,11 +80,12 @@ fn choose(cases: &'static [Case], params: &[ParamValue], dtype: DType) -> Option
     })
 }
 
-/// The code of a parameter that is built in: a small integer, or 100 for one half.
+/// The code of a parameter that is built in, which is twice the number: small integers, and halves that exponents
+/// are (that of a power's derivative is one less).
 pub(super) fn fixed(param: &ParamValue) -> Option<i8> {
     match param {
-        ParamValue::Scalar(Scalar::Float(f)) if *f == 0.5 => Some(100),
-        ParamValue::Scalar(s) if !s.is_complex() => (-3..=3).find(|&n| s.is(n)).map(|n| n as i8),
+        ParamValue::Scalar(Scalar::Float(f)) if [0.5, -0.5, 1.5].contains(f) => Some((2.0 * f) as i8),
+        ParamValue::Scalar(s) if !s.is_complex() => (-3..=4).find(|&n| s.is(n)).map(|n| 2 * n as i8),
         _ => None,
     }
 }
@@ -128,7 +129,7 @@ pub fn variant(def: &'static PointwiseDef, params: &[ParamValue], dtype: DType) 
 }
 
 fn substitute(fixed: &[Option<i8>], i: u8) -> Option<f64> {
-    fixed.get(i as usize).copied().flatten().map(|n| if n == 100 { 0.5 } else { n as f64 })
+    fixed.get(i as usize).copied().flatten().map(|twice| f64::from(twice) / 2.0)
 }
 
 impl Variant {

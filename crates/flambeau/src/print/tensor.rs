@@ -32,8 +32,65 @@ impl Values for Elements {
     }
 }
 
+/// The text of a part of a sparse tensor, whose lines after the first start `indent` characters further in.
+fn part_text(t: &Tensor, indent: usize) -> String {
+    if t.numel() == 0 {
+        return format!("tensor([], size={})", size_text(&t.sizes()));
+    }
+    let a = t.array();
+    let sizes = a.sizes.clone();
+    // The dtype is that of the whole, which names it.
+    let info = Info { default_dtype: a.dtype, ..Info::new(&sizes, a.dtype) };
+    format_tensor(Some(&Elements(a)), &info).replace('\n', &format!("\n{}", " ".repeat(indent)))
+}
+
+/// `(2, 3)`
+fn size_text(sizes: &[i64]) -> String {
+    let list: Vec<String> = sizes.iter().map(i64::to_string).collect();
+    format!("({}{})", list.join(", "), if list.len() == 1 { "," } else { "" })
+}
+
+/// The text of a sparse tensor: its parts, then what it is.
+fn sparse_text(t: &Tensor, coo: &crate::ops::sparse::Coo, prefix: &str) -> String {
+    let indent = prefix.len() + 1;
+    let gap = " ".repeat(indent);
+    let mut text = format!(
+        "{prefix}(indices={},\n{gap}values={}",
+        part_text(&coo.indices, indent + "indices=".len()),
+        part_text(&coo.values, indent + "values=".len())
+    );
+    let dtype = t.dtype();
+    let plain = dtype == crate::default_dtype() || matches!(dtype, DType::Int64 | DType::Bool);
+    let mut suffixes =
+        vec![format!("size={}", size_text(&t.sizes())), format!("nnz={}", coo.values.sizes()[0])];
+    if !plain && !(dtype.is_complex() && dtype == crate::default_dtype().to_complex()) {
+        suffixes.push(format!("dtype=torch.{}", dtype.name()));
+    }
+    suffixes.push("layout=torch.sparse_coo".into());
+    match t.grad_fn() {
+        Some(f) => suffixes.push(format!("grad_fn=<{}>", f.name().rsplit("::").next().unwrap_or(""))),
+        None if t.requires_grad() => suffixes.push("requires_grad=True".into()),
+        None => {}
+    }
+    // The first suffix begins a line, as do those that would not fit.
+    let mut width = usize::MAX;
+    for suffix in &suffixes {
+        if width.saturating_add(suffix.len() + 2) > super::options().linewidth {
+            text += &format!(",\n{gap}{suffix}");
+            width = indent + suffix.len();
+        } else {
+            text += &format!(", {suffix}");
+            width += suffix.len() + 2;
+        }
+    }
+    text + ")"
+}
+
 /// The text of a tensor; `prefix` is `tensor`, or in Python the name of a subclass.
 pub fn tensor_text(t: &Tensor, prefix: &str) -> String {
+    if let Some(coo) = t.coo() {
+        return sparse_text(t, &coo, prefix);
+    }
     let a = t.array();
     let (sizes, dtype, meta) = (a.sizes.clone(), a.dtype, a.device().is_meta());
     let grad_fn = t.grad_fn();

@@ -28,7 +28,10 @@ def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=Non
     if not tensors:
         return torch.tensor(0.0)
     first = tensors[0].device
-    norms = torch._C._foreach_norm(tensors, norm_type)
+    if any(tensor.is_sparse for tensor in tensors):
+        norms = [torch.linalg.vector_norm(tensor, norm_type) for tensor in tensors]
+    else:
+        norms = torch._C._foreach_norm(tensors, norm_type)
     total = torch.linalg.vector_norm(torch.stack([norm.to(first) for norm in norms]), norm_type)
     if error_if_nonfinite and torch.logical_or(total.isnan(), total.isinf()):
         raise RuntimeError(
@@ -47,7 +50,11 @@ def clip_grads_with_norm_(parameters, max_norm, total_norm, foreach=None):
         return
     # Clamped on the tensor, so that the host need not wait for its value.
     factor = torch.clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
-    torch._C._foreach_mul_(grads, factor)
+    if any(grad.is_sparse for grad in grads):
+        for grad in grads:
+            grad.mul_(factor)
+    else:
+        torch._C._foreach_mul_(grads, factor)
 
 
 @torch.no_grad()

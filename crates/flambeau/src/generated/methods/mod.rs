@@ -18,6 +18,7 @@ mod reduce;
 mod shape;
 mod softmax;
 mod sort;
+mod sparse;
 mod special;
 mod statistics;
 mod unary;

@@ -18,6 +18,7 @@ pub const RELU: Overload = Overload {
     only: &[],
     call: relu,
     pointwise: Some(&defs::RELU),
+    sparse: false,
 };
 
 pub fn relu_functional(c: &Call) -> Result<Ret> {
@@ -36,6 +37,7 @@ pub const RELU_FUNCTIONAL: Overload = Overload {
     only: &[],
     call: relu_functional,
     pointwise: Some(&defs::RELU),
+    sparse: false,
 };
 
 pub fn relu6(c: &Call) -> Result<Ret> {
@@ -54,6 +56,7 @@ pub const RELU6: Overload = Overload {
     only: &[],
     call: relu6,
     pointwise: Some(&defs::RELU6),
+    sparse: false,
 };
 
 pub fn hardtanh(c: &Call) -> Result<Ret> {
@@ -77,6 +80,7 @@ pub const HARDTANH: Overload = Overload {
     only: &[],
     call: hardtanh,
     pointwise: Some(&defs::HARDTANH),
+    sparse: false,
 };
 
 pub fn gelu(c: &Call) -> Result<Ret> {
@@ -92,6 +96,7 @@ pub const GELU: Overload = Overload {
     only: &[],
     call: gelu,
     pointwise: Some(&defs::GELU),
+    sparse: false,
 };
 
 pub fn silu(c: &Call) -> Result<Ret> {
@@ -110,6 +115,7 @@ pub const SILU: Overload = Overload {
     only: &[],
     call: silu,
     pointwise: Some(&defs::SILU),
+    sparse: false,
 };
 
 pub fn mish(c: &Call) -> Result<Ret> {
@@ -128,6 +134,7 @@ pub const MISH: Overload = Overload {
     only: &[],
     call: mish,
     pointwise: Some(&defs::MISH),
+    sparse: false,
 };
 
 pub fn softplus(c: &Call) -> Result<Ret> {
@@ -147,6 +154,7 @@ pub const SOFTPLUS: Overload = Overload {
     only: &[],
     call: softplus,
     pointwise: Some(&defs::SOFTPLUS),
+    sparse: false,
 };
 
 pub fn elu(c: &Call) -> Result<Ret> {
@@ -169,6 +177,7 @@ pub const ELU: Overload = Overload {
     only: &[],
     call: elu,
     pointwise: Some(&defs::ELU),
+    sparse: false,
 };
 
 pub fn selu(c: &Call) -> Result<Ret> {
@@ -184,6 +193,7 @@ pub const SELU: Overload = Overload {
     only: &[],
     call: selu,
     pointwise: Some(&defs::SELU),
+    sparse: false,
 };
 
 pub fn selu_functional(c: &Call) -> Result<Ret> {
@@ -202,6 +212,7 @@ pub const SELU_FUNCTIONAL: Overload = Overload {
     only: &[],
     call: selu_functional,
     pointwise: Some(&defs::SELU),
+    sparse: false,
 };
 
 pub fn celu(c: &Call) -> Result<Ret> {
@@ -217,6 +228,7 @@ pub const CELU: Overload = Overload {
     only: &[],
     call: celu,
     pointwise: Some(&defs::CELU),
+    sparse: false,
 };
 
 pub fn celu_functional(c: &Call) -> Result<Ret> {
@@ -239,6 +251,7 @@ pub const CELU_FUNCTIONAL: Overload = Overload {
     only: &[],
     call: celu_functional,
     pointwise: Some(&defs::CELU),
+    sparse: false,
 };
 
 pub fn leaky_relu(c: &Call) -> Result<Ret> {
@@ -261,6 +274,7 @@ pub const LEAKY_RELU: Overload = Overload {
     only: &[],
     call: leaky_relu,
     pointwise: Some(&defs::LEAKY_RELU),
+    sparse: false,
 };
 
 pub fn hardsigmoid(c: &Call) -> Result<Ret> {
@@ -279,6 +293,7 @@ pub const HARDSIGMOID: Overload = Overload {
     only: &[],
     call: hardsigmoid,
     pointwise: Some(&defs::HARDSIGMOID),
+    sparse: false,
 };
 
 pub fn hardswish(c: &Call) -> Result<Ret> {
@@ -297,6 +312,7 @@ pub const HARDSWISH: Overload = Overload {
     only: &[],
     call: hardswish,
     pointwise: Some(&defs::HARDSWISH),
+    sparse: false,
 };
 
 pub fn hardshrink(c: &Call) -> Result<Ret> {
@@ -312,6 +328,7 @@ pub const HARDSHRINK: Overload = Overload {
     only: &[],
     call: hardshrink,
     pointwise: Some(&defs::HARDSHRINK),
+    sparse: false,
 };
 
 pub fn softshrink(c: &Call) -> Result<Ret> {
@@ -327,6 +344,7 @@ pub const SOFTSHRINK: Overload = Overload {
     only: &[],
     call: softshrink,
     pointwise: Some(&defs::SOFTSHRINK),
+    sparse: false,
 };
 
 pub fn tanhshrink(c: &Call) -> Result<Ret> {
@@ -342,6 +360,7 @@ pub const TANHSHRINK: Overload = Overload {
     only: &[],
     call: tanhshrink,
     pointwise: Some(&defs::TANHSHRINK),
+    sparse: false,
 };
 
 pub fn softsign(c: &Call) -> Result<Ret> {
@@ -357,6 +376,7 @@ pub const SOFTSIGN: Overload = Overload {
     only: &[],
     call: softsign,
     pointwise: Some(&defs::SOFTSIGN),
+    sparse: false,
 };
 
 pub fn logsigmoid(c: &Call) -> Result<Ret> {
@@ -372,6 +392,7 @@ pub const LOGSIGMOID: Overload = Overload {
     only: &[],
     call: logsigmoid,
     pointwise: Some(&defs::LOGSIGMOID),
+    sparse: false,
 };
 
 pub fn threshold(c: &Call) -> Result<Ret> {
@@ -387,6 +408,7 @@ pub const THRESHOLD: Overload = Overload {
     only: &[],
     call: threshold,
     pointwise: Some(&defs::THRESHOLD),
+    sparse: false,
 };
 
 pub fn threshold_functional(c: &Call) -> Result<Ret> {
@@ -410,4 +432,5 @@ pub const THRESHOLD_FUNCTIONAL: Overload = Overload {
     only: &[],
     call: threshold_functional,
     pointwise: Some(&defs::THRESHOLD),
+    sparse: false,
 };

@@ -22,6 +22,7 @@ pub const ADD: Overload = Overload {
     only: &[],
     call: add,
     pointwise: Some(&defs::ADD),
+    sparse: false,
 };
 
 pub fn add_scalar(c: &Call) -> Result<Ret> {
@@ -41,6 +42,7 @@ pub const ADD_SCALAR: Overload = Overload {
     only: &[],
     call: add_scalar,
     pointwise: Some(&defs::ADD_SCALAR),
+    sparse: false,
 };
 
 pub fn sub(c: &Call) -> Result<Ret> {
@@ -60,6 +62,7 @@ pub const SUB: Overload = Overload {
     only: &[],
     call: sub,
     pointwise: Some(&defs::SUB),
+    sparse: false,
 };
 
 pub fn sub_scalar(c: &Call) -> Result<Ret> {
@@ -79,6 +82,7 @@ pub const SUB_SCALAR: Overload = Overload {
     only: &[],
     call: sub_scalar,
     pointwise: Some(&defs::SUB_SCALAR),
+    sparse: false,
 };
 
 pub fn rsub(c: &Call) -> Result<Ret> {
@@ -98,6 +102,7 @@ pub const RSUB: Overload = Overload {
     only: &[],
     call: rsub,
     pointwise: Some(&defs::RSUB),
+    sparse: false,
 };
 
 pub fn rsub_scalar(c: &Call) -> Result<Ret> {
@@ -117,6 +122,7 @@ pub const RSUB_SCALAR: Overload = Overload {
     only: &[],
     call: rsub_scalar,
     pointwise: Some(&defs::RSUB_SCALAR),
+    sparse: false,
 };
 
 pub fn mul(c: &Call) -> Result<Ret> {
@@ -132,6 +138,7 @@ pub const MUL: Overload = Overload {
     only: &[],
     call: mul,
     pointwise: Some(&defs::MUL),
+    sparse: false,
 };
 
 pub fn mul_scalar(c: &Call) -> Result<Ret> {
@@ -147,6 +154,7 @@ pub const MUL_SCALAR: Overload = Overload {
     only: &[],
     call: mul_scalar,
     pointwise: Some(&defs::MUL_SCALAR),
+    sparse: false,
 };
 
 pub fn div(c: &Call) -> Result<Ret> {
@@ -162,6 +170,7 @@ pub const DIV: Overload = Overload {
     only: &[],
     call: div,
     pointwise: Some(&defs::DIV),
+    sparse: false,
 };
 
 pub fn div_scalar(c: &Call) -> Result<Ret> {
@@ -177,6 +186,7 @@ pub const DIV_SCALAR: Overload = Overload {
     only: &[],
     call: div_scalar,
     pointwise: Some(&defs::DIV_SCALAR),
+    sparse: false,
 };
 
 pub fn true_divide(c: &Call) -> Result<Ret> {
@@ -192,6 +202,7 @@ pub const TRUE_DIVIDE: Overload = Overload {
     only: &[],
     call: true_divide,
     pointwise: Some(&defs::TRUE_DIVIDE),
+    sparse: false,
 };
 
 pub fn true_divide_scalar(c: &Call) -> Result<Ret> {
@@ -207,6 +218,7 @@ pub const TRUE_DIVIDE_SCALAR: Overload = Overload {
     only: &[],
     call: true_divide_scalar,
     pointwise: Some(&defs::TRUE_DIVIDE_SCALAR),
+    sparse: false,
 };
 
 pub fn floor_divide(c: &Call) -> Result<Ret> {
@@ -222,6 +234,7 @@ pub const FLOOR_DIVIDE: Overload = Overload {
     only: &[],
     call: floor_divide,
     pointwise: Some(&defs::FLOOR_DIVIDE),
+    sparse: false,
 };
 
 pub fn floor_divide_scalar(c: &Call) -> Result<Ret> {
@@ -237,6 +250,7 @@ pub const FLOOR_DIVIDE_SCALAR: Overload = Overload {
     only: &[],
     call: floor_divide_scalar,
     pointwise: Some(&defs::FLOOR_DIVIDE_SCALAR),
+    sparse: false,
 };
 
 pub fn fmod(c: &Call) -> Result<Ret> {
@@ -252,6 +266,7 @@ pub const FMOD: Overload = Overload {
     only: &[],
     call: fmod,
     pointwise: Some(&defs::FMOD),
+    sparse: false,
 };
 
 pub fn fmod_scalar(c: &Call) -> Result<Ret> {
@@ -267,6 +282,7 @@ pub const FMOD_SCALAR: Overload = Overload {
     only: &[],
     call: fmod_scalar,
     pointwise: Some(&defs::FMOD_SCALAR),
+    sparse: false,
 };
 
 pub fn remainder(c: &Call) -> Result<Ret> {
@@ -282,6 +298,7 @@ pub const REMAINDER: Overload = Overload {
     only: &[],
     call: remainder,
     pointwise: Some(&defs::REMAINDER),
+    sparse: false,
 };
 
 pub fn remainder_scalar(c: &Call) -> Result<Ret> {
@@ -297,6 +314,7 @@ pub const REMAINDER_SCALAR: Overload = Overload {
     only: &[],
     call: remainder_scalar,
     pointwise: Some(&defs::REMAINDER_SCALAR),
+    sparse: false,
 };
 
 pub fn remainder_scalar_tensor(c: &Call) -> Result<Ret> {
@@ -312,6 +330,7 @@ pub const REMAINDER_SCALAR_TENSOR: Overload = Overload {
     only: &[],
     call: remainder_scalar_tensor,
     pointwise: Some(&defs::REMAINDER_SCALAR_TENSOR),
+    sparse: false,
 };
 
 pub fn pow(c: &Call) -> Result<Ret> {
@@ -327,6 +346,7 @@ pub const POW: Overload = Overload {
     only: &[],
     call: pow,
     pointwise: Some(&defs::POW),
+    sparse: false,
 };
 
 pub fn pow_scalar(c: &Call) -> Result<Ret> {
@@ -342,6 +362,7 @@ pub const POW_SCALAR: Overload = Overload {
     only: &[],
     call: pow_scalar,
     pointwise: Some(&defs::POW_SCALAR),
+    sparse: false,
 };
 
 pub fn scalar_pow(c: &Call) -> Result<Ret> {
@@ -357,6 +378,7 @@ pub const SCALAR_POW: Overload = Overload {
     only: &[],
     call: scalar_pow,
     pointwise: Some(&defs::SCALAR_POW),
+    sparse: false,
 };
 
 pub fn maximum(c: &Call) -> Result<Ret> {
@@ -372,6 +394,7 @@ pub const MAXIMUM: Overload = Overload {
     only: &[],
     call: maximum,
     pointwise: Some(&defs::MAXIMUM),
+    sparse: false,
 };
 
 pub fn minimum(c: &Call) -> Result<Ret> {
@@ -387,6 +410,7 @@ pub const MINIMUM: Overload = Overload {
     only: &[],
     call: minimum,
     pointwise: Some(&defs::MINIMUM),
+    sparse: false,
 };
 
 pub fn max_other(c: &Call) -> Result<Ret> {
@@ -402,6 +426,7 @@ pub const MAX_OTHER: Overload = Overload {
     only: &[],
     call: max_other,
     pointwise: Some(&defs::MAX_OTHER),
+    sparse: false,
 };
 
 pub fn min_other(c: &Call) -> Result<Ret> {
@@ -417,6 +442,7 @@ pub const MIN_OTHER: Overload = Overload {
     only: &[],
     call: min_other,
     pointwise: Some(&defs::MIN_OTHER),
+    sparse: false,
 };
 
 pub fn fmax(c: &Call) -> Result<Ret> {
@@ -432,6 +458,7 @@ pub const FMAX: Overload = Overload {
     only: &[],
     call: fmax,
     pointwise: Some(&defs::FMAX),
+    sparse: false,
 };
 
 pub fn fmin(c: &Call) -> Result<Ret> {
@@ -447,6 +474,7 @@ pub const FMIN: Overload = Overload {
     only: &[],
     call: fmin,
     pointwise: Some(&defs::FMIN),
+    sparse: false,
 };
 
 pub fn clamp(c: &Call) -> Result<Ret> {
@@ -466,6 +494,7 @@ pub const CLAMP: Overload = Overload {
     only: &[],
     call: clamp,
     pointwise: Some(&defs::CLAMP),
+    sparse: false,
 };
 
 pub fn clamp_min(c: &Call) -> Result<Ret> {
@@ -481,6 +510,7 @@ pub const CLAMP_MIN: Overload = Overload {
     only: &[],
     call: clamp_min,
     pointwise: Some(&defs::CLAMP_MIN),
+    sparse: false,
 };
 
 pub fn clamp_min_tensor(c: &Call) -> Result<Ret> {
@@ -496,6 +526,7 @@ pub const CLAMP_MIN_TENSOR: Overload = Overload {
     only: &[],
     call: clamp_min_tensor,
     pointwise: Some(&defs::CLAMP_MIN_TENSOR),
+    sparse: false,
 };
 
 pub fn clamp_max(c: &Call) -> Result<Ret> {
@@ -511,6 +542,7 @@ pub const CLAMP_MAX: Overload = Overload {
     only: &[],
     call: clamp_max,
     pointwise: Some(&defs::CLAMP_MAX),
+    sparse: false,
 };
 
 pub fn clamp_max_tensor(c: &Call) -> Result<Ret> {
@@ -526,6 +558,7 @@ pub const CLAMP_MAX_TENSOR: Overload = Overload {
     only: &[],
     call: clamp_max_tensor,
     pointwise: Some(&defs::CLAMP_MAX_TENSOR),
+    sparse: false,
 };
 
 pub fn addcmul(c: &Call) -> Result<Ret> {
@@ -546,6 +579,7 @@ pub const ADDCMUL: Overload = Overload {
     only: &[],
     call: addcmul,
     pointwise: Some(&defs::ADDCMUL),
+    sparse: false,
 };
 
 pub fn addcdiv(c: &Call) -> Result<Ret> {
@@ -566,6 +600,7 @@ pub const ADDCDIV: Overload = Overload {
     only: &[],
     call: addcdiv,
     pointwise: Some(&defs::ADDCDIV),
+    sparse: false,
 };
 
 pub fn lerp(c: &Call) -> Result<Ret> {
@@ -581,6 +616,7 @@ pub const LERP: Overload = Overload {
     only: &[],
     call: lerp,
     pointwise: Some(&defs::LERP),
+    sparse: false,
 };
 
 pub fn lerp_scalar(c: &Call) -> Result<Ret> {
@@ -596,6 +632,7 @@ pub const LERP_SCALAR: Overload = Overload {
     only: &[],
     call: lerp_scalar,
     pointwise: Some(&defs::LERP_SCALAR),
+    sparse: false,
 };
 
 pub fn atan2(c: &Call) -> Result<Ret> {
@@ -611,6 +648,7 @@ pub const ATAN2: Overload = Overload {
     only: &[],
     call: atan2,
     pointwise: Some(&defs::ATAN2),
+    sparse: false,
 };
 
 pub fn hypot(c: &Call) -> Result<Ret> {
@@ -626,6 +664,7 @@ pub const HYPOT: Overload = Overload {
     only: &[],
     call: hypot,
     pointwise: Some(&defs::HYPOT),
+    sparse: false,
 };
 
 pub fn copysign(c: &Call) -> Result<Ret> {
@@ -641,6 +680,7 @@ pub const COPYSIGN: Overload = Overload {
     only: &[],
     call: copysign,
     pointwise: Some(&defs::COPYSIGN),
+    sparse: false,
 };
 
 pub fn copysign_scalar(c: &Call) -> Result<Ret> {
@@ -656,6 +696,7 @@ pub const COPYSIGN_SCALAR: Overload = Overload {
     only: &[],
     call: copysign_scalar,
     pointwise: Some(&defs::COPYSIGN_SCALAR),
+    sparse: false,
 };
 
 pub fn heaviside(c: &Call) -> Result<Ret> {
@@ -671,6 +712,7 @@ pub const HEAVISIDE: Overload = Overload {
     only: &[],
     call: heaviside,
     pointwise: Some(&defs::HEAVISIDE),
+    sparse: false,
 };
 
 pub fn ldexp(c: &Call) -> Result<Ret> {
@@ -686,6 +728,7 @@ pub const LDEXP: Overload = Overload {
     only: &[],
     call: ldexp,
     pointwise: Some(&defs::LDEXP),
+    sparse: false,
 };
 
 pub fn gcd(c: &Call) -> Result<Ret> {
@@ -701,6 +744,7 @@ pub const GCD: Overload = Overload {
     only: &[],
     call: gcd,
     pointwise: Some(&defs::GCD),
+    sparse: false,
 };
 
 pub fn lcm(c: &Call) -> Result<Ret> {
@@ -716,6 +760,7 @@ pub const LCM: Overload = Overload {
     only: &[],
     call: lcm,
     pointwise: Some(&defs::LCM),
+    sparse: false,
 };
 
 pub fn logaddexp(c: &Call) -> Result<Ret> {
@@ -731,6 +776,7 @@ pub const LOGADDEXP: Overload = Overload {
     only: &[],
     call: logaddexp,
     pointwise: Some(&defs::LOGADDEXP),
+    sparse: false,
 };
 
 pub fn logaddexp2(c: &Call) -> Result<Ret> {
@@ -746,6 +792,7 @@ pub const LOGADDEXP2: Overload = Overload {
     only: &[],
     call: logaddexp2,
     pointwise: Some(&defs::LOGADDEXP2),
+    sparse: false,
 };
 
 pub fn xlogy(c: &Call) -> Result<Ret> {
@@ -761,6 +808,7 @@ pub const XLOGY: Overload = Overload {
     only: &[],
     call: xlogy,
     pointwise: Some(&defs::XLOGY),
+    sparse: false,
 };
 
 pub fn xlogy_scalar_other(c: &Call) -> Result<Ret> {
@@ -776,6 +824,7 @@ pub const XLOGY_SCALAR_OTHER: Overload = Overload {
     only: &[],
     call: xlogy_scalar_other,
     pointwise: Some(&defs::XLOGY_SCALAR_OTHER),
+    sparse: false,
 };
 
 pub fn xlogy_scalar_self(c: &Call) -> Result<Ret> {
@@ -791,6 +840,7 @@ pub const XLOGY_SCALAR_SELF: Overload = Overload {
     only: &[],
     call: xlogy_scalar_self,
     pointwise: Some(&defs::XLOGY_SCALAR_SELF),
+    sparse: false,
 };
 
 pub fn where_(c: &Call) -> Result<Ret> {
@@ -806,6 +856,7 @@ pub const WHERE: Overload = Overload {
     only: &[],
     call: where_,
     pointwise: Some(&defs::WHERE),
+    sparse: false,
 };
 
 pub fn where_scalar_self(c: &Call) -> Result<Ret> {
@@ -821,6 +872,7 @@ pub const WHERE_SCALAR_SELF: Overload = Overload {
     only: &[],
     call: where_scalar_self,
     pointwise: Some(&defs::WHERE_SCALAR_SELF),
+    sparse: false,
 };
 
 pub fn where_scalar_other(c: &Call) -> Result<Ret> {
@@ -836,6 +888,7 @@ pub const WHERE_SCALAR_OTHER: Overload = Overload {
     only: &[],
     call: where_scalar_other,
     pointwise: Some(&defs::WHERE_SCALAR_OTHER),
+    sparse: false,
 };
 
 pub fn where_scalar(c: &Call) -> Result<Ret> {
@@ -851,4 +904,5 @@ pub const WHERE_SCALAR: Overload = Overload {
     only: &[],
     call: where_scalar,
     pointwise: Some(&defs::WHERE_SCALAR),
+    sparse: false,
 };

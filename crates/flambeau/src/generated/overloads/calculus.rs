@@ -18,6 +18,7 @@ pub const TRAPEZOID_X: Overload = Overload {
     only: &[],
     call: trapezoid_x,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn trapezoid_dx(c: &Call) -> Result<Ret> {
@@ -37,6 +38,7 @@ pub const TRAPEZOID_DX: Overload = Overload {
     only: &[],
     call: trapezoid_dx,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn trapz_x(c: &Call) -> Result<Ret> {
@@ -53,6 +55,7 @@ pub const TRAPZ_X: Overload = Overload {
     only: &[],
     call: trapz_x,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn trapz_dx(c: &Call) -> Result<Ret> {
@@ -72,6 +75,7 @@ pub const TRAPZ_DX: Overload = Overload {
     only: &[],
     call: trapz_dx,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cumulative_trapezoid_x(c: &Call) -> Result<Ret> {
@@ -88,6 +92,7 @@ pub const CUMULATIVE_TRAPEZOID_X: Overload = Overload {
     only: &[],
     call: cumulative_trapezoid_x,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cumulative_trapezoid_dx(c: &Call) -> Result<Ret> {
@@ -107,6 +112,7 @@ pub const CUMULATIVE_TRAPEZOID_DX: Overload = Overload {
     only: &[],
     call: cumulative_trapezoid_dx,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn diff(c: &Call) -> Result<Ret> {
@@ -137,6 +143,7 @@ pub const DIFF: Overload = Overload {
     only: &[],
     call: diff,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn gradient_scalarint(c: &Call) -> Result<Ret> {
@@ -162,6 +169,7 @@ pub const GRADIENT_SCALARINT: Overload = Overload {
     only: &[],
     call: gradient_scalarint,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn gradient_scalararray(c: &Call) -> Result<Ret> {
@@ -187,6 +195,7 @@ pub const GRADIENT_SCALARARRAY: Overload = Overload {
     only: &[],
     call: gradient_scalararray,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn gradient_array(c: &Call) -> Result<Ret> {
@@ -206,6 +215,7 @@ pub const GRADIENT_ARRAY: Overload = Overload {
     only: &[],
     call: gradient_array,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn gradient_scalarrayint(c: &Call) -> Result<Ret> {
@@ -231,6 +241,7 @@ pub const GRADIENT_SCALARRAYINT: Overload = Overload {
     only: &[],
     call: gradient_scalarrayint,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn gradient_scalarrayarray(c: &Call) -> Result<Ret> {
@@ -256,6 +267,7 @@ pub const GRADIENT_SCALARRAYARRAY: Overload = Overload {
     only: &[],
     call: gradient_scalarrayarray,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn gradient_tensorarrayint(c: &Call) -> Result<Ret> {
@@ -282,6 +294,7 @@ pub const GRADIENT_TENSORARRAYINT: Overload = Overload {
     only: &[],
     call: gradient_tensorarrayint,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn gradient_tensorarray(c: &Call) -> Result<Ret> {
@@ -308,4 +321,5 @@ pub const GRADIENT_TENSORARRAY: Overload = Overload {
     only: &[],
     call: gradient_tensorarray,
     pointwise: None,
+    sparse: false,
 };

@@ -18,6 +18,7 @@ pub const EQ: Overload = Overload {
     only: &[],
     call: eq,
     pointwise: Some(&defs::EQ),
+    sparse: false,
 };
 
 pub fn eq_scalar(c: &Call) -> Result<Ret> {
@@ -33,6 +34,7 @@ pub const EQ_SCALAR: Overload = Overload {
     only: &[],
     call: eq_scalar,
     pointwise: Some(&defs::EQ_SCALAR),
+    sparse: false,
 };
 
 pub fn ne(c: &Call) -> Result<Ret> {
@@ -48,6 +50,7 @@ pub const NE: Overload = Overload {
     only: &[],
     call: ne,
     pointwise: Some(&defs::NE),
+    sparse: false,
 };
 
 pub fn ne_scalar(c: &Call) -> Result<Ret> {
@@ -63,6 +66,7 @@ pub const NE_SCALAR: Overload = Overload {
     only: &[],
     call: ne_scalar,
     pointwise: Some(&defs::NE_SCALAR),
+    sparse: false,
 };
 
 pub fn lt(c: &Call) -> Result<Ret> {
@@ -78,6 +82,7 @@ pub const LT: Overload = Overload {
     only: &[],
     call: lt,
     pointwise: Some(&defs::LT),
+    sparse: false,
 };
 
 pub fn lt_scalar(c: &Call) -> Result<Ret> {
@@ -93,6 +98,7 @@ pub const LT_SCALAR: Overload = Overload {
     only: &[],
     call: lt_scalar,
     pointwise: Some(&defs::LT_SCALAR),
+    sparse: false,
 };
 
 pub fn le(c: &Call) -> Result<Ret> {
@@ -108,6 +114,7 @@ pub const LE: Overload = Overload {
     only: &[],
     call: le,
     pointwise: Some(&defs::LE),
+    sparse: false,
 };
 
 pub fn le_scalar(c: &Call) -> Result<Ret> {
@@ -123,6 +130,7 @@ pub const LE_SCALAR: Overload = Overload {
     only: &[],
     call: le_scalar,
     pointwise: Some(&defs::LE_SCALAR),
+    sparse: false,
 };
 
 pub fn gt(c: &Call) -> Result<Ret> {
@@ -138,6 +146,7 @@ pub const GT: Overload = Overload {
     only: &[],
     call: gt,
     pointwise: Some(&defs::GT),
+    sparse: false,
 };
 
 pub fn gt_scalar(c: &Call) -> Result<Ret> {
@@ -153,6 +162,7 @@ pub const GT_SCALAR: Overload = Overload {
     only: &[],
     call: gt_scalar,
     pointwise: Some(&defs::GT_SCALAR),
+    sparse: false,
 };
 
 pub fn ge(c: &Call) -> Result<Ret> {
@@ -168,6 +178,7 @@ pub const GE: Overload = Overload {
     only: &[],
     call: ge,
     pointwise: Some(&defs::GE),
+    sparse: false,
 };
 
 pub fn ge_scalar(c: &Call) -> Result<Ret> {
@@ -183,6 +194,7 @@ pub const GE_SCALAR: Overload = Overload {
     only: &[],
     call: ge_scalar,
     pointwise: Some(&defs::GE_SCALAR),
+    sparse: false,
 };
 
 pub fn logical_not(c: &Call) -> Result<Ret> {
@@ -198,6 +210,7 @@ pub const LOGICAL_NOT: Overload = Overload {
     only: &[],
     call: logical_not,
     pointwise: Some(&defs::LOGICAL_NOT),
+    sparse: false,
 };
 
 pub fn logical_and(c: &Call) -> Result<Ret> {
@@ -213,6 +226,7 @@ pub const LOGICAL_AND: Overload = Overload {
     only: &[],
     call: logical_and,
     pointwise: Some(&defs::LOGICAL_AND),
+    sparse: false,
 };
 
 pub fn logical_or(c: &Call) -> Result<Ret> {
@@ -228,6 +242,7 @@ pub const LOGICAL_OR: Overload = Overload {
     only: &[],
     call: logical_or,
     pointwise: Some(&defs::LOGICAL_OR),
+    sparse: false,
 };
 
 pub fn logical_xor(c: &Call) -> Result<Ret> {
@@ -243,6 +258,7 @@ pub const LOGICAL_XOR: Overload = Overload {
     only: &[],
     call: logical_xor,
     pointwise: Some(&defs::LOGICAL_XOR),
+    sparse: false,
 };
 
 pub fn bitwise_not(c: &Call) -> Result<Ret> {
@@ -258,6 +274,7 @@ pub const BITWISE_NOT: Overload = Overload {
     only: &[],
     call: bitwise_not,
     pointwise: Some(&defs::BITWISE_NOT),
+    sparse: false,
 };
 
 pub fn bitwise_and(c: &Call) -> Result<Ret> {
@@ -273,6 +290,7 @@ pub const BITWISE_AND: Overload = Overload {
     only: &[],
     call: bitwise_and,
     pointwise: Some(&defs::BITWISE_AND),
+    sparse: false,
 };
 
 pub fn bitwise_and_scalar(c: &Call) -> Result<Ret> {
@@ -288,6 +306,7 @@ pub const BITWISE_AND_SCALAR: Overload = Overload {
     only: &[],
     call: bitwise_and_scalar,
     pointwise: Some(&defs::BITWISE_AND_SCALAR),
+    sparse: false,
 };
 
 pub fn bitwise_and_scalar_tensor(c: &Call) -> Result<Ret> {
@@ -303,6 +322,7 @@ pub const BITWISE_AND_SCALAR_TENSOR: Overload = Overload {
     only: &[],
     call: bitwise_and_scalar_tensor,
     pointwise: Some(&defs::BITWISE_AND_SCALAR_TENSOR),
+    sparse: false,
 };
 
 pub fn bitwise_or(c: &Call) -> Result<Ret> {
@@ -318,6 +338,7 @@ pub const BITWISE_OR: Overload = Overload {
     only: &[],
     call: bitwise_or,
     pointwise: Some(&defs::BITWISE_OR),
+    sparse: false,
 };
 
 pub fn bitwise_or_scalar(c: &Call) -> Result<Ret> {
@@ -333,6 +354,7 @@ pub const BITWISE_OR_SCALAR: Overload = Overload {
     only: &[],
     call: bitwise_or_scalar,
     pointwise: Some(&defs::BITWISE_OR_SCALAR),
+    sparse: false,
 };
 
 pub fn bitwise_or_scalar_tensor(c: &Call) -> Result<Ret> {
@@ -348,6 +370,7 @@ pub const BITWISE_OR_SCALAR_TENSOR: Overload = Overload {
     only: &[],
     call: bitwise_or_scalar_tensor,
     pointwise: Some(&defs::BITWISE_OR_SCALAR_TENSOR),
+    sparse: false,
 };
 
 pub fn bitwise_xor(c: &Call) -> Result<Ret> {
@@ -363,6 +386,7 @@ pub const BITWISE_XOR: Overload = Overload {
     only: &[],
     call: bitwise_xor,
     pointwise: Some(&defs::BITWISE_XOR),
+    sparse: false,
 };
 
 pub fn bitwise_xor_scalar(c: &Call) -> Result<Ret> {
@@ -378,6 +402,7 @@ pub const BITWISE_XOR_SCALAR: Overload = Overload {
     only: &[],
     call: bitwise_xor_scalar,
     pointwise: Some(&defs::BITWISE_XOR_SCALAR),
+    sparse: false,
 };
 
 pub fn bitwise_xor_scalar_tensor(c: &Call) -> Result<Ret> {
@@ -393,6 +418,7 @@ pub const BITWISE_XOR_SCALAR_TENSOR: Overload = Overload {
     only: &[],
     call: bitwise_xor_scalar_tensor,
     pointwise: Some(&defs::BITWISE_XOR_SCALAR_TENSOR),
+    sparse: false,
 };
 
 pub fn bitwise_left_shift(c: &Call) -> Result<Ret> {
@@ -408,6 +434,7 @@ pub const BITWISE_LEFT_SHIFT: Overload = Overload {
     only: &[],
     call: bitwise_left_shift,
     pointwise: Some(&defs::BITWISE_LEFT_SHIFT),
+    sparse: false,
 };
 
 pub fn bitwise_left_shift_scalar(c: &Call) -> Result<Ret> {
@@ -423,6 +450,7 @@ pub const BITWISE_LEFT_SHIFT_SCALAR: Overload = Overload {
     only: &[],
     call: bitwise_left_shift_scalar,
     pointwise: Some(&defs::BITWISE_LEFT_SHIFT_SCALAR),
+    sparse: false,
 };
 
 pub fn bitwise_left_shift_scalar_tensor(c: &Call) -> Result<Ret> {
@@ -438,6 +466,7 @@ pub const BITWISE_LEFT_SHIFT_SCALAR_TENSOR: Overload = Overload {
     only: &[],
     call: bitwise_left_shift_scalar_tensor,
     pointwise: Some(&defs::BITWISE_LEFT_SHIFT_SCALAR_TENSOR),
+    sparse: false,
 };
 
 pub fn bitwise_right_shift(c: &Call) -> Result<Ret> {
@@ -453,6 +482,7 @@ pub const BITWISE_RIGHT_SHIFT: Overload = Overload {
     only: &[],
     call: bitwise_right_shift,
     pointwise: Some(&defs::BITWISE_RIGHT_SHIFT),
+    sparse: false,
 };
 
 pub fn bitwise_right_shift_scalar(c: &Call) -> Result<Ret> {
@@ -468,6 +498,7 @@ pub const BITWISE_RIGHT_SHIFT_SCALAR: Overload = Overload {
     only: &[],
     call: bitwise_right_shift_scalar,
     pointwise: Some(&defs::BITWISE_RIGHT_SHIFT_SCALAR),
+    sparse: false,
 };
 
 pub fn bitwise_right_shift_scalar_tensor(c: &Call) -> Result<Ret> {
@@ -483,6 +514,7 @@ pub const BITWISE_RIGHT_SHIFT_SCALAR_TENSOR: Overload = Overload {
     only: &[],
     call: bitwise_right_shift_scalar_tensor,
     pointwise: Some(&defs::BITWISE_RIGHT_SHIFT_SCALAR_TENSOR),
+    sparse: false,
 };
 
 pub fn isnan(c: &Call) -> Result<Ret> {
@@ -498,6 +530,7 @@ pub const ISNAN: Overload = Overload {
     only: &[],
     call: isnan,
     pointwise: Some(&defs::ISNAN),
+    sparse: false,
 };
 
 pub fn isinf(c: &Call) -> Result<Ret> {
@@ -513,6 +546,7 @@ pub const ISINF: Overload = Overload {
     only: &[],
     call: isinf,
     pointwise: Some(&defs::ISINF),
+    sparse: false,
 };
 
 pub fn isfinite(c: &Call) -> Result<Ret> {
@@ -528,6 +562,7 @@ pub const ISFINITE: Overload = Overload {
     only: &[],
     call: isfinite,
     pointwise: Some(&defs::ISFINITE),
+    sparse: false,
 };
 
 pub fn isposinf(c: &Call) -> Result<Ret> {
@@ -543,6 +578,7 @@ pub const ISPOSINF: Overload = Overload {
     only: &[],
     call: isposinf,
     pointwise: Some(&defs::ISPOSINF),
+    sparse: false,
 };
 
 pub fn isneginf(c: &Call) -> Result<Ret> {
@@ -558,6 +594,7 @@ pub const ISNEGINF: Overload = Overload {
     only: &[],
     call: isneginf,
     pointwise: Some(&defs::ISNEGINF),
+    sparse: false,
 };
 
 pub fn isreal(c: &Call) -> Result<Ret> {
@@ -573,6 +610,7 @@ pub const ISREAL: Overload = Overload {
     only: &[],
     call: isreal,
     pointwise: Some(&defs::ISREAL),
+    sparse: false,
 };
 
 pub fn signbit(c: &Call) -> Result<Ret> {
@@ -588,4 +626,5 @@ pub const SIGNBIT: Overload = Overload {
     only: &[],
     call: signbit,
     pointwise: Some(&defs::SIGNBIT),
+    sparse: false,
 };

@@ -20,6 +20,7 @@ pub const DIV_MODE: Overload = Overload {
     only: &[],
     call: div_mode,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn div_scalar_mode(c: &Call) -> Result<Ret> {
@@ -37,6 +38,7 @@ pub const DIV_SCALAR_MODE: Overload = Overload {
     only: &[],
     call: div_scalar_mode,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn clamp_tensor(c: &Call) -> Result<Ret> {
@@ -59,6 +61,7 @@ pub const CLAMP_TENSOR: Overload = Overload {
     only: &[],
     call: clamp_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn square(c: &Call) -> Result<Ret> {
@@ -74,6 +77,7 @@ pub const SQUARE: Overload = Overload {
     only: &[],
     call: square,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn nan_to_num(c: &Call) -> Result<Ret> {
@@ -101,6 +105,7 @@ pub const NAN_TO_NUM: Overload = Overload {
     only: &[],
     call: nan_to_num,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn float_power(c: &Call) -> Result<Ret> {
@@ -119,6 +124,7 @@ pub const FLOAT_POWER: Overload = Overload {
     only: &[],
     call: float_power,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn float_power_scalar(c: &Call) -> Result<Ret> {
@@ -136,6 +142,7 @@ pub const FLOAT_POWER_SCALAR: Overload = Overload {
     only: &[],
     call: float_power_scalar,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn scalar_float_power(c: &Call) -> Result<Ret> {
@@ -153,6 +160,7 @@ pub const SCALAR_FLOAT_POWER: Overload = Overload {
     only: &[],
     call: scalar_float_power,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn mvlgamma(c: &Call) -> Result<Ret> {
@@ -168,6 +176,7 @@ pub const MVLGAMMA: Overload = Overload {
     only: &[],
     call: mvlgamma,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn nextafter(c: &Call) -> Result<Ret> {
@@ -184,6 +193,7 @@ pub const NEXTAFTER: Overload = Overload {
     only: &[],
     call: nextafter,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn frexp(c: &Call) -> Result<Ret> {
@@ -199,6 +209,7 @@ pub const FREXP: Overload = Overload {
     only: &[],
     call: frexp,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn isclose(c: &Call) -> Result<Ret> {
@@ -227,6 +238,7 @@ pub const ISCLOSE: Overload = Overload {
     only: &[],
     call: isclose,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn allclose(c: &Call) -> Result<Ret> {
@@ -255,6 +267,7 @@ pub const ALLCLOSE: Overload = Overload {
     only: &[],
     call: allclose,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn positive(c: &Call) -> Result<Ret> {
@@ -270,6 +283,7 @@ pub const POSITIVE: Overload = Overload {
     only: &[],
     call: positive,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn prelu(c: &Call) -> Result<Ret> {
@@ -286,6 +300,7 @@ pub const PRELU: Overload = Overload {
     only: &[],
     call: prelu,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn complex(c: &Call) -> Result<Ret> {
@@ -304,6 +319,7 @@ pub const COMPLEX: Overload = Overload {
     only: &[],
     call: complex,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn polar(c: &Call) -> Result<Ret> {
@@ -320,4 +336,5 @@ pub const POLAR: Overload = Overload {
     only: &[],
     call: polar,
     pointwise: None,
+    sparse: false,
 };

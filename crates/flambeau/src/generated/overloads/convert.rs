@@ -29,6 +29,7 @@ pub const TO_DTYPE: Overload = Overload {
     only: &[],
     call: to_dtype,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn to_device(c: &Call) -> Result<Ret> {
@@ -58,6 +59,7 @@ pub const TO_DEVICE: Overload = Overload {
     only: &[],
     call: to_device,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn to_other(c: &Call) -> Result<Ret> {
@@ -85,6 +87,7 @@ pub const TO_OTHER: Overload = Overload {
     only: &[],
     call: to_other,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn type_as(c: &Call) -> Result<Ret> {
@@ -100,6 +103,7 @@ pub const TYPE_AS: Overload = Overload {
     only: &[],
     call: type_as,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn float(c: &Call) -> Result<Ret> {
@@ -115,6 +119,7 @@ pub const FLOAT: Overload = Overload {
     only: &[],
     call: float,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn double(c: &Call) -> Result<Ret> {
@@ -130,6 +135,7 @@ pub const DOUBLE: Overload = Overload {
     only: &[],
     call: double,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn half(c: &Call) -> Result<Ret> {
@@ -145,6 +151,7 @@ pub const HALF: Overload = Overload {
     only: &[],
     call: half,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn bfloat16(c: &Call) -> Result<Ret> {
@@ -160,6 +167,7 @@ pub const BFLOAT16: Overload = Overload {
     only: &[],
     call: bfloat16,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn int(c: &Call) -> Result<Ret> {
@@ -175,6 +183,7 @@ pub const INT: Overload = Overload {
     only: &[],
     call: int,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn long(c: &Call) -> Result<Ret> {
@@ -190,6 +199,7 @@ pub const LONG: Overload = Overload {
     only: &[],
     call: long,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn short(c: &Call) -> Result<Ret> {
@@ -205,6 +215,7 @@ pub const SHORT: Overload = Overload {
     only: &[],
     call: short,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn char(c: &Call) -> Result<Ret> {
@@ -220,6 +231,7 @@ pub const CHAR: Overload = Overload {
     only: &[],
     call: char,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn byte(c: &Call) -> Result<Ret> {
@@ -235,6 +247,7 @@ pub const BYTE: Overload = Overload {
     only: &[],
     call: byte,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn bool(c: &Call) -> Result<Ret> {
@@ -250,6 +263,7 @@ pub const BOOL: Overload = Overload {
     only: &[],
     call: bool,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cfloat(c: &Call) -> Result<Ret> {
@@ -265,6 +279,7 @@ pub const CFLOAT: Overload = Overload {
     only: &[],
     call: cfloat,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cdouble(c: &Call) -> Result<Ret> {
@@ -280,6 +295,7 @@ pub const CDOUBLE: Overload = Overload {
     only: &[],
     call: cdouble,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn conj(c: &Call) -> Result<Ret> {
@@ -295,6 +311,7 @@ pub const CONJ: Overload = Overload {
     only: &[],
     call: conj,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn resolve_conj(c: &Call) -> Result<Ret> {
@@ -310,6 +327,7 @@ pub const RESOLVE_CONJ: Overload = Overload {
     only: &[],
     call: resolve_conj,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn resolve_neg(c: &Call) -> Result<Ret> {
@@ -325,6 +343,7 @@ pub const RESOLVE_NEG: Overload = Overload {
     only: &[],
     call: resolve_neg,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn is_conj(c: &Call) -> Result<Ret> {
@@ -340,6 +359,7 @@ pub const IS_CONJ: Overload = Overload {
     only: &[],
     call: is_conj,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn is_neg(c: &Call) -> Result<Ret> {
@@ -355,6 +375,7 @@ pub const IS_NEG: Overload = Overload {
     only: &[],
     call: is_neg,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn real(c: &Call) -> Result<Ret> {
@@ -370,6 +391,7 @@ pub const REAL: Overload = Overload {
     only: &[],
     call: real,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn imag(c: &Call) -> Result<Ret> {
@@ -385,6 +407,7 @@ pub const IMAG: Overload = Overload {
     only: &[],
     call: imag,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn view_as_real(c: &Call) -> Result<Ret> {
@@ -400,6 +423,7 @@ pub const VIEW_AS_REAL: Overload = Overload {
     only: &[],
     call: view_as_real,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn view_as_complex(c: &Call) -> Result<Ret> {
@@ -415,6 +439,7 @@ pub const VIEW_AS_COMPLEX: Overload = Overload {
     only: &[],
     call: view_as_complex,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn numel(c: &Call) -> Result<Ret> {
@@ -430,6 +455,7 @@ pub const NUMEL: Overload = Overload {
     only: &[],
     call: numel,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn is_complex(c: &Call) -> Result<Ret> {
@@ -445,6 +471,7 @@ pub const IS_COMPLEX: Overload = Overload {
     only: &[],
     call: is_complex,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn is_floating_point(c: &Call) -> Result<Ret> {
@@ -460,6 +487,7 @@ pub const IS_FLOATING_POINT: Overload = Overload {
     only: &[],
     call: is_floating_point,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn is_signed(c: &Call) -> Result<Ret> {
@@ -475,6 +503,7 @@ pub const IS_SIGNED: Overload = Overload {
     only: &[],
     call: is_signed,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn is_same_size(c: &Call) -> Result<Ret> {
@@ -490,6 +519,7 @@ pub const IS_SAME_SIZE: Overload = Overload {
     only: &[],
     call: is_same_size,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn is_nonzero(c: &Call) -> Result<Ret> {
@@ -505,6 +535,7 @@ pub const IS_NONZERO: Overload = Overload {
     only: &[],
     call: is_nonzero,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn item(c: &Call) -> Result<Ret> {
@@ -520,6 +551,7 @@ pub const ITEM: Overload = Overload {
     only: &[],
     call: item,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn equal(c: &Call) -> Result<Ret> {
@@ -536,6 +568,7 @@ pub const EQUAL: Overload = Overload {
     only: &[],
     call: equal,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn result_type(c: &Call) -> Result<Ret> {
@@ -552,6 +585,7 @@ pub const RESULT_TYPE: Overload = Overload {
     only: &[],
     call: result_type,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn result_type_scalar(c: &Call) -> Result<Ret> {
@@ -567,6 +601,7 @@ pub const RESULT_TYPE_SCALAR: Overload = Overload {
     only: &[],
     call: result_type_scalar,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn result_type_scalar_tensor(c: &Call) -> Result<Ret> {
@@ -582,6 +617,7 @@ pub const RESULT_TYPE_SCALAR_TENSOR: Overload = Overload {
     only: &[],
     call: result_type_scalar_tensor,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn result_type_scalar_scalar(c: &Call) -> Result<Ret> {
@@ -597,6 +633,7 @@ pub const RESULT_TYPE_SCALAR_SCALAR: Overload = Overload {
     only: &[],
     call: result_type_scalar_scalar,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn can_cast(c: &Call) -> Result<Ret> {
@@ -612,6 +649,7 @@ pub const CAN_CAST: Overload = Overload {
     only: &[],
     call: can_cast,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn promote_types(c: &Call) -> Result<Ret> {
@@ -627,4 +665,5 @@ pub const PROMOTE_TYPES: Overload = Overload {
     only: &[],
     call: promote_types,
     pointwise: None,
+    sparse: false,
 };

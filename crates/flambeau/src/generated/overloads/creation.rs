@@ -26,6 +26,7 @@ pub const ZEROS: Overload = Overload {
     only: &[],
     call: zeros,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn ones(c: &Call) -> Result<Ret> {
@@ -50,6 +51,7 @@ pub const ONES: Overload = Overload {
     only: &[],
     call: ones,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn full(c: &Call) -> Result<Ret> {
@@ -75,6 +77,7 @@ pub const FULL: Overload = Overload {
     only: &[],
     call: full,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn empty(c: &Call) -> Result<Ret> {
@@ -100,6 +103,7 @@ pub const EMPTY: Overload = Overload {
     only: &[],
     call: empty,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn empty_strided(c: &Call) -> Result<Ret> {
@@ -123,6 +127,7 @@ pub const EMPTY_STRIDED: Overload = Overload {
     only: &[],
     call: empty_strided,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn empty_permuted(c: &Call) -> Result<Ret> {
@@ -146,6 +151,7 @@ pub const EMPTY_PERMUTED: Overload = Overload {
     only: &[],
     call: empty_permuted,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn scalar_tensor_options(c: &Call) -> Result<Ret> {
@@ -168,6 +174,7 @@ pub const SCALAR_TENSOR_OPTIONS: Overload = Overload {
     only: &[],
     call: scalar_tensor_options,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn eye(c: &Call) -> Result<Ret> {
@@ -192,6 +199,7 @@ pub const EYE: Overload = Overload {
     only: &[],
     call: eye,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn eye_m(c: &Call) -> Result<Ret> {
@@ -217,6 +225,7 @@ pub const EYE_M: Overload = Overload {
     only: &[],
     call: eye_m,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn arange(c: &Call) -> Result<Ret> {
@@ -241,6 +250,7 @@ pub const ARANGE: Overload = Overload {
     only: &[],
     call: arange,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn arange_start(c: &Call) -> Result<Ret> {
@@ -266,6 +276,7 @@ pub const ARANGE_START: Overload = Overload {
     only: &[],
     call: arange_start,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn arange_start_step(c: &Call) -> Result<Ret> {
@@ -297,6 +308,7 @@ pub const ARANGE_START_STEP: Overload = Overload {
     only: &[],
     call: arange_start_step,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linspace(c: &Call) -> Result<Ret> {
@@ -323,6 +335,7 @@ pub const LINSPACE: Overload = Overload {
     only: &[],
     call: linspace,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linspace_tensor_tensor(c: &Call) -> Result<Ret> {
@@ -355,6 +368,7 @@ pub const LINSPACE_TENSOR_TENSOR: Overload = Overload {
     only: &[],
     call: linspace_tensor_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linspace_tensor_scalar(c: &Call) -> Result<Ret> {
@@ -386,6 +400,7 @@ pub const LINSPACE_TENSOR_SCALAR: Overload = Overload {
     only: &[],
     call: linspace_tensor_scalar,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linspace_scalar_tensor(c: &Call) -> Result<Ret> {
@@ -417,6 +432,7 @@ pub const LINSPACE_SCALAR_TENSOR: Overload = Overload {
     only: &[],
     call: linspace_scalar_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn logspace(c: &Call) -> Result<Ret> {
@@ -450,6 +466,7 @@ pub const LOGSPACE: Overload = Overload {
     only: &[],
     call: logspace,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn logspace_tensor_tensor(c: &Call) -> Result<Ret> {
@@ -484,6 +501,7 @@ pub const LOGSPACE_TENSOR_TENSOR: Overload = Overload {
     only: &[],
     call: logspace_tensor_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn logspace_tensor_scalar(c: &Call) -> Result<Ret> {
@@ -517,6 +535,7 @@ pub const LOGSPACE_TENSOR_SCALAR: Overload = Overload {
     only: &[],
     call: logspace_tensor_scalar,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn logspace_scalar_tensor(c: &Call) -> Result<Ret> {
@@ -550,6 +569,7 @@ pub const LOGSPACE_SCALAR_TENSOR: Overload = Overload {
     only: &[],
     call: logspace_scalar_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn zeros_like(c: &Call) -> Result<Ret> {
@@ -573,6 +593,7 @@ pub const ZEROS_LIKE: Overload = Overload {
     only: &[],
     call: zeros_like,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn ones_like(c: &Call) -> Result<Ret> {
@@ -596,6 +617,7 @@ pub const ONES_LIKE: Overload = Overload {
     only: &[],
     call: ones_like,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn empty_like(c: &Call) -> Result<Ret> {
@@ -619,6 +641,7 @@ pub const EMPTY_LIKE: Overload = Overload {
     only: &[],
     call: empty_like,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn full_like(c: &Call) -> Result<Ret> {
@@ -648,6 +671,7 @@ pub const FULL_LIKE: Overload = Overload {
     only: &[],
     call: full_like,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn new_zeros(c: &Call) -> Result<Ret> {
@@ -671,6 +695,7 @@ pub const NEW_ZEROS: Overload = Overload {
     only: &[],
     call: new_zeros,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn new_ones(c: &Call) -> Result<Ret> {
@@ -694,6 +719,7 @@ pub const NEW_ONES: Overload = Overload {
     only: &[],
     call: new_ones,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn new_full(c: &Call) -> Result<Ret> {
@@ -718,6 +744,7 @@ pub const NEW_FULL: Overload = Overload {
     only: &[],
     call: new_full,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn new_empty(c: &Call) -> Result<Ret> {
@@ -741,6 +768,7 @@ pub const NEW_EMPTY: Overload = Overload {
     only: &[],
     call: new_empty,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn new_empty_strided(c: &Call) -> Result<Ret> {
@@ -770,6 +798,7 @@ pub const NEW_EMPTY_STRIDED: Overload = Overload {
     only: &[],
     call: new_empty_strided,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn tril_indices(c: &Call) -> Result<Ret> {
@@ -794,6 +823,7 @@ pub const TRIL_INDICES: Overload = Overload {
     only: &[],
     call: tril_indices,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn triu_indices(c: &Call) -> Result<Ret> {
@@ -818,4 +848,5 @@ pub const TRIU_INDICES: Overload = Overload {
     only: &[],
     call: triu_indices,
     pointwise: None,
+    sparse: false,
 };

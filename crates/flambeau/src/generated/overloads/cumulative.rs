@@ -23,6 +23,7 @@ pub const CUMSUM: Overload = Overload {
     only: &[],
     call: cumsum,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cumprod(c: &Call) -> Result<Ret> {
@@ -44,6 +45,7 @@ pub const CUMPROD: Overload = Overload {
     only: &[],
     call: cumprod,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cummax(c: &Call) -> Result<Ret> {
@@ -61,6 +63,7 @@ pub const CUMMAX: Overload = Overload {
     only: &[],
     call: cummax,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cummin(c: &Call) -> Result<Ret> {
@@ -78,6 +81,7 @@ pub const CUMMIN: Overload = Overload {
     only: &[],
     call: cummin,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn logcumsumexp(c: &Call) -> Result<Ret> {
@@ -95,4 +99,5 @@ pub const LOGCUMSUMEXP: Overload = Overload {
     only: &[],
     call: logcumsumexp,
     pointwise: None,
+    sparse: false,
 };

@@ -24,6 +24,7 @@ pub const NORMALIZE: Overload = Overload {
     only: &[],
     call: normalize,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cosine_similarity(c: &Call) -> Result<Ret> {
@@ -50,6 +51,7 @@ pub const COSINE_SIMILARITY: Overload = Overload {
     only: &[],
     call: cosine_similarity,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn pairwise_distance(c: &Call) -> Result<Ret> {
@@ -78,6 +80,7 @@ pub const PAIRWISE_DISTANCE: Overload = Overload {
     only: &[],
     call: pairwise_distance,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cdist(c: &Call) -> Result<Ret> {
@@ -99,6 +102,7 @@ pub const CDIST: Overload = Overload {
     only: &[],
     call: cdist,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn pdist(c: &Call) -> Result<Ret> {
@@ -114,4 +118,5 @@ pub const PDIST: Overload = Overload {
     only: &[],
     call: pdist,
     pointwise: None,
+    sparse: false,
 };

@@ -24,6 +24,7 @@ pub const FFT_FFT: Overload = Overload {
     only: &[],
     call: fft_fft,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_fftn(c: &Call) -> Result<Ret> {
@@ -46,6 +47,7 @@ pub const FFT_FFTN: Overload = Overload {
     only: &[],
     call: fft_fftn,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_fft2(c: &Call) -> Result<Ret> {
@@ -68,6 +70,7 @@ pub const FFT_FFT2: Overload = Overload {
     only: &[],
     call: fft_fft2,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_ifft(c: &Call) -> Result<Ret> {
@@ -90,6 +93,7 @@ pub const FFT_IFFT: Overload = Overload {
     only: &[],
     call: fft_ifft,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_ifftn(c: &Call) -> Result<Ret> {
@@ -117,6 +121,7 @@ pub const FFT_IFFTN: Overload = Overload {
     only: &[],
     call: fft_ifftn,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_ifft2(c: &Call) -> Result<Ret> {
@@ -139,6 +144,7 @@ pub const FFT_IFFT2: Overload = Overload {
     only: &[],
     call: fft_ifft2,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_rfft(c: &Call) -> Result<Ret> {
@@ -161,6 +167,7 @@ pub const FFT_RFFT: Overload = Overload {
     only: &[],
     call: fft_rfft,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_rfftn(c: &Call) -> Result<Ret> {
@@ -188,6 +195,7 @@ pub const FFT_RFFTN: Overload = Overload {
     only: &[],
     call: fft_rfftn,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_rfft2(c: &Call) -> Result<Ret> {
@@ -210,6 +218,7 @@ pub const FFT_RFFT2: Overload = Overload {
     only: &[],
     call: fft_rfft2,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_irfft(c: &Call) -> Result<Ret> {
@@ -232,6 +241,7 @@ pub const FFT_IRFFT: Overload = Overload {
     only: &[],
     call: fft_irfft,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_irfftn(c: &Call) -> Result<Ret> {
@@ -259,6 +269,7 @@ pub const FFT_IRFFTN: Overload = Overload {
     only: &[],
     call: fft_irfftn,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_irfft2(c: &Call) -> Result<Ret> {
@@ -281,6 +292,7 @@ pub const FFT_IRFFT2: Overload = Overload {
     only: &[],
     call: fft_irfft2,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_hfft(c: &Call) -> Result<Ret> {
@@ -303,6 +315,7 @@ pub const FFT_HFFT: Overload = Overload {
     only: &[],
     call: fft_hfft,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_hfftn(c: &Call) -> Result<Ret> {
@@ -330,6 +343,7 @@ pub const FFT_HFFTN: Overload = Overload {
     only: &[],
     call: fft_hfftn,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_hfft2(c: &Call) -> Result<Ret> {
@@ -352,6 +366,7 @@ pub const FFT_HFFT2: Overload = Overload {
     only: &[],
     call: fft_hfft2,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_ihfft(c: &Call) -> Result<Ret> {
@@ -374,6 +389,7 @@ pub const FFT_IHFFT: Overload = Overload {
     only: &[],
     call: fft_ihfft,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_ihfftn(c: &Call) -> Result<Ret> {
@@ -401,6 +417,7 @@ pub const FFT_IHFFTN: Overload = Overload {
     only: &[],
     call: fft_ihfftn,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_ihfft2(c: &Call) -> Result<Ret> {
@@ -423,6 +440,7 @@ pub const FFT_IHFFT2: Overload = Overload {
     only: &[],
     call: fft_ihfft2,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_fftshift(c: &Call) -> Result<Ret> {
@@ -438,6 +456,7 @@ pub const FFT_FFTSHIFT: Overload = Overload {
     only: &[],
     call: fft_fftshift,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_ifftshift(c: &Call) -> Result<Ret> {
@@ -453,6 +472,7 @@ pub const FFT_IFFTSHIFT: Overload = Overload {
     only: &[],
     call: fft_ifftshift,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_fftfreq(c: &Call) -> Result<Ret> {
@@ -478,6 +498,7 @@ pub const FFT_FFTFREQ: Overload = Overload {
     only: &[],
     call: fft_fftfreq,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fft_rfftfreq(c: &Call) -> Result<Ret> {
@@ -503,6 +524,7 @@ pub const FFT_RFFTFREQ: Overload = Overload {
     only: &[],
     call: fft_rfftfreq,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn stft(c: &Call) -> Result<Ret> {
@@ -543,6 +565,7 @@ pub const STFT: Overload = Overload {
     only: &[],
     call: stft,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn istft(c: &Call) -> Result<Ret> {
@@ -581,4 +604,5 @@ pub const ISTFT: Overload = Overload {
     only: &[],
     call: istft,
     pointwise: None,
+    sparse: false,
 };

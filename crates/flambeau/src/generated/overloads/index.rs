@@ -18,6 +18,7 @@ pub const INDEX: Overload = Overload {
     only: &[],
     call: index,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn index_put(c: &Call) -> Result<Ret> {
@@ -38,6 +39,7 @@ pub const INDEX_PUT: Overload = Overload {
     only: &[],
     call: index_put,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn index_put_(c: &Call) -> Result<Ret> {
@@ -58,6 +60,7 @@ pub const INDEX_PUT_INPLACE: Overload = Overload {
     only: &[],
     call: index_put_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn index_select(c: &Call) -> Result<Ret> {
@@ -76,6 +79,7 @@ pub const INDEX_SELECT: Overload = Overload {
     only: &[],
     call: index_select,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn index_add(c: &Call) -> Result<Ret> {
@@ -106,6 +110,7 @@ pub const INDEX_ADD: Overload = Overload {
     only: &[],
     call: index_add,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn index_add_(c: &Call) -> Result<Ret> {
@@ -134,6 +139,7 @@ pub const INDEX_ADD_INPLACE: Overload = Overload {
     only: &[],
     call: index_add_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn index_copy(c: &Call) -> Result<Ret> {
@@ -157,6 +163,7 @@ pub const INDEX_COPY: Overload = Overload {
     only: &[],
     call: index_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn index_fill_scalar(c: &Call) -> Result<Ret> {
@@ -185,6 +192,7 @@ pub const INDEX_FILL_SCALAR: Overload = Overload {
     only: &[],
     call: index_fill_scalar,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn index_fill_tensor(c: &Call) -> Result<Ret> {
@@ -213,6 +221,7 @@ pub const INDEX_FILL_TENSOR: Overload = Overload {
     only: &[],
     call: index_fill_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn index_reduce(c: &Call) -> Result<Ret> {
@@ -245,6 +254,7 @@ pub const INDEX_REDUCE: Overload = Overload {
     only: &[],
     call: index_reduce,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn gather(c: &Call) -> Result<Ret> {
@@ -268,6 +278,7 @@ pub const GATHER: Overload = Overload {
     only: &[],
     call: gather,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn scatter_src(c: &Call) -> Result<Ret> {
@@ -291,6 +302,7 @@ pub const SCATTER_SRC: Overload = Overload {
     only: &[],
     call: scatter_src,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn scatter_value(c: &Call) -> Result<Ret> {
@@ -314,6 +326,7 @@ pub const SCATTER_VALUE: Overload = Overload {
     only: &[],
     call: scatter_value,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn scatter_reduce_src(c: &Call) -> Result<Ret> {
@@ -344,6 +357,7 @@ pub const SCATTER_REDUCE_SRC: Overload = Overload {
     only: &[],
     call: scatter_reduce_src,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn scatter_value_reduce(c: &Call) -> Result<Ret> {
@@ -374,6 +388,7 @@ pub const SCATTER_VALUE_REDUCE: Overload = Overload {
     only: &[],
     call: scatter_value_reduce,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn scatter_src_(c: &Call) -> Result<Ret> {
@@ -395,6 +410,7 @@ pub const SCATTER_SRC_INPLACE: Overload = Overload {
     only: &[],
     call: scatter_src_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn scatter_value_(c: &Call) -> Result<Ret> {
@@ -416,6 +432,7 @@ pub const SCATTER_VALUE_INPLACE: Overload = Overload {
     only: &[],
     call: scatter_value_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn scatter_reduce_src_(c: &Call) -> Result<Ret> {
@@ -444,6 +461,7 @@ pub const SCATTER_REDUCE_SRC_INPLACE: Overload = Overload {
     only: &[],
     call: scatter_reduce_src_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn scatter_value_reduce_(c: &Call) -> Result<Ret> {
@@ -472,6 +490,7 @@ pub const SCATTER_VALUE_REDUCE_INPLACE: Overload = Overload {
     only: &[],
     call: scatter_value_reduce_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn scatter_add(c: &Call) -> Result<Ret> {
@@ -495,6 +514,7 @@ pub const SCATTER_ADD: Overload = Overload {
     only: &[],
     call: scatter_add,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn scatter_add_(c: &Call) -> Result<Ret> {
@@ -516,6 +536,7 @@ pub const SCATTER_ADD_INPLACE: Overload = Overload {
     only: &[],
     call: scatter_add_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn scatter_reduce(c: &Call) -> Result<Ret> {
@@ -548,6 +569,7 @@ pub const SCATTER_REDUCE: Overload = Overload {
     only: &[],
     call: scatter_reduce,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn take(c: &Call) -> Result<Ret> {
@@ -566,6 +588,7 @@ pub const TAKE: Overload = Overload {
     only: &[],
     call: take,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn put(c: &Call) -> Result<Ret> {
@@ -589,6 +612,7 @@ pub const PUT: Overload = Overload {
     only: &[],
     call: put,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn take_along_dim(c: &Call) -> Result<Ret> {
@@ -611,6 +635,7 @@ pub const TAKE_ALONG_DIM: Overload = Overload {
     only: &[],
     call: take_along_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn masked_fill_scalar(c: &Call) -> Result<Ret> {
@@ -626,6 +651,7 @@ pub const MASKED_FILL_SCALAR: Overload = Overload {
     only: &[],
     call: masked_fill_scalar,
     pointwise: Some(&defs::MASKED_FILL_SCALAR),
+    sparse: false,
 };
 
 pub fn masked_fill(c: &Call) -> Result<Ret> {
@@ -641,6 +667,7 @@ pub const MASKED_FILL: Overload = Overload {
     only: &[],
     call: masked_fill,
     pointwise: Some(&defs::MASKED_FILL),
+    sparse: false,
 };
 
 pub fn masked_scatter(c: &Call) -> Result<Ret> {
@@ -659,6 +686,7 @@ pub const MASKED_SCATTER: Overload = Overload {
     only: &[],
     call: masked_scatter,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn masked_select(c: &Call) -> Result<Ret> {
@@ -677,6 +705,7 @@ pub const MASKED_SELECT: Overload = Overload {
     only: &[],
     call: masked_select,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn nonzero(c: &Call) -> Result<Ret> {
@@ -692,6 +721,7 @@ pub const NONZERO: Overload = Overload {
     only: &[],
     call: nonzero,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn nonzero_numpy(c: &Call) -> Result<Ret> {
@@ -707,6 +737,7 @@ pub const NONZERO_NUMPY: Overload = Overload {
     only: &[],
     call: nonzero_numpy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn nonzero_static(c: &Call) -> Result<Ret> {
@@ -728,6 +759,7 @@ pub const NONZERO_STATIC: Overload = Overload {
     only: &[],
     call: nonzero_static,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn argwhere(c: &Call) -> Result<Ret> {
@@ -743,6 +775,7 @@ pub const ARGWHERE: Overload = Overload {
     only: &[],
     call: argwhere,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn where_condition(c: &Call) -> Result<Ret> {
@@ -758,6 +791,7 @@ pub const WHERE_CONDITION: Overload = Overload {
     only: &[],
     call: where_condition,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn searchsorted(c: &Call) -> Result<Ret> {
@@ -790,6 +824,7 @@ pub const SEARCHSORTED: Overload = Overload {
     only: &[],
     call: searchsorted,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn searchsorted_scalar(c: &Call) -> Result<Ret> {
@@ -822,6 +857,7 @@ pub const SEARCHSORTED_SCALAR: Overload = Overload {
     only: &[],
     call: searchsorted_scalar,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn bucketize(c: &Call) -> Result<Ret> {
@@ -845,6 +881,7 @@ pub const BUCKETIZE: Overload = Overload {
     only: &[],
     call: bucketize,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn bucketize_scalar(c: &Call) -> Result<Ret> {
@@ -872,6 +909,7 @@ pub const BUCKETIZE_SCALAR: Overload = Overload {
     only: &[],
     call: bucketize_scalar,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn one_hot(c: &Call) -> Result<Ret> {
@@ -887,4 +925,5 @@ pub const ONE_HOT: Overload = Overload {
     only: &[],
     call: one_hot,
     pointwise: None,
+    sparse: false,
 };

@@ -20,6 +20,7 @@ pub const CAT: Overload = Overload {
     only: &[],
     call: cat,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn stack(c: &Call) -> Result<Ret> {
@@ -36,6 +37,7 @@ pub const STACK: Overload = Overload {
     only: &[],
     call: stack,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn hstack(c: &Call) -> Result<Ret> {
@@ -52,6 +54,7 @@ pub const HSTACK: Overload = Overload {
     only: &[],
     call: hstack,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn vstack(c: &Call) -> Result<Ret> {
@@ -68,6 +71,7 @@ pub const VSTACK: Overload = Overload {
     only: &[],
     call: vstack,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn dstack(c: &Call) -> Result<Ret> {
@@ -84,6 +88,7 @@ pub const DSTACK: Overload = Overload {
     only: &[],
     call: dstack,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn column_stack(c: &Call) -> Result<Ret> {
@@ -100,6 +105,7 @@ pub const COLUMN_STACK: Overload = Overload {
     only: &[],
     call: column_stack,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn block_diag(c: &Call) -> Result<Ret> {
@@ -116,6 +122,7 @@ pub const BLOCK_DIAG: Overload = Overload {
     only: &[],
     call: block_diag,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn broadcast_tensors(c: &Call) -> Result<Ret> {
@@ -132,6 +139,7 @@ pub const BROADCAST_TENSORS: Overload = Overload {
     only: &[],
     call: broadcast_tensors,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn atleast_1d(c: &Call) -> Result<Ret> {
@@ -147,6 +155,7 @@ pub const ATLEAST_1D: Overload = Overload {
     only: &[],
     call: atleast_1d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn atleast_1d_sequence(c: &Call) -> Result<Ret> {
@@ -163,6 +172,7 @@ pub const ATLEAST_1D_SEQUENCE: Overload = Overload {
     only: &[],
     call: atleast_1d_sequence,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn atleast_2d(c: &Call) -> Result<Ret> {
@@ -178,6 +188,7 @@ pub const ATLEAST_2D: Overload = Overload {
     only: &[],
     call: atleast_2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn atleast_2d_sequence(c: &Call) -> Result<Ret> {
@@ -194,6 +205,7 @@ pub const ATLEAST_2D_SEQUENCE: Overload = Overload {
     only: &[],
     call: atleast_2d_sequence,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn atleast_3d(c: &Call) -> Result<Ret> {
@@ -209,6 +221,7 @@ pub const ATLEAST_3D: Overload = Overload {
     only: &[],
     call: atleast_3d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn atleast_3d_sequence(c: &Call) -> Result<Ret> {
@@ -225,6 +238,7 @@ pub const ATLEAST_3D_SEQUENCE: Overload = Overload {
     only: &[],
     call: atleast_3d_sequence,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn meshgrid(c: &Call) -> Result<Ret> {
@@ -241,6 +255,7 @@ pub const MESHGRID: Overload = Overload {
     only: &[],
     call: meshgrid,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn meshgrid_indexing(c: &Call) -> Result<Ret> {
@@ -257,6 +272,7 @@ pub const MESHGRID_INDEXING: Overload = Overload {
     only: &[],
     call: meshgrid_indexing,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cartesian_prod(c: &Call) -> Result<Ret> {
@@ -273,6 +289,7 @@ pub const CARTESIAN_PROD: Overload = Overload {
     only: &[],
     call: cartesian_prod,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn combinations(c: &Call) -> Result<Ret> {
@@ -292,4 +309,5 @@ pub const COMBINATIONS: Overload = Overload {
     only: &[],
     call: combinations,
     pointwise: None,
+    sparse: false,
 };

@@ -17,6 +17,7 @@ pub const LINALG_INV: Overload = Overload {
     only: &[],
     call: linalg_inv,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_inv_ex(c: &Call) -> Result<Ret> {
@@ -32,6 +33,7 @@ pub const LINALG_INV_EX: Overload = Overload {
     only: &[],
     call: linalg_inv_ex,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn inverse(c: &Call) -> Result<Ret> {
@@ -47,6 +49,7 @@ pub const INVERSE: Overload = Overload {
     only: &[],
     call: inverse,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_solve(c: &Call) -> Result<Ret> {
@@ -69,6 +72,7 @@ pub const LINALG_SOLVE: Overload = Overload {
     only: &[],
     call: linalg_solve,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_solve_ex(c: &Call) -> Result<Ret> {
@@ -97,6 +101,7 @@ pub const LINALG_SOLVE_EX: Overload = Overload {
     only: &[],
     call: linalg_solve_ex,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_det(c: &Call) -> Result<Ret> {
@@ -112,6 +117,7 @@ pub const LINALG_DET: Overload = Overload {
     only: &[],
     call: linalg_det,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn det(c: &Call) -> Result<Ret> {
@@ -127,6 +133,7 @@ pub const DET: Overload = Overload {
     only: &[],
     call: det,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_slogdet(c: &Call) -> Result<Ret> {
@@ -142,6 +149,7 @@ pub const LINALG_SLOGDET: Overload = Overload {
     only: &[],
     call: linalg_slogdet,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn slogdet(c: &Call) -> Result<Ret> {
@@ -157,6 +165,7 @@ pub const SLOGDET: Overload = Overload {
     only: &[],
     call: slogdet,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn logdet(c: &Call) -> Result<Ret> {
@@ -172,6 +181,7 @@ pub const LOGDET: Overload = Overload {
     only: &[],
     call: logdet,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_norm(c: &Call) -> Result<Ret> {
@@ -201,6 +211,7 @@ pub const LINALG_NORM: Overload = Overload {
     only: &[],
     call: linalg_norm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_norm_str(c: &Call) -> Result<Ret> {
@@ -230,6 +241,7 @@ pub const LINALG_NORM_STR: Overload = Overload {
     only: &[],
     call: linalg_norm_str,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_matrix_norm(c: &Call) -> Result<Ret> {
@@ -259,6 +271,7 @@ pub const LINALG_MATRIX_NORM: Overload = Overload {
     only: &[],
     call: linalg_matrix_norm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_matrix_norm_str(c: &Call) -> Result<Ret> {
@@ -288,6 +301,7 @@ pub const LINALG_MATRIX_NORM_STR: Overload = Overload {
     only: &[],
     call: linalg_matrix_norm_str,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_cholesky(c: &Call) -> Result<Ret> {
@@ -303,6 +317,7 @@ pub const LINALG_CHOLESKY: Overload = Overload {
     only: &[],
     call: linalg_cholesky,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_cholesky_ex(c: &Call) -> Result<Ret> {
@@ -324,6 +339,7 @@ pub const LINALG_CHOLESKY_EX: Overload = Overload {
     only: &[],
     call: linalg_cholesky_ex,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cholesky_removed(c: &Call) -> Result<Ret> {
@@ -339,6 +355,7 @@ pub const CHOLESKY_REMOVED: Overload = Overload {
     only: &[],
     call: cholesky_removed,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cholesky_solve(c: &Call) -> Result<Ret> {
@@ -361,6 +378,7 @@ pub const CHOLESKY_SOLVE: Overload = Overload {
     only: &[],
     call: cholesky_solve,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cholesky_inverse(c: &Call) -> Result<Ret> {
@@ -376,6 +394,7 @@ pub const CHOLESKY_INVERSE: Overload = Overload {
     only: &[],
     call: cholesky_inverse,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_solve_triangular(c: &Call) -> Result<Ret> {
@@ -406,6 +425,7 @@ pub const LINALG_SOLVE_TRIANGULAR: Overload = Overload {
     only: &[],
     call: linalg_solve_triangular,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn triangular_solve(c: &Call) -> Result<Ret> {
@@ -436,6 +456,7 @@ pub const TRIANGULAR_SOLVE: Overload = Overload {
     only: &[],
     call: triangular_solve,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_svd(c: &Call) -> Result<Ret> {
@@ -457,6 +478,7 @@ pub const LINALG_SVD: Overload = Overload {
     only: &[],
     call: linalg_svd,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_svdvals(c: &Call) -> Result<Ret> {
@@ -474,6 +496,7 @@ pub const LINALG_SVDVALS: Overload = Overload {
     only: &[],
     call: linalg_svdvals,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn svd(c: &Call) -> Result<Ret> {
@@ -493,6 +516,7 @@ pub const SVD: Overload = Overload {
     only: &[],
     call: svd,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_qr(c: &Call) -> Result<Ret> {
@@ -508,6 +532,7 @@ pub const LINALG_QR: Overload = Overload {
     only: &[],
     call: linalg_qr,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn qr(c: &Call) -> Result<Ret> {
@@ -523,6 +548,7 @@ pub const QR: Overload = Overload {
     only: &[],
     call: qr,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_matrix_exp(c: &Call) -> Result<Ret> {
@@ -538,6 +564,7 @@ pub const LINALG_MATRIX_EXP: Overload = Overload {
     only: &[],
     call: linalg_matrix_exp,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn matrix_exp(c: &Call) -> Result<Ret> {
@@ -553,6 +580,7 @@ pub const MATRIX_EXP: Overload = Overload {
     only: &[],
     call: matrix_exp,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_matrix_power(c: &Call) -> Result<Ret> {
@@ -570,6 +598,7 @@ pub const LINALG_MATRIX_POWER: Overload = Overload {
     only: &[],
     call: linalg_matrix_power,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn matrix_power(c: &Call) -> Result<Ret> {
@@ -585,6 +614,7 @@ pub const MATRIX_POWER: Overload = Overload {
     only: &[],
     call: matrix_power,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_householder_product(c: &Call) -> Result<Ret> {
@@ -603,6 +633,7 @@ pub const LINALG_HOUSEHOLDER_PRODUCT: Overload = Overload {
     only: &[],
     call: linalg_householder_product,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn orgqr(c: &Call) -> Result<Ret> {
@@ -619,6 +650,7 @@ pub const ORGQR: Overload = Overload {
     only: &[],
     call: orgqr,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn geqrf(c: &Call) -> Result<Ret> {
@@ -634,6 +666,7 @@ pub const GEQRF: Overload = Overload {
     only: &[],
     call: geqrf,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_eigh(c: &Call) -> Result<Ret> {
@@ -649,6 +682,7 @@ pub const LINALG_EIGH: Overload = Overload {
     only: &[],
     call: linalg_eigh,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_eigvalsh(c: &Call) -> Result<Ret> {
@@ -664,6 +698,7 @@ pub const LINALG_EIGVALSH: Overload = Overload {
     only: &[],
     call: linalg_eigvalsh,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_eig(c: &Call) -> Result<Ret> {
@@ -679,6 +714,7 @@ pub const LINALG_EIG: Overload = Overload {
     only: &[],
     call: linalg_eig,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_eigvals(c: &Call) -> Result<Ret> {
@@ -694,6 +730,7 @@ pub const LINALG_EIGVALS: Overload = Overload {
     only: &[],
     call: linalg_eigvals,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_pinv(c: &Call) -> Result<Ret> {
@@ -721,6 +758,7 @@ pub const LINALG_PINV: Overload = Overload {
     only: &[],
     call: linalg_pinv,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_pinv_tensors(c: &Call) -> Result<Ret> {
@@ -749,6 +787,7 @@ pub const LINALG_PINV_TENSORS: Overload = Overload {
     only: &[],
     call: linalg_pinv_tensors,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_pinv_rcond(c: &Call) -> Result<Ret> {
@@ -770,6 +809,7 @@ pub const LINALG_PINV_RCOND: Overload = Overload {
     only: &[],
     call: linalg_pinv_rcond,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_pinv_rcond_tensor(c: &Call) -> Result<Ret> {
@@ -792,6 +832,7 @@ pub const LINALG_PINV_RCOND_TENSOR: Overload = Overload {
     only: &[],
     call: linalg_pinv_rcond_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn pinverse(c: &Call) -> Result<Ret> {
@@ -807,6 +848,7 @@ pub const PINVERSE: Overload = Overload {
     only: &[],
     call: pinverse,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_matrix_rank(c: &Call) -> Result<Ret> {
@@ -834,6 +876,7 @@ pub const LINALG_MATRIX_RANK: Overload = Overload {
     only: &[],
     call: linalg_matrix_rank,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_matrix_rank_tensors(c: &Call) -> Result<Ret> {
@@ -862,6 +905,7 @@ pub const LINALG_MATRIX_RANK_TENSORS: Overload = Overload {
     only: &[],
     call: linalg_matrix_rank_tensors,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_matrix_rank_tol(c: &Call) -> Result<Ret> {
@@ -883,6 +927,7 @@ pub const LINALG_MATRIX_RANK_TOL: Overload = Overload {
     only: &[],
     call: linalg_matrix_rank_tol,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_matrix_rank_tol_tensor(c: &Call) -> Result<Ret> {
@@ -909,6 +954,7 @@ pub const LINALG_MATRIX_RANK_TOL_TENSOR: Overload = Overload {
     only: &[],
     call: linalg_matrix_rank_tol_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_cond(c: &Call) -> Result<Ret> {
@@ -926,6 +972,7 @@ pub const LINALG_COND: Overload = Overload {
     only: &[],
     call: linalg_cond,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_cond_str(c: &Call) -> Result<Ret> {
@@ -941,6 +988,7 @@ pub const LINALG_COND_STR: Overload = Overload {
     only: &[],
     call: linalg_cond_str,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_cross(c: &Call) -> Result<Ret> {
@@ -963,6 +1011,7 @@ pub const LINALG_CROSS: Overload = Overload {
     only: &[],
     call: linalg_cross,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cross(c: &Call) -> Result<Ret> {
@@ -981,6 +1030,7 @@ pub const CROSS: Overload = Overload {
     only: &[],
     call: cross,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_lu_factor(c: &Call) -> Result<Ret> {
@@ -996,6 +1046,7 @@ pub const LINALG_LU_FACTOR: Overload = Overload {
     only: &[],
     call: linalg_lu_factor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_lu_factor_ex(c: &Call) -> Result<Ret> {
@@ -1017,6 +1068,7 @@ pub const LINALG_LU_FACTOR_EX: Overload = Overload {
     only: &[],
     call: linalg_lu_factor_ex,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_lu(c: &Call) -> Result<Ret> {
@@ -1032,6 +1084,7 @@ pub const LINALG_LU: Overload = Overload {
     only: &[],
     call: linalg_lu,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_lu_solve(c: &Call) -> Result<Ret> {
@@ -1062,6 +1115,7 @@ pub const LINALG_LU_SOLVE: Overload = Overload {
     only: &[],
     call: linalg_lu_solve,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn lu_solve(c: &Call) -> Result<Ret> {
@@ -1080,6 +1134,7 @@ pub const LU_SOLVE: Overload = Overload {
     only: &[],
     call: lu_solve,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn lu_unpack(c: &Call) -> Result<Ret> {
@@ -1103,6 +1158,7 @@ pub const LU_UNPACK: Overload = Overload {
     only: &[],
     call: lu_unpack,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn _lu_with_info(c: &Call) -> Result<Ret> {
@@ -1122,6 +1178,7 @@ pub const _LU_WITH_INFO: Overload = Overload {
     only: &[],
     call: _lu_with_info,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_lstsq(c: &Call) -> Result<Ret> {
@@ -1150,6 +1207,7 @@ pub const LINALG_LSTSQ: Overload = Overload {
     only: &[],
     call: linalg_lstsq,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_ldl_factor(c: &Call) -> Result<Ret> {
@@ -1167,6 +1225,7 @@ pub const LINALG_LDL_FACTOR: Overload = Overload {
     only: &[],
     call: linalg_ldl_factor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_ldl_factor_ex(c: &Call) -> Result<Ret> {
@@ -1188,6 +1247,7 @@ pub const LINALG_LDL_FACTOR_EX: Overload = Overload {
     only: &[],
     call: linalg_ldl_factor_ex,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_ldl_solve(c: &Call) -> Result<Ret> {
@@ -1216,6 +1276,7 @@ pub const LINALG_LDL_SOLVE: Overload = Overload {
     only: &[],
     call: linalg_ldl_solve,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_polar(c: &Call) -> Result<Ret> {
@@ -1231,6 +1292,7 @@ pub const LINALG_POLAR: Overload = Overload {
     only: &[],
     call: linalg_polar,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_matrix_sqrth(c: &Call) -> Result<Ret> {
@@ -1246,6 +1308,7 @@ pub const LINALG_MATRIX_SQRTH: Overload = Overload {
     only: &[],
     call: linalg_matrix_sqrth,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_tensorinv(c: &Call) -> Result<Ret> {
@@ -1261,6 +1324,7 @@ pub const LINALG_TENSORINV: Overload = Overload {
     only: &[],
     call: linalg_tensorinv,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_tensorsolve(c: &Call) -> Result<Ret> {
@@ -1283,6 +1347,7 @@ pub const LINALG_TENSORSOLVE: Overload = Overload {
     only: &[],
     call: linalg_tensorsolve,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_vander(c: &Call) -> Result<Ret> {
@@ -1298,6 +1363,7 @@ pub const LINALG_VANDER: Overload = Overload {
     only: &[],
     call: linalg_vander,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn ormqr(c: &Call) -> Result<Ret> {
@@ -1328,6 +1394,7 @@ pub const ORMQR: Overload = Overload {
     only: &[],
     call: ormqr,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn nuclear_norm(c: &Call) -> Result<Ret> {
@@ -1343,6 +1410,7 @@ pub const NUCLEAR_NORM: Overload = Overload {
     only: &[],
     call: nuclear_norm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn nuclear_norm_dim(c: &Call) -> Result<Ret> {
@@ -1364,6 +1432,7 @@ pub const NUCLEAR_NORM_DIM: Overload = Overload {
     only: &[],
     call: nuclear_norm_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn frobenius_norm_dim(c: &Call) -> Result<Ret> {
@@ -1385,6 +1454,7 @@ pub const FROBENIUS_NORM_DIM: Overload = Overload {
     only: &[],
     call: frobenius_norm_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn norm_except_dim(c: &Call) -> Result<Ret> {
@@ -1404,4 +1474,5 @@ pub const NORM_EXCEPT_DIM: Overload = Overload {
     only: &[],
     call: norm_except_dim,
     pointwise: None,
+    sparse: false,
 };

@@ -30,6 +30,7 @@ pub const SUM: Overload = Overload {
     only: &[],
     call: sum,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn prod(c: &Call) -> Result<Ret> {
@@ -58,6 +59,7 @@ pub const PROD: Overload = Overload {
     only: &[],
     call: prod,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn amax(c: &Call) -> Result<Ret> {
@@ -86,6 +88,7 @@ pub const AMAX: Overload = Overload {
     only: &[],
     call: amax,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn amin(c: &Call) -> Result<Ret> {
@@ -114,6 +117,7 @@ pub const AMIN: Overload = Overload {
     only: &[],
     call: amin,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn argmax(c: &Call) -> Result<Ret> {
@@ -142,6 +146,7 @@ pub const ARGMAX: Overload = Overload {
     only: &[],
     call: argmax,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn argmin(c: &Call) -> Result<Ret> {
@@ -170,6 +175,7 @@ pub const ARGMIN: Overload = Overload {
     only: &[],
     call: argmin,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn mean(c: &Call) -> Result<Ret> {
@@ -198,6 +204,7 @@ pub const MEAN: Overload = Overload {
     only: &[],
     call: mean,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn median(c: &Call) -> Result<Ret> {
@@ -226,6 +233,7 @@ pub const MEDIAN: Overload = Overload {
     only: &[],
     call: median,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn norm(c: &Call) -> Result<Ret> {
@@ -256,6 +264,7 @@ pub const NORM: Overload = Overload {
     only: &[],
     call: norm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn var(c: &Call) -> Result<Ret> {
@@ -288,6 +297,7 @@ pub const VAR: Overload = Overload {
     only: &[],
     call: var,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn std(c: &Call) -> Result<Ret> {
@@ -320,6 +330,7 @@ pub const STD: Overload = Overload {
     only: &[],
     call: std,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cumsum(c: &Call) -> Result<Ret> {
@@ -341,6 +352,7 @@ pub const CUMSUM: Overload = Overload {
     only: &[],
     call: cumsum,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cumprod(c: &Call) -> Result<Ret> {
@@ -362,6 +374,7 @@ pub const CUMPROD: Overload = Overload {
     only: &[],
     call: cumprod,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn softmax(c: &Call) -> Result<Ret> {
@@ -383,6 +396,7 @@ pub const SOFTMAX: Overload = Overload {
     only: &[],
     call: softmax,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn log_softmax(c: &Call) -> Result<Ret> {
@@ -409,6 +423,7 @@ pub const LOG_SOFTMAX: Overload = Overload {
     only: &[],
     call: log_softmax,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn softmin(c: &Call) -> Result<Ret> {
@@ -430,6 +445,7 @@ pub const SOFTMIN: Overload = Overload {
     only: &[],
     call: softmin,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn normalize(c: &Call) -> Result<Ret> {
@@ -460,6 +476,7 @@ pub const NORMALIZE: Overload = Overload {
     only: &[],
     call: normalize,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn logaddexp(c: &Call) -> Result<Ret> {
@@ -488,6 +505,7 @@ pub const LOGADDEXP: Overload = Overload {
     only: &[],
     call: logaddexp,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn logsumexp(c: &Call) -> Result<Ret> {
@@ -516,4 +534,5 @@ pub const LOGSUMEXP: Overload = Overload {
     only: &[],
     call: logsumexp,
     pointwise: None,
+    sparse: false,
 };

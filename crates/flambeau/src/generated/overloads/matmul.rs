@@ -18,6 +18,7 @@ pub const MM: Overload = Overload {
     only: &[],
     call: mm,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn bmm(c: &Call) -> Result<Ret> {
@@ -34,6 +35,7 @@ pub const BMM: Overload = Overload {
     only: &[],
     call: bmm,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn mv(c: &Call) -> Result<Ret> {
@@ -50,6 +52,7 @@ pub const MV: Overload = Overload {
     only: &[],
     call: mv,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn dot(c: &Call) -> Result<Ret> {
@@ -66,6 +69,7 @@ pub const DOT: Overload = Overload {
     only: &[],
     call: dot,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn vdot(c: &Call) -> Result<Ret> {
@@ -82,6 +86,7 @@ pub const VDOT: Overload = Overload {
     only: &[],
     call: vdot,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn outer(c: &Call) -> Result<Ret> {
@@ -98,6 +103,7 @@ pub const OUTER: Overload = Overload {
     only: &[],
     call: outer,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn inner(c: &Call) -> Result<Ret> {
@@ -114,6 +120,7 @@ pub const INNER: Overload = Overload {
     only: &[],
     call: inner,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn matmul(c: &Call) -> Result<Ret> {
@@ -130,6 +137,7 @@ pub const MATMUL: Overload = Overload {
     only: &[],
     call: matmul,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn linear(c: &Call) -> Result<Ret> {
@@ -152,6 +160,7 @@ pub const LINEAR: Overload = Overload {
     only: &[],
     call: linear,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn bilinear(c: &Call) -> Result<Ret> {
@@ -173,6 +182,7 @@ pub const BILINEAR: Overload = Overload {
     only: &[],
     call: bilinear,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn kron(c: &Call) -> Result<Ret> {
@@ -189,6 +199,7 @@ pub const KRON: Overload = Overload {
     only: &[],
     call: kron,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn vecdot(c: &Call) -> Result<Ret> {
@@ -207,6 +218,7 @@ pub const VECDOT: Overload = Overload {
     only: &[],
     call: vecdot,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn addmm(c: &Call) -> Result<Ret> {
@@ -237,6 +249,7 @@ pub const ADDMM: Overload = Overload {
     only: &[],
     call: addmm,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn addmv(c: &Call) -> Result<Ret> {
@@ -267,6 +280,7 @@ pub const ADDMV: Overload = Overload {
     only: &[],
     call: addmv,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn addr(c: &Call) -> Result<Ret> {
@@ -297,6 +311,7 @@ pub const ADDR: Overload = Overload {
     only: &[],
     call: addr,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn baddbmm(c: &Call) -> Result<Ret> {
@@ -327,6 +342,7 @@ pub const BADDBMM: Overload = Overload {
     only: &[],
     call: baddbmm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn addbmm(c: &Call) -> Result<Ret> {
@@ -357,6 +373,7 @@ pub const ADDBMM: Overload = Overload {
     only: &[],
     call: addbmm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn addbmm_(c: &Call) -> Result<Ret> {
@@ -385,6 +402,7 @@ pub const ADDBMM_INPLACE: Overload = Overload {
     only: &[],
     call: addbmm_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn einsum(c: &Call) -> Result<Ret> {
@@ -401,6 +419,7 @@ pub const EINSUM: Overload = Overload {
     only: &[],
     call: einsum,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn tensordot(c: &Call) -> Result<Ret> {
@@ -424,6 +443,7 @@ pub const TENSORDOT: Overload = Overload {
     only: &[],
     call: tensordot,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn multi_dot(c: &Call) -> Result<Ret> {
@@ -440,4 +460,5 @@ pub const MULTI_DOT: Overload = Overload {
     only: &[],
     call: multi_dot,
     pointwise: None,
+    sparse: false,
 };

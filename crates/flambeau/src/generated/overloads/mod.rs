@@ -28,6 +28,7 @@ pub mod reduce;
 pub mod shape;
 pub mod softmax;
 pub mod sort;
+pub mod sparse;
 pub mod special;
 pub mod statistics;
 pub mod unary;

@@ -22,6 +22,7 @@ pub const MSE_LOSS: Overload = Overload {
     only: &[],
     call: mse_loss,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn l1_loss(c: &Call) -> Result<Ret> {
@@ -42,6 +43,7 @@ pub const L1_LOSS: Overload = Overload {
     only: &[],
     call: l1_loss,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn smooth_l1_loss(c: &Call) -> Result<Ret> {
@@ -63,6 +65,7 @@ pub const SMOOTH_L1_LOSS: Overload = Overload {
     only: &[],
     call: smooth_l1_loss,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn huber_loss(c: &Call) -> Result<Ret> {
@@ -84,6 +87,7 @@ pub const HUBER_LOSS: Overload = Overload {
     only: &[],
     call: huber_loss,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn binary_cross_entropy(c: &Call) -> Result<Ret> {
@@ -110,6 +114,7 @@ pub const BINARY_CROSS_ENTROPY: Overload = Overload {
     only: &[],
     call: binary_cross_entropy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn binary_cross_entropy_with_logits(c: &Call) -> Result<Ret> {
@@ -138,6 +143,7 @@ pub const BINARY_CROSS_ENTROPY_WITH_LOGITS: Overload = Overload {
     only: &[],
     call: binary_cross_entropy_with_logits,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn kl_div(c: &Call) -> Result<Ret> {
@@ -159,6 +165,7 @@ pub const KL_DIV: Overload = Overload {
     only: &[],
     call: kl_div,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn soft_margin_loss(c: &Call) -> Result<Ret> {
@@ -179,6 +186,7 @@ pub const SOFT_MARGIN_LOSS: Overload = Overload {
     only: &[],
     call: soft_margin_loss,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn poisson_nll_loss(c: &Call) -> Result<Ret> {
@@ -209,6 +217,7 @@ pub const POISSON_NLL_LOSS: Overload = Overload {
     only: &[],
     call: poisson_nll_loss,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn hinge_embedding_loss(c: &Call) -> Result<Ret> {
@@ -235,6 +244,7 @@ pub const HINGE_EMBEDDING_LOSS: Overload = Overload {
     only: &[],
     call: hinge_embedding_loss,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn margin_ranking_loss(c: &Call) -> Result<Ret> {
@@ -263,6 +273,7 @@ pub const MARGIN_RANKING_LOSS: Overload = Overload {
     only: &[],
     call: margin_ranking_loss,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cosine_embedding_loss(c: &Call) -> Result<Ret> {
@@ -291,6 +302,7 @@ pub const COSINE_EMBEDDING_LOSS: Overload = Overload {
     only: &[],
     call: cosine_embedding_loss,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn nll_loss_nd(c: &Call) -> Result<Ret> {
@@ -319,6 +331,7 @@ pub const NLL_LOSS_ND: Overload = Overload {
     only: &[],
     call: nll_loss_nd,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cross_entropy_loss(c: &Call) -> Result<Ret> {
@@ -349,6 +362,7 @@ pub const CROSS_ENTROPY_LOSS: Overload = Overload {
     only: &[],
     call: cross_entropy_loss,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn multi_margin_loss(c: &Call) -> Result<Ret> {
@@ -379,6 +393,7 @@ pub const MULTI_MARGIN_LOSS: Overload = Overload {
     only: &[],
     call: multi_margin_loss,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn multilabel_margin_loss(c: &Call) -> Result<Ret> {
@@ -399,6 +414,7 @@ pub const MULTILABEL_MARGIN_LOSS: Overload = Overload {
     only: &[],
     call: multilabel_margin_loss,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn batch_norm(c: &Call) -> Result<Ret> {
@@ -435,6 +451,7 @@ pub const BATCH_NORM: Overload = Overload {
     only: &[],
     call: batch_norm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn native_batch_norm(c: &Call) -> Result<Ret> {
@@ -471,6 +488,7 @@ pub const NATIVE_BATCH_NORM: Overload = Overload {
     only: &[],
     call: native_batch_norm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn instance_norm(c: &Call) -> Result<Ret> {
@@ -507,6 +525,7 @@ pub const INSTANCE_NORM: Overload = Overload {
     only: &[],
     call: instance_norm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn layer_norm(c: &Call) -> Result<Ret> {
@@ -537,6 +556,7 @@ pub const LAYER_NORM: Overload = Overload {
     only: &[],
     call: layer_norm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn native_layer_norm(c: &Call) -> Result<Ret> {
@@ -565,6 +585,7 @@ pub const NATIVE_LAYER_NORM: Overload = Overload {
     only: &[],
     call: native_layer_norm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn rms_norm(c: &Call) -> Result<Ret> {
@@ -591,6 +612,7 @@ pub const RMS_NORM: Overload = Overload {
     only: &[],
     call: rms_norm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn group_norm(c: &Call) -> Result<Ret> {
@@ -621,6 +643,7 @@ pub const GROUP_NORM: Overload = Overload {
     only: &[],
     call: group_norm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn native_group_norm(c: &Call) -> Result<Ret> {
@@ -655,6 +678,7 @@ pub const NATIVE_GROUP_NORM: Overload = Overload {
     only: &[],
     call: native_group_norm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn embedding(c: &Call) -> Result<Ret> {
@@ -683,6 +707,7 @@ pub const EMBEDDING: Overload = Overload {
     only: &[],
     call: embedding,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn embedding_renorm_(c: &Call) -> Result<Ret> {
@@ -709,6 +734,7 @@ pub const EMBEDDING_RENORM_INPLACE: Overload = Overload {
     only: &[],
     call: embedding_renorm_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn embedding_bag(c: &Call) -> Result<Ret> {
@@ -743,6 +769,7 @@ pub const EMBEDDING_BAG: Overload = Overload {
     only: &[],
     call: embedding_bag,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn embedding_bag_padding_idx(c: &Call) -> Result<Ret> {
@@ -779,6 +806,7 @@ pub const EMBEDDING_BAG_PADDING_IDX: Overload = Overload {
     only: &[],
     call: embedding_bag_padding_idx,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn ctc_loss_int_list(c: &Call) -> Result<Ret> {
@@ -811,6 +839,7 @@ pub const CTC_LOSS_INT_LIST: Overload = Overload {
     only: &[],
     call: ctc_loss_int_list,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn ctc_loss_tensor(c: &Call) -> Result<Ret> {
@@ -843,6 +872,7 @@ pub const CTC_LOSS_TENSOR: Overload = Overload {
     only: &[],
     call: ctc_loss_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn scaled_dot_product_attention(c: &Call) -> Result<Ret> {
@@ -877,6 +907,7 @@ pub const SCALED_DOT_PRODUCT_ATTENTION: Overload = Overload {
     only: &[],
     call: scaled_dot_product_attention,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn _rnn_layer(c: &Call) -> Result<Ret> {
@@ -909,4 +940,5 @@ pub const _RNN_LAYER: Overload = Overload {
     only: &[],
     call: _rnn_layer,
     pointwise: None,
+    sparse: false,
 };

@@ -34,6 +34,7 @@ pub const CONV1D: Overload = Overload {
     only: &[],
     call: conv1d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn conv1d_padding(c: &Call) -> Result<Ret> {
@@ -66,6 +67,7 @@ pub const CONV1D_PADDING: Overload = Overload {
     only: &[],
     call: conv1d_padding,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn conv2d(c: &Call) -> Result<Ret> {
@@ -98,6 +100,7 @@ pub const CONV2D: Overload = Overload {
     only: &[],
     call: conv2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn conv2d_padding(c: &Call) -> Result<Ret> {
@@ -130,6 +133,7 @@ pub const CONV2D_PADDING: Overload = Overload {
     only: &[],
     call: conv2d_padding,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn conv3d(c: &Call) -> Result<Ret> {
@@ -162,6 +166,7 @@ pub const CONV3D: Overload = Overload {
     only: &[],
     call: conv3d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn conv3d_padding(c: &Call) -> Result<Ret> {
@@ -194,6 +199,7 @@ pub const CONV3D_PADDING: Overload = Overload {
     only: &[],
     call: conv3d_padding,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn conv_transpose1d(c: &Call) -> Result<Ret> {
@@ -228,6 +234,7 @@ pub const CONV_TRANSPOSE1D: Overload = Overload {
     only: &[],
     call: conv_transpose1d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn conv_transpose2d(c: &Call) -> Result<Ret> {
@@ -262,6 +269,7 @@ pub const CONV_TRANSPOSE2D: Overload = Overload {
     only: &[],
     call: conv_transpose2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn conv_transpose3d(c: &Call) -> Result<Ret> {
@@ -296,6 +304,7 @@ pub const CONV_TRANSPOSE3D: Overload = Overload {
     only: &[],
     call: conv_transpose3d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn convolution(c: &Call) -> Result<Ret> {
@@ -332,6 +341,7 @@ pub const CONVOLUTION: Overload = Overload {
     only: &[],
     call: convolution,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn conv_tbc(c: &Call) -> Result<Ret> {
@@ -353,4 +363,5 @@ pub const CONV_TBC: Overload = Overload {
     only: &[],
     call: conv_tbc,
     pointwise: None,
+    sparse: false,
 };

@@ -33,6 +33,7 @@ pub const AVG_POOL1D: Overload = Overload {
     only: &[],
     call: avg_pool1d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn avg_pool2d(c: &Call) -> Result<Ret> {
@@ -66,6 +67,7 @@ pub const AVG_POOL2D: Overload = Overload {
     only: &[],
     call: avg_pool2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn avg_pool3d(c: &Call) -> Result<Ret> {
@@ -99,6 +101,7 @@ pub const AVG_POOL3D: Overload = Overload {
     only: &[],
     call: avg_pool3d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn max_pool1d(c: &Call) -> Result<Ret> {
@@ -128,6 +131,7 @@ pub const MAX_POOL1D: Overload = Overload {
     only: &[],
     call: max_pool1d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn max_pool1d_with_indices(c: &Call) -> Result<Ret> {
@@ -157,6 +161,7 @@ pub const MAX_POOL1D_WITH_INDICES: Overload = Overload {
     only: &[],
     call: max_pool1d_with_indices,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn max_pool2d(c: &Call) -> Result<Ret> {
@@ -186,6 +191,7 @@ pub const MAX_POOL2D: Overload = Overload {
     only: &[],
     call: max_pool2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn max_pool2d_with_indices(c: &Call) -> Result<Ret> {
@@ -215,6 +221,7 @@ pub const MAX_POOL2D_WITH_INDICES: Overload = Overload {
     only: &[],
     call: max_pool2d_with_indices,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn max_pool3d(c: &Call) -> Result<Ret> {
@@ -244,6 +251,7 @@ pub const MAX_POOL3D: Overload = Overload {
     only: &[],
     call: max_pool3d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn max_pool3d_with_indices(c: &Call) -> Result<Ret> {
@@ -273,6 +281,7 @@ pub const MAX_POOL3D_WITH_INDICES: Overload = Overload {
     only: &[],
     call: max_pool3d_with_indices,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn adaptive_avg_pool1d(c: &Call) -> Result<Ret> {
@@ -290,6 +299,7 @@ pub const ADAPTIVE_AVG_POOL1D: Overload = Overload {
     only: &[],
     call: adaptive_avg_pool1d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn adaptive_max_pool1d(c: &Call) -> Result<Ret> {
@@ -305,6 +315,7 @@ pub const ADAPTIVE_MAX_POOL1D: Overload = Overload {
     only: &[],
     call: adaptive_max_pool1d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn adaptive_avg_pool2d(c: &Call) -> Result<Ret> {
@@ -322,6 +333,7 @@ pub const ADAPTIVE_AVG_POOL2D: Overload = Overload {
     only: &[],
     call: adaptive_avg_pool2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn adaptive_max_pool2d(c: &Call) -> Result<Ret> {
@@ -337,6 +349,7 @@ pub const ADAPTIVE_MAX_POOL2D: Overload = Overload {
     only: &[],
     call: adaptive_max_pool2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn adaptive_avg_pool3d(c: &Call) -> Result<Ret> {
@@ -354,6 +367,7 @@ pub const ADAPTIVE_AVG_POOL3D: Overload = Overload {
     only: &[],
     call: adaptive_avg_pool3d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn adaptive_max_pool3d(c: &Call) -> Result<Ret> {
@@ -369,6 +383,7 @@ pub const ADAPTIVE_MAX_POOL3D: Overload = Overload {
     only: &[],
     call: adaptive_max_pool3d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn max_unpool2d(c: &Call) -> Result<Ret> {
@@ -387,6 +402,7 @@ pub const MAX_UNPOOL2D: Overload = Overload {
     only: &[],
     call: max_unpool2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn max_unpool3d(c: &Call) -> Result<Ret> {
@@ -417,6 +433,7 @@ pub const MAX_UNPOOL3D: Overload = Overload {
     only: &[],
     call: max_unpool3d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fractional_max_pool2d(c: &Call) -> Result<Ret> {
@@ -443,6 +460,7 @@ pub const FRACTIONAL_MAX_POOL2D: Overload = Overload {
     only: &[],
     call: fractional_max_pool2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fractional_max_pool3d(c: &Call) -> Result<Ret> {
@@ -469,4 +487,5 @@ pub const FRACTIONAL_MAX_POOL3D: Overload = Overload {
     only: &[],
     call: fractional_max_pool3d,
     pointwise: None,
+    sparse: false,
 };

@@ -25,6 +25,7 @@ pub const UPSAMPLE_NEAREST1D_VEC: Overload = Overload {
     only: &[],
     call: upsample_nearest1d_vec,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_nearest1d(c: &Call) -> Result<Ret> {
@@ -50,6 +51,7 @@ pub const UPSAMPLE_NEAREST1D: Overload = Overload {
     only: &[],
     call: upsample_nearest1d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_nearest2d_vec(c: &Call) -> Result<Ret> {
@@ -73,6 +75,7 @@ pub const UPSAMPLE_NEAREST2D_VEC: Overload = Overload {
     only: &[],
     call: upsample_nearest2d_vec,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_nearest2d(c: &Call) -> Result<Ret> {
@@ -100,6 +103,7 @@ pub const UPSAMPLE_NEAREST2D: Overload = Overload {
     only: &[],
     call: upsample_nearest2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_nearest3d_vec(c: &Call) -> Result<Ret> {
@@ -123,6 +127,7 @@ pub const UPSAMPLE_NEAREST3D_VEC: Overload = Overload {
     only: &[],
     call: upsample_nearest3d_vec,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_nearest3d(c: &Call) -> Result<Ret> {
@@ -152,6 +157,7 @@ pub const UPSAMPLE_NEAREST3D: Overload = Overload {
     only: &[],
     call: upsample_nearest3d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_nearest_exact1d_vec(c: &Call) -> Result<Ret> {
@@ -175,6 +181,7 @@ pub const UPSAMPLE_NEAREST_EXACT1D_VEC: Overload = Overload {
     only: &[],
     call: upsample_nearest_exact1d_vec,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_nearest_exact1d(c: &Call) -> Result<Ret> {
@@ -200,6 +207,7 @@ pub const UPSAMPLE_NEAREST_EXACT1D: Overload = Overload {
     only: &[],
     call: upsample_nearest_exact1d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_nearest_exact2d_vec(c: &Call) -> Result<Ret> {
@@ -223,6 +231,7 @@ pub const UPSAMPLE_NEAREST_EXACT2D_VEC: Overload = Overload {
     only: &[],
     call: upsample_nearest_exact2d_vec,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_nearest_exact2d(c: &Call) -> Result<Ret> {
@@ -250,6 +259,7 @@ pub const UPSAMPLE_NEAREST_EXACT2D: Overload = Overload {
     only: &[],
     call: upsample_nearest_exact2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_nearest_exact3d_vec(c: &Call) -> Result<Ret> {
@@ -273,6 +283,7 @@ pub const UPSAMPLE_NEAREST_EXACT3D_VEC: Overload = Overload {
     only: &[],
     call: upsample_nearest_exact3d_vec,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_nearest_exact3d(c: &Call) -> Result<Ret> {
@@ -302,6 +313,7 @@ pub const UPSAMPLE_NEAREST_EXACT3D: Overload = Overload {
     only: &[],
     call: upsample_nearest_exact3d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_linear1d_vec(c: &Call) -> Result<Ret> {
@@ -327,6 +339,7 @@ pub const UPSAMPLE_LINEAR1D_VEC: Overload = Overload {
     only: &[],
     call: upsample_linear1d_vec,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_linear1d(c: &Call) -> Result<Ret> {
@@ -354,6 +367,7 @@ pub const UPSAMPLE_LINEAR1D: Overload = Overload {
     only: &[],
     call: upsample_linear1d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_bilinear2d_vec(c: &Call) -> Result<Ret> {
@@ -379,6 +393,7 @@ pub const UPSAMPLE_BILINEAR2D_VEC: Overload = Overload {
     only: &[],
     call: upsample_bilinear2d_vec,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_bilinear2d(c: &Call) -> Result<Ret> {
@@ -408,6 +423,7 @@ pub const UPSAMPLE_BILINEAR2D: Overload = Overload {
     only: &[],
     call: upsample_bilinear2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_trilinear3d_vec(c: &Call) -> Result<Ret> {
@@ -433,6 +449,7 @@ pub const UPSAMPLE_TRILINEAR3D_VEC: Overload = Overload {
     only: &[],
     call: upsample_trilinear3d_vec,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_trilinear3d(c: &Call) -> Result<Ret> {
@@ -464,6 +481,7 @@ pub const UPSAMPLE_TRILINEAR3D: Overload = Overload {
     only: &[],
     call: upsample_trilinear3d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_bicubic2d_vec(c: &Call) -> Result<Ret> {
@@ -489,6 +507,7 @@ pub const UPSAMPLE_BICUBIC2D_VEC: Overload = Overload {
     only: &[],
     call: upsample_bicubic2d_vec,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_bicubic2d(c: &Call) -> Result<Ret> {
@@ -518,6 +537,7 @@ pub const UPSAMPLE_BICUBIC2D: Overload = Overload {
     only: &[],
     call: upsample_bicubic2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_bilinear2d_aa_vec(c: &Call) -> Result<Ret> {
@@ -543,6 +563,7 @@ pub const UPSAMPLE_BILINEAR2D_AA_VEC: Overload = Overload {
     only: &[],
     call: upsample_bilinear2d_aa_vec,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_bilinear2d_aa(c: &Call) -> Result<Ret> {
@@ -572,6 +593,7 @@ pub const UPSAMPLE_BILINEAR2D_AA: Overload = Overload {
     only: &[],
     call: upsample_bilinear2d_aa,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_bicubic2d_aa_vec(c: &Call) -> Result<Ret> {
@@ -597,6 +619,7 @@ pub const UPSAMPLE_BICUBIC2D_AA_VEC: Overload = Overload {
     only: &[],
     call: upsample_bicubic2d_aa_vec,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_bicubic2d_aa(c: &Call) -> Result<Ret> {
@@ -626,6 +649,7 @@ pub const UPSAMPLE_BICUBIC2D_AA: Overload = Overload {
     only: &[],
     call: upsample_bicubic2d_aa,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_lanczos2d_aa_vec(c: &Call) -> Result<Ret> {
@@ -651,6 +675,7 @@ pub const UPSAMPLE_LANCZOS2D_AA_VEC: Overload = Overload {
     only: &[],
     call: upsample_lanczos2d_aa_vec,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn upsample_lanczos2d_aa(c: &Call) -> Result<Ret> {
@@ -680,6 +705,7 @@ pub const UPSAMPLE_LANCZOS2D_AA: Overload = Overload {
     only: &[],
     call: upsample_lanczos2d_aa,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn grid_sampler(c: &Call) -> Result<Ret> {
@@ -708,6 +734,7 @@ pub const GRID_SAMPLER: Overload = Overload {
     only: &[],
     call: grid_sampler,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn grid_sampler_2d(c: &Call) -> Result<Ret> {
@@ -736,6 +763,7 @@ pub const GRID_SAMPLER_2D: Overload = Overload {
     only: &[],
     call: grid_sampler_2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn grid_sampler_3d(c: &Call) -> Result<Ret> {
@@ -764,6 +792,7 @@ pub const GRID_SAMPLER_3D: Overload = Overload {
     only: &[],
     call: grid_sampler_3d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn affine_grid_generator(c: &Call) -> Result<Ret> {
@@ -779,4 +808,5 @@ pub const AFFINE_GRID_GENERATOR: Overload = Overload {
     only: &[],
     call: affine_grid_generator,
     pointwise: None,
+    sparse: false,
 };

@@ -47,6 +47,7 @@ pub const _FUSED_SGD: Overload = Overload {
     only: &[],
     call: _fused_sgd,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn _fused_adam(c: &Call) -> Result<Ret> {
@@ -98,6 +99,7 @@ pub const _FUSED_ADAM: Overload = Overload {
     only: &[],
     call: _fused_adam,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn _fused_adamw(c: &Call) -> Result<Ret> {
@@ -149,6 +151,7 @@ pub const _FUSED_ADAMW: Overload = Overload {
     only: &[],
     call: _fused_adamw,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn _fused_adagrad(c: &Call) -> Result<Ret> {
@@ -192,6 +195,7 @@ pub const _FUSED_ADAGRAD: Overload = Overload {
     only: &[],
     call: _fused_adagrad,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn _fused_rmsprop(c: &Call) -> Result<Ret> {
@@ -237,6 +241,7 @@ pub const _FUSED_RMSPROP: Overload = Overload {
     only: &[],
     call: _fused_rmsprop,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn _foreach_add_scalar(c: &Call) -> Result<Ret> {
@@ -256,6 +261,7 @@ pub const _FOREACH_ADD_SCALAR: Overload = Overload {
     only: &[],
     call: _foreach_add_scalar,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn _foreach_mul(c: &Call) -> Result<Ret> {
@@ -275,6 +281,7 @@ pub const _FOREACH_MUL: Overload = Overload {
     only: &[],
     call: _foreach_mul,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn _foreach_norm_scalar(c: &Call) -> Result<Ret> {
@@ -295,4 +302,5 @@ pub const _FOREACH_NORM_SCALAR: Overload = Overload {
     only: &[],
     call: _foreach_norm_scalar,
     pointwise: None,
+    sparse: false,
 };

@@ -21,6 +21,7 @@ pub const CONSTANT_PAD_ND: Overload = Overload {
     only: &[],
     call: constant_pad_nd,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn pad(c: &Call) -> Result<Ret> {
@@ -41,6 +42,7 @@ pub const PAD: Overload = Overload {
     only: &[],
     call: pad,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn reflection_pad1d(c: &Call) -> Result<Ret> {
@@ -56,6 +58,7 @@ pub const REFLECTION_PAD1D: Overload = Overload {
     only: &[],
     call: reflection_pad1d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn reflection_pad2d(c: &Call) -> Result<Ret> {
@@ -71,6 +74,7 @@ pub const REFLECTION_PAD2D: Overload = Overload {
     only: &[],
     call: reflection_pad2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn reflection_pad3d(c: &Call) -> Result<Ret> {
@@ -86,6 +90,7 @@ pub const REFLECTION_PAD3D: Overload = Overload {
     only: &[],
     call: reflection_pad3d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn replication_pad1d(c: &Call) -> Result<Ret> {
@@ -101,6 +106,7 @@ pub const REPLICATION_PAD1D: Overload = Overload {
     only: &[],
     call: replication_pad1d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn replication_pad2d(c: &Call) -> Result<Ret> {
@@ -116,6 +122,7 @@ pub const REPLICATION_PAD2D: Overload = Overload {
     only: &[],
     call: replication_pad2d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn replication_pad3d(c: &Call) -> Result<Ret> {
@@ -131,6 +138,7 @@ pub const REPLICATION_PAD3D: Overload = Overload {
     only: &[],
     call: replication_pad3d,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn pixel_shuffle(c: &Call) -> Result<Ret> {
@@ -146,6 +154,7 @@ pub const PIXEL_SHUFFLE: Overload = Overload {
     only: &[],
     call: pixel_shuffle,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn pixel_unshuffle(c: &Call) -> Result<Ret> {
@@ -161,6 +170,7 @@ pub const PIXEL_UNSHUFFLE: Overload = Overload {
     only: &[],
     call: pixel_unshuffle,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn channel_shuffle(c: &Call) -> Result<Ret> {
@@ -176,6 +186,7 @@ pub const CHANNEL_SHUFFLE: Overload = Overload {
     only: &[],
     call: channel_shuffle,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn im2col(c: &Call) -> Result<Ret> {
@@ -203,6 +214,7 @@ pub const IM2COL: Overload = Overload {
     only: &[],
     call: im2col,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn col2im(c: &Call) -> Result<Ret> {
@@ -232,4 +244,5 @@ pub const COL2IM: Overload = Overload {
     only: &[],
     call: col2im,
     pointwise: None,
+    sparse: false,
 };

@@ -18,6 +18,7 @@ pub const CHEBYSHEV_POLYNOMIAL_T: Overload = Overload {
     only: &[],
     call: chebyshev_polynomial_t,
     pointwise: Some(&defs::CHEBYSHEV_POLYNOMIAL_T),
+    sparse: false,
 };
 
 pub fn chebyshev_polynomial_t_x_scalar(c: &Call) -> Result<Ret> {
@@ -33,6 +34,7 @@ pub const CHEBYSHEV_POLYNOMIAL_T_X_SCALAR: Overload = Overload {
     only: &[],
     call: chebyshev_polynomial_t_x_scalar,
     pointwise: Some(&defs::CHEBYSHEV_POLYNOMIAL_T_X_SCALAR),
+    sparse: false,
 };
 
 pub fn chebyshev_polynomial_t_n_scalar(c: &Call) -> Result<Ret> {
@@ -48,6 +50,7 @@ pub const CHEBYSHEV_POLYNOMIAL_T_N_SCALAR: Overload = Overload {
     only: &[],
     call: chebyshev_polynomial_t_n_scalar,
     pointwise: Some(&defs::CHEBYSHEV_POLYNOMIAL_T_N_SCALAR),
+    sparse: false,
 };
 
 pub fn chebyshev_polynomial_u(c: &Call) -> Result<Ret> {
@@ -63,6 +66,7 @@ pub const CHEBYSHEV_POLYNOMIAL_U: Overload = Overload {
     only: &[],
     call: chebyshev_polynomial_u,
     pointwise: Some(&defs::CHEBYSHEV_POLYNOMIAL_U),
+    sparse: false,
 };
 
 pub fn chebyshev_polynomial_u_x_scalar(c: &Call) -> Result<Ret> {
@@ -78,6 +82,7 @@ pub const CHEBYSHEV_POLYNOMIAL_U_X_SCALAR: Overload = Overload {
     only: &[],
     call: chebyshev_polynomial_u_x_scalar,
     pointwise: Some(&defs::CHEBYSHEV_POLYNOMIAL_U_X_SCALAR),
+    sparse: false,
 };
 
 pub fn chebyshev_polynomial_u_n_scalar(c: &Call) -> Result<Ret> {
@@ -93,6 +98,7 @@ pub const CHEBYSHEV_POLYNOMIAL_U_N_SCALAR: Overload = Overload {
     only: &[],
     call: chebyshev_polynomial_u_n_scalar,
     pointwise: Some(&defs::CHEBYSHEV_POLYNOMIAL_U_N_SCALAR),
+    sparse: false,
 };
 
 pub fn chebyshev_polynomial_v(c: &Call) -> Result<Ret> {
@@ -108,6 +114,7 @@ pub const CHEBYSHEV_POLYNOMIAL_V: Overload = Overload {
     only: &[],
     call: chebyshev_polynomial_v,
     pointwise: Some(&defs::CHEBYSHEV_POLYNOMIAL_V),
+    sparse: false,
 };
 
 pub fn chebyshev_polynomial_v_x_scalar(c: &Call) -> Result<Ret> {
@@ -123,6 +130,7 @@ pub const CHEBYSHEV_POLYNOMIAL_V_X_SCALAR: Overload = Overload {
     only: &[],
     call: chebyshev_polynomial_v_x_scalar,
     pointwise: Some(&defs::CHEBYSHEV_POLYNOMIAL_V_X_SCALAR),
+    sparse: false,
 };
 
 pub fn chebyshev_polynomial_v_n_scalar(c: &Call) -> Result<Ret> {
@@ -138,6 +146,7 @@ pub const CHEBYSHEV_POLYNOMIAL_V_N_SCALAR: Overload = Overload {
     only: &[],
     call: chebyshev_polynomial_v_n_scalar,
     pointwise: Some(&defs::CHEBYSHEV_POLYNOMIAL_V_N_SCALAR),
+    sparse: false,
 };
 
 pub fn chebyshev_polynomial_w(c: &Call) -> Result<Ret> {
@@ -153,6 +162,7 @@ pub const CHEBYSHEV_POLYNOMIAL_W: Overload = Overload {
     only: &[],
     call: chebyshev_polynomial_w,
     pointwise: Some(&defs::CHEBYSHEV_POLYNOMIAL_W),
+    sparse: false,
 };
 
 pub fn chebyshev_polynomial_w_x_scalar(c: &Call) -> Result<Ret> {
@@ -168,6 +178,7 @@ pub const CHEBYSHEV_POLYNOMIAL_W_X_SCALAR: Overload = Overload {
     only: &[],
     call: chebyshev_polynomial_w_x_scalar,
     pointwise: Some(&defs::CHEBYSHEV_POLYNOMIAL_W_X_SCALAR),
+    sparse: false,
 };
 
 pub fn chebyshev_polynomial_w_n_scalar(c: &Call) -> Result<Ret> {
@@ -183,6 +194,7 @@ pub const CHEBYSHEV_POLYNOMIAL_W_N_SCALAR: Overload = Overload {
     only: &[],
     call: chebyshev_polynomial_w_n_scalar,
     pointwise: Some(&defs::CHEBYSHEV_POLYNOMIAL_W_N_SCALAR),
+    sparse: false,
 };
 
 pub fn shifted_chebyshev_polynomial_t(c: &Call) -> Result<Ret> {
@@ -198,6 +210,7 @@ pub const SHIFTED_CHEBYSHEV_POLYNOMIAL_T: Overload = Overload {
     only: &[],
     call: shifted_chebyshev_polynomial_t,
     pointwise: Some(&defs::SHIFTED_CHEBYSHEV_POLYNOMIAL_T),
+    sparse: false,
 };
 
 pub fn shifted_chebyshev_polynomial_t_x_scalar(c: &Call) -> Result<Ret> {
@@ -213,6 +226,7 @@ pub const SHIFTED_CHEBYSHEV_POLYNOMIAL_T_X_SCALAR: Overload = Overload {
     only: &[],
     call: shifted_chebyshev_polynomial_t_x_scalar,
     pointwise: Some(&defs::SHIFTED_CHEBYSHEV_POLYNOMIAL_T_X_SCALAR),
+    sparse: false,
 };
 
 pub fn shifted_chebyshev_polynomial_t_n_scalar(c: &Call) -> Result<Ret> {
@@ -228,6 +242,7 @@ pub const SHIFTED_CHEBYSHEV_POLYNOMIAL_T_N_SCALAR: Overload = Overload {
     only: &[],
     call: shifted_chebyshev_polynomial_t_n_scalar,
     pointwise: Some(&defs::SHIFTED_CHEBYSHEV_POLYNOMIAL_T_N_SCALAR),
+    sparse: false,
 };
 
 pub fn shifted_chebyshev_polynomial_u(c: &Call) -> Result<Ret> {
@@ -243,6 +258,7 @@ pub const SHIFTED_CHEBYSHEV_POLYNOMIAL_U: Overload = Overload {
     only: &[],
     call: shifted_chebyshev_polynomial_u,
     pointwise: Some(&defs::SHIFTED_CHEBYSHEV_POLYNOMIAL_U),
+    sparse: false,
 };
 
 pub fn shifted_chebyshev_polynomial_u_x_scalar(c: &Call) -> Result<Ret> {
@@ -258,6 +274,7 @@ pub const SHIFTED_CHEBYSHEV_POLYNOMIAL_U_X_SCALAR: Overload = Overload {
     only: &[],
     call: shifted_chebyshev_polynomial_u_x_scalar,
     pointwise: Some(&defs::SHIFTED_CHEBYSHEV_POLYNOMIAL_U_X_SCALAR),
+    sparse: false,
 };
 
 pub fn shifted_chebyshev_polynomial_u_n_scalar(c: &Call) -> Result<Ret> {
@@ -273,6 +290,7 @@ pub const SHIFTED_CHEBYSHEV_POLYNOMIAL_U_N_SCALAR: Overload = Overload {
     only: &[],
     call: shifted_chebyshev_polynomial_u_n_scalar,
     pointwise: Some(&defs::SHIFTED_CHEBYSHEV_POLYNOMIAL_U_N_SCALAR),
+    sparse: false,
 };
 
 pub fn shifted_chebyshev_polynomial_v(c: &Call) -> Result<Ret> {
@@ -288,6 +306,7 @@ pub const SHIFTED_CHEBYSHEV_POLYNOMIAL_V: Overload = Overload {
     only: &[],
     call: shifted_chebyshev_polynomial_v,
     pointwise: Some(&defs::SHIFTED_CHEBYSHEV_POLYNOMIAL_V),
+    sparse: false,
 };
 
 pub fn shifted_chebyshev_polynomial_v_x_scalar(c: &Call) -> Result<Ret> {
@@ -303,6 +322,7 @@ pub const SHIFTED_CHEBYSHEV_POLYNOMIAL_V_X_SCALAR: Overload = Overload {
     only: &[],
     call: shifted_chebyshev_polynomial_v_x_scalar,
     pointwise: Some(&defs::SHIFTED_CHEBYSHEV_POLYNOMIAL_V_X_SCALAR),
+    sparse: false,
 };
 
 pub fn shifted_chebyshev_polynomial_v_n_scalar(c: &Call) -> Result<Ret> {
@@ -318,6 +338,7 @@ pub const SHIFTED_CHEBYSHEV_POLYNOMIAL_V_N_SCALAR: Overload = Overload {
     only: &[],
     call: shifted_chebyshev_polynomial_v_n_scalar,
     pointwise: Some(&defs::SHIFTED_CHEBYSHEV_POLYNOMIAL_V_N_SCALAR),
+    sparse: false,
 };
 
 pub fn shifted_chebyshev_polynomial_w(c: &Call) -> Result<Ret> {
@@ -333,6 +354,7 @@ pub const SHIFTED_CHEBYSHEV_POLYNOMIAL_W: Overload = Overload {
     only: &[],
     call: shifted_chebyshev_polynomial_w,
     pointwise: Some(&defs::SHIFTED_CHEBYSHEV_POLYNOMIAL_W),
+    sparse: false,
 };
 
 pub fn shifted_chebyshev_polynomial_w_x_scalar(c: &Call) -> Result<Ret> {
@@ -348,6 +370,7 @@ pub const SHIFTED_CHEBYSHEV_POLYNOMIAL_W_X_SCALAR: Overload = Overload {
     only: &[],
     call: shifted_chebyshev_polynomial_w_x_scalar,
     pointwise: Some(&defs::SHIFTED_CHEBYSHEV_POLYNOMIAL_W_X_SCALAR),
+    sparse: false,
 };
 
 pub fn shifted_chebyshev_polynomial_w_n_scalar(c: &Call) -> Result<Ret> {
@@ -363,6 +386,7 @@ pub const SHIFTED_CHEBYSHEV_POLYNOMIAL_W_N_SCALAR: Overload = Overload {
     only: &[],
     call: shifted_chebyshev_polynomial_w_n_scalar,
     pointwise: Some(&defs::SHIFTED_CHEBYSHEV_POLYNOMIAL_W_N_SCALAR),
+    sparse: false,
 };
 
 pub fn hermite_polynomial_h(c: &Call) -> Result<Ret> {
@@ -378,6 +402,7 @@ pub const HERMITE_POLYNOMIAL_H: Overload = Overload {
     only: &[],
     call: hermite_polynomial_h,
     pointwise: Some(&defs::HERMITE_POLYNOMIAL_H),
+    sparse: false,
 };
 
 pub fn hermite_polynomial_h_x_scalar(c: &Call) -> Result<Ret> {
@@ -393,6 +418,7 @@ pub const HERMITE_POLYNOMIAL_H_X_SCALAR: Overload = Overload {
     only: &[],
     call: hermite_polynomial_h_x_scalar,
     pointwise: Some(&defs::HERMITE_POLYNOMIAL_H_X_SCALAR),
+    sparse: false,
 };
 
 pub fn hermite_polynomial_h_n_scalar(c: &Call) -> Result<Ret> {
@@ -408,6 +434,7 @@ pub const HERMITE_POLYNOMIAL_H_N_SCALAR: Overload = Overload {
     only: &[],
     call: hermite_polynomial_h_n_scalar,
     pointwise: Some(&defs::HERMITE_POLYNOMIAL_H_N_SCALAR),
+    sparse: false,
 };
 
 pub fn hermite_polynomial_he(c: &Call) -> Result<Ret> {
@@ -423,6 +450,7 @@ pub const HERMITE_POLYNOMIAL_HE: Overload = Overload {
     only: &[],
     call: hermite_polynomial_he,
     pointwise: Some(&defs::HERMITE_POLYNOMIAL_HE),
+    sparse: false,
 };
 
 pub fn hermite_polynomial_he_x_scalar(c: &Call) -> Result<Ret> {
@@ -438,6 +466,7 @@ pub const HERMITE_POLYNOMIAL_HE_X_SCALAR: Overload = Overload {
     only: &[],
     call: hermite_polynomial_he_x_scalar,
     pointwise: Some(&defs::HERMITE_POLYNOMIAL_HE_X_SCALAR),
+    sparse: false,
 };
 
 pub fn hermite_polynomial_he_n_scalar(c: &Call) -> Result<Ret> {
@@ -453,6 +482,7 @@ pub const HERMITE_POLYNOMIAL_HE_N_SCALAR: Overload = Overload {
     only: &[],
     call: hermite_polynomial_he_n_scalar,
     pointwise: Some(&defs::HERMITE_POLYNOMIAL_HE_N_SCALAR),
+    sparse: false,
 };
 
 pub fn laguerre_polynomial_l(c: &Call) -> Result<Ret> {
@@ -468,6 +498,7 @@ pub const LAGUERRE_POLYNOMIAL_L: Overload = Overload {
     only: &[],
     call: laguerre_polynomial_l,
     pointwise: Some(&defs::LAGUERRE_POLYNOMIAL_L),
+    sparse: false,
 };
 
 pub fn laguerre_polynomial_l_x_scalar(c: &Call) -> Result<Ret> {
@@ -483,6 +514,7 @@ pub const LAGUERRE_POLYNOMIAL_L_X_SCALAR: Overload = Overload {
     only: &[],
     call: laguerre_polynomial_l_x_scalar,
     pointwise: Some(&defs::LAGUERRE_POLYNOMIAL_L_X_SCALAR),
+    sparse: false,
 };
 
 pub fn laguerre_polynomial_l_n_scalar(c: &Call) -> Result<Ret> {
@@ -498,6 +530,7 @@ pub const LAGUERRE_POLYNOMIAL_L_N_SCALAR: Overload = Overload {
     only: &[],
     call: laguerre_polynomial_l_n_scalar,
     pointwise: Some(&defs::LAGUERRE_POLYNOMIAL_L_N_SCALAR),
+    sparse: false,
 };
 
 pub fn legendre_polynomial_p(c: &Call) -> Result<Ret> {
@@ -513,6 +546,7 @@ pub const LEGENDRE_POLYNOMIAL_P: Overload = Overload {
     only: &[],
     call: legendre_polynomial_p,
     pointwise: Some(&defs::LEGENDRE_POLYNOMIAL_P),
+    sparse: false,
 };
 
 pub fn legendre_polynomial_p_x_scalar(c: &Call) -> Result<Ret> {
@@ -528,6 +562,7 @@ pub const LEGENDRE_POLYNOMIAL_P_X_SCALAR: Overload = Overload {
     only: &[],
     call: legendre_polynomial_p_x_scalar,
     pointwise: Some(&defs::LEGENDRE_POLYNOMIAL_P_X_SCALAR),
+    sparse: false,
 };
 
 pub fn legendre_polynomial_p_n_scalar(c: &Call) -> Result<Ret> {
@@ -543,4 +578,5 @@ pub const LEGENDRE_POLYNOMIAL_P_N_SCALAR: Overload = Overload {
     only: &[],
     call: legendre_polynomial_p_n_scalar,
     pointwise: Some(&defs::LEGENDRE_POLYNOMIAL_P_N_SCALAR),
+    sparse: false,
 };

@@ -22,6 +22,7 @@ pub const UNIFORM_INPLACE: Overload = Overload {
     only: &[],
     call: uniform_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn normal_(c: &Call) -> Result<Ret> {
@@ -42,6 +43,7 @@ pub const NORMAL_INPLACE: Overload = Overload {
     only: &[],
     call: normal_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn random_(c: &Call) -> Result<Ret> {
@@ -57,6 +59,7 @@ pub const RANDOM_INPLACE: Overload = Overload {
     only: &[],
     call: random_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn random_to(c: &Call) -> Result<Ret> {
@@ -76,6 +79,7 @@ pub const RANDOM_TO: Overload = Overload {
     only: &[],
     call: random_to,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn random_from(c: &Call) -> Result<Ret> {
@@ -101,6 +105,7 @@ pub const RANDOM_FROM: Overload = Overload {
     only: &[],
     call: random_from,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn bernoulli_tensor_(c: &Call) -> Result<Ret> {
@@ -121,6 +126,7 @@ pub const BERNOULLI_TENSOR_INPLACE: Overload = Overload {
     only: &[],
     call: bernoulli_tensor_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn bernoulli_(c: &Call) -> Result<Ret> {
@@ -140,6 +146,7 @@ pub const BERNOULLI_INPLACE: Overload = Overload {
     only: &[],
     call: bernoulli_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn bernoulli(c: &Call) -> Result<Ret> {
@@ -157,6 +164,7 @@ pub const BERNOULLI: Overload = Overload {
     only: &[],
     call: bernoulli,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn bernoulli_p(c: &Call) -> Result<Ret> {
@@ -176,6 +184,7 @@ pub const BERNOULLI_P: Overload = Overload {
     only: &[],
     call: bernoulli_p,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn exponential_(c: &Call) -> Result<Ret> {
@@ -195,6 +204,7 @@ pub const EXPONENTIAL_INPLACE: Overload = Overload {
     only: &[],
     call: exponential_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn cauchy_(c: &Call) -> Result<Ret> {
@@ -215,6 +225,7 @@ pub const CAUCHY_INPLACE: Overload = Overload {
     only: &[],
     call: cauchy_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn geometric_(c: &Call) -> Result<Ret> {
@@ -234,6 +245,7 @@ pub const GEOMETRIC_INPLACE: Overload = Overload {
     only: &[],
     call: geometric_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn log_normal_(c: &Call) -> Result<Ret> {
@@ -259,6 +271,7 @@ pub const LOG_NORMAL_INPLACE: Overload = Overload {
     only: &[],
     call: log_normal_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn rand(c: &Call) -> Result<Ret> {
@@ -284,6 +297,7 @@ pub const RAND: Overload = Overload {
     only: &[],
     call: rand,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn randn(c: &Call) -> Result<Ret> {
@@ -309,6 +323,7 @@ pub const RANDN: Overload = Overload {
     only: &[],
     call: randn,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn randint_low(c: &Call) -> Result<Ret> {
@@ -342,6 +357,7 @@ pub const RANDINT_LOW: Overload = Overload {
     only: &[],
     call: randint_low,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn randint(c: &Call) -> Result<Ret> {
@@ -373,6 +389,7 @@ pub const RANDINT: Overload = Overload {
     only: &[],
     call: randint,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn randperm(c: &Call) -> Result<Ret> {
@@ -398,6 +415,7 @@ pub const RANDPERM: Overload = Overload {
     only: &[],
     call: randperm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn rand_like(c: &Call) -> Result<Ret> {
@@ -427,6 +445,7 @@ pub const RAND_LIKE: Overload = Overload {
     only: &[],
     call: rand_like,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn randn_like(c: &Call) -> Result<Ret> {
@@ -456,6 +475,7 @@ pub const RANDN_LIKE: Overload = Overload {
     only: &[],
     call: randn_like,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn randint_like(c: &Call) -> Result<Ret> {
@@ -487,6 +507,7 @@ pub const RANDINT_LIKE: Overload = Overload {
     only: &[],
     call: randint_like,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn randint_like_low(c: &Call) -> Result<Ret> {
@@ -520,6 +541,7 @@ pub const RANDINT_LIKE_LOW: Overload = Overload {
     only: &[],
     call: randint_like_low,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn normal_tensor_tensor(c: &Call) -> Result<Ret> {
@@ -546,6 +568,7 @@ pub const NORMAL_TENSOR_TENSOR: Overload = Overload {
     only: &[],
     call: normal_tensor_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn normal_tensor_float(c: &Call) -> Result<Ret> {
@@ -571,6 +594,7 @@ pub const NORMAL_TENSOR_FLOAT: Overload = Overload {
     only: &[],
     call: normal_tensor_float,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn normal_float_tensor(c: &Call) -> Result<Ret> {
@@ -596,6 +620,7 @@ pub const NORMAL_FLOAT_TENSOR: Overload = Overload {
     only: &[],
     call: normal_float_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn normal_float_float(c: &Call) -> Result<Ret> {
@@ -629,6 +654,7 @@ pub const NORMAL_FLOAT_FLOAT: Overload = Overload {
     only: &[],
     call: normal_float_float,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn poisson(c: &Call) -> Result<Ret> {
@@ -644,6 +670,7 @@ pub const POISSON: Overload = Overload {
     only: &[],
     call: poisson,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn binomial(c: &Call) -> Result<Ret> {
@@ -664,6 +691,7 @@ pub const BINOMIAL: Overload = Overload {
     only: &[],
     call: binomial,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn multinomial(c: &Call) -> Result<Ret> {
@@ -691,6 +719,7 @@ pub const MULTINOMIAL: Overload = Overload {
     only: &[],
     call: multinomial,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn standard_gamma(c: &Call) -> Result<Ret> {
@@ -706,6 +735,7 @@ pub const STANDARD_GAMMA: Overload = Overload {
     only: &[],
     call: standard_gamma,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn standard_gamma_grad(c: &Call) -> Result<Ret> {
@@ -722,6 +752,7 @@ pub const STANDARD_GAMMA_GRAD: Overload = Overload {
     only: &[],
     call: standard_gamma_grad,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn sample_dirichlet(c: &Call) -> Result<Ret> {
@@ -737,6 +768,7 @@ pub const SAMPLE_DIRICHLET: Overload = Overload {
     only: &[],
     call: sample_dirichlet,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn dirichlet_grad(c: &Call) -> Result<Ret> {
@@ -753,6 +785,7 @@ pub const DIRICHLET_GRAD: Overload = Overload {
     only: &[],
     call: dirichlet_grad,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn dropout(c: &Call) -> Result<Ret> {
@@ -770,6 +803,7 @@ pub const DROPOUT: Overload = Overload {
     only: &[],
     call: dropout,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn feature_dropout(c: &Call) -> Result<Ret> {
@@ -787,6 +821,7 @@ pub const FEATURE_DROPOUT: Overload = Overload {
     only: &[],
     call: feature_dropout,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn alpha_dropout(c: &Call) -> Result<Ret> {
@@ -804,6 +839,7 @@ pub const ALPHA_DROPOUT: Overload = Overload {
     only: &[],
     call: alpha_dropout,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn feature_alpha_dropout(c: &Call) -> Result<Ret> {
@@ -821,6 +857,7 @@ pub const FEATURE_ALPHA_DROPOUT: Overload = Overload {
     only: &[],
     call: feature_alpha_dropout,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn rrelu(c: &Call) -> Result<Ret> {
@@ -850,4 +887,5 @@ pub const RRELU: Overload = Overload {
     only: &[],
     call: rrelu,
     pointwise: None,
+    sparse: false,
 };

@@ -17,6 +17,7 @@ pub const SUM: Overload = Overload {
     only: &[],
     call: sum,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn sum_dim(c: &Call) -> Result<Ret> {
@@ -39,6 +40,7 @@ pub const SUM_DIM: Overload = Overload {
     only: &[],
     call: sum_dim,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn nansum(c: &Call) -> Result<Ret> {
@@ -61,6 +63,7 @@ pub const NANSUM: Overload = Overload {
     only: &[],
     call: nansum,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn mean(c: &Call) -> Result<Ret> {
@@ -76,6 +79,7 @@ pub const MEAN: Overload = Overload {
     only: &[],
     call: mean,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn mean_dim(c: &Call) -> Result<Ret> {
@@ -103,6 +107,7 @@ pub const MEAN_DIM: Overload = Overload {
     only: &[],
     call: mean_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn nanmean(c: &Call) -> Result<Ret> {
@@ -125,6 +130,7 @@ pub const NANMEAN: Overload = Overload {
     only: &[],
     call: nanmean,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn prod(c: &Call) -> Result<Ret> {
@@ -140,6 +146,7 @@ pub const PROD: Overload = Overload {
     only: &[],
     call: prod,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn prod_dim_int(c: &Call) -> Result<Ret> {
@@ -162,6 +169,7 @@ pub const PROD_DIM_INT: Overload = Overload {
     only: &[],
     call: prod_dim_int,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn hash_tensor(c: &Call) -> Result<Ret> {
@@ -184,6 +192,7 @@ pub const HASH_TENSOR: Overload = Overload {
     only: &[],
     call: hash_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn amax(c: &Call) -> Result<Ret> {
@@ -205,6 +214,7 @@ pub const AMAX: Overload = Overload {
     only: &[],
     call: amax,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn amin(c: &Call) -> Result<Ret> {
@@ -226,6 +236,7 @@ pub const AMIN: Overload = Overload {
     only: &[],
     call: amin,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn aminmax(c: &Call) -> Result<Ret> {
@@ -247,6 +258,7 @@ pub const AMINMAX: Overload = Overload {
     only: &[],
     call: aminmax,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn max(c: &Call) -> Result<Ret> {
@@ -262,6 +274,7 @@ pub const MAX: Overload = Overload {
     only: &[],
     call: max,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn max_dim(c: &Call) -> Result<Ret> {
@@ -283,6 +296,7 @@ pub const MAX_DIM: Overload = Overload {
     only: &[],
     call: max_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn min(c: &Call) -> Result<Ret> {
@@ -298,6 +312,7 @@ pub const MIN: Overload = Overload {
     only: &[],
     call: min,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn min_dim(c: &Call) -> Result<Ret> {
@@ -319,6 +334,7 @@ pub const MIN_DIM: Overload = Overload {
     only: &[],
     call: min_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn argmax(c: &Call) -> Result<Ret> {
@@ -340,6 +356,7 @@ pub const ARGMAX: Overload = Overload {
     only: &[],
     call: argmax,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn argmin(c: &Call) -> Result<Ret> {
@@ -361,6 +378,7 @@ pub const ARGMIN: Overload = Overload {
     only: &[],
     call: argmin,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn any(c: &Call) -> Result<Ret> {
@@ -376,6 +394,7 @@ pub const ANY: Overload = Overload {
     only: &[],
     call: any,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn any_dim(c: &Call) -> Result<Ret> {
@@ -397,6 +416,7 @@ pub const ANY_DIM: Overload = Overload {
     only: &[],
     call: any_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn any_dims(c: &Call) -> Result<Ret> {
@@ -418,6 +438,7 @@ pub const ANY_DIMS: Overload = Overload {
     only: &[],
     call: any_dims,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn all(c: &Call) -> Result<Ret> {
@@ -433,6 +454,7 @@ pub const ALL: Overload = Overload {
     only: &[],
     call: all,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn all_dim(c: &Call) -> Result<Ret> {
@@ -454,6 +476,7 @@ pub const ALL_DIM: Overload = Overload {
     only: &[],
     call: all_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn all_dims(c: &Call) -> Result<Ret> {
@@ -475,6 +498,7 @@ pub const ALL_DIMS: Overload = Overload {
     only: &[],
     call: all_dims,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn count_nonzero(c: &Call) -> Result<Ret> {
@@ -490,6 +514,7 @@ pub const COUNT_NONZERO: Overload = Overload {
     only: &[],
     call: count_nonzero,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn count_nonzero_dim_int_list(c: &Call) -> Result<Ret> {
@@ -505,6 +530,7 @@ pub const COUNT_NONZERO_DIM_INT_LIST: Overload = Overload {
     only: &[],
     call: count_nonzero_dim_int_list,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn var(c: &Call) -> Result<Ret> {
@@ -520,6 +546,7 @@ pub const VAR: Overload = Overload {
     only: &[],
     call: var,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn var_dim(c: &Call) -> Result<Ret> {
@@ -542,6 +569,7 @@ pub const VAR_DIM: Overload = Overload {
     only: &[],
     call: var_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn var_correction(c: &Call) -> Result<Ret> {
@@ -569,6 +597,7 @@ pub const VAR_CORRECTION: Overload = Overload {
     only: &[],
     call: var_correction,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn std(c: &Call) -> Result<Ret> {
@@ -584,6 +613,7 @@ pub const STD: Overload = Overload {
     only: &[],
     call: std,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn std_dim(c: &Call) -> Result<Ret> {
@@ -606,6 +636,7 @@ pub const STD_DIM: Overload = Overload {
     only: &[],
     call: std_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn std_correction(c: &Call) -> Result<Ret> {
@@ -633,6 +664,7 @@ pub const STD_CORRECTION: Overload = Overload {
     only: &[],
     call: std_correction,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn var_mean(c: &Call) -> Result<Ret> {
@@ -648,6 +680,7 @@ pub const VAR_MEAN: Overload = Overload {
     only: &[],
     call: var_mean,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn var_mean_dim(c: &Call) -> Result<Ret> {
@@ -668,6 +701,7 @@ pub const VAR_MEAN_DIM: Overload = Overload {
     only: &[],
     call: var_mean_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn var_mean_correction(c: &Call) -> Result<Ret> {
@@ -693,6 +727,7 @@ pub const VAR_MEAN_CORRECTION: Overload = Overload {
     only: &[],
     call: var_mean_correction,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn std_mean(c: &Call) -> Result<Ret> {
@@ -708,6 +743,7 @@ pub const STD_MEAN: Overload = Overload {
     only: &[],
     call: std_mean,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn std_mean_dim(c: &Call) -> Result<Ret> {
@@ -728,6 +764,7 @@ pub const STD_MEAN_DIM: Overload = Overload {
     only: &[],
     call: std_mean_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn std_mean_correction(c: &Call) -> Result<Ret> {
@@ -753,6 +790,7 @@ pub const STD_MEAN_CORRECTION: Overload = Overload {
     only: &[],
     call: std_mean_correction,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_vector_norm(c: &Call) -> Result<Ret> {
@@ -782,6 +820,7 @@ pub const LINALG_VECTOR_NORM: Overload = Overload {
     only: &[],
     call: linalg_vector_norm,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn norm(c: &Call) -> Result<Ret> {
@@ -811,6 +850,7 @@ pub const NORM: Overload = Overload {
     only: &[],
     call: norm,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn norm_scalar(c: &Call) -> Result<Ret> {
@@ -840,6 +880,7 @@ pub const NORM_SCALAR: Overload = Overload {
     only: &[],
     call: norm_scalar,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn dist(c: &Call) -> Result<Ret> {
@@ -856,6 +897,7 @@ pub const DIST: Overload = Overload {
     only: &[],
     call: dist,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn renorm(c: &Call) -> Result<Ret> {
@@ -878,6 +920,7 @@ pub const RENORM: Overload = Overload {
     only: &[],
     call: renorm,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn sum_to_size(c: &Call) -> Result<Ret> {
@@ -893,4 +936,5 @@ pub const SUM_TO_SIZE: Overload = Overload {
     only: &[],
     call: sum_to_size,
     pointwise: None,
+    sparse: false,
 };

@@ -17,6 +17,7 @@ pub const VIEW: Overload = Overload {
     only: &[],
     call: view,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn view_dtype(c: &Call) -> Result<Ret> {
@@ -32,6 +33,7 @@ pub const VIEW_DTYPE: Overload = Overload {
     only: &[],
     call: view_dtype,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn view_as(c: &Call) -> Result<Ret> {
@@ -47,6 +49,7 @@ pub const VIEW_AS: Overload = Overload {
     only: &[],
     call: view_as,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn reshape(c: &Call) -> Result<Ret> {
@@ -62,6 +65,7 @@ pub const RESHAPE: Overload = Overload {
     only: &[],
     call: reshape,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn reshape_as(c: &Call) -> Result<Ret> {
@@ -77,6 +81,7 @@ pub const RESHAPE_AS: Overload = Overload {
     only: &[],
     call: reshape_as,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn expand_implicit(c: &Call) -> Result<Ret> {
@@ -96,6 +101,7 @@ pub const EXPAND_IMPLICIT: Overload = Overload {
     only: &[],
     call: expand_implicit,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn expand_as(c: &Call) -> Result<Ret> {
@@ -111,6 +117,7 @@ pub const EXPAND_AS: Overload = Overload {
     only: &[],
     call: expand_as,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn broadcast_to(c: &Call) -> Result<Ret> {
@@ -126,6 +133,7 @@ pub const BROADCAST_TO: Overload = Overload {
     only: &[],
     call: broadcast_to,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn flatten(c: &Call) -> Result<Ret> {
@@ -145,6 +153,7 @@ pub const FLATTEN: Overload = Overload {
     only: &[],
     call: flatten,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn unflatten(c: &Call) -> Result<Ret> {
@@ -160,6 +169,7 @@ pub const UNFLATTEN: Overload = Overload {
     only: &[],
     call: unflatten,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn ravel(c: &Call) -> Result<Ret> {
@@ -175,6 +185,7 @@ pub const RAVEL: Overload = Overload {
     only: &[],
     call: ravel,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn transpose(c: &Call) -> Result<Ret> {
@@ -190,6 +201,7 @@ pub const TRANSPOSE: Overload = Overload {
     only: &[],
     call: transpose,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn transpose_(c: &Call) -> Result<Ret> {
@@ -205,6 +217,7 @@ pub const TRANSPOSE_INPLACE: Overload = Overload {
     only: &[],
     call: transpose_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn swapaxes(c: &Call) -> Result<Ret> {
@@ -220,6 +233,7 @@ pub const SWAPAXES: Overload = Overload {
     only: &[],
     call: swapaxes,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn swapaxes_(c: &Call) -> Result<Ret> {
@@ -235,6 +249,7 @@ pub const SWAPAXES_INPLACE: Overload = Overload {
     only: &[],
     call: swapaxes_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn swapdims(c: &Call) -> Result<Ret> {
@@ -250,6 +265,7 @@ pub const SWAPDIMS: Overload = Overload {
     only: &[],
     call: swapdims,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn swapdims_(c: &Call) -> Result<Ret> {
@@ -265,6 +281,7 @@ pub const SWAPDIMS_INPLACE: Overload = Overload {
     only: &[],
     call: swapdims_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn t(c: &Call) -> Result<Ret> {
@@ -280,6 +297,7 @@ pub const T: Overload = Overload {
     only: &[],
     call: t,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn t_(c: &Call) -> Result<Ret> {
@@ -295,6 +313,7 @@ pub const T_INPLACE: Overload = Overload {
     only: &[],
     call: t_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn numpy_t(c: &Call) -> Result<Ret> {
@@ -310,6 +329,7 @@ pub const NUMPY_T: Overload = Overload {
     only: &[],
     call: numpy_t,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn matrix_h(c: &Call) -> Result<Ret> {
@@ -325,6 +345,7 @@ pub const MATRIX_H: Overload = Overload {
     only: &[],
     call: matrix_h,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn mt(c: &Call) -> Result<Ret> {
@@ -340,6 +361,7 @@ pub const MT: Overload = Overload {
     only: &[],
     call: mt,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn mh(c: &Call) -> Result<Ret> {
@@ -355,6 +377,7 @@ pub const MH: Overload = Overload {
     only: &[],
     call: mh,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn adjoint(c: &Call) -> Result<Ret> {
@@ -370,6 +393,7 @@ pub const ADJOINT: Overload = Overload {
     only: &[],
     call: adjoint,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn permute(c: &Call) -> Result<Ret> {
@@ -385,6 +409,7 @@ pub const PERMUTE: Overload = Overload {
     only: &[],
     call: permute,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn movedim(c: &Call) -> Result<Ret> {
@@ -400,6 +425,7 @@ pub const MOVEDIM: Overload = Overload {
     only: &[],
     call: movedim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn movedim_int(c: &Call) -> Result<Ret> {
@@ -415,6 +441,7 @@ pub const MOVEDIM_INT: Overload = Overload {
     only: &[],
     call: movedim_int,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn squeeze(c: &Call) -> Result<Ret> {
@@ -430,6 +457,7 @@ pub const SQUEEZE: Overload = Overload {
     only: &[],
     call: squeeze,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn squeeze_dim(c: &Call) -> Result<Ret> {
@@ -445,6 +473,7 @@ pub const SQUEEZE_DIM: Overload = Overload {
     only: &[],
     call: squeeze_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn squeeze_dims(c: &Call) -> Result<Ret> {
@@ -460,6 +489,7 @@ pub const SQUEEZE_DIMS: Overload = Overload {
     only: &[],
     call: squeeze_dims,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn squeeze_(c: &Call) -> Result<Ret> {
@@ -475,6 +505,7 @@ pub const SQUEEZE_INPLACE: Overload = Overload {
     only: &[],
     call: squeeze_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn squeeze_dim_(c: &Call) -> Result<Ret> {
@@ -490,6 +521,7 @@ pub const SQUEEZE_DIM_INPLACE: Overload = Overload {
     only: &[],
     call: squeeze_dim_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn squeeze_dims_(c: &Call) -> Result<Ret> {
@@ -505,6 +537,7 @@ pub const SQUEEZE_DIMS_INPLACE: Overload = Overload {
     only: &[],
     call: squeeze_dims_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn unsqueeze(c: &Call) -> Result<Ret> {
@@ -520,6 +553,7 @@ pub const UNSQUEEZE: Overload = Overload {
     only: &[],
     call: unsqueeze,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn unsqueeze_(c: &Call) -> Result<Ret> {
@@ -535,6 +569,7 @@ pub const UNSQUEEZE_INPLACE: Overload = Overload {
     only: &[],
     call: unsqueeze_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn select(c: &Call) -> Result<Ret> {
@@ -550,6 +585,7 @@ pub const SELECT: Overload = Overload {
     only: &[],
     call: select,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn slice(c: &Call) -> Result<Ret> {
@@ -571,6 +607,7 @@ pub const SLICE: Overload = Overload {
     only: &[],
     call: slice,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn narrow(c: &Call) -> Result<Ret> {
@@ -591,6 +628,7 @@ pub const NARROW: Overload = Overload {
     only: &[],
     call: narrow,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn narrow_tensor(c: &Call) -> Result<Ret> {
@@ -612,6 +650,7 @@ pub const NARROW_TENSOR: Overload = Overload {
     only: &[],
     call: narrow_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn diagonal(c: &Call) -> Result<Ret> {
@@ -632,6 +671,7 @@ pub const DIAGONAL: Overload = Overload {
     only: &[],
     call: diagonal,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn linalg_diagonal(c: &Call) -> Result<Ret> {
@@ -652,6 +692,7 @@ pub const LINALG_DIAGONAL: Overload = Overload {
     only: &[],
     call: linalg_diagonal,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn unfold(c: &Call) -> Result<Ret> {
@@ -672,6 +713,7 @@ pub const UNFOLD: Overload = Overload {
     only: &[],
     call: unfold,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn as_strided(c: &Call) -> Result<Ret> {
@@ -692,6 +734,7 @@ pub const AS_STRIDED: Overload = Overload {
     only: &[],
     call: as_strided,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn as_strided_(c: &Call) -> Result<Ret> {
@@ -712,6 +755,7 @@ pub const AS_STRIDED_INPLACE: Overload = Overload {
     only: &[],
     call: as_strided_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn alias(c: &Call) -> Result<Ret> {
@@ -727,6 +771,7 @@ pub const ALIAS: Overload = Overload {
     only: &[],
     call: alias,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn split(c: &Call) -> Result<Ret> {
@@ -746,6 +791,7 @@ pub const SPLIT: Overload = Overload {
     only: &[],
     call: split,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn split_sizes(c: &Call) -> Result<Ret> {
@@ -765,6 +811,7 @@ pub const SPLIT_SIZES: Overload = Overload {
     only: &[],
     call: split_sizes,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn split_with_sizes(c: &Call) -> Result<Ret> {
@@ -784,6 +831,7 @@ pub const SPLIT_WITH_SIZES: Overload = Overload {
     only: &[],
     call: split_with_sizes,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn unsafe_split(c: &Call) -> Result<Ret> {
@@ -803,6 +851,7 @@ pub const UNSAFE_SPLIT: Overload = Overload {
     only: &[],
     call: unsafe_split,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn unsafe_split_with_sizes(c: &Call) -> Result<Ret> {
@@ -822,6 +871,7 @@ pub const UNSAFE_SPLIT_WITH_SIZES: Overload = Overload {
     only: &[],
     call: unsafe_split_with_sizes,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn chunk(c: &Call) -> Result<Ret> {
@@ -837,6 +887,7 @@ pub const CHUNK: Overload = Overload {
     only: &[],
     call: chunk,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn unsafe_chunk(c: &Call) -> Result<Ret> {
@@ -852,6 +903,7 @@ pub const UNSAFE_CHUNK: Overload = Overload {
     only: &[],
     call: unsafe_chunk,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn tensor_split_sections(c: &Call) -> Result<Ret> {
@@ -867,6 +919,7 @@ pub const TENSOR_SPLIT_SECTIONS: Overload = Overload {
     only: &[],
     call: tensor_split_sections,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn tensor_split_indices(c: &Call) -> Result<Ret> {
@@ -886,6 +939,7 @@ pub const TENSOR_SPLIT_INDICES: Overload = Overload {
     only: &[],
     call: tensor_split_indices,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn tensor_split(c: &Call) -> Result<Ret> {
@@ -906,6 +960,7 @@ pub const TENSOR_SPLIT: Overload = Overload {
     only: &[],
     call: tensor_split,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn hsplit_int(c: &Call) -> Result<Ret> {
@@ -921,6 +976,7 @@ pub const HSPLIT_INT: Overload = Overload {
     only: &[],
     call: hsplit_int,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn hsplit_array(c: &Call) -> Result<Ret> {
@@ -936,6 +992,7 @@ pub const HSPLIT_ARRAY: Overload = Overload {
     only: &[],
     call: hsplit_array,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn vsplit_int(c: &Call) -> Result<Ret> {
@@ -951,6 +1008,7 @@ pub const VSPLIT_INT: Overload = Overload {
     only: &[],
     call: vsplit_int,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn vsplit_array(c: &Call) -> Result<Ret> {
@@ -966,6 +1024,7 @@ pub const VSPLIT_ARRAY: Overload = Overload {
     only: &[],
     call: vsplit_array,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn dsplit_int(c: &Call) -> Result<Ret> {
@@ -981,6 +1040,7 @@ pub const DSPLIT_INT: Overload = Overload {
     only: &[],
     call: dsplit_int,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn dsplit_array(c: &Call) -> Result<Ret> {
@@ -996,6 +1056,7 @@ pub const DSPLIT_ARRAY: Overload = Overload {
     only: &[],
     call: dsplit_array,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn unbind(c: &Call) -> Result<Ret> {
@@ -1011,6 +1072,7 @@ pub const UNBIND: Overload = Overload {
     only: &[],
     call: unbind,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn detach(c: &Call) -> Result<Ret> {
@@ -1026,6 +1088,7 @@ pub const DETACH: Overload = Overload {
     only: &[],
     call: detach,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn detach_(c: &Call) -> Result<Ret> {
@@ -1041,6 +1104,7 @@ pub const DETACH_INPLACE: Overload = Overload {
     only: &[],
     call: detach_,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn resize_(c: &Call) -> Result<Ret> {
@@ -1060,6 +1124,7 @@ pub const RESIZE_INPLACE: Overload = Overload {
     only: &[],
     call: resize_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn resize_as_(c: &Call) -> Result<Ret> {
@@ -1079,6 +1144,7 @@ pub const RESIZE_AS_INPLACE: Overload = Overload {
     only: &[],
     call: resize_as_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn set_(c: &Call) -> Result<Ret> {
@@ -1094,6 +1160,7 @@ pub const SET_INPLACE: Overload = Overload {
     only: &[],
     call: set_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn set_source_tensor_(c: &Call) -> Result<Ret> {
@@ -1109,6 +1176,7 @@ pub const SET_SOURCE_TENSOR_INPLACE: Overload = Overload {
     only: &[],
     call: set_source_tensor_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn set_source_tensor_storage_offset_(c: &Call) -> Result<Ret> {
@@ -1136,4 +1204,5 @@ pub const SET_SOURCE_TENSOR_STORAGE_OFFSET_INPLACE: Overload = Overload {
     only: &[],
     call: set_source_tensor_storage_offset_,
     pointwise: None,
+    sparse: false,
 };

@@ -19,6 +19,7 @@ pub const SOFTMAX: Overload = Overload {
     only: &[],
     call: softmax,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn softmax_functional(c: &Call) -> Result<Ret> {
@@ -44,6 +45,7 @@ pub const SOFTMAX_FUNCTIONAL: Overload = Overload {
     only: &[],
     call: softmax_functional,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn log_softmax(c: &Call) -> Result<Ret> {
@@ -61,6 +63,7 @@ pub const LOG_SOFTMAX: Overload = Overload {
     only: &[],
     call: log_softmax,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn log_softmax_functional(c: &Call) -> Result<Ret> {
@@ -86,6 +89,7 @@ pub const LOG_SOFTMAX_FUNCTIONAL: Overload = Overload {
     only: &[],
     call: log_softmax_functional,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn softmin(c: &Call) -> Result<Ret> {
@@ -106,6 +110,7 @@ pub const SOFTMIN: Overload = Overload {
     only: &[],
     call: softmin,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn logsumexp(c: &Call) -> Result<Ret> {
@@ -127,4 +132,5 @@ pub const LOGSUMEXP: Overload = Overload {
     only: &[],
     call: logsumexp,
     pointwise: None,
+    sparse: false,
 };

@@ -23,6 +23,7 @@ pub const SORT: Overload = Overload {
     only: &[],
     call: sort,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn sort_stable(c: &Call) -> Result<Ret> {
@@ -45,6 +46,7 @@ pub const SORT_STABLE: Overload = Overload {
     only: &[],
     call: sort_stable,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn argsort(c: &Call) -> Result<Ret> {
@@ -64,6 +66,7 @@ pub const ARGSORT: Overload = Overload {
     only: &[],
     call: argsort,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn argsort_stable(c: &Call) -> Result<Ret> {
@@ -84,6 +87,7 @@ pub const ARGSORT_STABLE: Overload = Overload {
     only: &[],
     call: argsort_stable,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn msort(c: &Call) -> Result<Ret> {
@@ -101,6 +105,7 @@ pub const MSORT: Overload = Overload {
     only: &[],
     call: msort,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn topk(c: &Call) -> Result<Ret> {
@@ -124,6 +129,7 @@ pub const TOPK: Overload = Overload {
     only: &[],
     call: topk,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn kthvalue(c: &Call) -> Result<Ret> {
@@ -146,6 +152,7 @@ pub const KTHVALUE: Overload = Overload {
     only: &[],
     call: kthvalue,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn mode(c: &Call) -> Result<Ret> {
@@ -167,6 +174,7 @@ pub const MODE: Overload = Overload {
     only: &[],
     call: mode,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn median(c: &Call) -> Result<Ret> {
@@ -182,6 +190,7 @@ pub const MEDIAN: Overload = Overload {
     only: &[],
     call: median,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn median_dim(c: &Call) -> Result<Ret> {
@@ -203,6 +212,7 @@ pub const MEDIAN_DIM: Overload = Overload {
     only: &[],
     call: median_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn nanmedian(c: &Call) -> Result<Ret> {
@@ -218,6 +228,7 @@ pub const NANMEDIAN: Overload = Overload {
     only: &[],
     call: nanmedian,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn nanmedian_dim(c: &Call) -> Result<Ret> {
@@ -239,6 +250,7 @@ pub const NANMEDIAN_DIM: Overload = Overload {
     only: &[],
     call: nanmedian_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn quantile(c: &Call) -> Result<Ret> {
@@ -269,6 +281,7 @@ pub const QUANTILE: Overload = Overload {
     only: &[],
     call: quantile,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn quantile_scalar(c: &Call) -> Result<Ret> {
@@ -298,6 +311,7 @@ pub const QUANTILE_SCALAR: Overload = Overload {
     only: &[],
     call: quantile_scalar,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn nanquantile(c: &Call) -> Result<Ret> {
@@ -328,6 +342,7 @@ pub const NANQUANTILE: Overload = Overload {
     only: &[],
     call: nanquantile,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn nanquantile_scalar(c: &Call) -> Result<Ret> {
@@ -357,6 +372,7 @@ pub const NANQUANTILE_SCALAR: Overload = Overload {
     only: &[],
     call: nanquantile_scalar,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn unique(c: &Call) -> Result<Ret> {
@@ -378,6 +394,7 @@ pub const UNIQUE: Overload = Overload {
     only: &[],
     call: unique,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn unique_consecutive(c: &Call) -> Result<Ret> {
@@ -398,6 +415,7 @@ pub const UNIQUE_CONSECUTIVE: Overload = Overload {
     only: &[],
     call: unique_consecutive,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn isin(c: &Call) -> Result<Ret> {
@@ -421,6 +439,7 @@ pub const ISIN: Overload = Overload {
     only: &[],
     call: isin,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn isin_tensor_scalar(c: &Call) -> Result<Ret> {
@@ -448,6 +467,7 @@ pub const ISIN_TENSOR_SCALAR: Overload = Overload {
     only: &[],
     call: isin_tensor_scalar,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn isin_scalar_tensor(c: &Call) -> Result<Ret> {
@@ -475,6 +495,7 @@ pub const ISIN_SCALAR_TENSOR: Overload = Overload {
     only: &[],
     call: isin_scalar_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn histc(c: &Call) -> Result<Ret> {
@@ -497,6 +518,7 @@ pub const HISTC: Overload = Overload {
     only: &[],
     call: histc,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn histogram_bins_tensor(c: &Call) -> Result<Ret> {
@@ -525,6 +547,7 @@ pub const HISTOGRAM_BINS_TENSOR: Overload = Overload {
     only: &[],
     call: histogram_bins_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn histogram_bin_ct(c: &Call) -> Result<Ret> {
@@ -555,6 +578,7 @@ pub const HISTOGRAM_BIN_CT: Overload = Overload {
     only: &[],
     call: histogram_bin_ct,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn histogramdd_int_bins(c: &Call) -> Result<Ret> {
@@ -583,6 +607,7 @@ pub const HISTOGRAMDD_INT_BINS: Overload = Overload {
     only: &[],
     call: histogramdd_int_bins,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn histogramdd(c: &Call) -> Result<Ret> {
@@ -611,6 +636,7 @@ pub const HISTOGRAMDD: Overload = Overload {
     only: &[],
     call: histogramdd,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn histogramdd_tensor_list_bins(c: &Call) -> Result<Ret> {
@@ -639,6 +665,7 @@ pub const HISTOGRAMDD_TENSOR_LIST_BINS: Overload = Overload {
     only: &[],
     call: histogramdd_tensor_list_bins,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn bincount(c: &Call) -> Result<Ret> {
@@ -659,4 +686,5 @@ pub const BINCOUNT: Overload = Overload {
     only: &[],
     call: bincount,
     pointwise: None,
+    sparse: false,
 };

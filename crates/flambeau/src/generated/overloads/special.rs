@@ -18,6 +18,7 @@ pub const SIGMOID: Overload = Overload {
     only: &[],
     call: sigmoid,
     pointwise: Some(&defs::SIGMOID),
+    sparse: false,
 };
 
 pub fn logit(c: &Call) -> Result<Ret> {
@@ -33,6 +34,7 @@ pub const LOGIT: Overload = Overload {
     only: &[],
     call: logit,
     pointwise: Some(&defs::LOGIT),
+    sparse: false,
 };
 
 pub fn sinc(c: &Call) -> Result<Ret> {
@@ -48,6 +50,7 @@ pub const SINC: Overload = Overload {
     only: &[],
     call: sinc,
     pointwise: Some(&defs::SINC),
+    sparse: false,
 };
 
 pub fn erf(c: &Call) -> Result<Ret> {
@@ -63,6 +66,7 @@ pub const ERF: Overload = Overload {
     only: &[],
     call: erf,
     pointwise: Some(&defs::ERF),
+    sparse: false,
 };
 
 pub fn erfc(c: &Call) -> Result<Ret> {
@@ -78,6 +82,7 @@ pub const ERFC: Overload = Overload {
     only: &[],
     call: erfc,
     pointwise: Some(&defs::ERFC),
+    sparse: false,
 };
 
 pub fn erfinv(c: &Call) -> Result<Ret> {
@@ -93,6 +98,7 @@ pub const ERFINV: Overload = Overload {
     only: &[],
     call: erfinv,
     pointwise: Some(&defs::ERFINV),
+    sparse: false,
 };
 
 pub fn erfcx(c: &Call) -> Result<Ret> {
@@ -108,6 +114,7 @@ pub const ERFCX: Overload = Overload {
     only: &[],
     call: erfcx,
     pointwise: Some(&defs::ERFCX),
+    sparse: false,
 };
 
 pub fn lgamma(c: &Call) -> Result<Ret> {
@@ -123,6 +130,7 @@ pub const LGAMMA: Overload = Overload {
     only: &[],
     call: lgamma,
     pointwise: Some(&defs::LGAMMA),
+    sparse: false,
 };
 
 pub fn digamma(c: &Call) -> Result<Ret> {
@@ -138,6 +146,7 @@ pub const DIGAMMA: Overload = Overload {
     only: &[],
     call: digamma,
     pointwise: Some(&defs::DIGAMMA),
+    sparse: false,
 };
 
 pub fn polygamma(c: &Call) -> Result<Ret> {
@@ -153,6 +162,7 @@ pub const POLYGAMMA: Overload = Overload {
     only: &[],
     call: polygamma,
     pointwise: Some(&defs::POLYGAMMA),
+    sparse: false,
 };
 
 pub fn igamma(c: &Call) -> Result<Ret> {
@@ -168,6 +178,7 @@ pub const IGAMMA: Overload = Overload {
     only: &[],
     call: igamma,
     pointwise: Some(&defs::IGAMMA),
+    sparse: false,
 };
 
 pub fn igammac(c: &Call) -> Result<Ret> {
@@ -183,6 +194,7 @@ pub const IGAMMAC: Overload = Overload {
     only: &[],
     call: igammac,
     pointwise: Some(&defs::IGAMMAC),
+    sparse: false,
 };
 
 pub fn zeta(c: &Call) -> Result<Ret> {
@@ -198,6 +210,7 @@ pub const ZETA: Overload = Overload {
     only: &[],
     call: zeta,
     pointwise: Some(&defs::ZETA),
+    sparse: false,
 };
 
 pub fn zeta_self_scalar(c: &Call) -> Result<Ret> {
@@ -213,6 +226,7 @@ pub const ZETA_SELF_SCALAR: Overload = Overload {
     only: &[],
     call: zeta_self_scalar,
     pointwise: Some(&defs::ZETA_SELF_SCALAR),
+    sparse: false,
 };
 
 pub fn zeta_other_scalar(c: &Call) -> Result<Ret> {
@@ -228,6 +242,7 @@ pub const ZETA_OTHER_SCALAR: Overload = Overload {
     only: &[],
     call: zeta_other_scalar,
     pointwise: Some(&defs::ZETA_OTHER_SCALAR),
+    sparse: false,
 };
 
 pub fn i0(c: &Call) -> Result<Ret> {
@@ -243,6 +258,7 @@ pub const I0: Overload = Overload {
     only: &[],
     call: i0,
     pointwise: Some(&defs::I0),
+    sparse: false,
 };
 
 pub fn i0e(c: &Call) -> Result<Ret> {
@@ -258,6 +274,7 @@ pub const I0E: Overload = Overload {
     only: &[],
     call: i0e,
     pointwise: Some(&defs::I0E),
+    sparse: false,
 };
 
 pub fn i1(c: &Call) -> Result<Ret> {
@@ -273,6 +290,7 @@ pub const I1: Overload = Overload {
     only: &[],
     call: i1,
     pointwise: Some(&defs::I1),
+    sparse: false,
 };
 
 pub fn i1e(c: &Call) -> Result<Ret> {
@@ -288,6 +306,7 @@ pub const I1E: Overload = Overload {
     only: &[],
     call: i1e,
     pointwise: Some(&defs::I1E),
+    sparse: false,
 };
 
 pub fn entr(c: &Call) -> Result<Ret> {
@@ -303,6 +322,7 @@ pub const ENTR: Overload = Overload {
     only: &[],
     call: entr,
     pointwise: Some(&defs::ENTR),
+    sparse: false,
 };
 
 pub fn ndtr(c: &Call) -> Result<Ret> {
@@ -318,6 +338,7 @@ pub const NDTR: Overload = Overload {
     only: &[],
     call: ndtr,
     pointwise: Some(&defs::NDTR),
+    sparse: false,
 };
 
 pub fn ndtri(c: &Call) -> Result<Ret> {
@@ -333,6 +354,7 @@ pub const NDTRI: Overload = Overload {
     only: &[],
     call: ndtri,
     pointwise: Some(&defs::NDTRI),
+    sparse: false,
 };
 
 pub fn log_ndtr(c: &Call) -> Result<Ret> {
@@ -348,6 +370,7 @@ pub const LOG_NDTR: Overload = Overload {
     only: &[],
     call: log_ndtr,
     pointwise: Some(&defs::LOG_NDTR),
+    sparse: false,
 };
 
 pub fn xlog1py(c: &Call) -> Result<Ret> {
@@ -363,6 +386,7 @@ pub const XLOG1PY: Overload = Overload {
     only: &[],
     call: xlog1py,
     pointwise: Some(&defs::XLOG1PY),
+    sparse: false,
 };
 
 pub fn xlog1py_self_scalar(c: &Call) -> Result<Ret> {
@@ -378,6 +402,7 @@ pub const XLOG1PY_SELF_SCALAR: Overload = Overload {
     only: &[],
     call: xlog1py_self_scalar,
     pointwise: Some(&defs::XLOG1PY_SELF_SCALAR),
+    sparse: false,
 };
 
 pub fn xlog1py_other_scalar(c: &Call) -> Result<Ret> {
@@ -393,6 +418,7 @@ pub const XLOG1PY_OTHER_SCALAR: Overload = Overload {
     only: &[],
     call: xlog1py_other_scalar,
     pointwise: Some(&defs::XLOG1PY_OTHER_SCALAR),
+    sparse: false,
 };
 
 pub fn airy_ai(c: &Call) -> Result<Ret> {
@@ -408,6 +434,7 @@ pub const AIRY_AI: Overload = Overload {
     only: &[],
     call: airy_ai,
     pointwise: Some(&defs::AIRY_AI),
+    sparse: false,
 };
 
 pub fn bessel_j0(c: &Call) -> Result<Ret> {
@@ -423,6 +450,7 @@ pub const BESSEL_J0: Overload = Overload {
     only: &[],
     call: bessel_j0,
     pointwise: Some(&defs::BESSEL_J0),
+    sparse: false,
 };
 
 pub fn bessel_j1(c: &Call) -> Result<Ret> {
@@ -438,6 +466,7 @@ pub const BESSEL_J1: Overload = Overload {
     only: &[],
     call: bessel_j1,
     pointwise: Some(&defs::BESSEL_J1),
+    sparse: false,
 };
 
 pub fn bessel_y0(c: &Call) -> Result<Ret> {
@@ -453,6 +482,7 @@ pub const BESSEL_Y0: Overload = Overload {
     only: &[],
     call: bessel_y0,
     pointwise: Some(&defs::BESSEL_Y0),
+    sparse: false,
 };
 
 pub fn bessel_y1(c: &Call) -> Result<Ret> {
@@ -468,6 +498,7 @@ pub const BESSEL_Y1: Overload = Overload {
     only: &[],
     call: bessel_y1,
     pointwise: Some(&defs::BESSEL_Y1),
+    sparse: false,
 };
 
 pub fn modified_bessel_i0(c: &Call) -> Result<Ret> {
@@ -483,6 +514,7 @@ pub const MODIFIED_BESSEL_I0: Overload = Overload {
     only: &[],
     call: modified_bessel_i0,
     pointwise: Some(&defs::MODIFIED_BESSEL_I0),
+    sparse: false,
 };
 
 pub fn modified_bessel_i1(c: &Call) -> Result<Ret> {
@@ -498,6 +530,7 @@ pub const MODIFIED_BESSEL_I1: Overload = Overload {
     only: &[],
     call: modified_bessel_i1,
     pointwise: Some(&defs::MODIFIED_BESSEL_I1),
+    sparse: false,
 };
 
 pub fn modified_bessel_k0(c: &Call) -> Result<Ret> {
@@ -513,6 +546,7 @@ pub const MODIFIED_BESSEL_K0: Overload = Overload {
     only: &[],
     call: modified_bessel_k0,
     pointwise: Some(&defs::MODIFIED_BESSEL_K0),
+    sparse: false,
 };
 
 pub fn modified_bessel_k1(c: &Call) -> Result<Ret> {
@@ -528,6 +562,7 @@ pub const MODIFIED_BESSEL_K1: Overload = Overload {
     only: &[],
     call: modified_bessel_k1,
     pointwise: Some(&defs::MODIFIED_BESSEL_K1),
+    sparse: false,
 };
 
 pub fn scaled_modified_bessel_k0(c: &Call) -> Result<Ret> {
@@ -543,6 +578,7 @@ pub const SCALED_MODIFIED_BESSEL_K0: Overload = Overload {
     only: &[],
     call: scaled_modified_bessel_k0,
     pointwise: Some(&defs::SCALED_MODIFIED_BESSEL_K0),
+    sparse: false,
 };
 
 pub fn scaled_modified_bessel_k1(c: &Call) -> Result<Ret> {
@@ -558,6 +594,7 @@ pub const SCALED_MODIFIED_BESSEL_K1: Overload = Overload {
     only: &[],
     call: scaled_modified_bessel_k1,
     pointwise: Some(&defs::SCALED_MODIFIED_BESSEL_K1),
+    sparse: false,
 };
 
 pub fn spherical_bessel_j0(c: &Call) -> Result<Ret> {
@@ -573,4 +610,5 @@ pub const SPHERICAL_BESSEL_J0: Overload = Overload {
     only: &[],
     call: spherical_bessel_j0,
     pointwise: Some(&defs::SPHERICAL_BESSEL_J0),
+    sparse: false,
 };

@@ -23,6 +23,7 @@ pub const COV: Overload = Overload {
     only: &[],
     call: cov,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn corrcoef(c: &Call) -> Result<Ret> {
@@ -38,4 +39,5 @@ pub const CORRCOEF: Overload = Overload {
     only: &[],
     call: corrcoef,
     pointwise: None,
+    sparse: false,
 };

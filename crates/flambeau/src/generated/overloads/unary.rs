@@ -18,6 +18,7 @@ pub const ABS: Overload = Overload {
     only: &[],
     call: abs,
     pointwise: Some(&defs::ABS),
+    sparse: false,
 };
 
 pub fn neg(c: &Call) -> Result<Ret> {
@@ -33,6 +34,7 @@ pub const NEG: Overload = Overload {
     only: &[],
     call: neg,
     pointwise: Some(&defs::NEG),
+    sparse: false,
 };
 
 pub fn sign(c: &Call) -> Result<Ret> {
@@ -48,6 +50,7 @@ pub const SIGN: Overload = Overload {
     only: &[],
     call: sign,
     pointwise: Some(&defs::SIGN),
+    sparse: false,
 };
 
 pub fn sgn(c: &Call) -> Result<Ret> {
@@ -63,6 +66,7 @@ pub const SGN: Overload = Overload {
     only: &[],
     call: sgn,
     pointwise: Some(&defs::SGN),
+    sparse: false,
 };
 
 pub fn angle(c: &Call) -> Result<Ret> {
@@ -78,6 +82,7 @@ pub const ANGLE: Overload = Overload {
     only: &[],
     call: angle,
     pointwise: Some(&defs::ANGLE),
+    sparse: false,
 };
 
 pub fn conj_physical(c: &Call) -> Result<Ret> {
@@ -93,6 +98,7 @@ pub const CONJ_PHYSICAL: Overload = Overload {
     only: &[],
     call: conj_physical,
     pointwise: Some(&defs::CONJ_PHYSICAL),
+    sparse: false,
 };
 
 pub fn ceil(c: &Call) -> Result<Ret> {
@@ -108,6 +114,7 @@ pub const CEIL: Overload = Overload {
     only: &[],
     call: ceil,
     pointwise: Some(&defs::CEIL),
+    sparse: false,
 };
 
 pub fn floor(c: &Call) -> Result<Ret> {
@@ -123,6 +130,7 @@ pub const FLOOR: Overload = Overload {
     only: &[],
     call: floor,
     pointwise: Some(&defs::FLOOR),
+    sparse: false,
 };
 
 pub fn trunc(c: &Call) -> Result<Ret> {
@@ -138,6 +146,7 @@ pub const TRUNC: Overload = Overload {
     only: &[],
     call: trunc,
     pointwise: Some(&defs::TRUNC),
+    sparse: false,
 };
 
 pub fn round(c: &Call) -> Result<Ret> {
@@ -153,6 +162,7 @@ pub const ROUND: Overload = Overload {
     only: &[],
     call: round,
     pointwise: Some(&defs::ROUND),
+    sparse: false,
 };
 
 pub fn round_decimals(c: &Call) -> Result<Ret> {
@@ -168,6 +178,7 @@ pub const ROUND_DECIMALS: Overload = Overload {
     only: &[],
     call: round_decimals,
     pointwise: Some(&defs::ROUND_DECIMALS),
+    sparse: false,
 };
 
 pub fn frac(c: &Call) -> Result<Ret> {
@@ -183,6 +194,7 @@ pub const FRAC: Overload = Overload {
     only: &[],
     call: frac,
     pointwise: Some(&defs::FRAC),
+    sparse: false,
 };
 
 pub fn sqrt(c: &Call) -> Result<Ret> {
@@ -198,6 +210,7 @@ pub const SQRT: Overload = Overload {
     only: &[],
     call: sqrt,
     pointwise: Some(&defs::SQRT),
+    sparse: false,
 };
 
 pub fn cbrt(c: &Call) -> Result<Ret> {
@@ -213,6 +226,7 @@ pub const CBRT: Overload = Overload {
     only: &[],
     call: cbrt,
     pointwise: Some(&defs::CBRT),
+    sparse: false,
 };
 
 pub fn rsqrt(c: &Call) -> Result<Ret> {
@@ -228,6 +242,7 @@ pub const RSQRT: Overload = Overload {
     only: &[],
     call: rsqrt,
     pointwise: Some(&defs::RSQRT),
+    sparse: false,
 };
 
 pub fn reciprocal(c: &Call) -> Result<Ret> {
@@ -243,6 +258,7 @@ pub const RECIPROCAL: Overload = Overload {
     only: &[],
     call: reciprocal,
     pointwise: Some(&defs::RECIPROCAL),
+    sparse: false,
 };
 
 pub fn exp(c: &Call) -> Result<Ret> {
@@ -258,6 +274,7 @@ pub const EXP: Overload = Overload {
     only: &[],
     call: exp,
     pointwise: Some(&defs::EXP),
+    sparse: false,
 };
 
 pub fn exp2(c: &Call) -> Result<Ret> {
@@ -273,6 +290,7 @@ pub const EXP2: Overload = Overload {
     only: &[],
     call: exp2,
     pointwise: Some(&defs::EXP2),
+    sparse: false,
 };
 
 pub fn expm1(c: &Call) -> Result<Ret> {
@@ -288,6 +306,7 @@ pub const EXPM1: Overload = Overload {
     only: &[],
     call: expm1,
     pointwise: Some(&defs::EXPM1),
+    sparse: false,
 };
 
 pub fn log(c: &Call) -> Result<Ret> {
@@ -303,6 +322,7 @@ pub const LOG: Overload = Overload {
     only: &[],
     call: log,
     pointwise: Some(&defs::LOG),
+    sparse: false,
 };
 
 pub fn log2(c: &Call) -> Result<Ret> {
@@ -318,6 +338,7 @@ pub const LOG2: Overload = Overload {
     only: &[],
     call: log2,
     pointwise: Some(&defs::LOG2),
+    sparse: false,
 };
 
 pub fn log10(c: &Call) -> Result<Ret> {
@@ -333,6 +354,7 @@ pub const LOG10: Overload = Overload {
     only: &[],
     call: log10,
     pointwise: Some(&defs::LOG10),
+    sparse: false,
 };
 
 pub fn log1p(c: &Call) -> Result<Ret> {
@@ -348,6 +370,7 @@ pub const LOG1P: Overload = Overload {
     only: &[],
     call: log1p,
     pointwise: Some(&defs::LOG1P),
+    sparse: false,
 };
 
 pub fn sin(c: &Call) -> Result<Ret> {
@@ -363,6 +386,7 @@ pub const SIN: Overload = Overload {
     only: &[],
     call: sin,
     pointwise: Some(&defs::SIN),
+    sparse: false,
 };
 
 pub fn cos(c: &Call) -> Result<Ret> {
@@ -378,6 +402,7 @@ pub const COS: Overload = Overload {
     only: &[],
     call: cos,
     pointwise: Some(&defs::COS),
+    sparse: false,
 };
 
 pub fn tan(c: &Call) -> Result<Ret> {
@@ -393,6 +418,7 @@ pub const TAN: Overload = Overload {
     only: &[],
     call: tan,
     pointwise: Some(&defs::TAN),
+    sparse: false,
 };
 
 pub fn asin(c: &Call) -> Result<Ret> {
@@ -408,6 +434,7 @@ pub const ASIN: Overload = Overload {
     only: &[],
     call: asin,
     pointwise: Some(&defs::ASIN),
+    sparse: false,
 };
 
 pub fn acos(c: &Call) -> Result<Ret> {
@@ -423,6 +450,7 @@ pub const ACOS: Overload = Overload {
     only: &[],
     call: acos,
     pointwise: Some(&defs::ACOS),
+    sparse: false,
 };
 
 pub fn atan(c: &Call) -> Result<Ret> {
@@ -438,6 +466,7 @@ pub const ATAN: Overload = Overload {
     only: &[],
     call: atan,
     pointwise: Some(&defs::ATAN),
+    sparse: false,
 };
 
 pub fn sinh(c: &Call) -> Result<Ret> {
@@ -453,6 +482,7 @@ pub const SINH: Overload = Overload {
     only: &[],
     call: sinh,
     pointwise: Some(&defs::SINH),
+    sparse: false,
 };
 
 pub fn cosh(c: &Call) -> Result<Ret> {
@@ -468,6 +498,7 @@ pub const COSH: Overload = Overload {
     only: &[],
     call: cosh,
     pointwise: Some(&defs::COSH),
+    sparse: false,
 };
 
 pub fn tanh(c: &Call) -> Result<Ret> {
@@ -483,6 +514,7 @@ pub const TANH: Overload = Overload {
     only: &[],
     call: tanh,
     pointwise: Some(&defs::TANH),
+    sparse: false,
 };
 
 pub fn asinh(c: &Call) -> Result<Ret> {
@@ -498,6 +530,7 @@ pub const ASINH: Overload = Overload {
     only: &[],
     call: asinh,
     pointwise: Some(&defs::ASINH),
+    sparse: false,
 };
 
 pub fn acosh(c: &Call) -> Result<Ret> {
@@ -513,6 +546,7 @@ pub const ACOSH: Overload = Overload {
     only: &[],
     call: acosh,
     pointwise: Some(&defs::ACOSH),
+    sparse: false,
 };
 
 pub fn atanh(c: &Call) -> Result<Ret> {
@@ -528,6 +562,7 @@ pub const ATANH: Overload = Overload {
     only: &[],
     call: atanh,
     pointwise: Some(&defs::ATANH),
+    sparse: false,
 };
 
 pub fn deg2rad(c: &Call) -> Result<Ret> {
@@ -543,6 +578,7 @@ pub const DEG2RAD: Overload = Overload {
     only: &[],
     call: deg2rad,
     pointwise: Some(&defs::DEG2RAD),
+    sparse: false,
 };
 
 pub fn rad2deg(c: &Call) -> Result<Ret> {
@@ -558,4 +594,5 @@ pub const RAD2DEG: Overload = Overload {
     only: &[],
     call: rad2deg,
     pointwise: Some(&defs::RAD2DEG),
+    sparse: false,
 };

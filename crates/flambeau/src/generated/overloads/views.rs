@@ -18,6 +18,7 @@ pub const CLONE: Overload = Overload {
     only: &[],
     call: clone,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn contiguous(c: &Call) -> Result<Ret> {
@@ -36,6 +37,7 @@ pub const CONTIGUOUS: Overload = Overload {
     only: &[],
     call: contiguous,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn copy_(c: &Call) -> Result<Ret> {
@@ -55,6 +57,7 @@ pub const COPY_INPLACE: Overload = Overload {
     only: &[],
     call: copy_,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn fill_scalar(c: &Call) -> Result<Ret> {
@@ -70,6 +73,7 @@ pub const FILL_SCALAR: Overload = Overload {
     only: &[],
     call: fill_scalar,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fill_tensor(c: &Call) -> Result<Ret> {
@@ -86,6 +90,7 @@ pub const FILL_TENSOR: Overload = Overload {
     only: &[],
     call: fill_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fill_scalar_(c: &Call) -> Result<Ret> {
@@ -101,6 +106,7 @@ pub const FILL_SCALAR_INPLACE: Overload = Overload {
     only: &[],
     call: fill_scalar_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fill_tensor_(c: &Call) -> Result<Ret> {
@@ -117,6 +123,7 @@ pub const FILL_TENSOR_INPLACE: Overload = Overload {
     only: &[],
     call: fill_tensor_,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn zero_(c: &Call) -> Result<Ret> {
@@ -132,6 +139,7 @@ pub const ZERO_INPLACE: Overload = Overload {
     only: &[],
     call: zero_,
     pointwise: None,
+    sparse: true,
 };
 
 pub fn view_copy(c: &Call) -> Result<Ret> {
@@ -147,6 +155,7 @@ pub const VIEW_COPY: Overload = Overload {
     only: &[],
     call: view_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn view_copy_dtype(c: &Call) -> Result<Ret> {
@@ -162,6 +171,7 @@ pub const VIEW_COPY_DTYPE: Overload = Overload {
     only: &[],
     call: view_copy_dtype,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn expand_copy(c: &Call) -> Result<Ret> {
@@ -183,6 +193,7 @@ pub const EXPAND_COPY: Overload = Overload {
     only: &[],
     call: expand_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn permute_copy(c: &Call) -> Result<Ret> {
@@ -198,6 +209,7 @@ pub const PERMUTE_COPY: Overload = Overload {
     only: &[],
     call: permute_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn diagonal_copy(c: &Call) -> Result<Ret> {
@@ -220,6 +232,7 @@ pub const DIAGONAL_COPY: Overload = Overload {
     only: &[],
     call: diagonal_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn select_copy(c: &Call) -> Result<Ret> {
@@ -237,6 +250,7 @@ pub const SELECT_COPY: Overload = Overload {
     only: &[],
     call: select_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn slice_copy(c: &Call) -> Result<Ret> {
@@ -266,6 +280,7 @@ pub const SLICE_COPY: Overload = Overload {
     only: &[],
     call: slice_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn squeeze_copy(c: &Call) -> Result<Ret> {
@@ -281,6 +296,7 @@ pub const SQUEEZE_COPY: Overload = Overload {
     only: &[],
     call: squeeze_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn squeeze_copy_dim(c: &Call) -> Result<Ret> {
@@ -296,6 +312,7 @@ pub const SQUEEZE_COPY_DIM: Overload = Overload {
     only: &[],
     call: squeeze_copy_dim,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn squeeze_copy_dims(c: &Call) -> Result<Ret> {
@@ -311,6 +328,7 @@ pub const SQUEEZE_COPY_DIMS: Overload = Overload {
     only: &[],
     call: squeeze_copy_dims,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn t_copy(c: &Call) -> Result<Ret> {
@@ -326,6 +344,7 @@ pub const T_COPY: Overload = Overload {
     only: &[],
     call: t_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn transpose_copy(c: &Call) -> Result<Ret> {
@@ -343,6 +362,7 @@ pub const TRANSPOSE_COPY: Overload = Overload {
     only: &[],
     call: transpose_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn unsqueeze_copy(c: &Call) -> Result<Ret> {
@@ -358,6 +378,7 @@ pub const UNSQUEEZE_COPY: Overload = Overload {
     only: &[],
     call: unsqueeze_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn unfold_copy(c: &Call) -> Result<Ret> {
@@ -380,6 +401,7 @@ pub const UNFOLD_COPY: Overload = Overload {
     only: &[],
     call: unfold_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn narrow_copy(c: &Call) -> Result<Ret> {
@@ -402,6 +424,7 @@ pub const NARROW_COPY: Overload = Overload {
     only: &[],
     call: narrow_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn alias_copy(c: &Call) -> Result<Ret> {
@@ -417,6 +440,7 @@ pub const ALIAS_COPY: Overload = Overload {
     only: &[],
     call: alias_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn as_strided_copy(c: &Call) -> Result<Ret> {
@@ -444,6 +468,7 @@ pub const AS_STRIDED_COPY: Overload = Overload {
     only: &[],
     call: as_strided_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn view_as_real_copy(c: &Call) -> Result<Ret> {
@@ -459,6 +484,7 @@ pub const VIEW_AS_REAL_COPY: Overload = Overload {
     only: &[],
     call: view_as_real_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn view_as_complex_copy(c: &Call) -> Result<Ret> {
@@ -474,6 +500,7 @@ pub const VIEW_AS_COMPLEX_COPY: Overload = Overload {
     only: &[],
     call: view_as_complex_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn detach_copy(c: &Call) -> Result<Ret> {
@@ -489,6 +516,7 @@ pub const DETACH_COPY: Overload = Overload {
     only: &[],
     call: detach_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn unbind_copy(c: &Call) -> Result<Ret> {
@@ -504,6 +532,7 @@ pub const UNBIND_COPY: Overload = Overload {
     only: &[],
     call: unbind_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn split_copy(c: &Call) -> Result<Ret> {
@@ -525,6 +554,7 @@ pub const SPLIT_COPY: Overload = Overload {
     only: &[],
     call: split_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn split_with_sizes_copy(c: &Call) -> Result<Ret> {
@@ -546,6 +576,7 @@ pub const SPLIT_WITH_SIZES_COPY: Overload = Overload {
     only: &[],
     call: split_with_sizes_copy,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn select_scatter(c: &Call) -> Result<Ret> {
@@ -567,6 +598,7 @@ pub const SELECT_SCATTER: Overload = Overload {
     only: &[],
     call: select_scatter,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn slice_scatter(c: &Call) -> Result<Ret> {
@@ -599,6 +631,7 @@ pub const SLICE_SCATTER: Overload = Overload {
     only: &[],
     call: slice_scatter,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn diagonal_scatter(c: &Call) -> Result<Ret> {
@@ -627,6 +660,7 @@ pub const DIAGONAL_SCATTER: Overload = Overload {
     only: &[],
     call: diagonal_scatter,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn as_strided_scatter(c: &Call) -> Result<Ret> {
@@ -655,6 +689,7 @@ pub const AS_STRIDED_SCATTER: Overload = Overload {
     only: &[],
     call: as_strided_scatter,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn diag(c: &Call) -> Result<Ret> {
@@ -670,6 +705,7 @@ pub const DIAG: Overload = Overload {
     only: &[],
     call: diag,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn diag_embed(c: &Call) -> Result<Ret> {
@@ -690,6 +726,7 @@ pub const DIAG_EMBED: Overload = Overload {
     only: &[],
     call: diag_embed,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn diagflat(c: &Call) -> Result<Ret> {
@@ -705,6 +742,7 @@ pub const DIAGFLAT: Overload = Overload {
     only: &[],
     call: diagflat,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn trace(c: &Call) -> Result<Ret> {
@@ -720,6 +758,7 @@ pub const TRACE: Overload = Overload {
     only: &[],
     call: trace,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn repeat(c: &Call) -> Result<Ret> {
@@ -735,6 +774,7 @@ pub const REPEAT: Overload = Overload {
     only: &[],
     call: repeat,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn tile(c: &Call) -> Result<Ret> {
@@ -750,6 +790,7 @@ pub const TILE: Overload = Overload {
     only: &[],
     call: tile,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn repeat_interleave(c: &Call) -> Result<Ret> {
@@ -765,6 +806,7 @@ pub const REPEAT_INTERLEAVE: Overload = Overload {
     only: &[],
     call: repeat_interleave,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn repeat_interleave_self_tensor(c: &Call) -> Result<Ret> {
@@ -791,6 +833,7 @@ pub const REPEAT_INTERLEAVE_SELF_TENSOR: Overload = Overload {
     only: &[],
     call: repeat_interleave_self_tensor,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn repeat_interleave_self_int(c: &Call) -> Result<Ret> {
@@ -816,6 +859,7 @@ pub const REPEAT_INTERLEAVE_SELF_INT: Overload = Overload {
     only: &[],
     call: repeat_interleave_self_int,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn roll(c: &Call) -> Result<Ret> {
@@ -835,6 +879,7 @@ pub const ROLL: Overload = Overload {
     only: &[],
     call: roll,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn flip(c: &Call) -> Result<Ret> {
@@ -850,6 +895,7 @@ pub const FLIP: Overload = Overload {
     only: &[],
     call: flip,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn fliplr(c: &Call) -> Result<Ret> {
@@ -865,6 +911,7 @@ pub const FLIPLR: Overload = Overload {
     only: &[],
     call: fliplr,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn flipud(c: &Call) -> Result<Ret> {
@@ -880,6 +927,7 @@ pub const FLIPUD: Overload = Overload {
     only: &[],
     call: flipud,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn rot90(c: &Call) -> Result<Ret> {
@@ -899,6 +947,7 @@ pub const ROT90: Overload = Overload {
     only: &[],
     call: rot90,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn tril(c: &Call) -> Result<Ret> {
@@ -914,6 +963,7 @@ pub const TRIL: Overload = Overload {
     only: &[],
     call: tril,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn triu(c: &Call) -> Result<Ret> {
@@ -929,6 +979,7 @@ pub const TRIU: Overload = Overload {
     only: &[],
     call: triu,
     pointwise: None,
+    sparse: false,
 };
 
 pub fn vander(c: &Call) -> Result<Ret> {
@@ -948,4 +999,5 @@ pub const VANDER: Overload = Overload {
     only: &[],
     call: vander,
     pointwise: None,
+    sparse: false,
 };

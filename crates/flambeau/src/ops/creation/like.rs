@@ -3,12 +3,13 @@
 use super::{finish, resolve};
 use crate::Tensor;
 use crate::ops::shape::format_strides;
+use crate::ops::sparse;
 use crate::schema::TensorOptions;
-use flambeau_core::{Array, Init, MemoryFormat, Result, Scalar};
+use flambeau_core::{Array, Init, Layout, MemoryFormat, Result, Scalar};
 
 /// The options with dtype and device of the model where they say nothing.
 fn inherit(self_: &Tensor, options: &TensorOptions) -> TensorOptions {
-    let (dtype, device) = self_.with_array(|a| (a.dtype, a.device()));
+    let (dtype, device) = (self_.dtype(), self_.visible_device());
     TensorOptions {
         dtype: Some(options.dtype.unwrap_or(dtype)),
         device: Some(options.device.unwrap_or(device)),
@@ -25,6 +26,14 @@ fn like(
     let options = inherit(self_, options);
     let (dtype, device) = resolve(&options, None)?;
     value.check_fits(dtype)?;
+    if let Some(coo) = self_.coo()
+        && options.layout.is_none_or(|layout| layout == Layout::SparseCoo)
+    {
+        if !value.is(0) {
+            return Err(sparse::unknown("fill_.Scalar"));
+        }
+        return finish(sparse::zeros(&self_.sizes(), coo.indices.sizes()[0] as usize, dtype)?, &options);
+    }
     let a = self_.array();
     let strides = format_strides(&a, memory_format)?;
     let zero = value.is(0);

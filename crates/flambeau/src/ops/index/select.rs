@@ -20,6 +20,9 @@ pub(super) fn slices(plain: &Array, indexed: &Array, d: usize, values: &Array) -
 
 /// `torch.index_select`
 pub fn index_select(self_: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
+    if self_.is_sparse() {
+        return crate::ops::sparse::index_select(self_, dim, index);
+    }
     let a = self_.array();
     let d = wrap_dim(dim, a.dim())?;
     if index.dim() > 1 {

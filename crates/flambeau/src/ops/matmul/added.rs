@@ -4,8 +4,8 @@ use super::{bmm, mm, mv, outer};
 use crate::Tensor;
 use crate::autograd::{Save, needs_grad, record};
 use crate::generated::functions as f;
-use crate::ops::shape;
 use crate::ops::support::{copy_data, deliver, scale};
+use crate::ops::{shape, sparse};
 use crate::schema::{Arg, Call, Ret, Target};
 use flambeau_core::{DType, Result, Scalar, bail, bf16, f16, show};
 use smallvec::smallvec;
@@ -111,6 +111,9 @@ fn check_input(input: &Tensor, product: &Tensor, dtype: DType, name: &str) -> Re
 
 /// `torch.addmm`
 pub fn addmm(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
+    if sparse::any(&[self_, mat1, mat2]) {
+        return sparse::addmm(self_, mat1, mat2, beta, alpha);
+    }
     if mat1.dim() != 2 {
         bail!("mat1 must be a matrix, got {}-D tensor", mat1.dim());
     }

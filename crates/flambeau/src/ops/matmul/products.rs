@@ -6,7 +6,7 @@ use crate::autograd::{Save, record};
 use crate::generated::functions as f;
 use crate::ops::dense::{Dense, written};
 use crate::ops::shape::{select, unsqueeze};
-use crate::ops::{creation, reduce, shape};
+use crate::ops::{creation, reduce, shape, sparse};
 use flambeau_core::{DType, Dims, Result, bail, broadcast_shapes, show};
 use flambeau_cpu::gemm;
 use smallvec::smallvec;
@@ -23,6 +23,9 @@ pub fn mm(self_: &Tensor, mat2: &Tensor) -> Result<Tensor> {
     if a[1] != b[0] {
         bail!("mm: mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})", a[0], a[1], b[0], b[1]);
     }
+    if sparse::any(&[self_, mat2]) {
+        return sparse::mm(self_, mat2);
+    }
     check_same_dtype(self_, mat2)?;
     let out = product(self_, As::Matrix, mat2, As::Matrix, &[a[0], b[1]])?;
     record(&[&out], "MmBackward0", &[self_, mat2], &[Save::Input(self_), Save::Input(mat2)], |ctx| {
@@ -37,6 +40,9 @@ pub fn mm(self_: &Tensor, mat2: &Tensor) -> Result<Tensor> {
 
 /// `torch.bmm`: a batch of products.
 pub fn bmm(self_: &Tensor, mat2: &Tensor) -> Result<Tensor> {
+    if sparse::any(&[self_, mat2]) {
+        return sparse::matmul(self_, mat2);
+    }
     if self_.dim() != 3 {
         bail!("batch1 must be a 3D tensor");
     }
@@ -67,6 +73,10 @@ pub fn bmm(self_: &Tensor, mat2: &Tensor) -> Result<Tensor> {
 
 /// `torch.mv`: matrix times vector.
 pub fn mv(self_: &Tensor, vec: &Tensor) -> Result<Tensor> {
+    if sparse::any(&[self_, vec]) && self_.dim() == 2 && vec.dim() == 1 && self_.sizes()[1] == vec.sizes()[0]
+    {
+        return sparse::mv(self_, vec);
+    }
     let (a, b) = (self_.sizes(), vec.sizes());
     if a.len() != 2 || b.len() != 1 {
         bail!("vector + matrix @ vector expected, got {}, {}, {}", 1, a.len(), b.len());
@@ -173,6 +183,9 @@ pub fn inner(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
 
 /// `torch.matmul`: the product that the ranks of the operands call for, batches broadcast.
 pub fn matmul(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    if sparse::any(&[self_, other]) {
+        return sparse::matmul(self_, other);
+    }
     let (ra, rb) = (self_.dim(), other.dim());
     if ra == 0 || rb == 0 {
         bail!("both arguments to matmul need to be at least 1D, but they are {ra}D and {rb}D");

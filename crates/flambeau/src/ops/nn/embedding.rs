@@ -35,7 +35,6 @@ pub fn embedding(
     scale_grad_by_freq: bool,
     sparse: bool,
 ) -> Result<Tensor> {
-    let _ = sparse; // gradients are dense
     if weight.dim() != 2 {
         bail!("'weight' must be 2-D");
     }
@@ -55,6 +54,20 @@ pub fn embedding(
         let (dtype, device) = grad.with_array(|a| (a.dtype, a.device()));
         let flat = ctx.saved(0)?;
         let mut rows = shape::reshape(grad, &[-1, table[1]])?;
+        if sparse && !flat.is_meta() {
+            if scale_grad_by_freq {
+                bail!("embedding_backward: scale_grad_by_freq not supported with sparse gradients");
+            }
+            let list = Dense::<i64>::of(&flat)?;
+            let kept: Vec<i64> =
+                (0..list.len()).filter(|&k| list[k] != padding_idx).map(|k| k as i64).collect();
+            let named: Vec<i64> = kept.iter().map(|&k| list[k as usize]).collect();
+            if kept.len() < list.len() {
+                rows = index::index_select(&rows, 0, &Tensor::from_slice(&kept, &[kept.len() as i64])?)?;
+            }
+            let indices = Tensor::from_slice(&named, &[1, named.len() as i64])?;
+            return Ok(smallvec![Some(crate::ops::sparse::gradient(&indices, &rows, &table)?)]);
+        }
         if !flat.is_meta() {
             let list = Dense::<i64>::of(&flat)?;
             if scale_grad_by_freq || list.contains(&padding_idx) {

@@ -117,7 +117,6 @@ pub fn embedding_bag_padding_idx(
     include_last_offset: bool,
     padding_idx: Option<i64>,
 ) -> Result<(Tensor, Tensor, Tensor, Tensor)> {
-    let _ = sparse; // gradients are dense
     check(weight, indices, offsets, mode, per_sample_weights)?;
     let (height, width) = (weight.sizes()[0], weight.sizes()[1]);
     let padding = match padding_idx {
@@ -157,8 +156,15 @@ pub fn embedding_bag_padding_idx(
         let (out, places) = maxima(weight, &bags)?;
         return Ok((out, of_index, counts, places));
     }
-    let out =
-        totals(weight, &bags, factors.as_ref(), mode == MEAN, scale_grad_by_freq, [number as i64, width])?;
+    let out = totals(
+        weight,
+        &bags,
+        factors.as_ref(),
+        mode == MEAN,
+        scale_grad_by_freq,
+        sparse,
+        [number as i64, width],
+    )?;
     if mode == MEAN {
         return Ok((out, of_index, counts.clone(), counts));
     }
@@ -221,6 +227,7 @@ fn totals(
     factors: Option<&Tensor>,
     mean: bool,
     scale_grad_by_freq: bool,
+    sparse: bool,
     sizes: [i64; 2],
 ) -> Result<Tensor> {
     let (dtype, table_sizes) = (weight.dtype(), weight.sizes());
@@ -274,8 +281,13 @@ fn totals(
             if weighted {
                 each = f::mul(&each, &shape::unsqueeze(&ctx.saved(3)?, 1)?)?;
             }
-            let zeros = Tensor::zeros_raw(&table_sizes, grad.dtype(), grad.device())?;
-            grads[0] = Some(index::index_add(&zeros, 0, &rows, &each, 1i64.into())?);
+            if sparse {
+                let indices = shape::unsqueeze(&rows, 0)?;
+                grads[0] = Some(crate::ops::sparse::gradient(&indices, &each, &table_sizes)?);
+            } else {
+                let zeros = Tensor::zeros_raw(&table_sizes, grad.dtype(), grad.device())?;
+                grads[0] = Some(index::index_add(&zeros, 0, &rows, &each, 1i64.into())?);
+            }
         }
         if weighted {
             grads.push(match ctx.needs(1) {

@@ -32,6 +32,9 @@ pub fn linalg_vector_norm(
     keepdim: bool,
     dtype: Option<DType>,
 ) -> Result<Tensor> {
+    if self_.is_sparse() && dim.is_none() {
+        return ops::sparse::norm(self_, ord, dtype);
+    }
     let input = self_.array();
     if !input.dtype.is_differentiable() {
         bail!(
@@ -142,6 +145,9 @@ pub fn norm_scalar(
     keepdim: bool,
     dtype: Option<DType>,
 ) -> Result<Tensor> {
+    if self_.is_sparse() && dim.is_none() {
+        return ops::sparse::norm(self_, p.unwrap_or(Scalar::Int(2)), dtype);
+    }
     linalg_vector_norm(self_, p.unwrap_or(Scalar::Int(2)), dim, keepdim, dtype)
 }
 

@@ -15,11 +15,17 @@ pub(super) fn sum_dtype(input: DType, dtype: Option<DType>) -> DType {
 
 /// `torch.sum` over all elements.
 pub fn sum(self_: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
+    if self_.is_sparse() {
+        return crate::ops::sparse::sum(self_, dtype);
+    }
     sum_as("SumBackward0", self_, None, false, dtype)
 }
 
 /// `torch.sum` over dimensions (all of them if `dim` is none or empty).
 pub fn sum_dim(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
+    if self_.is_sparse() {
+        return crate::ops::sparse::sum_dim(self_, dim, keepdim, dtype);
+    }
     sum_as("SumBackward1", self_, dim, keepdim, dtype)
 }
 

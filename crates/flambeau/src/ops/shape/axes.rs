@@ -10,6 +10,9 @@ use smallvec::SmallVec;
 
 /// `torch.transpose`
 pub fn transpose(self_: &Tensor, dim0: i64, dim1: i64) -> Result<Tensor> {
+    if self_.is_sparse() {
+        return crate::ops::sparse::transpose(self_, dim0, dim1);
+    }
     let mut a = self_.array();
     let (i, j) = (wrap_dim(dim0, a.dim())?, wrap_dim(dim1, a.dim())?);
     if a.dim() > 0 {
@@ -37,6 +40,9 @@ pub fn permute(self_: &Tensor, dims: &[i64]) -> Result<Tensor> {
         }
         order.push(d);
     }
+    if self_.is_sparse() {
+        return crate::ops::sparse::permute(self_, &order);
+    }
     let sizes = order.iter().map(|&d| a.sizes[d]).collect();
     let strides = order.iter().map(|&d| a.strides[d]).collect();
     view_of(self_, "PermuteBackward0", sizes, strides, a.offset, move |_, grad| {
@@ -60,6 +66,9 @@ pub fn swapdims(self_: &Tensor, dim0: i64, dim1: i64) -> Result<Tensor> {
 
 /// `torch.t`: the transpose of a matrix; vectors and zero-dim tensors as they are.
 pub fn t(self_: &Tensor) -> Result<Tensor> {
+    if self_.is_sparse() && self_.dim() == 2 {
+        return crate::ops::sparse::transpose(self_, 0, 1);
+    }
     let mut a = self_.array();
     check_t(&a)?;
     if a.dim() == 2 {
@@ -78,6 +87,9 @@ pub(super) fn check_t(a: &Array) -> Result<()> {
 
 /// `Tensor.T`: all dimensions in reverse.
 pub fn numpy_t(self_: &Tensor) -> Result<Tensor> {
+    if self_.is_sparse() && self_.dim() == 2 {
+        return crate::ops::sparse::transpose(self_, 0, 1);
+    }
     let rank = self_.dim();
     if rank != 2 && rank != 0 {
         crate::warn(
@@ -226,6 +238,9 @@ pub(super) fn unsqueezed(a: &Array, dim: i64) -> Result<(Dims, Dims)> {
 
 /// `torch.unsqueeze`: a dimension of size 1 more.
 pub fn unsqueeze(self_: &Tensor, dim: i64) -> Result<Tensor> {
+    if self_.is_sparse() {
+        return crate::ops::sparse::unsqueeze(self_, dim);
+    }
     let a = self_.array();
     let (sizes, strides) = unsqueezed(&a, dim)?;
     let from = a.sizes;

@@ -29,6 +29,9 @@ pub fn format_strides(a: &Array, format: Option<MemoryFormat>) -> Result<Dims> {
 
 /// `torch.clone`
 pub fn clone(self_: &Tensor, memory_format: Option<MemoryFormat>) -> Result<Tensor> {
+    if self_.is_sparse() {
+        return crate::ops::sparse::cloned(self_);
+    }
     let a = self_.array();
     let strides = format_strides(&a, memory_format)?;
     let out = Tensor::from_array(Array::empty_strided(&a.sizes, strides, a.dtype, a.device(), Init::Uninit)?);
@@ -61,6 +64,12 @@ pub fn to_copy(
     device: Option<Device>,
     memory_format: Option<MemoryFormat>,
 ) -> Result<Tensor> {
+    if self_.is_sparse() {
+        if device.is_some_and(|d| !d.is_cpu()) {
+            bail!(NotImplemented, "sparse tensors exist on the CPU only");
+        }
+        return crate::ops::sparse::to_dtype(self_, dtype.unwrap_or(self_.dtype()));
+    }
     let a = self_.array();
     let (from, home) = (a.dtype, a.device());
     let (dtype, device) = (dtype.unwrap_or(from), device.unwrap_or(home));
@@ -93,6 +102,13 @@ pub fn copy_(self_: &Tensor, src: &Tensor, non_blocking: bool) -> Result<Tensor>
         return Ok(self_.clone());
     }
     let (to, from) = (self_.array(), src.array());
+    if crate::ops::sparse::any(&[self_, src]) {
+        if to.sizes != from.sizes || needs_grad(&[self_, src]) {
+            bail!("copy_() of sparse tensors needs equal sizes, and gradients are not recorded");
+        }
+        crate::ops::sparse::copied_into(self_, src)?;
+        return Ok(self_.clone());
+    }
     if from.sizes != to.sizes {
         let shape = broadcast_shapes(&to.sizes, &from.sizes)?;
         if shape != to.sizes {
@@ -210,6 +226,12 @@ pub fn fill_tensor(self_: &Tensor, value: &Tensor) -> Result<Tensor> {
 
 /// `Tensor.zero_`
 pub fn zero_(self_: &Tensor) -> Result<Tensor> {
+    if let Some(coo) = self_.coo() {
+        let none = crate::ops::sparse::zeros(&self_.sizes(), coo.indices.sizes()[0] as usize, self_.dtype())?;
+        autograd::check_inplace(self_, false)?;
+        crate::ops::sparse::copied_into(self_, &none)?;
+        return Ok(self_.clone());
+    }
     autograd::check_inplace(self_, false)?;
     check_writable(&self_.array(), &[])?;
     crate::ops::creation::fill_data(self_, Scalar::Int(0))?;

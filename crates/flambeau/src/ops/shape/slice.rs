@@ -30,6 +30,9 @@ where
 
 /// `torch.select`: the slice at an index of a dimension, which disappears.
 pub fn select(self_: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
+    if self_.is_sparse() {
+        return crate::ops::sparse::select(self_, dim, index);
+    }
     let mut a = self_.array();
     if a.dim() == 0 {
         bail!(Index, "select() cannot be applied to a 0-dim tensor.");
@@ -56,6 +59,7 @@ pub fn select(self_: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
 /// `self[index] = value` in the first dimension, where nothing is to be recorded; false, with nothing done, where the
 /// general assignment has to do it or to raise an error.
 pub fn fill_selected(self_: &Tensor, index: i64, value: Scalar) -> Result<bool> {
+    crate::ops::sparse::check_dense("fill_", self_)?;
     if needs_grad(&[self_]) || self_.is_inference() {
         return Ok(false);
     }
@@ -77,6 +81,12 @@ pub fn fill_selected(self_: &Tensor, index: i64, value: Scalar) -> Result<bool> 
 
 /// `x[start:end:step]` along a dimension, with Python's rules for bounds.
 pub fn slice(self_: &Tensor, dim: i64, start: Option<i64>, end: Option<i64>, step: i64) -> Result<Tensor> {
+    if self_.is_sparse() {
+        if start.is_none() && end.is_none() && step == 1 {
+            return Ok(self_.clone());
+        }
+        return Err(crate::ops::sparse::unknown("slice.Tensor"));
+    }
     let mut a = self_.array();
     if a.dim() == 0 {
         bail!(Index, "slice() cannot be applied to a 0-dim tensor.");
