@@ -8,13 +8,12 @@ import types as _types
 from . import _C
 from ._C import *  # noqa: F403
 from ._C import Tensor, device, dtype, layout, memory_format  # noqa: F401
+from ._absent_dtypes import ABSENT as _ABSENT
 from ._classes import (  # noqa: F401
     Size,
     SymBool,
     SymFloat,
     SymInt,
-    chalf,
-    complex32,
     finfo,
     iinfo,
 )
@@ -36,6 +35,7 @@ legacy_contiguous_format = _C.contiguous_format
 contiguous_format, preserve_format = _C.contiguous_format, _C.preserve_format
 channels_last, channels_last_3d = _C.channels_last, _C.channels_last_3d
 
+globals().update(_ABSENT)
 globals().update(_C._functions("torch"))
 for _name, _function in _C._functions("_C").items():
     setattr(_C, _name, _function)

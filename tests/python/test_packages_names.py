@@ -213,9 +213,42 @@ def test_nothing_is_traced():
 def test_types_that_tensors_here_do_not_have():
     assert torch.complex32 is torch.chalf and repr(torch.complex32) == "torch.complex32"
     assert torch.complex32 not in {torch.complex64, torch.float16} and torch.complex32.is_complex
-    assert pickle.loads(pickle.dumps(torch.complex32)) is torch.complex32
+    assert pickle.loads(pickle.dumps(torch.complex32)) is copy.deepcopy(torch.complex32) is torch.complex32
+    assert torch.complex32.to_real() is torch.float16 and torch.bcomplex32.to_real() is torch.bfloat16
+    eighths = [
+        torch.float8_e4m3fn,
+        torch.float8_e4m3fnuz,
+        torch.float8_e5m2,
+        torch.float8_e5m2fnuz,
+        torch.float8_e8m0fnu,
+    ]
+    for absent in [
+        torch.complex32,
+        torch.float4_e2m1fn_x2,
+        torch.qint8,
+        torch.uint4,
+        torch.int7,
+        torch.bits8,
+        *eighths,
+    ]:
+        assert isinstance(absent, torch.dtype) and absent != torch.uint8
+        for use in (lambda x: torch.zeros(1, dtype=x), lambda x: torch.zeros(1).to(x), torch.iinfo):
+            with pytest.raises((TypeError, NotImplementedError)):
+                use(absent)
+    limits = [(448, 0.125, 2**-6), (240, 0.125, 2**-7), (57344, 0.25, 2**-14), (57344, 0.25, 2**-15)]
+    for kind, (high, eps, tiny) in zip(eighths, limits, strict=False):
+        facts = torch.finfo(kind)
+        assert (facts.max, facts.min, facts.eps, facts.tiny, facts.bits) == (high, -high, eps, tiny, 8)
+        assert kind.itemsize == 1 and kind.is_floating_point and kind.is_signed and kind.to_real() is kind
+    scale = torch.finfo(torch.float8_e8m0fnu)
+    assert (scale.max, scale.min, scale.eps, scale.dtype) == (2.0**127, 2.0**-127, 1.0, "float8_e8m0fnu")
+    assert torch.finfo(torch.complex32) == torch.finfo(torch.float16) and not torch.float8_e8m0fnu.is_signed
+    assert torch.quint4x2.itemsize == 1 and torch.qint32.itemsize == 4 and torch.bits16.itemsize == 2
+    for run in (lambda: torch.qint8.is_signed, torch.float8_e5m2.to_complex):
+        with pytest.raises(RuntimeError):
+            run()
     with pytest.raises(TypeError):
-        torch.zeros(1, dtype=torch.complex32)
+        torch.finfo(torch.uint4)
 
 
 def test_asserts():
