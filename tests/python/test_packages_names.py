@@ -118,6 +118,16 @@ def test_classes_become_containers():
         pytree.register_pytree_node(Box, None, None)
     del pytree.SUPPORTED_NODES[Box]
 
+    class Named(dict):
+        pass
+
+    functions = pytree._dict_flatten, lambda items, keys: Named(pytree._dict_unflatten(items, keys))
+    pytree.register_pytree_node(Named, *functions, flatten_with_keys_fn=pytree._dict_flatten_with_keys)
+    pairs, spec = pytree.tree_flatten_with_path(Named(b=1, a=[2]))
+    assert [(pytree.keystr(path), leaf) for path, leaf in pairs] == [("['b']", 1), ("['a'][0]", 2)]
+    assert type(spec.unflatten([3, 4])) is Named and pytree._list_flatten([5]) == ([5], None)
+    del pytree.SUPPORTED_NODES[Named]
+
 
 # Lists of tensors
 
