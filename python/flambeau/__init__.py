@@ -71,6 +71,7 @@ def _private_of_c(name):
 
 
 _C.__getattr__ = _private_of_c
+from ._checks import *  # noqa: E402, F403
 from ._decompositions import *  # noqa: E402, F403
 from ._functional import *  # noqa: E402, F403
 from ._legacy import *  # noqa: E402, F403
@@ -101,7 +102,7 @@ _LAZY = {
     "amp", "backends", "cpu", "cuda", "distributions", "fft", "func", "linalg", "masked", "mps", "multiprocessing",
     "nn", "optim", "overrides", "profiler", "serialization", "signal", "sparse", "special", "testing", "utils",
     "return_types", "types", "version", "hub", "jit", "onnx", "compiler", "distributed", "accelerator", "random",
-    "storage", "library", "futures", "torch_version", "_dynamo", "_utils", "xpu", "fx", "package", "export", "nested", "quantization", "ao",
+    "storage", "library", "futures", "torch_version", "_dynamo", "_utils", "xpu", "mtia", "fx", "package", "export", "nested", "quantization", "ao",
     "__config__", "ops",
 }  # fmt: skip
 
