@@ -5,7 +5,17 @@ import types as _types
 from ..compiler import disable, is_compiling, reset
 from .eval_frame import OptimizedModule
 
-__all__ = ["OptimizedModule", "allow_in_graph", "assume_constant_result", "config", "disable", "graph_break", "is_compiling", "optimize", "reset"]
+__all__ = [
+    "OptimizedModule",
+    "allow_in_graph",
+    "assume_constant_result",
+    "config",
+    "disable",
+    "graph_break",
+    "is_compiling",
+    "optimize",
+    "reset",
+]
 
 # Switches that programs set; nothing reads them.
 config = _types.SimpleNamespace(
