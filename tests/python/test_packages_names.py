@@ -478,3 +478,38 @@ def test_flops_are_counted():
         with pytest.raises(NotImplementedError), FlopCounterMode(display=False):
             run()
     assert not torch._C._profiler_enabled() and not torch.nn.modules.module._global_forward_hooks
+
+
+def test_placements_and_other_names():
+    from flambeau.distributed.tensor import Partial, Replicate, Shard
+    from flambeau.fx.node import Node
+    from flambeau.jit.annotations import List
+    from flambeau.optim.optimizer import ParamsT, _default_to_fused_or_foreach, _use_grad_for_differentiable
+    from flambeau.utils import cpp_extension, model_zoo
+    from flambeau.utils.data._utils.collate import np_str_obj_array_pattern
+
+    assert [str(x) for x in (Shard(2), Replicate(), Partial(), Partial("avg"))] == ["S(2)", "R", "P(sum)", "P(avg)"]
+    assert (
+        Shard(1) == Shard(1) != Shard(0)
+        and Shard(1).is_shard(1)
+        and not Shard(1).is_shard(0)
+        and Partial().is_partial()
+    )
+    for make in (torch.distributed.DeviceMesh, torch.distributed.init_device_mesh):
+        with pytest.raises(ValueError, match="init_process_group"):
+            make("cpu", (1,))
+    assert torch.distributed.device_mesh.DeviceMesh is torch.distributed.DeviceMesh and not hasattr(
+        torch.distributed, "x"
+    )
+    with pytest.raises(NotImplementedError, match="cpp_extension.load"):
+        cpp_extension.load("x", [])
+    assert cpp_extension.CUDA_HOME is None and model_zoo.load_url is torch.hub.load_state_dict_from_url
+    assert Node is torch.fx.Node and List[int] and ParamsT and np_str_obj_array_pattern.search("<U3")
+    assert torch.hub.get_dir().startswith(torch.hub._get_torch_home())
+    assert _default_to_fused_or_foreach([torch.ones(1)], False) == (False, False)
+
+    class Recorded(torch.optim.SGD):
+        step = _use_grad_for_differentiable(lambda self: torch.is_grad_enabled())
+
+    parameters = [torch.ones(1, requires_grad=True)]
+    assert Recorded(parameters, 0.1, differentiable=True).step() and not Recorded(parameters, 0.1).step()
