@@ -312,6 +312,9 @@ def test_numbers_of_a_tensor_as_text():
     assert lines == {0: 3, 60: 12}
     with pytest.raises(AttributeError):
         PRINT_OPTS.nothing
+    with torch._tensor_str.printoptions(precision=2, threshold=3, linewidth=40):
+        assert str(torch.tensor([1.23456])) == "tensor([1.23])" and PRINT_OPTS.threshold == 3
+    assert (PRINT_OPTS.precision, PRINT_OPTS.threshold, PRINT_OPTS.linewidth) == (4, 1000, 80)
 
 
 def test_no_calls_of_other_processes():
