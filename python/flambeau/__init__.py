@@ -77,6 +77,7 @@ from ._functional import *  # noqa: E402, F403
 from ._legacy import *  # noqa: E402, F403
 from ._more import *  # noqa: E402, F403
 from ._streams import *  # noqa: E402, F403
+from ._script_types import *  # noqa: E402, F403
 from ._settings import *  # noqa: E402, F403
 from ._tensor_more import *  # noqa: E402, F403
 from ._grad_mode import (  # noqa: E402

@@ -48,7 +48,6 @@ class _Saved(_Options):
         return int(value) if name == "threshold" and value.is_integer() else value
 
 
-
 def _tensor_str(self, indent):
     """The numbers of a tensor in brackets, as they stand in its text after `indent` characters."""
     start, width = len("tensor("), PRINT_OPTS.linewidth

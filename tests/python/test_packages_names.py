@@ -507,6 +507,8 @@ def test_placements_and_other_names():
     with pytest.raises(NotImplementedError, match="cpp_extension.load"):
         cpp_extension.load("x", [])
     assert cpp_extension.CUDA_HOME is None and model_zoo.load_url is torch.hub.load_state_dict_from_url
+    with pytest.raises(NotImplementedError, match="torch.DeviceObjType"):
+        torch.DeviceObjType.get()
     assert torch.functional.einsum is torch.einsum and torch.functional.norm is torch.norm
     assert Node is torch.fx.Node and List[int] and ParamsT and np_str_obj_array_pattern.search("<U3")
     assert torch.hub.get_dir().startswith(torch.hub._get_torch_home())
