@@ -161,6 +161,3 @@ def install():
     from ._launcher import install as run
 
     run()
-
-
-_sys.modules.setdefault(__name__ + ".functional", _sys.modules[__name__ + "._functional"])
