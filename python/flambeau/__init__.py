@@ -8,13 +8,12 @@ import types as _types
 from . import _C
 from ._C import *  # noqa: F403
 from ._C import Tensor, device, dtype, layout, memory_format  # noqa: F401
+from ._absent_dtypes import ABSENT as _ABSENT
 from ._classes import (  # noqa: F401
     Size,
     SymBool,
     SymFloat,
     SymInt,
-    chalf,
-    complex32,
     finfo,
     iinfo,
 )
@@ -36,6 +35,7 @@ legacy_contiguous_format = _C.contiguous_format
 contiguous_format, preserve_format = _C.contiguous_format, _C.preserve_format
 channels_last, channels_last_3d = _C.channels_last, _C.channels_last_3d
 
+globals().update(_ABSENT)
 globals().update(_C._functions("torch"))
 for _name, _function in _C._functions("_C").items():
     setattr(_C, _name, _function)
@@ -71,10 +71,13 @@ def _private_of_c(name):
 
 
 _C.__getattr__ = _private_of_c
+from ._checks import *  # noqa: E402, F403
 from ._decompositions import *  # noqa: E402, F403
 from ._functional import *  # noqa: E402, F403
 from ._legacy import *  # noqa: E402, F403
 from ._more import *  # noqa: E402, F403
+from ._streams import *  # noqa: E402, F403
+from ._script_types import *  # noqa: E402, F403
 from ._settings import *  # noqa: E402, F403
 from ._tensor_more import *  # noqa: E402, F403
 from ._grad_mode import (  # noqa: E402
@@ -100,7 +103,7 @@ _LAZY = {
     "amp", "backends", "cpu", "cuda", "distributions", "fft", "func", "linalg", "masked", "mps", "multiprocessing",
     "nn", "optim", "overrides", "profiler", "serialization", "signal", "sparse", "special", "testing", "utils",
     "return_types", "types", "version", "hub", "jit", "onnx", "compiler", "distributed", "accelerator", "random",
-    "storage", "library", "futures", "torch_version", "_dynamo", "_utils", "xpu", "fx", "package", "export", "nested", "quantization", "ao",
+    "storage", "library", "futures", "torch_version", "_dynamo", "_utils", "_tensor_str", "functional", "xpu", "mtia", "fx", "package", "export", "nested", "quantization", "ao",
     "__config__", "ops",
 }  # fmt: skip
 
@@ -158,6 +161,3 @@ def install():
     from ._launcher import install as run
 
     run()
-
-
-_sys.modules.setdefault(__name__ + ".functional", _sys.modules[__name__ + "._functional"])

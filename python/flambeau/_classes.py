@@ -1,7 +1,7 @@
 """Small classes that Python's object model asks for: numeric limits."""
 
 from . import _C
-
+from ._absent_dtypes import AbsentDtype
 
 Size = _C.Size
 
@@ -13,7 +13,8 @@ class finfo:
     __slots__ = ("bits", "dtype", "eps", "max", "min", "resolution", "smallest_normal", "tiny")
 
     def __init__(self, type=None):
-        facts = _C._finfo(_C.get_default_dtype() if type is None else type)
+        type = _C.get_default_dtype() if type is None else type
+        facts = type._finfo() if isinstance(type, AbsentDtype) else _C._finfo(type)
         for name, value in facts.items():
             object.__setattr__(self, name, value)
 
@@ -40,6 +41,8 @@ class iinfo:
     __slots__ = ("bits", "dtype", "max", "min")
 
     def __init__(self, type):
+        if isinstance(type, AbsentDtype):
+            type._refuse_integer_limits()
         if type.is_floating_point or type.is_complex or type == _C.bool:
             raise TypeError(
                 "torch.iinfo() requires an integer input type. Use torch.finfo to handle '" + str(type) + "'"
@@ -79,22 +82,3 @@ class SymFloat(_Symbol):
 
 class SymBool(_Symbol):
     """A truth value of a traced program, of which there are none."""
-
-
-class _AbsentDtype:
-    """A data type of PyTorch that tensors here cannot have: it differs from every tensor's, and operators refuse it."""
-
-    __slots__ = ("_name", "is_complex", "is_floating_point", "is_signed", "itemsize")
-
-    def __init__(self, name, itemsize, is_complex):
-        self._name, self.itemsize, self.is_complex = name, itemsize, is_complex
-        self.is_floating_point, self.is_signed = not is_complex, True
-
-    def __repr__(self):
-        return f"torch.{self._name}"
-
-    def __reduce__(self):
-        return self._name
-
-
-complex32 = chalf = _AbsentDtype("complex32", 4, True)

@@ -1,10 +1,11 @@
 """Tensors as text, by the names that packages ask for."""
 
+import contextlib
 import re
 
 from . import _C
 
-__all__ = ["PRINT_OPTS"]
+__all__ = ["PRINT_OPTS", "printoptions", "set_printoptions"]
 _NAMES = ("precision", "threshold", "edgeitems", "linewidth", "sci_mode")
 
 
@@ -22,6 +23,29 @@ class _Options:
 
 
 PRINT_OPTS = _Options()
+set_printoptions = _C.set_printoptions
+
+
+@contextlib.contextmanager
+def printoptions(**kwargs):
+    """`set_printoptions` for a block."""
+    before = _C._printoptions()
+    _C.set_printoptions(**kwargs)
+    try:
+        yield
+    finally:
+        _C.set_printoptions(**{name: getattr(_Saved(before), name) for name in _NAMES})
+
+
+class _Saved(_Options):
+    """Printing options as they were."""
+
+    def __init__(self, values):
+        object.__setattr__(self, "_values", values)
+
+    def __getattr__(self, name):
+        value = self._values[_NAMES.index(name)]
+        return int(value) if name == "threshold" and value.is_integer() else value
 
 
 def _tensor_str(self, indent):

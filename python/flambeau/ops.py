@@ -4,6 +4,7 @@ import types
 
 from . import _C
 from ._C import Tensor
+from ._library.definitions import OPERATORS
 
 __all__ = ["aten"]
 
@@ -51,7 +52,7 @@ class OpOverload:
 
     def __init__(self, packet, name):
         self._packet, self._overloadname, self.__name__ = packet, name, f"{packet.__name__}.{name}"
-        self.overloadpacket, self.namespace = packet, "aten"
+        self.overloadpacket, self.namespace = packet, packet._namespace
 
     def __call__(self, *args, **kwargs):
         """Calls the operator."""
@@ -59,21 +60,28 @@ class OpOverload:
 
     def name(self):
         """The operator's full name, the overload in it unless it is the default one."""
-        return f"aten::{self._packet.__name__}" + ("" if self._overloadname == "default" else f".{self._overloadname}")
+        full = self._packet._qualified_op_name
+        return full + ("" if self._overloadname == "default" else f".{self._overloadname}")
+
+    @property
+    def _schema(self):
+        if not hasattr(self._packet._function, "schema"):
+            raise AttributeError(f"flambeau does not keep the schema of {self}")
+        return self._packet._function.schema
 
     def __repr__(self):
-        return f"<OpOverload(op='aten.{self._packet.__name__}', overload='{self._overloadname}')>"
+        return f"<OpOverload(op='{self._packet}', overload='{self._overloadname}')>"
 
     def __str__(self):
-        return f"aten.{self.__name__}"
+        return f"{self.namespace}.{self.__name__}"
 
 
 class OpOverloadPacket:
     """An operator, for whatever arguments it takes; its overloads are attributes."""
 
-    def __init__(self, name, function):
-        self.__name__, self._function = name, function
-        self._qualified_op_name = f"aten::{name}"
+    def __init__(self, name, function, namespace="aten"):
+        self.__name__, self._function, self._namespace = name, function, namespace
+        self._qualified_op_name = f"{namespace}::{name}"
 
     def __call__(self, *args, **kwargs):
         """Calls the operator."""
@@ -83,17 +91,15 @@ class OpOverloadPacket:
 
     def __getattr__(self, name):
         if name not in _OVERLOADS:
-            raise AttributeError(
-                f"The underlying op of 'aten.{self.__dict__['__name__']}' has no overload name '{name}'"
-            )
+            raise AttributeError(f"The underlying op of '{self}' has no overload name '{name}'")
         overload = self.__dict__[name] = OpOverload(self, name)
         return overload
 
     def __repr__(self):
-        return f"<OpOverloadPacket(op='aten.{self.__name__}')>"
+        return f"<OpOverloadPacket(op='{self}')>"
 
     def __str__(self):
-        return f"aten.{self.__name__}"
+        return f"{self._namespace}.{self.__name__}"
 
 
 def _find(name):
@@ -115,6 +121,9 @@ class _Namespace:
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
+        own = OPERATORS.get(f"{self._name}::{name}")
+        if own is not None:  # not kept: a library may take it back
+            return OpOverloadPacket(name, own, self._name)
         function = _find(name) if self._name == "aten" else None
         if function is None and not (self._name == "aten" and name in _ABSENT):
             raise AttributeError(f"'_OpNamespace' '{self._name}' object has no attribute '{name}'")

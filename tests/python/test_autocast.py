@@ -149,3 +149,24 @@ def test_custom_functions():
         make(cast_inputs).apply(x).sum().backward()
     low, high = torch.bfloat16, torch.float32
     assert seen == [(high, False), (high, False), (low, False), (low, False)] + [(low, True)] * 2 + [(low, False)] * 2
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpoints_run_again_in_their_region(reentrant):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 4))
+    x = torch.randn(5, 4, requires_grad=True)
+    grads = []
+    for kept in (True, False):
+        with torch.autocast("cpu", torch.bfloat16):
+            found = net(x) if kept else torch.utils.checkpoint.checkpoint(net, x, use_reentrant=reentrant)
+        assert found.dtype == torch.bfloat16
+        grads.append(torch.autograd.grad(found.float().sum(), x)[0] if not reentrant else None)
+        if reentrant:
+            x.grad = None
+            found.float().sum().backward()
+            grads[-1] = x.grad
+    assert grads[0].equal(grads[1])
+    outside = torch.utils.checkpoint.checkpoint(net, x, use_reentrant=reentrant)
+    with torch.autocast("cpu", torch.bfloat16):
+        outside.sum().backward()

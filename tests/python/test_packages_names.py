@@ -118,6 +118,16 @@ def test_classes_become_containers():
         pytree.register_pytree_node(Box, None, None)
     del pytree.SUPPORTED_NODES[Box]
 
+    class Named(dict):
+        pass
+
+    functions = pytree._dict_flatten, lambda items, keys: Named(pytree._dict_unflatten(items, keys))
+    pytree.register_pytree_node(Named, *functions, flatten_with_keys_fn=pytree._dict_flatten_with_keys)
+    pairs, spec = pytree.tree_flatten_with_path(Named(b=1, a=[2]))
+    assert [(pytree.keystr(path), leaf) for path, leaf in pairs] == [("['b']", 1), ("['a'][0]", 2)]
+    assert type(spec.unflatten([3, 4])) is Named and pytree._list_flatten([5]) == ([5], None)
+    del pytree.SUPPORTED_NODES[Named]
+
 
 # Lists of tensors
 
@@ -213,9 +223,42 @@ def test_nothing_is_traced():
 def test_types_that_tensors_here_do_not_have():
     assert torch.complex32 is torch.chalf and repr(torch.complex32) == "torch.complex32"
     assert torch.complex32 not in {torch.complex64, torch.float16} and torch.complex32.is_complex
-    assert pickle.loads(pickle.dumps(torch.complex32)) is torch.complex32
+    assert pickle.loads(pickle.dumps(torch.complex32)) is copy.deepcopy(torch.complex32) is torch.complex32
+    assert torch.complex32.to_real() is torch.float16 and torch.bcomplex32.to_real() is torch.bfloat16
+    eighths = [
+        torch.float8_e4m3fn,
+        torch.float8_e4m3fnuz,
+        torch.float8_e5m2,
+        torch.float8_e5m2fnuz,
+        torch.float8_e8m0fnu,
+    ]
+    for absent in [
+        torch.complex32,
+        torch.float4_e2m1fn_x2,
+        torch.qint8,
+        torch.uint4,
+        torch.int7,
+        torch.bits8,
+        *eighths,
+    ]:
+        assert isinstance(absent, torch.dtype) and absent != torch.uint8
+        for use in (lambda x: torch.zeros(1, dtype=x), lambda x: torch.zeros(1).to(x), torch.iinfo):
+            with pytest.raises((TypeError, NotImplementedError)):
+                use(absent)
+    limits = [(448, 0.125, 2**-6), (240, 0.125, 2**-7), (57344, 0.25, 2**-14), (57344, 0.25, 2**-15)]
+    for kind, (high, eps, tiny) in zip(eighths, limits, strict=False):
+        facts = torch.finfo(kind)
+        assert (facts.max, facts.min, facts.eps, facts.tiny, facts.bits) == (high, -high, eps, tiny, 8)
+        assert kind.itemsize == 1 and kind.is_floating_point and kind.is_signed and kind.to_real() is kind
+    scale = torch.finfo(torch.float8_e8m0fnu)
+    assert (scale.max, scale.min, scale.eps, scale.dtype) == (2.0**127, 2.0**-127, 1.0, "float8_e8m0fnu")
+    assert torch.finfo(torch.complex32) == torch.finfo(torch.float16) and not torch.float8_e8m0fnu.is_signed
+    assert torch.quint4x2.itemsize == 1 and torch.qint32.itemsize == 4 and torch.bits16.itemsize == 2
+    for run in (lambda: torch.qint8.is_signed, torch.float8_e5m2.to_complex):
+        with pytest.raises(RuntimeError):
+            run()
     with pytest.raises(TypeError):
-        torch.zeros(1, dtype=torch.complex32)
+        torch.finfo(torch.uint4)
 
 
 def test_asserts():
@@ -269,6 +312,9 @@ def test_numbers_of_a_tensor_as_text():
     assert lines == {0: 3, 60: 12}
     with pytest.raises(AttributeError):
         PRINT_OPTS.nothing
+    with torch._tensor_str.printoptions(precision=2, threshold=3, linewidth=40):
+        assert str(torch.tensor([1.23456])) == "tensor([1.23])" and PRINT_OPTS.threshold == 3
+    assert (PRINT_OPTS.precision, PRINT_OPTS.threshold, PRINT_OPTS.linewidth) == (4, 1000, 80)
 
 
 def test_no_calls_of_other_processes():
@@ -435,3 +481,41 @@ def test_flops_are_counted():
         with pytest.raises(NotImplementedError), FlopCounterMode(display=False):
             run()
     assert not torch._C._profiler_enabled() and not torch.nn.modules.module._global_forward_hooks
+
+
+def test_placements_and_other_names():
+    from flambeau.distributed.tensor import Partial, Replicate, Shard
+    from flambeau.fx.node import Node
+    from flambeau.jit.annotations import List
+    from flambeau.optim.optimizer import ParamsT, _default_to_fused_or_foreach, _use_grad_for_differentiable
+    from flambeau.utils import cpp_extension, model_zoo
+    from flambeau.utils.data._utils.collate import np_str_obj_array_pattern
+
+    assert [str(x) for x in (Shard(2), Replicate(), Partial(), Partial("avg"))] == ["S(2)", "R", "P(sum)", "P(avg)"]
+    assert (
+        Shard(1) == Shard(1) != Shard(0)
+        and Shard(1).is_shard(1)
+        and not Shard(1).is_shard(0)
+        and Partial().is_partial()
+    )
+    for make in (torch.distributed.DeviceMesh, torch.distributed.init_device_mesh):
+        with pytest.raises(ValueError, match="init_process_group"):
+            make("cpu", (1,))
+    assert torch.distributed.device_mesh.DeviceMesh is torch.distributed.DeviceMesh and not hasattr(
+        torch.distributed, "x"
+    )
+    with pytest.raises(NotImplementedError, match="cpp_extension.load"):
+        cpp_extension.load("x", [])
+    assert cpp_extension.CUDA_HOME is None and model_zoo.load_url is torch.hub.load_state_dict_from_url
+    with pytest.raises(NotImplementedError, match="torch.DeviceObjType"):
+        torch.DeviceObjType.get()
+    assert torch.functional.einsum is torch.einsum and torch.functional.norm is torch.norm
+    assert Node is torch.fx.Node and List[int] and ParamsT and np_str_obj_array_pattern.search("<U3")
+    assert torch.hub.get_dir().startswith(torch.hub._get_torch_home())
+    assert _default_to_fused_or_foreach([torch.ones(1)], False) == (False, False)
+
+    class Recorded(torch.optim.SGD):
+        step = _use_grad_for_differentiable(lambda self: torch.is_grad_enabled())
+
+    parameters = [torch.ones(1, requires_grad=True)]
+    assert Recorded(parameters, 0.1, differentiable=True).step() and not Recorded(parameters, 0.1).step()

@@ -1,6 +1,16 @@
 """CUDA devices. No backend is linked in: there are none, and using one raises the error that PyTorch raises."""
 
-_MISSING = "Torch not compiled with CUDA enabled"
+from .._more import OutOfMemoryError  # noqa: F401
+from . import graphs, memory, nvtx, random, streams  # noqa: F401
+from ._absent import MISSING as _MISSING
+from ._absent import needs_cuda as _needs_cuda
+from ._tensors import *  # noqa: F403
+from .graphs import CUDAGraph, graph, graph_pool_handle, is_current_stream_capturing, make_graphed_callables  # noqa: F401
+from .memory import *  # noqa: F403
+from .random import *  # noqa: F403
+from .streams import Event, ExternalStream, Stream, StreamContext, stream  # noqa: F401
+
+default_generators = ()
 
 
 def is_available():
@@ -28,77 +38,31 @@ def init():
     raise AssertionError(_MISSING)
 
 
-def _needs_cuda(name):
-    def function(*args, **kwargs):
-        raise AssertionError(_MISSING)
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = "Raises: there is no CUDA."
-    return function
-
-
 for _name in (
     "current_device", "get_device_name", "get_device_properties", "get_device_capability", "synchronize",
-    "current_stream", "default_stream", "mem_get_info", "get_rng_state", "set_rng_state", "set_device",
-    "stream", "seed", "seed_all", "initial_seed", "memory_summary",
+    "current_stream", "default_stream", "set_device", "set_stream", "ipc_collect", "can_device_access_peer", "cudart",
+    "current_blas_handle", "get_sync_debug_mode", "set_sync_debug_mode",
 ):  # fmt: skip
     globals()[_name] = _needs_cuda(_name)
 
 
-def get_rng_state_all():
-    """The states of all devices' generators: none."""
+def is_tf32_supported():
+    """False."""
+    return False
+
+
+def get_arch_list():
+    """An empty list: nothing is compiled for any."""
     return []
 
 
-def set_rng_state_all(new_states):
-    """Gives each device its generator's state: with no devices there must be no states."""
-    for state in new_states:
-        set_rng_state(state)  # noqa: F821
+def get_gencode_flags():
+    """An empty string: nothing is compiled for any device."""
+    return ""
 
 
-def manual_seed(seed):
-    """Nothing: seeds of absent devices are ignored."""
-
-
-def manual_seed_all(seed):
-    """Nothing: seeds of absent devices are ignored."""
-
-
-def empty_cache():
-    """Nothing to empty."""
-
-
-def memory_allocated(device=None):
-    """0."""
-    return 0
-
-
-def max_memory_allocated(device=None):
-    """0."""
-    return 0
-
-
-def memory_reserved(device=None):
-    """0."""
-    return 0
-
-
-def max_memory_reserved(device=None):
-    """0."""
-    return 0
-
-
-def reset_peak_memory_stats(device=None):
-    """Nothing to reset."""
-
-
-def memory_stats(device=None):
-    """An empty dictionary."""
-    return {}
-
-
-class OutOfMemoryError(RuntimeError):
-    """A device ran out of memory."""
+def _is_compiled():
+    return False
 
 
 class device:
@@ -115,18 +79,11 @@ class device:
         return False
 
 
-class Stream:
-    """A queue of work on a device."""
+class device_of(device):
+    """Selects the device of a tensor for a block; of tensors elsewhere it does nothing."""
 
-    def __init__(self, *args, **kwargs):
-        raise RuntimeError("Tried to instantiate dummy base class Stream")
-
-
-class Event:
-    """A point in a stream."""
-
-    def __init__(self, *args, **kwargs):
-        raise RuntimeError("Tried to instantiate dummy base class Event")
+    def __init__(self, obj):
+        super().__init__(obj.get_device() if obj.is_cuda else -1)
 
 
 def __getattr__(name):

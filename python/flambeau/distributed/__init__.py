@@ -130,3 +130,12 @@ def _collective(name):
 
 for _name in _COLLECTIVES:
     globals()[_name] = _collective(_name)
+
+
+def __getattr__(name):
+    if name in ("DeviceMesh", "device_mesh", "init_device_mesh"):
+        from importlib import import_module
+
+        found = import_module("flambeau.distributed.device_mesh")
+        return found if name == "device_mesh" else getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

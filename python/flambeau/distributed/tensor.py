@@ -2,8 +2,12 @@
 
 from .. import _C
 from . import get_rank
+from ._placements import Partial, Placement, Replicate, Shard
+from .device_mesh import DeviceMesh, init_device_mesh
 
-__all__ = ["DTensor", "distribute_module", "distribute_tensor"]
+__all__ = [
+    "DTensor", "DeviceMesh", "Partial", "Placement", "Replicate", "Shard", "distribute_module", "distribute_tensor", "init_device_mesh",
+]  # fmt: skip
 
 
 class DTensor(_C.Tensor):

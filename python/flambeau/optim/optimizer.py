@@ -3,7 +3,9 @@
 import functools
 import warnings
 from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
 from copy import deepcopy
+from typing import Any
 
 import flambeau as torch
 
@@ -24,6 +26,24 @@ class _RequiredParameter:
 
 
 required = _RequiredParameter()
+ParamsT = Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]]
+
+
+def _use_grad_for_differentiable(func):
+    """A decorator of `step`: it is recorded if the optimizer's setting `differentiable` says so."""
+
+    @functools.wraps(func)
+    def step(self, *args, **kwargs):
+        with torch.set_grad_enabled(self.defaults["differentiable"]):
+            return func(self, *args, **kwargs)
+
+    return step
+
+
+def _default_to_fused_or_foreach(params, differentiable, use_fused=False):
+    """Whether an optimizer is to use its fused form, or its form for lists: both are for devices that are not here."""
+    return False, False
+
 
 _HOOK_TABLES = (
     "_optimizer_step_pre_hooks",

@@ -127,6 +127,14 @@ SUPPORTED_NODES[_Namedtuple] = NodeDef(
     lambda items, context: context(*items),
     lambda tree: ([(GetAttrKey(name), getattr(tree, name)) for name in tree._fields], type(tree)),
 )
+# The functions of PyTorch's own kinds have names by which packages call them for kinds of theirs.
+for _name, _kind in {
+    "list": list, "tuple": tuple, "dict": dict, "ordereddict": OrderedDict, "odict": OrderedDict,
+    "defaultdict": defaultdict, "deque": deque, "namedtuple": _Namedtuple,
+}.items():  # fmt: skip
+    globals()[f"_{_name}_flatten"] = SUPPORTED_NODES[_kind].flatten_fn
+    globals()[f"_{_name}_unflatten"] = SUPPORTED_NODES[_kind].unflatten_fn
+    globals()[f"_{_name}_flatten_with_keys"] = SUPPORTED_NODES[_kind].flatten_with_keys_fn
 STANDARD_DICT_TYPES = frozenset({dict, OrderedDict, defaultdict})
 
 

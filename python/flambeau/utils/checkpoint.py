@@ -97,6 +97,18 @@ def _random_state(state):
         yield
 
 
+def _casting_now():
+    """A function that gives the region of `autocast`, or of none, that this thread is in, to be entered again."""
+    enabled, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+    def region():
+        if enabled == torch.is_autocast_enabled("cpu") and not enabled:
+            return contextlib.nullcontext()
+        return torch.autocast("cpu", dtype=dtype, enabled=enabled)
+
+    return region
+
+
 class CheckpointFunction(torch.autograd.Function):
     """The reentrant form: one node, whose backward runs the function again and a backward pass through it."""
 
@@ -104,7 +116,7 @@ class CheckpointFunction(torch.autograd.Function):
     def forward(ctx, run_function, preserve_rng_state, *args):
         """Runs the function without recording."""
         check_backward_validity(args)
-        ctx.run_function = run_function
+        ctx.run_function, ctx.region = run_function, _casting_now()
         ctx.state = torch.get_rng_state() if preserve_rng_state else None
         ctx.positions = [i for i, value in enumerate(args) if isinstance(value, torch.Tensor)]
         ctx.others = [None if isinstance(value, torch.Tensor) else value for value in args]
@@ -117,7 +129,7 @@ class CheckpointFunction(torch.autograd.Function):
         args = list(ctx.others)
         for position, tensor in zip(ctx.positions, ctx.saved_tensors):
             args[position] = tensor
-        with _random_state(ctx.state), torch.enable_grad():
+        with _random_state(ctx.state), ctx.region(), torch.enable_grad():
             inputs = detach_variable(tuple(args))
             outputs = ctx.run_function(*inputs)
         if isinstance(outputs, torch.Tensor):
@@ -250,9 +262,10 @@ def checkpoint(
     if not torch.is_grad_enabled():
         return function(*args, **kwargs)
     state = torch.get_rng_state() if preserve_rng_state else None
+    region = _casting_now()
 
     def run():
-        with _random_state(state), second:
+        with _random_state(state), region(), second:
             function(*args, **kwargs)
 
     frame = _Frame(run, determinism_check, early_stop if _early_stop is None else _early_stop)

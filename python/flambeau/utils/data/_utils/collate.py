@@ -2,12 +2,14 @@
 
 import collections.abc
 import copy
+import re
 import sys
 
 import flambeau as fl
 
 _MESSAGE = "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
 default_collate_err_msg_format = _MESSAGE
+np_str_obj_array_pattern = re.compile("[SaUO]")  # NumPy's types that tensors cannot have
 
 
 def default_convert(data):

@@ -1,0 +1,3 @@
+"""What `torch.library` is made of."""
+
+from .definitions import CustomOpDef as CustomOpDef

@@ -1,0 +1,5 @@
+"""Parts of captured programs."""
+
+from . import Node
+
+__all__ = ["Node"]

@@ -1,0 +1,5 @@
+"""Downloads of weights under their earlier name."""
+
+from ..hub import load_state_dict_from_url as load_url
+
+__all__ = ["load_url"]
