@@ -92,8 +92,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Tensor> {
         false => data,
         true => {
             swapped = data.to_vec();
-            let part = if dtype.is_complex() { dtype.size() / 2 } else { dtype.size() };
-            swapped.chunks_exact_mut(part).for_each(<[u8]>::reverse);
+            swap(&mut swapped, dtype);
             &swapped[..]
         }
     };
@@ -103,6 +102,12 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Tensor> {
     let shape: Vec<i64> = header.shape.iter().rev().copied().collect();
     let order: Vec<i64> = (0..shape.len() as i64).rev().collect();
     Tensor::from_bytes(data, dtype, &shape)?.permute(&order)
+}
+
+/// Elements in the other order of bytes.
+pub(super) fn swap(bytes: &mut [u8], dtype: DType) {
+    let part = if dtype.is_complex() { dtype.size() / 2 } else { dtype.size() };
+    bytes.chunks_exact_mut(part).for_each(<[u8]>::reverse);
 }
 
 struct Header {
@@ -196,7 +201,7 @@ pub fn savez(path: impl AsRef<Path>, tensors: &StateDict) -> Result<()> {
     replace(path.as_ref(), |file| write_npz(tensors, file))
 }
 
-/// The tensors of a `.npz` file by name. Files of `numpy.savez_compressed` are not read.
+/// The tensors of a `.npz` file by name, `numpy.load`; compressed ones are read too.
 pub fn loadz(path: impl AsRef<Path>) -> Result<StateDict> {
     let path = path.as_ref();
     let mut file = File::open(path).map_err(|error| file_fault(path, error))?;
