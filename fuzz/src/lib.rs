@@ -16,18 +16,28 @@ pub fn archive(records: &[(&str, &[u8])]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// An archive of `torch.save` with this pickle and two storages of 64 bytes.
+/// How many storages the archives around a pickle have.
+const STORAGES: usize = 24;
+
+/// An archive of `torch.save` with this pickle and storages of 64 bytes.
 pub fn pickled(pickle: &[u8]) -> Vec<u8> {
-    let ones = [1u8; 64];
-    archive(&[("a/data.pkl", pickle), ("a/data/0", &[0; 64]), ("a/data/1", &ones), ("a/version", b"3\n")])
+    let names: Vec<String> = (0..STORAGES).map(|number| format!("a/data/{number}")).collect();
+    let mut records: Vec<(&str, &[u8])> = vec![("a/data.pkl", pickle), ("a/version", b"3\n")];
+    records.extend(names.iter().map(|name| (name.as_str(), &[1u8; 64][..])));
+    archive(&records)
 }
 
-/// A file before PyTorch 1.6 with this object and two storages of four `float32`.
-pub fn before(object: &[u8]) -> Vec<u8> {
+/// A file before PyTorch 1.6 with this object and storages of four elements; the first byte is their number.
+pub fn before(data: &[u8]) -> Vec<u8> {
     let mut out = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.".to_vec();
-    out.extend(object);
-    out.extend(b"\x80\x02](X\x01\0\0\x000X\x01\0\0\x001e.");
-    for _ in 0..2 {
+    let count = data.first().map_or(0, |byte| byte % 4);
+    out.extend(data.get(1..).unwrap_or_default());
+    out.extend(b"\x80\x02](");
+    for key in 0..count {
+        out.extend([b'X', 1, 0, 0, 0, b'0' + key]);
+    }
+    out.extend(b"e.");
+    for _ in 0..count {
         out.extend(4u64.to_le_bytes());
         out.extend([0; 16]);
     }

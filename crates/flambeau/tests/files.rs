@@ -529,6 +529,14 @@ fn arrays_of_numpy_are_read_and_written() {
     for shape in ["(-1, 4)", "(9999999, 9999999999999, 9999999999)", "(2, 2", "(a,)", "(2, 3)"] {
         assert!(numpy::from_bytes(&with(shape)).is_err(), "{shape}");
     }
+    let bytes = numpy::to_bytes(&zeros([1; 64], DType::Int8).unwrap()).unwrap();
+    assert_eq!(numpy::from_bytes(&bytes).unwrap().dim(), 64);
+    // Transposing a hundred thousand dimensions took minutes.
+    let header =
+        format!("{{'descr': '|i1', 'fortran_order': True, 'shape': ({}), }}\n", "1,".repeat(100_000));
+    let many =
+        [b"\x93NUMPY\x02\0", &(header.len() as u32).to_le_bytes()[..], header.as_bytes(), b"\0"].concat();
+    assert!(numpy::from_bytes(&many).unwrap_err().message().contains("100000 dimensions"));
     let error = numpy::to_bytes(&zeros([1], DType::BFloat16).unwrap()).unwrap_err();
     assert_eq!(error.message(), "NumPy has no dtype for torch.bfloat16");
 }

@@ -12,6 +12,9 @@ use std::path::Path;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
+/// NumPy makes no arrays of more.
+const MOST_DIMENSIONS: usize = 64;
+
 /// NumPy's name of each dtype, without the order of its bytes; it has none for `bfloat16`.
 const DTYPES: [(DType, &str); 14] = [
     (DType::Bool, "b1"),
@@ -151,6 +154,9 @@ impl Header {
         let (Some((dtype, swapped)), Some(fortran), Some(shape)) = (dtype, fortran, shape) else {
             return Err(malformed("its header lacks a dtype, an order or a shape"));
         };
+        if shape.len() > MOST_DIMENSIONS {
+            bail!(Value, "an array of {} dimensions: NumPy's have at most {MOST_DIMENSIONS}", shape.len());
+        }
         check_sizes(&shape)?;
         Ok(Header { dtype, swapped, fortran, shape })
     }
