@@ -39,11 +39,70 @@ fn every_dtype_is_read_and_written() {
     }
 }
 
+#[test]
+fn files_from_before_version_1_6_are_read() {
+    for name in ["dtypes", "kinds", "training"] {
+        let (old, new) = (checkpoint(&format!("legacy_{name}.pt")), checkpoint(&format!("{name}.pt")));
+        assert!(same(&old, &new), "{name}");
+    }
+    let read = checkpoint("legacy.pt");
+    let shared = |name: &str| read["sharing"][name].as_tensor().unwrap().clone();
+    shared("base").i(4).unwrap().fill_scalar_(-1.).unwrap();
+    assert_eq!(shared("row").to_vec::<f64>().unwrap(), [-1., 5., 6., 7.]);
+    assert_eq!(shared("every_third").to_vec::<f64>().unwrap(), [1., -1., 7., 10.]);
+    assert_eq!(numbers(&read["parameter"]), [1., 2.]);
+    assert!(read["parameter"].as_tensor().unwrap().requires_grad());
+}
+
+/// A file of the old format: its facts, its object, the keys of its storages, and their bytes.
+fn old(facts: &[u8], object: &[u8], keys: &[u8], storages: &[u8]) -> Vec<u8> {
+    let start: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.";
+    [start, facts, object, keys, storages].concat()
+}
+
+#[test]
+fn files_from_before_version_1_6_are_checked() {
+    let object = tensor_pickle("ShortStorage", 2, 0, 2, 1);
+    let (facts, keys): (&[u8], &[u8]) = (b"\x80\x02}.", b"\x80\x02]X\x01\0\0\x000a.");
+    let elements: &[u8] = &[2, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4];
+    let read = |object: &[u8], keys: &[u8], elements: &[u8]| from_bytes(&old(facts, object, keys, elements));
+    assert_eq!(numbers(&read(&object, keys, elements).unwrap()), [513., 1027.]);
+    // Numbers of a machine with the other order of bytes.
+    let big = b"\x80\x02}X\x0d\0\0\0little_endian\x89s.";
+    let swapped = from_bytes(&old(big, &object, keys, &[0, 0, 0, 0, 0, 0, 0, 2, 2, 1, 4, 3])).unwrap();
+    assert_eq!(numbers(&swapped), [513., 1027.]);
+    // A part of a storage: from its second element on.
+    let part = |first: u8, n: u8| {
+        let (at, mut out) = (object.windows(2).position(|w| w == b"tQ").unwrap(), object.clone());
+        out.splice(at..at, [b'X', 1, 0, 0, 0, b'v', b'K', first, b'K', n, 0x87]);
+        out
+    };
+    assert_eq!(numbers(&read(&part(0, 2), keys, elements).unwrap()), [513., 1027.]);
+    let refused = |object: &[u8], keys: &[u8], elements: &[u8], why: &str| {
+        let error = read(object, keys, elements).unwrap_err();
+        assert!(error.message().contains(why), "{error}");
+    };
+    refused(&part(1, 1), keys, elements, "reaches beyond its storage");
+    refused(&part(1, 2), keys, elements, "a view that reaches beyond");
+    refused(&object, keys, &elements[..11], "unexpected EOF");
+    refused(&object, keys, &elements[..7], "unexpected EOF");
+    refused(&object, keys, &[&[3], &elements[1..]].concat(), "other sizes than it declares");
+    refused(&object, b"\x80\x02].", &[], "does not hold the storages");
+    refused(&object, b"\x80\x02]X\x01\0\0\x001a.", elements, "does not hold the storages");
+    refused(&object, b"\x80\x02N.", elements, "does not hold the storages");
+    refused(&tensor_pickle("ShortStorage", i32::MAX, 0, 2, 1), keys, elements, "other sizes");
+    refused(&object, &object, elements, "the header of the file refers to a storage");
+    let version = from_bytes(&old(b"", b"", b"", b"")[..18]).unwrap_err();
+    assert!(version.message().contains("ends early"), "{version}");
+    assert!(from_bytes(b"\x80\x02K\x01.").unwrap_err().message().contains("Invalid magic number"));
+}
+
 /// Whether two values are the same, the bits of their tensors included.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Tensor(a), Value::Tensor(b)) => {
-            let bits = |t: &Tensor| numpy::to_bytes(t).unwrap();
+            let bits =
+                |t: &Tensor| if t.is_meta() { vec![] } else { t.detach().unwrap().to_bytes().unwrap() };
             (a.dtype(), a.sizes(), a.strides()) == (b.dtype(), b.sizes(), b.strides()) && bits(a) == bits(b)
         }
         (Value::Dict(a), Value::Dict(b)) | (Value::OrderedDict(a), Value::OrderedDict(b)) => {
@@ -274,8 +333,11 @@ fn files_name_nothing_but_what_tensors_need() {
     refused(b"\x80\x02K\x01K\x02R.", "calls something that is not a function");
     let whole = io::load(fixture("checkpoints").join("module.pt")).unwrap_err();
     assert!(whole.message().contains("torch.nn.modules.linear.Linear"), "{whole}");
-    let legacy = io::load(fixture("checkpoints").join("legacy.pt")).unwrap_err();
-    assert!(legacy.message().contains("not a zip archive"), "{legacy}");
+    let other = from_bytes(b"GIF89a").unwrap_err();
+    assert!(other.message().contains("neither a zip archive"), "{other}");
+    let mut tar = vec![b'a'; 512];
+    tar[257..262].copy_from_slice(b"ustar");
+    assert!(from_bytes(&tar).unwrap_err().message().contains("tar format"));
 }
 
 #[test]
@@ -321,6 +383,38 @@ fn pickles_cannot_grow_beyond_their_size() {
     refused(b"\x80\x02(]t0.", "takes from an empty stack");
     refused(b"\x80\x02K\x01(.", "takes from an empty stack");
     refused(b"\x80\x02h\x07.", "does not have");
+}
+
+#[test]
+fn calls_cannot_copy_beyond_the_size_of_a_pickle() {
+    let repeated = |opening: &[u8], call: &[u8]| {
+        [b"\x80\x02", opening, b"q\x010(", &call.repeat(5000)[..], b"t."].concat()
+    };
+    let list = [&b"]("[..], &b"K\x01".repeat(50_000), b"e"].concat();
+    refused(&repeated(&list, b"c__builtin__\nset\nh\x01\x85R"), "more copies of its parts");
+    let bytes = [&b"B\0\0\x10\0"[..], &[0; 1 << 20]].concat();
+    refused(&repeated(&bytes, b"cbuiltins\nbytearray\nh\x01\x85R"), "more copies of its parts");
+    let sizes = [&b"("[..], &b"K\x01".repeat(50_000), b"t"].concat();
+    refused(&repeated(&sizes, b"ctorch\nSize\nh\x01\x85R"), "more copies of its parts");
+    let meta = b"ctorch._utils\n_rebuild_meta_tensor_no_storage\n(ctorch\nint8\nh\x01h\x01\x89tR";
+    refused(&repeated(&sizes, meta), "more copies of its parts");
+    // One key given again and again, in a dictionary that is named again and again.
+    let same = [&b"}("[..], &b"K\x01N".repeat(20_000), b"u"].concat();
+    refused(&repeated(&same, b"h\x01"), "more often than its size allows");
+}
+
+#[test]
+fn noted_storages_are_rewritten_once() {
+    // A conjugated view of a storage by stride 0, many times: all of them show the same memory.
+    let mut one = tensor_pickle("ComplexFloatStorage", 1, 0, 1, 0);
+    let end = one.len() - 4;
+    one.splice(end.., *b"N}X\x04\0\0\0conj\x88stR");
+    let many = [b"\x80\x02(", &one[2..].repeat(3)[..], b"t."].concat();
+    let read = from_bytes(&archive(&many)).unwrap();
+    let places: Vec<usize> =
+        (0..3).map(|i| std::sync::Arc::as_ptr(&read[i].as_tensor().unwrap().storage()) as usize).collect();
+    assert_eq!(read[0].as_tensor().unwrap().sizes()[..], [1]);
+    assert!(places.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
 #[test]
@@ -408,6 +502,17 @@ fn arrays_of_numpy_are_read_and_written() {
         assert_eq!((arrays["scalar"].dim(), arrays["scalar"].to_f64().unwrap()), (0, 2.5));
         assert_eq!((&arrays["empty"].sizes()[..], arrays["empty"].dtype()), (&[0, 3][..], DType::Int16));
     }
+    let compressed = std::fs::read(fixture("arrays_compressed.npz")).unwrap();
+    let arrays = numpy::from_npz(&compressed).unwrap();
+    assert_eq!(arrays.len(), 10);
+    let plain = numpy::loadz(fixture("arrays.npz")).unwrap();
+    for (name, array) in plain.iter() {
+        assert!(same(&array.into(), &(&arrays[name]).into()), "{name}");
+    }
+    assert!(arrays["zeros"].equal(&zeros([300, 40], ()).unwrap()).unwrap());
+    for length in 0..compressed.len() {
+        assert!(numpy::from_npz(&compressed[..length]).is_err(), "cut at {length}");
+    }
     let bytes = numpy::to_bytes(&zeros([2, 2], DType::Int8).unwrap()).unwrap();
     assert_eq!(
         bytes[..80].iter().map(|&b| b as char).collect::<String>().split('}').next().unwrap(),
@@ -424,6 +529,14 @@ fn arrays_of_numpy_are_read_and_written() {
     for shape in ["(-1, 4)", "(9999999, 9999999999999, 9999999999)", "(2, 2", "(a,)", "(2, 3)"] {
         assert!(numpy::from_bytes(&with(shape)).is_err(), "{shape}");
     }
+    let bytes = numpy::to_bytes(&zeros([1; 64], DType::Int8).unwrap()).unwrap();
+    assert_eq!(numpy::from_bytes(&bytes).unwrap().dim(), 64);
+    // Transposing a hundred thousand dimensions took minutes.
+    let header =
+        format!("{{'descr': '|i1', 'fortran_order': True, 'shape': ({}), }}\n", "1,".repeat(100_000));
+    let many =
+        [b"\x93NUMPY\x02\0", &(header.len() as u32).to_le_bytes()[..], header.as_bytes(), b"\0"].concat();
+    assert!(numpy::from_bytes(&many).unwrap_err().message().contains("100000 dimensions"));
     let error = numpy::to_bytes(&zeros([1], DType::BFloat16).unwrap()).unwrap_err();
     assert_eq!(error.message(), "NumPy has no dtype for torch.bfloat16");
 }

@@ -172,6 +172,117 @@ fn recurrent_layers_compute_as_pytorch() {
 }
 
 #[test]
+fn projected_layers_compute_as_pytorch() {
+    let _guard = drawing();
+    let files = Recorded::open("layers");
+    let options =
+        nn::RecurrentOptions { num_layers: 2, bidirectional: true, proj_size: 2, ..Default::default() };
+    let lstm = files.made("LSTMProjected", || nn::LSTM::with(3, 4, options));
+    let (output, (h, c)) = lstm.forward(&randn([5, 2, 3], ()).unwrap(), None).unwrap();
+    for (part, ours) in [("output", &output), ("h", &h), ("c", &c)] {
+        assert_close(part, ours, files.get(&format!("LSTMProjected.{part}")), 2e-6);
+    }
+    assert!(nn::GRU::with(3, 4, options).unwrap_err().message().contains("only supported for LSTM"));
+    let wide = nn::RecurrentOptions { proj_size: 4, ..Default::default() };
+    assert!(nn::LSTM::with(3, 4, wide).unwrap_err().message().contains("smaller than hidden_size"));
+}
+
+/// Runs a layer over packed sequences from given states, and compares everything with PyTorch.
+fn packed<K: nn::Recurrence>(
+    files: &Recorded,
+    name: &str,
+    options: nn::RecurrentOptions,
+    start: impl Fn(&[i64]) -> K::State,
+    parts: impl Fn(&K::State) -> Vec<(&'static str, Tensor)>,
+) {
+    let layer = files.made(name, || nn::Recurrent::<K>::with(3, 4, options));
+    let (x, lengths) = (randn([5, 4, 3], ()).unwrap(), [3, 5, 1, 3]);
+    let close = |part: &str, ours: &Tensor| {
+        assert_close(name, ours, files.get(&format!("{name}.{part}")), 4e-6);
+    };
+    let layers = options.num_layers as i64 * (1 + options.bidirectional as i64);
+    let width = if options.proj_size > 0 { options.proj_size } else { 4 };
+    let state = start(&[layers, 4, width]);
+    let input = nn::utils::pack_padded_sequence(&x, &lengths, false, false).unwrap();
+    assert!(input.data().equal(files.get(&format!("{name}.data"))).unwrap());
+    let (output, last) = layer.forward_packed(&input, Some(&state)).unwrap();
+    let (padded, found) = nn::utils::pad_packed_sequence(&output, false, -1.0, Some(6)).unwrap();
+    assert_eq!(found, lengths);
+    close("output", &padded);
+    let last = parts(&last);
+    last.iter().for_each(|(part, ours)| close(part, ours));
+    let loss = &(output.data() * output.data()).sum().unwrap() + &last[0].1.sum().unwrap();
+    loss.backward().unwrap();
+    for (key, parameter) in layer.named_parameters() {
+        assert_close(&key, &parameter.grad().unwrap(), files.get(&format!("{name}.grad.{key}")), 1e-5);
+    }
+    // As each sequence alone.
+    let from = |i: i64| {
+        let only = |t: &Tensor| t.narrow(1, i, 1).unwrap();
+        let (h, c) = K::parts(&state);
+        K::state(only(h), c.map(only)).unwrap()
+    };
+    for (i, sequence) in nn::utils::unpack_sequence(&output).unwrap().iter().enumerate() {
+        let alone = x.narrow(1, i as i64, 1).unwrap().narrow(0, 0, lengths[i]).unwrap();
+        let (expected, _) = layer.forward(&alone, Some(&from(i as i64))).unwrap();
+        let difference = &expected.select(1, 0).unwrap() - sequence;
+        assert!(difference.abs().unwrap().max().unwrap().to_f64().unwrap() < 1e-6, "{name} {i}");
+    }
+    let short = start(&[layers, 3, width]);
+    let wrong = layer.forward_packed(&input, Some(&short)).err().unwrap();
+    assert!(wrong.message().contains("Expected hidden size"), "{wrong}");
+    let narrow = input.map(|data| data.narrow(1, 0, 2)).unwrap();
+    assert!(layer.forward_packed(&narrow, None).err().unwrap().message().contains("Expected 3, got 2"));
+}
+
+#[test]
+fn packed_sequences_compute_as_pytorch() {
+    let _guard = drawing();
+    let files = Recorded::open("layers");
+    let draw = |size: &[i64]| randn(size, ()).unwrap();
+    let one = |h: &Tensor| vec![("h", h.clone())];
+    let two = |(h, c): &(Tensor, Tensor)| vec![("h", h.clone()), ("c", c.clone())];
+    let both = |size: &[i64]| (draw(size), draw(&[size[0], size[1], 4]));
+    let plain = nn::RecurrentOptions::default();
+    let deep = nn::RecurrentOptions { num_layers: 2, ..plain };
+    let ways = nn::RecurrentOptions { bidirectional: true, ..plain };
+    let all = nn::RecurrentOptions { num_layers: 2, bidirectional: true, ..plain };
+    packed::<nn::Rnn>(&files, "PackedRNN", deep, draw, one);
+    packed::<nn::Gru>(&files, "PackedGRU", ways, draw, one);
+    packed::<nn::Lstm>(&files, "PackedLSTM", all, both, two);
+    let projected = nn::RecurrentOptions { proj_size: 2, ..all };
+    packed::<nn::Lstm>(&files, "PackedProjected", projected, both, two);
+}
+
+#[test]
+fn sequences_are_packed_and_padded() {
+    use nn::utils::{
+        pack_padded_sequence, pack_sequence, pad_packed_sequence, pad_sequence, unpack_sequence,
+    };
+    let sequences = [tensor([1i64, 2, 3]).unwrap(), tensor([4i64]).unwrap(), tensor([5i64, 6]).unwrap()];
+    let packed = pack_sequence(&sequences, false).unwrap();
+    assert_eq!(packed.data().to_vec::<i64>().unwrap(), [1, 5, 4, 2, 6, 3]);
+    assert_eq!((packed.batch_sizes(), packed.sorted_indices()), (&[3, 2, 1][..], Some(&[0, 2, 1][..])));
+    assert_eq!(packed.unsorted_indices(), Some(vec![0, 2, 1]));
+    let (padded, lengths) = pad_packed_sequence(&packed, true, 9.0, None).unwrap();
+    assert_eq!(padded.to_vec::<i64>().unwrap(), [1, 2, 3, 4, 9, 9, 5, 6, 9]);
+    assert_eq!(lengths, [3, 1, 2]);
+    for (ours, given) in unpack_sequence(&packed).unwrap().iter().zip(&sequences) {
+        assert!(ours.equal(given).unwrap());
+    }
+    let failure = |lengths: &[i64], sorted: bool| {
+        pack_padded_sequence(&padded, lengths, true, sorted).unwrap_err().message().to_string()
+    };
+    assert!(failure(&[3, 1, 2], true).contains("must be sorted in decreasing order"));
+    assert!(failure(&[3, 1], false).contains("Expected `len(lengths)` to be equal to batch_size"));
+    assert!(failure(&[3, 0, 1], false).contains("greater than 0"));
+    assert!(pack_padded_sequence(&padded, &[4, 2, 1], true, true).is_err());
+    assert!(pad_packed_sequence(&packed, true, 0.0, Some(2)).is_err());
+    assert!(packed.map(|data| data.narrow(0, 0, 2)).is_err());
+    assert!(pad_sequence(&[], true, 0.0).is_err() && pack_sequence(&[], true).is_err());
+}
+
+#[test]
 fn attention_computes_as_pytorch() {
     let _guard = drawing();
     let files = Recorded::open("layers");

@@ -3,7 +3,7 @@
 
 use super::files::replace;
 use super::value::file_fault;
-use super::{Value, pickle::pickle, unpickle::unpickle};
+use super::{Value, legacy, pickle::pickle, unpickle::unpickle};
 use crate::{Array, DType, Error, Result, Tensor};
 use flambeau_core::{Dims, Storage, bail};
 use std::collections::HashMap;
@@ -16,6 +16,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 const ALIGNMENT: u16 = 64;
+/// No stream of deflate's grows by more than this.
+const DEFLATE: u64 = 1032;
 /// How much of a storage is copied at once.
 const PIECE: usize = 1 << 24;
 
@@ -30,7 +32,8 @@ fn unreadable(why: impl fmt::Display) -> Error {
     ))
 }
 
-/// The records of an archive, which together are no larger than the file.
+/// The records of an archive, which together take no more bytes than the file has. Compressed ones may be larger then, by
+/// what their method can do at most.
 pub(super) struct Records<'a> {
     zip: ZipArchive<&'a mut dyn Source>,
 }
@@ -42,12 +45,20 @@ impl<'a> Records<'a> {
         let mut total = 0u64;
         for i in 0..zip.len() {
             let entry = zip.by_index_raw(i).map_err(broken)?;
-            total = total.saturating_add(entry.size());
             let name = || entry.name().map(String::from).unwrap_or_default();
-            if entry.compression() != CompressionMethod::Stored || entry.encrypted() {
-                bail!("its record {} is compressed", name());
+            let packed = entry.compressed_size();
+            total = total.saturating_add(packed);
+            let most = match entry.compression() {
+                CompressionMethod::Stored => packed,
+                CompressionMethod::Deflated => packed.saturating_mul(DEFLATE),
+                other => {
+                    bail!("its record {} is compressed by the method {other}, which is not read", name())
+                }
+            };
+            if entry.encrypted() {
+                bail!("its record {} is encrypted", name());
             }
-            if entry.size() != entry.compressed_size() || total > size {
+            if entry.size() > most || total > size {
                 bail!("its record {} is larger than the file", name());
             }
         }
@@ -66,8 +77,13 @@ impl<'a> Records<'a> {
         if n > size {
             bail!("the file declares {n} bytes for {name}, but its record has {size}");
         }
-        let mut out = vec![0u8; n];
-        entry.read_exact(&mut out).map_err(broken)?;
+        // Compressed ones grow as they are read, whatever size they declare.
+        let packed = usize::try_from(entry.compressed_size()).map_err(broken)?;
+        let mut out = Vec::with_capacity(n.min(packed));
+        entry.by_ref().take(n as u64).read_to_end(&mut out).map_err(broken)?;
+        if out.len() < n {
+            bail!("its record {name} ends early");
+        }
         if n == size && entry.crc32() != 0 {
             // Reading on to the end compares the checksum.
             entry.read(&mut [0]).map_err(broken)?;
@@ -81,9 +97,18 @@ fn broken(error: impl fmt::Display) -> Error {
 }
 
 fn read(source: &mut dyn Source) -> Result<Value> {
-    let mut head = [0u8; 4];
-    if source.read_exact(&mut head).is_err() || head != *b"PK\x03\x04" {
-        return Err(unreadable("it is not a zip archive, as PyTorch writes since version 1.6"));
+    let mut head = Vec::new();
+    (&mut *source).take(262).read_to_end(&mut head).map_err(broken)?;
+    if head.get(257..) == Some(b"ustar") {
+        bail!("the file is in the tar format of PyTorch before 0.1.10, which flambeau does not read");
+    }
+    if head.first() == Some(&0x80) {
+        let mut bytes = Vec::new();
+        source.rewind().and_then(|()| source.read_to_end(&mut bytes)).map_err(broken)?;
+        return legacy::read(&bytes);
+    }
+    if !head.starts_with(b"PK\x03\x04") {
+        return Err(unreadable("it is neither a zip archive nor of the older format of pickles"));
     }
     let mut records = Records::open(source).map_err(|error| unreadable(error.message()))?;
     let names = records.names();
@@ -99,14 +124,14 @@ fn read(source: &mut dyn Source) -> Result<Value> {
     }
     let data = records.read(&format!("{folder}/data.pkl"), None)?;
     let mut loaded: HashMap<String, Tensor> = HashMap::new();
-    unpickle(&data, &mut |key, nbytes| {
+    unpickle(&data, &mut |key, nbytes, _| {
         if let Some(bytes) = loaded.get(key) {
-            return Ok(bytes.clone());
+            return Ok(Some(bytes.clone()));
         }
         let bytes = records.read(&format!("{folder}/data/{key}"), Some(nbytes))?;
         let bytes = Tensor::from_bytes(&bytes, DType::UInt8, &[nbytes as i64])?;
         loaded.insert(key.to_string(), bytes.clone());
-        Ok(bytes)
+        Ok(Some(bytes))
     })
 }
 
@@ -198,8 +223,8 @@ fn at(path: &Path, text: &str) -> String {
     if text.contains(&name) { text.to_string() } else { format!("{name}: {text}") }
 }
 
-/// The value in a file that `torch.save` wrote, or [`save`]. Its tensors come to the CPU. Nothing that a file says is run:
-/// it may hold state dicts and values of plain types, not whole modules.
+/// The value in a file that `torch.save` wrote, or [`save`]; files from before PyTorch 1.6 are read too. Its tensors come to
+/// the CPU. Nothing that a file says is run: it may hold state dicts and values of plain types, not whole modules.
 pub fn load(path: impl AsRef<Path>) -> Result<Value> {
     let path = path.as_ref();
     let mut file = File::open(path).map_err(|error| file_fault(path, error))?;

@@ -12,6 +12,7 @@
 
 mod archive;
 mod files;
+mod legacy;
 pub mod numpy;
 mod pickle;
 mod rebuild;

@@ -12,6 +12,9 @@ use std::path::Path;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
+/// NumPy makes no arrays of more.
+const MOST_DIMENSIONS: usize = 64;
+
 /// NumPy's name of each dtype, without the order of its bytes; it has none for `bfloat16`.
 const DTYPES: [(DType, &str); 14] = [
     (DType::Bool, "b1"),
@@ -92,8 +95,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Tensor> {
         false => data,
         true => {
             swapped = data.to_vec();
-            let part = if dtype.is_complex() { dtype.size() / 2 } else { dtype.size() };
-            swapped.chunks_exact_mut(part).for_each(<[u8]>::reverse);
+            swap(&mut swapped, dtype);
             &swapped[..]
         }
     };
@@ -103,6 +105,12 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Tensor> {
     let shape: Vec<i64> = header.shape.iter().rev().copied().collect();
     let order: Vec<i64> = (0..shape.len() as i64).rev().collect();
     Tensor::from_bytes(data, dtype, &shape)?.permute(&order)
+}
+
+/// Elements in the other order of bytes.
+pub(super) fn swap(bytes: &mut [u8], dtype: DType) {
+    let part = if dtype.is_complex() { dtype.size() / 2 } else { dtype.size() };
+    bytes.chunks_exact_mut(part).for_each(<[u8]>::reverse);
 }
 
 struct Header {
@@ -146,6 +154,9 @@ impl Header {
         let (Some((dtype, swapped)), Some(fortran), Some(shape)) = (dtype, fortran, shape) else {
             return Err(malformed("its header lacks a dtype, an order or a shape"));
         };
+        if shape.len() > MOST_DIMENSIONS {
+            bail!(Value, "an array of {} dimensions: NumPy's have at most {MOST_DIMENSIONS}", shape.len());
+        }
         check_sizes(&shape)?;
         Ok(Header { dtype, swapped, fortran, shape })
     }
@@ -196,7 +207,7 @@ pub fn savez(path: impl AsRef<Path>, tensors: &StateDict) -> Result<()> {
     replace(path.as_ref(), |file| write_npz(tensors, file))
 }
 
-/// The tensors of a `.npz` file by name. Files of `numpy.savez_compressed` are not read.
+/// The tensors of a `.npz` file by name, `numpy.load`; compressed ones are read too.
 pub fn loadz(path: impl AsRef<Path>) -> Result<StateDict> {
     let path = path.as_ref();
     let mut file = File::open(path).map_err(|error| file_fault(path, error))?;

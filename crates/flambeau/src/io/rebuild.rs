@@ -1,15 +1,18 @@
 //! The names that a pickle may have, and what calling them makes.
 
 use super::Value;
-use super::unpickle::{Id, Machine, Node, layout};
+use super::unpickle::{Bits, Id, Machine, Node, layout};
 use crate::{Array, C64, DType, Device, Result, Tensor};
 use flambeau_core::{Dims, bail, check_sizes, required_bytes};
+use std::sync::Arc;
 
 /// The memory of a storage as a tensor of bytes, none for `meta`, and the dtype that its class stands for.
 #[derive(Clone)]
 pub(super) struct Memory {
     pub(super) bytes: Option<Tensor>,
     pub(super) dtype: Option<DType>,
+    /// The first element and the number of elements of a part of the memory.
+    pub(super) part: Option<(usize, usize)>,
 }
 
 /// A function or a class that a file may name. Those of tensors come in the versions of the format.
@@ -98,7 +101,11 @@ impl Machine<'_> {
         let Node::Call(call) = self.nodes[function] else {
             bail!("the pickle calls something that is not a function");
         };
+        self.copy(arguments)?;
         let a = self.tuple(arguments)?.to_vec();
+        if call != Call::FromType {
+            a.iter().try_for_each(|&id| self.copy(id))?;
+        }
         if new && (call != Call::OrderedDict || !a.is_empty()) {
             bail!("the pickle makes an object of a class that files of tensors do not need");
         }
@@ -177,7 +184,7 @@ impl Machine<'_> {
             (Call::ParameterWithState, [data, grad, _, _]) => tensor(self.parameter(*data, *grad)?),
             (Call::Meta, [dtype, size, stride, grad]) => {
                 let (sizes, strides) = (self.ints(*size)?, self.ints(*stride)?);
-                let memory = Memory { bytes: None, dtype: Some(self.dtype(*dtype)?) };
+                let memory = Memory { bytes: None, dtype: Some(self.dtype(*dtype)?), part: None };
                 let out = window(&memory, None, 0, &sizes, &strides)?;
                 tensor(self.finish(out, *grad, &[])?)
             }
@@ -236,32 +243,56 @@ impl Machine<'_> {
         {
             bail!("the file has bools that are neither 0 nor 1");
         }
-        window(&memory, dtype, self.int(offset)?, &self.ints(size)?, &self.ints(stride)?)
+        let (sizes, strides) = (self.ints(size)?, self.ints(stride)?);
+        window(&memory, dtype, self.int(offset)?, &sizes, &strides)
     }
     /// With what was not stored in the memory itself: elements may be conjugated or negated.
-    fn finish(&self, mut tensor: Tensor, grad: Id, metadata: &[Id]) -> Result<Tensor> {
+    fn finish(&mut self, mut tensor: Tensor, grad: Id, metadata: &[Id]) -> Result<Tensor> {
         if let Some(&metadata) = metadata.first() {
             let entries = match &self.nodes[metadata] {
                 Node::Dict { entries, .. } => &entries[..],
                 Node::Value(Value::None) => &[],
                 _ => bail!("the pickle has something else where a tensor's notes must be"),
             };
+            let mut bits = Bits::default();
             for &(key, value) in entries {
-                let (key, on) = (self.str(key)?, self.bool(value)?);
-                let compact = tensor.is_meta() || tensor.numel() <= tensor.storage().nbytes();
-                match key {
-                    _ if !on => {}
-                    _ if !compact => bail!("the file has a tensor larger than its storage"),
-                    "conj" => tensor = tensor.conj()?,
-                    "neg" => tensor = crate::ops::neg(&tensor)?,
-                    _ => bail!("the file notes {key:?} of a tensor, which is not known"),
+                match self.str(key)? {
+                    "conj" => bits.conj = self.bool(value)?,
+                    "neg" => bits.neg = self.bool(value)?,
+                    other => bail!("the file notes {other:?} of a tensor, which is not known"),
                 }
             }
+            tensor = self.resolve(tensor, bits)?;
         }
         if self.bool(grad)? {
             tensor.set_requires_grad(true)?;
         }
         Ok(tensor)
+    }
+    /// The same window of a storage with other elements: each storage is rewritten once, however many tensors view it.
+    fn resolve(&mut self, tensor: Tensor, bits: Bits) -> Result<Tensor> {
+        if bits == Bits::default() || tensor.is_meta() {
+            return Ok(tensor);
+        }
+        let array = tensor.array();
+        let key = (Arc::as_ptr(&array.storage) as usize, array.dtype, bits);
+        let whole = match self.resolved.get(&key) {
+            Some(whole) => whole.array(),
+            None => {
+                let count = array.storage.nbytes() / array.dtype.size();
+                let (sizes, strides) = (Dims::from_slice(&[count as i64]), Dims::from_slice(&[1]));
+                let mut whole = Tensor::from_array(Array { sizes, strides, offset: 0, ..array.clone() });
+                if bits.conj {
+                    whole = whole.conj()?;
+                }
+                if bits.neg {
+                    whole = crate::ops::neg(&whole)?;
+                }
+                self.resolved.insert(key, whole.clone());
+                whole.array()
+            }
+        };
+        Ok(Tensor::from_array(Array { storage: whole.storage, offset: whole.offset + array.offset, ..array }))
     }
     fn parameter(&self, data: Id, grad: Id) -> Result<Tensor> {
         let Node::Value(Value::Tensor(data)) = &self.nodes[data] else {
@@ -282,6 +313,7 @@ fn window(
     let Some(dtype) = dtype.or(memory.dtype) else { bail!("the file has a storage without a dtype") };
     check_sizes(sizes)?;
     flambeau_core::numel(sizes)?;
+    let (offset, limit) = within(memory, dtype, offset)?;
     if offset < 0 || sizes.len() != strides.len() || strides.iter().any(|&stride| stride < 0) {
         bail!("the file has a tensor with an impossible place in its storage");
     }
@@ -292,8 +324,21 @@ fn window(
     };
     let array =
         Array { storage, dtype, sizes: Dims::from_slice(sizes), strides: Dims::from_slice(strides), offset };
-    if need > array.storage.nbytes() || !array.in_bounds() {
+    if need > limit.unwrap_or_else(|| array.storage.nbytes()) || !array.in_bounds() {
         bail!("the file has a tensor that reaches beyond its storage");
     }
     Ok(Tensor::from_array(array))
+}
+
+/// Where an element of a storage's part is in the memory, and where the part ends.
+fn within(memory: &Memory, dtype: DType, offset: i64) -> Result<(i64, Option<usize>)> {
+    let Some((first, count)) = memory.part else { return Ok((offset, None)) };
+    let place = i64::try_from(first).ok().and_then(|first| first.checked_add(offset));
+    let end = (first + count).checked_mul(dtype.size());
+    match (place, end) {
+        (Some(place), Some(end)) if offset >= 0 && memory.dtype.is_none_or(|own| own == dtype) => {
+            Ok((place, Some(end)))
+        }
+        _ => bail!("the file has a tensor with an impossible place in its storage"),
+    }
 }

@@ -6,7 +6,7 @@
 
 use super::Value;
 use super::rebuild::{self, Call, Memory};
-use crate::{DType, Layout, Result};
+use crate::{DType, Layout, Result, Tensor};
 use flambeau_core::bail;
 use std::collections::{HashMap, HashSet};
 
@@ -16,6 +16,8 @@ pub(super) const DEEPEST: usize = 500;
 /// counts twice.
 const ALWAYS: usize = 1 << 20;
 const FOR_EACH_BYTE: usize = 16;
+/// How many elements of containers and texts calls may copy for each byte of a pickle.
+const COPIES: usize = 8;
 
 pub(super) type Id = usize;
 
@@ -35,11 +37,17 @@ pub(super) enum Node {
     Storage(Memory),
 }
 
-/// Brings the storage that a file refers to: its key and how many bytes it must have.
-pub(super) type Fetch<'a> = &'a mut dyn FnMut(&str, usize) -> Result<crate::Tensor>;
+/// Brings the storage that a file refers to, none if it is not there yet: its key, how many bytes it must have, and the
+/// dtype of its elements.
+pub(super) type Fetch<'a> = &'a mut dyn FnMut(&str, usize, DType) -> Result<Option<Tensor>>;
 
 /// The value of a pickle.
 pub(super) fn unpickle(data: &[u8], fetch: Fetch) -> Result<Value> {
+    Ok(first_of(data, fetch)?.0)
+}
+
+/// The value of the pickle that the bytes begin with, and how long it is.
+pub(super) fn first_of(data: &[u8], fetch: Fetch) -> Result<(Value, usize)> {
     let mut machine = Machine {
         data,
         place: 0,
@@ -49,10 +57,13 @@ pub(super) fn unpickle(data: &[u8], fetch: Fetch) -> Result<Value> {
         memo: HashMap::new(),
         fetch,
         checked: HashSet::new(),
+        resolved: HashMap::new(),
+        copied: 0,
     };
     let last = machine.run()?;
-    let mut left = ALWAYS.saturating_add(data.len().saturating_mul(FOR_EACH_BYTE));
-    machine.value(last, 0, &mut left)
+    let length = machine.place;
+    let mut left = ALWAYS.saturating_add(length.saturating_mul(FOR_EACH_BYTE));
+    Ok((machine.value(last, 0, &mut left)?, length))
 }
 
 pub(super) struct Machine<'a> {
@@ -65,6 +76,16 @@ pub(super) struct Machine<'a> {
     fetch: Fetch<'a>,
     /// The storages whose bytes were seen to be bools.
     pub(super) checked: HashSet<usize>,
+    /// What storages hold once it is conjugated or negated, by their places.
+    pub(super) resolved: HashMap<(usize, DType, Bits), Tensor>,
+    copied: usize,
+}
+
+/// What a file may note of a tensor's elements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Bits {
+    pub(super) conj: bool,
+    pub(super) neg: bool,
 }
 
 impl Machine<'_> {
@@ -283,12 +304,31 @@ impl Machine<'_> {
         };
         let (key, place) = (self.str(parts[2])?.to_string(), self.str(parts[3])?);
         let meta = place == "meta";
-        let size = dtype.unwrap_or(DType::UInt8).size();
-        let Some(nbytes) = usize::try_from(self.int(parts[4])?).ok().and_then(|n| n.checked_mul(size)) else {
-            bail!("the pickle gives a storage an impossible size");
+        let elements = dtype.unwrap_or(DType::UInt8);
+        let impossible = "the pickle gives a storage an impossible size";
+        let Ok(count) = usize::try_from(self.int(parts[4])?) else { bail!("{impossible}") };
+        let Some(nbytes) = count.checked_mul(elements.size()) else { bail!("{impossible}") };
+        let part = match parts.get(5) {
+            Some(&part) => self.part(part, count)?,
+            None => None,
         };
-        let bytes = if meta { None } else { Some((self.fetch)(&key, nbytes)?) };
-        Ok(Node::Storage(Memory { bytes, dtype }))
+        let bytes = if meta { None } else { (self.fetch)(&key, nbytes, elements)? };
+        Ok(Node::Storage(Memory { bytes, dtype, part }))
+    }
+    /// The part of a storage that very old files refer to by a name of its own: its first element, how many it has.
+    fn part(&self, id: Id, count: usize) -> Result<Option<(usize, usize)>> {
+        if matches!(self.nodes[id], Node::Value(Value::None)) {
+            return Ok(None);
+        }
+        let &[_, first, n] = self.tuple(id)? else {
+            bail!("the pickle has a malformed view of a storage");
+        };
+        match (usize::try_from(self.int(first)?), usize::try_from(self.int(n)?)) {
+            (Ok(first), Ok(n)) if first.checked_add(n).is_some_and(|end| end <= count) => {
+                Ok(Some((first, n)))
+            }
+            _ => bail!("the pickle has a view that reaches beyond its storage"),
+        }
     }
 
     // what arguments are
@@ -323,12 +363,29 @@ impl Machine<'_> {
             _ => bail!("the pickle has something else where a tuple must be"),
         }
     }
-    pub(super) fn ints(&self, id: Id) -> Result<Vec<i64>> {
+    pub(super) fn ints(&mut self, id: Id) -> Result<Vec<i64>> {
+        self.copy(id)?;
         match &self.nodes[id] {
             Node::Value(Value::Size(sizes)) => Ok(sizes.clone()),
             Node::List(items) | Node::Tuple(items) => items.iter().map(|&id| self.int(id)).collect(),
             _ => bail!("the pickle has something else where sizes must be"),
         }
+    }
+
+    /// Counts what is about to be copied: a file can name the same large object many times.
+    pub(super) fn copy(&mut self, id: Id) -> Result<()> {
+        self.copied += match &self.nodes[id] {
+            Node::List(items) | Node::Tuple(items) | Node::Set(items) => items.len(),
+            Node::Dict { entries, .. } => entries.len(),
+            Node::Value(Value::Size(sizes)) => sizes.len(),
+            Node::Value(Value::Str(text)) => text.len(),
+            Node::Value(Value::Bytes(bytes)) => bytes.len(),
+            _ => 0,
+        };
+        if self.copied > ALWAYS && self.copied / COPIES > self.place {
+            bail!("the pickle asks for more copies of its parts than it is long");
+        }
+        Ok(())
     }
 
     // the result
@@ -343,6 +400,8 @@ impl Machine<'_> {
             Node::Value(Value::Str(text)) => 1 + text.len(),
             Node::Value(Value::Bytes(bytes) | Value::BigInt(bytes)) => 1 + bytes.len(),
             Node::Value(Value::Size(sizes)) => 1 + sizes.len(),
+            // Keys that come again are gone in the value, but are looked at.
+            Node::Dict { entries, .. } => 1 + entries.len(),
             _ => 1,
         };
         match left.checked_sub(weight) {

@@ -19,6 +19,7 @@
 mod activation;
 mod attention;
 mod bag;
+mod cells;
 mod container;
 mod conv;
 mod dropout;
@@ -28,6 +29,7 @@ mod linear;
 mod loss;
 mod module;
 mod norm;
+mod packed;
 mod padding;
 mod pooling;
 mod recurrent;
@@ -42,6 +44,7 @@ pub use attention::{
     AttentionMasks, MultiheadAttention, MultiheadAttentionOptions, NonDynamicallyQuantizableLinear,
 };
 pub use bag::{BagMode, EmbeddingBag, EmbeddingBagOptions};
+pub use cells::{GRUCell, LSTMCell, RNNCell, RecurrentCell, RecurrentCellOptions};
 pub use container::{ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential};
 pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvOptions, ConvTranspose, ConvTranspose1d, ConvTranspose2d,
@@ -63,10 +66,7 @@ pub use pooling::{
     AvgPoolOptions, LPPool, LPPool1d, LPPool2d, LPPool3d, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d,
     MaxPoolOptions, MaxUnpool, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d,
 };
-pub use recurrent::{
-    GRU, GRUCell, Gru, LSTM, LSTMCell, Lstm, Nonlinearity, RNN, RNNCell, Recurrence, Recurrent,
-    RecurrentCell, RecurrentCellOptions, RecurrentOptions, Rnn,
-};
+pub use recurrent::{GRU, Gru, LSTM, Lstm, Nonlinearity, RNN, Recurrence, Recurrent, RecurrentOptions, Rnn};
 pub use resize::*;
 pub use size::Size;
 pub use transformer::{

@@ -1,5 +1,8 @@
 //! What training loops do with parameters and gradients, `torch.nn.utils`.
 
+pub use super::packed::{
+    PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence, unpack_sequence, unpad_sequence,
+};
 use crate::autograd::no_grad;
 use crate::ops::{join, pad, reduce, shape};
 use crate::{Result, Tensor, tensor};
@@ -97,6 +100,9 @@ pub fn vector_to_parameters<T: Borrow<Tensor>>(
 /// # Ok::<(), flambeau::Error>(())
 /// ```
 pub fn pad_sequence(sequences: &[Tensor], batch_first: bool, padding_value: f64) -> Result<Tensor> {
+    if sequences.is_empty() {
+        bail!("received an empty list of sequences");
+    }
     let mut longest = 0;
     for sequence in sequences {
         longest = longest.max(sequence.size(0)?);
