@@ -1,6 +1,6 @@
 //! Sparse tensors against their dense forms, their gradients, and what is refused.
 
-use flambeau::nn::{Embedding, EmbeddingOptions, Forward};
+use flambeau::nn::{Embedding, EmbeddingOptions, Forward, Module};
 use flambeau::ops::sparse::sparse_coo_tensor;
 use flambeau::optim::{
     Adagrad, AdagradOptions, Adam, AdamOptions, SGD, SGDOptions, SparseAdam, SparseAdamOptions,
@@ -13,13 +13,13 @@ fn sample() -> Result<Tensor> {
 }
 
 fn same(a: &Tensor, b: &Tensor) -> Result<bool> {
-    Ok((&a.to_dense(None, None)? - b).abs()?.max()?.to_f64()? < 1e-12)
+    Ok((&a.to_dense(None)? - b).abs()?.max()?.to_f64()? < 1e-12)
 }
 
 #[test]
 fn what_is_computed_is_what_dense_tensors_give() -> Result<()> {
     let s = sample()?;
-    let d = s.to_dense(None, None)?;
+    let d = s.to_dense(None)?;
     assert_eq!(d.to_vec::<f64>()?, [0., 0., 2., 4., 0., 5.]);
     assert!(s.is_sparse() && !d.is_sparse() && s.nnz()? == 4 && s.coalesce()?.nnz()? == 3);
     assert!(same(&(&s + &s), &(&d * 2.0))?);
@@ -75,9 +75,9 @@ fn tables_learn_from_sparse_gradients() -> Result<()> {
     let words = tensor([1i64, 3, 1])?;
     let lose = |table: &Embedding| table.forward(&words)?.pow_scalar(2)?.sum();
     let (a, b) = (start()?, start()?);
-    let mut sparse = SGD::new([&a.weight], SGDOptions { lr: 0.1, ..Default::default() })?;
-    let mut dense = SGD::new([&b.weight], SGDOptions { lr: 0.1, ..Default::default() })?;
-    let mut root = Adagrad::new([&start()?.weight], AdagradOptions::default())?;
+    let mut sparse = SGD::new(a.parameters(), SGDOptions { lr: 0.1, ..Default::default() })?;
+    let mut dense = SGD::new(b.parameters(), SGDOptions { lr: 0.1, ..Default::default() })?;
+    let mut root = Adagrad::new(start()?.parameters(), AdagradOptions::default())?;
     for _ in 0..3 {
         for (table, optimizer) in [(&a, &mut sparse), (&b, &mut dense)] {
             optimizer.zero_grad();
@@ -85,7 +85,7 @@ fn tables_learn_from_sparse_gradients() -> Result<()> {
             let grad = table.weight.grad().unwrap();
             assert!(grad.is_sparse());
             if std::ptr::eq(table, &b) {
-                table.weight.set_grad(Some(grad.to_dense(None, None)?));
+                table.weight.set_grad(Some(grad.to_dense(None)?));
             }
             optimizer.step()?;
         }
@@ -94,9 +94,9 @@ fn tables_learn_from_sparse_gradients() -> Result<()> {
     root.step()?;
     let c = start()?;
     lose(&c)?.backward()?;
-    let mut adam = Adam::new([&c.weight], AdamOptions::default())?;
+    let mut adam = Adam::new(c.parameters(), AdamOptions::default())?;
     assert_eq!(adam.step().unwrap_err().message(), "Adam does not support sparse gradients");
-    let mut own = SparseAdam::new([&c.weight], SparseAdamOptions { lr: 0.1, ..Default::default() })?;
+    let mut own = SparseAdam::new(c.parameters(), SparseAdamOptions { lr: 0.1, ..Default::default() })?;
     own.step()?;
     // The first step of Adam is the learning rate in the direction of the gradient.
     let moved = &c.weight.detach()? - &start()?.weight.detach()?;

@@ -4495,7 +4495,7 @@ pub static OPS: &[OpDef] = &[
         name: "to_dense",
         places: &["Tensor"],
         aliases: &[],
-        overloads: &[sparse::TO_DENSE_MASKED],
+        overloads: &[sparse::TO_DENSE],
         doc: "The dense form of a sparse tensor; a dense tensor itself.",
     },
     OpDef {

@@ -20,14 +20,14 @@ settings! {
 /// Adam for gradients such as those of [`Embedding`](crate::nn::Embedding) with `sparse`.
 ///
 /// ```
-/// use flambeau::nn::{Embedding, EmbeddingOptions, Forward};
+/// use flambeau::nn::{Embedding, EmbeddingOptions, Forward, Module};
 /// use flambeau::optim::{SparseAdam, SparseAdamOptions};
 /// let table = Embedding::with(5, 2, EmbeddingOptions { sparse: true, ..Default::default() })?;
-/// let mut optimizer = SparseAdam::new([&table.weight], SparseAdamOptions::default())?;
-/// let before = table.weight.detach()?.clone_memory()?;
+/// let mut optimizer = SparseAdam::new(table.parameters(), SparseAdamOptions::default())?;
+/// let before = &table.weight.detach()? + 0.0;
 /// table.forward(&flambeau::tensor([3i64, 1])?)?.sum()?.backward()?;
 /// optimizer.step()?;
-/// let changed = (table.weight.detach()? - before).abs()?.sum_dim(Some(&[1]), false)?.gt_scalar(0)?;
+/// let changed = (table.weight.detach()? - &before).abs()?.sum_dim(Some(&[1]), false)?.gt_scalar(0)?;
 /// assert_eq!(changed.to_vec::<bool>()?, [false, true, false, true, false]);
 /// # Ok::<(), flambeau::Error>(())
 /// ```

@@ -44,8 +44,8 @@ impl Tensor {
     }
 
     /// The dense form of a sparse tensor; a dense tensor itself.
-    pub fn to_dense_masked(&self, dtype: Option<DType>) -> Result<Tensor> {
-        crate::ops::sparse::to_dense_masked(self, dtype, None)
+    pub fn to_dense(&self, dtype: Option<DType>) -> Result<Tensor> {
+        crate::ops::sparse::to_dense(self, dtype, None)
     }
 
     /// The elements at the indices of the sparse tensor `mask`.

@@ -175,10 +175,10 @@ pub const DENSE_DIM: Overload = Overload {
     sparse: true,
 };
 
-pub fn to_dense_masked(c: &Call) -> Result<Ret> {
-    Ok(Ret::from(crate::ops::sparse::to_dense_masked(c.tensor(0)?, c.opt_dtype(1)?, c.opt_bool(2)?)?))
+pub fn to_dense(c: &Call) -> Result<Ret> {
+    Ok(Ret::from(crate::ops::sparse::to_dense(c.tensor(0)?, c.opt_dtype(1)?, c.opt_bool(2)?)?))
 }
-pub const TO_DENSE_MASKED: Overload = Overload {
+pub const TO_DENSE: Overload = Overload {
     name: "",
     params: &[
         req("self", Kind::Tensor),
@@ -190,7 +190,7 @@ pub const TO_DENSE_MASKED: Overload = Overload {
     numbers: false,
     fields: &[],
     only: &[],
-    call: to_dense_masked,
+    call: to_dense,
     pointwise: None,
     sparse: true,
 };

@@ -96,7 +96,7 @@ pub(super) fn at(t: &Tensor, indices: &Tensor) -> Result<Tensor> {
         return index::index_select(&shape::reshape(t, &flat)?, 0, &column(&keys)?);
     };
     if coo.indices.sizes()[0] as usize != rows {
-        return at(&to_dense(t, None)?, indices);
+        return at(&dense(t, None)?, indices);
     }
     let same = coo.indices.with_array(|a| indices.with_array(|b| a.same_view(b)));
     if same && (coo.coalesced || !t.requires_grad()) && is_unique(&coo, &sizes)? {
@@ -134,8 +134,8 @@ pub(super) fn added(dense: &Tensor, t: &Tensor, alpha: flambeau_core::Scalar) ->
     shape::reshape(&sum, &sizes)
 }
 
-/// `Tensor.to_dense`: with zeros where there is no entry; a dense tensor itself.
-pub fn to_dense(self_: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
+/// With zeros where there is no entry; a dense tensor itself.
+pub(super) fn dense(self_: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
     let out = if self_.is_sparse() {
         let zeros = Tensor::zeros_raw(&self_.sizes(), self_.dtype(), Device::CPU)?;
         added(&zeros, self_, 1i64.into())?
@@ -189,9 +189,9 @@ pub fn sparse_mask(self_: &Tensor, mask: &Tensor) -> Result<Tensor> {
     made(&coo.indices, &at(self_, &coo.indices)?, &self_.sizes(), coo.coalesced)
 }
 
-/// `Tensor.to_dense` as PyTorch calls it; `masked_grad` says that the gradient is wanted at the entries only, which it
-/// always is here.
-pub fn to_dense_masked(self_: &Tensor, dtype: Option<DType>, masked_grad: Option<bool>) -> Result<Tensor> {
+/// `Tensor.to_dense`: with zeros where there is no entry; a dense tensor itself. `masked_grad` says that a gradient is
+/// wanted at the entries only, as it always is here.
+pub fn to_dense(self_: &Tensor, dtype: Option<DType>, masked_grad: Option<bool>) -> Result<Tensor> {
     let _ = masked_grad;
-    to_dense(self_, dtype)
+    dense(self_, dtype)
 }

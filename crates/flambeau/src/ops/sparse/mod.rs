@@ -15,7 +15,7 @@ mod shape;
 
 pub use arithmetic::pointwise;
 pub(crate) use arithmetic::{add_into, copied_into};
-pub use coalesce::{coalesce, sparse_mask, to_dense, to_dense_masked, to_sparse};
+pub use coalesce::{coalesce, sparse_mask, to_dense, to_sparse};
 pub(crate) use products::{addmm, matmul, mm, mv};
 pub(crate) use shape::{cat, index_select, norm, permute, select, sum, sum_dim, transpose, unsqueeze};
 
