@@ -116,12 +116,6 @@ def has_names(self):
 
 
 @_method
-def is_coalesced(self):
-    """False: tensors are dense."""
-    return False
-
-
-@_method
 def new(self, *args):
     """A fresh tensor of this dtype, as the legacy constructors make it."""
     return _C._legacy_new(self.dtype, "tensor", args)

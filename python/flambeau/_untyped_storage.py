@@ -14,6 +14,8 @@ _LOCK = threading.Lock()
 
 def _storage_of(tensor):
     """The storage of a tensor: always the same object while one refers to it."""
+    if tensor.is_sparse:
+        raise NotImplementedError("Cannot access storage of SparseTensorImpl")
     key = _C._storage_id(tensor)
     with _LOCK:
         found = _LIVE.get(key)

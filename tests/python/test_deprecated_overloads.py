@@ -27,7 +27,9 @@ def test_numbers_before_tensors(call):
     assert (result == CALLS[call]).all()
 
 
-@pytest.mark.parametrize("call", ["a.add(b, 2, c)", "a.add(2, 3, b)", "a.addcmul(2, b)", "torch.addmm(2, 3, m, m, m)", "a.add('2', b)"])
+@pytest.mark.parametrize(
+    "call", ["a.add(b, 2, c)", "a.add(2, 3, b)", "a.addcmul(2, b)", "torch.addmm(2, 3, m, m, m)", "a.add('2', b)"]
+)
 def test_others_are_errors(call):
     with warnings.catch_warnings(), pytest.raises(TypeError):
         warnings.simplefilter("error")

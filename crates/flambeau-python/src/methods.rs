@@ -49,7 +49,14 @@ fn int(v: i64) -> PyResult<*mut PyObject> {
 facts! {
     item: |py, t| Ok(dispatch::scalar_to_py(py, t.item().py()?)?.into_ptr());
     tolist: |py, t| Ok(construct::list_of(py, t)?.into_ptr());
-    data_ptr: |_py, t| int(if t.numel() == 0 { 0 } else { t.with_array(|a| a.data_ptr()) as i64 });
+    data_ptr: |_py, t| {
+        if t.is_sparse() {
+            return Err(PyRuntimeError::new_err(
+                "Cannot access data pointer of Tensor that doesn't have storage",
+            ));
+        }
+        int(if t.numel() == 0 { 0 } else { t.with_array(|a| a.data_ptr()) as i64 })
+    };
     dim: |_py, t| int(t.dim() as i64);
     storage_offset: |_py, t| int(t.storage_offset());
     numel: |_py, t| int(t.numel() as i64);

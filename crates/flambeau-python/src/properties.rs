@@ -163,7 +163,7 @@ static PROPERTIES: &[Property] = &[
         get: |py, t| boolean(py, t.device().kind == flambeau::DeviceType::Mps),
         set: None,
     },
-    Property { name: c"is_meta", get: |py, t| boolean(py, t.is_meta()), set: None },
+    Property { name: c"is_meta", get: |py, t| boolean(py, t.visible_device().is_meta()), set: None },
     Property { name: c"is_sparse", get: |py, t| boolean(py, t.is_sparse()), set: None },
     Property { name: c"is_sparse_csr", get: |py, _| boolean(py, false), set: None },
     Property { name: c"is_quantized", get: |py, _| boolean(py, false), set: None },

@@ -90,7 +90,9 @@ fn tables_learn_from_sparse_gradients() -> Result<()> {
             optimizer.step()?;
         }
     }
-    assert_eq!(a.weight.to_vec::<f64>()?, b.weight.to_vec::<f64>()?);
+    // Equal up to the order in which the rows of one word are added.
+    assert!(same(&a.weight.detach()?, &b.weight.detach()?)?);
+    assert!(same(&a.weight.detach()?.i(0)?, &tensor([0f64, 0.25])?)?);
     root.step()?;
     let c = start()?;
     lose(&c)?.backward()?;
