@@ -395,8 +395,21 @@ given("fill_.Scalar", lambda s: [s(3), 2.0])
 given("fmod.Scalar remainder.Scalar", lambda s: [s(3), 0.4])
 given("fmod.Tensor remainder.Tensor", lambda s: [s(3, low=1, high=2), s(3, low=0.6, high=0.9)])
 
+given("coalesce is_coalesced _indices _values _nnz indices values", lambda s: [s(4)])
+given("_sparse_coo_tensor", lambda s: [indices(0, 1, 1, 2, 0, 2, shape=(2, 3)), s(3), [2, 3]])
+given("sparse_mask", lambda s: [s(2, 3), sparse(torch.ones(4, dtype=s.dtype))[0]])
+
 
 # What makes a function of any operand out of one that is defined for some only, or that leaves a choice open.
+def sparse(values, *args):
+    """A sparse matrix with one place named twice."""
+    return (torch.sparse_coo_tensor(indices(0, 1, 1, 0, 2, 0, 2, 2, shape=(2, 4)), values, (2, 3)), *args)
+
+
+def sparse_and_merged(values, *args):
+    return (sparse(values)[0].coalesce(), *args)
+
+
 def hermitian(*args):
     return ((args[0] + args[0].mH) / 2, *args[1:])
 
@@ -412,6 +425,8 @@ def lower_second(*args):
 BEFORE = {
     "cholesky": hermitian, "cholesky_ex": hermitian, "eigh": hermitian, "eigvalsh": hermitian, "cholesky_inverse": lower_first,
     "cholesky_solve": lower_second, "ldl_factor": hermitian, "ldl_factor_ex": hermitian,
+    "coalesce": sparse, "is_coalesced": sparse, "_indices": sparse, "_values": sparse, "_nnz": sparse,
+    "indices": sparse_and_merged, "values": sparse_and_merged,
 }  # fmt: skip
 
 
@@ -420,7 +435,12 @@ def magnitudes(results):
     return tuple(r.abs() for r in results)
 
 
+def dense(result):
+    return result.to_dense()
+
+
 AFTER = {"svd": magnitudes, "eigh": magnitudes, "eig": magnitudes}
+AFTER |= {"coalesce": dense, "_sparse_coo_tensor": dense, "_to_sparse": dense, "sparse_mask": dense}
 
 
 def bare(name):

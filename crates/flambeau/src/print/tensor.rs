@@ -60,10 +60,11 @@ fn sparse_text(t: &Tensor, coo: &crate::ops::sparse::Coo, prefix: &str) -> Strin
         part_text(&coo.values, indent + "values=".len())
     );
     let dtype = t.dtype();
-    let plain = dtype == crate::default_dtype() || matches!(dtype, DType::Int64 | DType::Bool);
+    let default = crate::default_dtype();
+    let plain = [default, default.to_complex(), DType::Int64, DType::Bool].contains(&dtype);
     let mut suffixes =
         vec![format!("size={}", size_text(&t.sizes())), format!("nnz={}", coo.values.sizes()[0])];
-    if !plain && !(dtype.is_complex() && dtype == crate::default_dtype().to_complex()) {
+    if !plain {
         suffixes.push(format!("dtype=torch.{}", dtype.name()));
     }
     suffixes.push("layout=torch.sparse_coo".into());

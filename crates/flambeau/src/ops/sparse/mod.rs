@@ -168,7 +168,7 @@ fn inferred(indices: &Tensor, values: &Tensor) -> Result<Dims> {
             }
             largest = largest.max(i);
         }
-        sizes.push(largest.checked_add(1).unwrap_or(i64::MAX));
+        sizes.push(largest.saturating_add(1));
     }
     sizes.extend_from_slice(&values.sizes()[1..]);
     Ok(sizes)
