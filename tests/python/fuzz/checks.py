@@ -27,6 +27,8 @@ def equal(a, b):
             return False
         if a.is_meta or a.numel() == 0:
             return True
+        if a.is_sparse or b.is_sparse:
+            return a.is_sparse and b.is_sparse and equal(a.to_dense(), b.to_dense())
         a, b = a.detach(), b.detach()
         if a.dtype in (torch.uint16, torch.uint32, torch.uint64):
             return a.tolist() == b.tolist()
