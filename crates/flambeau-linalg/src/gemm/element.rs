@@ -1,7 +1,7 @@
 //! Arithmetic of the element types of a matrix product.
 
-use super::Shape;
 use super::blocked::{self, Kernel};
+use super::{Shape, complex};
 use crate::level::level;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -15,6 +15,8 @@ pub trait GemmElement: Element {
     const ONE: Self;
     /// Whether the arithmetic is exact (and wraps).
     const INTEGER: bool;
+    /// A real floating-point number, of four or eight bytes.
+    const REAL: bool = false;
     /// Whether short rows of a matrix are summed in the order of the common BLAS.
     const SHORT_ROWS: bool = false;
     fn add(self, other: Self) -> Self;
@@ -22,6 +24,13 @@ pub trait GemmElement: Element {
     fn conj(self) -> Self;
     /// `self * b + c`, in one rounding for each real product when `FMA` is set.
     fn mul_add<const FMA: bool>(self, b: Self, c: Self) -> Self;
+    /// The dot product of `n` contiguous elements, where it has an order of its own.
+    ///
+    /// # Safety
+    /// `n` elements are valid at both addresses.
+    unsafe fn dot(_n: usize, _x: *const Self, _y: *const Self) -> Option<Self> {
+        None
+    }
     /// The tile kernel of this type, where there is one.
     fn kernel() -> Option<&'static Kernel<Self>> {
         None
@@ -36,7 +45,7 @@ pub trait GemmElement: Element {
 }
 
 #[inline(always)]
-fn fma<F: num_traits::Float, const FMA: bool>(a: F, b: F, c: F) -> F {
+pub(super) fn fma<F: num_traits::Float, const FMA: bool>(a: F, b: F, c: F) -> F {
     // Without the instruction `mul_add` would be a library call.
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
@@ -75,6 +84,7 @@ macro_rules! real {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             const INTEGER: bool = false;
+            const REAL: bool = true;
             const SHORT_ROWS: bool = size_of::<$t>() == 4;
             #[inline(always)]
             fn add(self, other: Self) -> Self {
@@ -136,6 +146,10 @@ macro_rules! complex {
                 let re = fma::<$f, FMA>(self.re, b.re, fma::<$f, FMA>(-self.im, b.im, c.re));
                 let im = fma::<$f, FMA>(self.re, b.im, fma::<$f, FMA>(self.im, b.re, c.im));
                 <$t>::new(re, im)
+            }
+            unsafe fn dot(n: usize, x: *const Self, y: *const Self) -> Option<Self> {
+                // SAFETY: passed on.
+                Some(unsafe { complex::dot(n, x, y) })
             }
             #[allow(private_interfaces)]
             unsafe fn large(

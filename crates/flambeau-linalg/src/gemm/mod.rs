@@ -6,15 +6,17 @@
 //! of their own. Every element of a result is computed in one fixed order, whatever the number of threads.
 
 mod blocked;
+mod complex;
 mod element;
 mod integer;
+mod rows;
 mod small;
 mod vector;
 
 pub use blocked::{Base, Columns, Kernel, Lines, Rows, turn};
 pub use element::GemmElement;
 pub(crate) use small::total;
-pub use vector::{axpy, dot, gemv, vdot};
+pub use vector::{axpy, dot, gemv};
 
 use flambeau_core::parallel::{num_threads, parallel};
 use flambeau_core::{Result, ensure};
@@ -223,12 +225,12 @@ impl Shape {
             let work = m.saturating_mul(n).saturating_mul(k);
             if n == 1 {
                 return vector::gemv_raw(
-                    m, k, alpha, a, self.a_rs, self.a_cs, b, self.b_rs, beta, c, self.c_rs,
+                    m, k, alpha, a, self.a_rs, self.a_cs, b, self.b_rs, beta, c, self.c_rs, true,
                 );
             }
             if m == 1 {
                 return vector::gemv_raw(
-                    n, k, alpha, b, self.b_cs, self.b_rs, a, self.a_cs, beta, c, self.c_cs,
+                    n, k, alpha, b, self.b_cs, self.b_rs, a, self.a_cs, beta, c, self.c_cs, true,
                 );
             }
             if work <= small::DIRECT {
@@ -304,5 +306,7 @@ macro_rules! multiversion {
 }
 pub(crate) use multiversion;
 
+#[cfg(test)]
+mod order_tests;
 #[cfg(test)]
 pub(crate) mod tests;

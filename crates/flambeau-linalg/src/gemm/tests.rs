@@ -217,9 +217,7 @@ fn vectors() {
         let y: Vec<C64> = (0..3 * n).map(|_| C64::sample(&mut rng)).collect();
         for (ix, iy) in [(1, 1), (2, 3), (2, 1), (0, 1)] {
             let plain: C64 = (0..n).map(|i| x[i * ix] * y[i * iy]).sum();
-            let conj: C64 = (0..n).map(|i| x[i * ix].conj() * y[i * iy]).sum();
             assert!((dot(n, &x, ix, &y, iy).unwrap() - plain).norm() < 1e-9);
-            assert!((vdot(n, &x, ix, &y, iy).unwrap() - conj).norm() < 1e-9);
         }
     }
 }
@@ -230,7 +228,7 @@ fn short_rows_add_up_in_a_known_order() {
     let x: Vec<f32> = (0..9).map(|i| 1.0 / (3.0 + i as f32)).collect();
     let a: Vec<f32> = (0..45).map(|i| 1.0 / (7.0 + (i * i % 31) as f32)).collect();
     let mut y = [0f32; 5];
-    gemv(5, 9, 1.0, &a, 9, 1, &x, 1, 0.0, &mut y, 1).unwrap();
+    gemm(5, 1, 9, 1.0, &a, 9, 1, &x, 1, 1, 0.0, &mut y, 1, 1).unwrap();
     for (row, &y) in y.iter().enumerate() {
         let p: Vec<f32> = (0..9).map(|i| a[9 * row + i] * x[i]).collect();
         let expected = if row < 4 {

@@ -1,5 +1,6 @@
 //! Products with vectors: dot, gemv, axpy.
 
+use super::rows::{self, GROUP};
 use super::{GemmElement, Shared, check, divided, multiversion};
 use crate::prefetch::ahead;
 use flambeau_core::{Result, ensure};
@@ -115,25 +116,15 @@ pub fn dot<T: GemmElement>(n: usize, x: &[T], incx: usize, y: &[T], incy: usize)
         vector_fits(x.len(), n, incx) && vector_fits(y.len(), n, incy),
         "dot: an operand is out of bounds for its storage"
     );
+    if incx == 1
+        && incy == 1
+        // SAFETY: both vectors were checked.
+        && let Some(total) = unsafe { T::dot(n, x.as_ptr(), y.as_ptr()) }
+    {
+        return Ok(total);
+    }
     // SAFETY: both vectors were checked.
     Ok(unsafe { dot_raw(n, x.as_ptr(), incx, y.as_ptr(), incy) })
-}
-
-/// [`dot`] with the elements of `x` conjugated.
-pub fn vdot<T: GemmElement>(n: usize, x: &[T], incx: usize, y: &[T], incy: usize) -> Result<T> {
-    ensure!(
-        vector_fits(x.len(), n, incx) && vector_fits(y.len(), n, incy),
-        "vdot: an operand is out of bounds for its storage"
-    );
-    let mut conjugated = Vec::with_capacity(n.min(1024));
-    let mut total = T::ZERO;
-    for start in (0..n).step_by(1024) {
-        let count = 1024.min(n - start);
-        conjugated.clear();
-        conjugated.extend((0..count).map(|i| x[(start + i) * incx].conj()));
-        total = total.add(dot(count, &conjugated, 1, &y[start * incy..], incy)?);
-    }
-    Ok(total)
 }
 
 /// `y += alpha * x` for `n` elements, `incx` and `incy` apart.
@@ -216,7 +207,9 @@ pub fn gemv<T: GemmElement>(
         "gemv: a vector is out of bounds for its storage"
     );
     // SAFETY: all three operands were checked.
-    unsafe { gemv_raw(m, n, alpha, a.as_ptr(), a_rs, a_cs, x.as_ptr(), incx, beta, y.as_mut_ptr(), incy) };
+    unsafe {
+        gemv_raw(m, n, alpha, a.as_ptr(), a_rs, a_cs, x.as_ptr(), incx, beta, y.as_mut_ptr(), incy, false)
+    };
     Ok(())
 }
 
@@ -289,6 +282,7 @@ unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
     beta: T,
     y: *mut T,
     incy: usize,
+    one: bool,
 ) {
     let store = |i: usize, sum: T| {
         // SAFETY: called with i < m.
@@ -298,7 +292,7 @@ unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
             *at = if beta == T::ZERO { product } else { product.add(beta.mul(*at)) };
         }
     };
-    let short = T::SHORT_ROWS && n <= SHORT;
+    let short = one && T::SHORT_ROWS && n <= SHORT;
     if a_cs != 1 && a_rs == 1 && m > 1 {
         // SAFETY: passed on from the caller.
         return unsafe {
@@ -310,24 +304,41 @@ unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
     }
     // A strided vector is gathered once, so that each row is a contiguous dot product.
     let gathered: Vec<T>;
-    let (x, incx) = if incx != 1 && a_cs == 1 && m > 2 {
+    let (x, incx) = if incx != 1 && a_cs == 1 && n > 1 {
         // SAFETY: p < n.
         gathered = (0..n).map(|p| unsafe { *x.add(p * incx) }).collect();
         (gathered.as_ptr(), 1)
     } else {
         (x, incx)
     };
+    let grouped = m / GROUP * GROUP;
     if short && n > 1 {
-        let grouped = m / 4 * 4;
         for i in 0..m {
             // SAFETY: row i has n elements at stride a_cs.
             store(i, unsafe { short_row::<T>(n, a.add(i * a_rs), a_cs, x, incx, i < grouped) });
         }
         return;
     }
-    for i in 0..m {
-        // SAFETY: row i has n elements at stride a_cs.
-        store(i, unsafe { dot_body::<T, FMA>(n, a.add(i * a_rs), a_cs, x, incx) });
+    if !T::REAL || a_cs != 1 || incx != 1 || n == 0 {
+        for i in 0..m {
+            // SAFETY: row i has n elements at stride a_cs.
+            store(i, unsafe { dot_body::<T, FMA>(n, a.add(i * a_rs), a_cs, x, incx) });
+        }
+    } else if size_of::<T>() == 4 {
+        for i in (0..grouped).step_by(GROUP) {
+            // SAFETY: rows i..i + GROUP have n contiguous elements, as the vector has.
+            let sums = unsafe { rows::group::<T, FMA>(n, a.add(i * a_rs), a_rs, x) };
+            sums.into_iter().enumerate().for_each(|(r, sum)| store(i + r, sum));
+        }
+        for i in grouped..m {
+            // SAFETY: as above.
+            store(i, unsafe { rows::last::<T, FMA>(n, a.add(i * a_rs), x, i % 2 == 0) });
+        }
+    } else {
+        for i in 0..m {
+            // SAFETY: as above.
+            store(i, unsafe { rows::wide::<T, FMA>(n, a.add(i * a_rs), x) });
+        }
     }
 }
 multiversion! {
@@ -337,7 +348,7 @@ multiversion! {
     /// Every address that the sizes and strides reach must be valid.
     unsafe fn gemv_serial<T: GemmElement>(
         m: usize, n: usize, alpha: T, a: *const T, a_rs: usize, a_cs: usize,
-        x: *const T, incx: usize, beta: T, y: *mut T, incy: usize,
+        x: *const T, incx: usize, beta: T, y: *mut T, incy: usize, one: bool,
     ) = gemv_body
 }
 
@@ -346,7 +357,8 @@ const MEMORY: usize = 8;
 /// Rows of a matrix that threads take at least.
 const EACH: usize = 64;
 
-/// The unchecked [`gemv`], on several threads if it is large: each takes some rows.
+/// The unchecked [`gemv`], on several threads if it is large: each takes some rows. `one` says that the vector is the one
+/// row or column of a matrix: few numbers then add up as in small products of matrices.
 ///
 /// # Safety
 /// Every address that the sizes and strides reach must be valid.
@@ -362,11 +374,12 @@ pub(super) unsafe fn gemv_raw<T: GemmElement>(
     beta: T,
     y: *mut T,
     incy: usize,
+    one: bool,
 ) {
     // Few rows and short ones have orders of their own, which depend on their number.
     if n <= SHORT || m < 2 * EACH {
         // SAFETY: passed on.
-        return unsafe { gemv_serial(m, n, alpha, a, a_rs, a_cs, x, incx, beta, y, incy) };
+        return unsafe { gemv_serial(m, n, alpha, a, a_rs, a_cs, x, incx, beta, y, incy, one) };
     }
     let [a, x, y] = [a, x, y.cast_const()].map(Shared);
     divided(m / EACH, EACH * n * MEMORY, |units| {
@@ -375,7 +388,7 @@ pub(super) unsafe fn gemv_raw<T: GemmElement>(
         // SAFETY: rows of the matrix; ranges have none in common.
         unsafe {
             let (a, y) = (a.get().add(first * a_rs), y.get().cast_mut().add(first * incy));
-            gemv_serial(end - first, n, alpha, a, a_rs, a_cs, x.get(), incx, beta, y, incy)
+            gemv_serial(end - first, n, alpha, a, a_rs, a_cs, x.get(), incx, beta, y, incy, one)
         }
     });
 }

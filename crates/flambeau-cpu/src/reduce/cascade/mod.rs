@@ -10,8 +10,8 @@ use super::plan::{Plan, advance, each_kept};
 use crate::pointwise::{Operand, narrow_bf16, narrow_f16, widen_bf16, widen_f16};
 use crate::wide::{Body, ahead, wide};
 use flambeau_core::parallel::{each as each_part, num_threads};
-use flambeau_core::{DType, Result, bf16, f16};
-use num_traits::{Float, Zero};
+use flambeau_core::{C32, C64, DType, Result, bf16, f16};
+use num_traits::Zero;
 use smallvec::SmallVec;
 
 /// Levels of blocks.
@@ -27,11 +27,12 @@ const PANEL: usize = 1024;
 /// Elements of a sum, in memory.
 trait Source: Copy {
     /// What they are added up in.
-    type Sum: Float + Send + Sync;
+    type Sum: Copy + Zero + Send + Sync;
     /// Lanes of a vector of sums.
     const W: usize;
     fn widened(self) -> Self::Sum;
-    fn narrowed(sum: Self::Sum) -> Self;
+    /// The sum, or the mean.
+    fn narrowed(sum: Self::Sum, divisor: Option<f64>) -> Self;
     /// `N` lanes of the `P * N` elements from `x` on: `P` is 1, or 2 for rows of halves.
     ///
     /// # Safety
@@ -52,7 +53,7 @@ trait Source: Copy {
 }
 
 macro_rules! source {
-    ($($T:ty, $Sum:ty, $w:literal, |$x:ident| $widened:expr, |$sum:ident| $narrowed:expr;)*) => {$(
+    ($($T:ty, $Sum:ty, $real:ty, $w:literal, |$x:ident| $widened:expr, |$sum:ident| $narrowed:expr;)*) => {$(
         impl Source for $T {
             type Sum = $Sum;
             const W: usize = $w;
@@ -62,17 +63,20 @@ macro_rules! source {
                 $widened
             }
             #[inline(always)]
-            fn narrowed($sum: $Sum) -> $T {
+            fn narrowed(sum: $Sum, divisor: Option<f64>) -> $T {
+                let $sum = divisor.map_or(sum, |by| sum / by as $real);
                 $narrowed
             }
         }
     )*};
 }
 source! {
-    f32, f32, 8, |x| x, |sum| sum;
-    f64, f64, 4, |x| x, |sum| sum;
-    bf16, f32, 8, |x| widen_bf16(x), |sum| narrow_bf16(sum);
-    f16, f32, 8, |x| widen_f16(x), |sum| narrow_f16(sum);
+    f32, f32, f32, 8, |x| x, |sum| sum;
+    f64, f64, f64, 4, |x| x, |sum| sum;
+    bf16, f32, f32, 8, |x| widen_bf16(x), |sum| narrow_bf16(sum);
+    f16, f32, f32, 8, |x| widen_f16(x), |sum| narrow_f16(sum);
+    C32, C32, f32, 4, |x| x, |sum| sum;
+    C64, C64, f64, 2, |x| x, |sum| sum;
 }
 
 /// The lines of a block, and the number of its levels' digits.
@@ -384,14 +388,15 @@ pub(super) unsafe fn sum(
     if src.dtype != out.dtype {
         return false;
     }
-    let divisor_f32 = divisor.map(|d| d as f32);
     // SAFETY: passed on from the caller.
     unsafe {
         match src.dtype {
-            DType::Float32 => each::<f32, 32, 8, 1>(src, out, sizes, mask, divisor_f32),
+            DType::Float32 => each::<f32, 32, 8, 1>(src, out, sizes, mask, divisor),
             DType::Float64 => each::<f64, 16, 4, 1>(src, out, sizes, mask, divisor),
-            DType::BFloat16 => each::<bf16, 32, 8, 2>(src, out, sizes, mask, divisor_f32),
-            DType::Float16 => each::<f16, 32, 8, 2>(src, out, sizes, mask, divisor_f32),
+            DType::BFloat16 => each::<bf16, 32, 8, 2>(src, out, sizes, mask, divisor),
+            DType::Float16 => each::<f16, 32, 8, 2>(src, out, sizes, mask, divisor),
+            DType::Complex64 => each::<C32, 16, 4, 1>(src, out, sizes, mask, divisor),
+            DType::Complex128 => each::<C64, 8, 2, 1>(src, out, sizes, mask, divisor),
             _ => false,
         }
     }
@@ -404,7 +409,7 @@ unsafe fn each<S: Source, const N: usize, const W: usize, const P: usize>(
     out: &Operand,
     sizes: &[i64],
     mask: &[bool],
-    divisor: Option<S::Sum>,
+    divisor: Option<f64>,
 ) -> bool {
     let aligned = |o: &Operand| o.pointer.cast::<S>().is_aligned();
     let Some(plan) = Plan::new(sizes, mask, src, &[out]) else { return true };
@@ -509,7 +514,7 @@ struct Work<'a, S: Source, const N: usize, const W: usize, const P: usize> {
     blocks: &'a [(usize, isize)],
     results: *mut S,
     inner: (usize, isize, isize),
-    divisor: Option<S::Sum>,
+    divisor: Option<f64>,
     /// What is known of the only row: see [`row`].
     known: &'a [[S::Sum; N]],
 }
@@ -519,7 +524,7 @@ impl<S: Source, const N: usize, const W: usize, const P: usize> Body for Work<'_
     #[inline(always)]
     fn run(self) {
         let (count, from, to) = self.inner;
-        let narrowed = |total: S::Sum| S::narrowed(self.divisor.map_or(total, |divisor| total / divisor));
+        let narrowed = |total: S::Sum| S::narrowed(total, self.divisor);
         if self.stride != 1 {
             for first in (0..count).step_by(PANEL) {
                 let mut sums = [S::Sum::zero(); PANEL];

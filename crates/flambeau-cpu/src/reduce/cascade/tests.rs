@@ -4,7 +4,10 @@ use super::*;
 
 #[test]
 fn short_rows_are_rows() {
-    fn check<S: Source, const N: usize, const W: usize, const P: usize>(make: impl Fn(f32) -> S) {
+    fn check<S: Source, const N: usize, const W: usize, const P: usize>(make: impl Fn(f32) -> S)
+    where
+        S::Sum: PartialEq,
+    {
         for n in (1..5 * P * W * SIDE).chain([400, 511, 512]).filter(|&n| is_short::<S, P>(n)) {
             let x: Vec<S> = (0..ROWS * (n + 3)).map(|i| make((i * 37 % 101) as f32 * 0.37 - 9.1)).collect();
             // SAFETY: rows of n elements, three more between them.
@@ -19,6 +22,17 @@ fn short_rows_are_rows() {
     check::<f32, 32, 8, 1>(|x| x);
     check::<f64, 16, 4, 1>(|x| x as f64 / 3.0);
     check::<bf16, 32, 8, 2>(bf16::from_f32);
+    check::<C32, 16, 4, 1>(|x| C32::new(x, 1.0 / x));
+}
+
+/// PyTorch's order: 16 numbers are four vectors of four, added up one to the other, and then their lanes.
+#[test]
+fn complex_numbers_have_vectors_of_four() {
+    let x: Vec<C32> = (1..=20).map(|i| C32::new(1.0 / i as f32, (i as f32).sqrt())).collect();
+    let lane = |l: usize| (((x[l] + x[16 + l]) + x[4 + l]) + x[8 + l]) + x[12 + l];
+    let expected = ((lane(0) + lane(1)) + lane(2)) + lane(3);
+    // SAFETY: 20 elements.
+    assert_eq!(unsafe { row::<C32, 16, 4, 1>(x.as_ptr(), 20, &[]) }, expected);
 }
 
 #[test]

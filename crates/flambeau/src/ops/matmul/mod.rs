@@ -99,6 +99,14 @@ fn product(a: &Tensor, as_a: As, b: &Tensor, as_b: As, to: &[i64]) -> Result<Ten
                     };
                     let to = std::slice::from_raw_parts_mut(out.data_ptr().cast::<$t>(), length);
                     let (xs, ys) = (slice(&x, &p), slice(&y, &q));
+                    if let (As::Matrix, As::Column) = (as_a, as_b) {
+                        let one = <$t as flambeau_cpu::gemm::GemmElement>::ONE;
+                        let zero = <$t as flambeau_cpu::gemm::GemmElement>::ZERO;
+                        let (rows, columns) = (m as usize, k as usize);
+                        let (rs, cs, inc) = (p.step(1), p.step(2), q.step(1));
+                        flambeau_cpu::gemm::gemv(rows, columns, one, xs, rs, cs, ys, inc, zero, to, 1)?;
+                        return shape::to_dtype(&Tensor::from_array(out), dtype);
+                    }
                     for (i, to) in (0..batch).zip(to.chunks_exact_mut(step)) {
                         flambeau_cpu::gemm::gemm::<$t>(
                             m as usize,

@@ -138,6 +138,8 @@ pub fn dot(self_: &Tensor, tensor: &Tensor) -> Result<Tensor> {
         // In an order of its own, which is not that of a row's product with a column.
         DType::Float32 => dot_of::<f32>(self_, tensor)?,
         DType::Float64 => dot_of::<f64>(self_, tensor)?,
+        DType::Complex64 => dot_of::<flambeau_core::C32>(self_, tensor)?,
+        DType::Complex128 => dot_of::<flambeau_core::C64>(self_, tensor)?,
         _ => product(self_, As::Row, tensor, As::Column, &[])?,
     };
     record(&[&out], "DotBackward0", &[self_, tensor], &[Save::Input(self_), Save::Input(tensor)], |ctx| {
