@@ -229,6 +229,28 @@ impl Array {
         }
         true
     }
+    /// The memory format that the strides suggest to operators on images: channels-last if they grow that way, also with
+    /// gaps between them; `Contiguous` where both formats fit.
+    pub fn suggested_format(&self) -> MemoryFormat {
+        let (order, format): (&[usize], _) = match self.dim() {
+            4 => (&[1, 3, 2, 0], MemoryFormat::ChannelsLast),
+            5 => (&[1, 4, 3, 2, 0], MemoryFormat::ChannelsLast3d),
+            _ => return MemoryFormat::Contiguous,
+        };
+        if self.strides[1] == 0 {
+            return MemoryFormat::Contiguous;
+        }
+        let mut least = 0;
+        for &d in order {
+            let (size, stride) = (self.sizes[d], self.strides[d]);
+            // In front of channels that are as far apart as samples, there are no planes.
+            if size == 0 || stride < least || (d == 0 && least == self.strides[1]) {
+                return MemoryFormat::Contiguous;
+            }
+            least = if size > 1 { stride.saturating_mul(size) } else { stride };
+        }
+        format
+    }
     /// Whether the elements fill one stretch of memory without gaps or overlaps, in any order of dimensions.
     pub fn is_non_overlapping_and_dense(&self) -> bool {
         if self.sizes.contains(&0) {

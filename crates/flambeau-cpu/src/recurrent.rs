@@ -174,8 +174,9 @@ impl<T: Real> Body for BackStep<'_, T> {
                     let (dg, d_o) = d.split_at_mut(n);
                     let (dg, d_o, dh, dc) = (&mut dg[..n], &mut d_o[..n], &mut dh[..n], &mut dc[..n]);
                     let (c, after) = (&c[..n], &after[..n]);
+                    Vector::map(Elementary::Tanh, after, d_o);
                     for j in 0..n {
-                        let t = Vector::tanh(after[j]);
+                        let t = d_o[j];
                         d_o[j] = dh[j] * t * (o[j] * (one - o[j]));
                         dc[j] = dc[j] + dh[j] * o[j] * (one - t * t);
                         dh[j] = T::ZERO;

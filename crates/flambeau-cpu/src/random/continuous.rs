@@ -3,7 +3,7 @@
 use super::error_text::{general, not_implemented};
 use super::generator::Generator;
 use super::sample::{BATCH, Numbers, fill};
-use crate::vector::Vector;
+use crate::vector::{Elementary, Vector};
 use crate::wide::{Body, wide};
 use flambeau_core::{DType, Result, bail};
 
@@ -37,17 +37,15 @@ const ERROR: f64 = 1.0 / (1u64 << 50) as f64;
 /// Replaces uniform numbers by exponential ones, which round to the same `f32` as `scale * (-u).ln_1p()`: where a vector
 /// function leaves that open, the system's decides.
 fn exponential(batch: &mut [f64], scale: f64) {
-    struct Logs<'a>(&'a [f64], &'a mut [f64], f64);
-    impl Body for Logs<'_> {
+    struct Scaled<'a>(&'a mut [f64], f64);
+    impl Body for Scaled<'_> {
         type Output = bool;
         #[inline(always)]
         fn run(self) -> bool {
-            let Logs(uniform, out, scale) = self;
             let mut open = false;
-            for (o, &u) in out.iter_mut().zip(uniform) {
-                // The difference is exact.
-                *o = scale * Vector::log(1.0 - u);
-                open |= is_open(*o);
+            for x in self.0 {
+                *x *= self.1;
+                open |= is_open(*x);
             }
             open
         }
@@ -55,7 +53,10 @@ fn exponential(batch: &mut [f64], scale: f64) {
     let mut uniform = [0.0; BATCH];
     let uniform = &mut uniform[..batch.len()];
     uniform.copy_from_slice(batch);
-    if wide(Logs(uniform, batch, scale)) {
+    // The differences are exact.
+    batch.iter_mut().for_each(|u| *u = 1.0 - *u);
+    Vector::map_in_place(Elementary::Log, batch);
+    if wide(Scaled(batch, scale)) {
         for (o, &u) in batch.iter_mut().zip(&*uniform) {
             if is_open(*o) {
                 *o = scale * (-u).ln_1p();

@@ -39,7 +39,7 @@ pub(super) fn tanh_single<L: Single>(x: L) -> L {
     // From 9.02 on the result is 1.
     let z = x.magnitude().at_most(9.5);
     let t = z.minus(z.pick_by_bits::<22>(&MIDDLES));
-    let large = piece(t, &PIECES, |row| z.pick_by_bits::<22>(row));
+    let large = piece::<22, _, _>(z, t, &PIECES);
     let square = z.times(z);
     let small = square.times(z).fused(series(&TANH_NEAR, square), z);
     small.or_from(z, 0.25, large).with_sign(x)

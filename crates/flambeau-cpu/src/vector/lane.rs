@@ -186,22 +186,23 @@ pub(super) const fn pieces<const N: usize, const M: usize>(grid: &[[f64; 16]; N]
     out
 }
 
-/// The polynomial that `pick` chooses of each row of [`pieces`], pairs of terms at a time.
+/// The polynomial that bits of `z` choose of each row of [`pieces`], pairs of terms at a time. No closures: they would not be
+/// compiled for the registers' instructions.
 #[inline(always)]
-pub(super) fn piece<L: Single, const M: usize>(
-    t: L,
-    rows: &[[f32; 16]; M],
-    pick: impl Fn(&[f32; 16]) -> L,
-) -> L {
+pub(super) fn piece<const SHIFT: u32, L: Single, const M: usize>(z: L, t: L, rows: &[[f32; 16]; M]) -> L {
     let (degree, square) = (M - 2, t.times(t));
-    let pair = |k: usize| t.fused(pick(&rows[k + 1]), pick(&rows[k]));
-    let (mut q, mut k) =
-        if degree % 2 == 1 { (pick(&rows[degree]), degree) } else { (pair(degree - 1), degree - 1) };
+    let (mut q, mut k) = (z.pick_by_bits::<SHIFT>(&rows[degree]), degree);
+    if degree.is_multiple_of(2) {
+        k -= 1;
+        q = t.fused(q, z.pick_by_bits::<SHIFT>(&rows[k]));
+    }
     while k > 1 {
         k -= 2;
-        q = square.fused(q, pair(k));
+        let (odd, even) = (z.pick_by_bits::<SHIFT>(&rows[k + 1]), z.pick_by_bits::<SHIFT>(&rows[k]));
+        q = square.fused(q, t.fused(odd, even));
     }
-    pick(&rows[0]).plus(t.fused(q, pick(&rows[degree + 1])))
+    let (first, rest) = (z.pick_by_bits::<SHIFT>(&rows[0]), z.pick_by_bits::<SHIFT>(&rows[degree + 1]));
+    first.plus(t.fused(q, rest))
 }
 
 /// A polynomial by Horner's rule, the constant term first.

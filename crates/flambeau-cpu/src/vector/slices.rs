@@ -39,7 +39,9 @@ impl<T: Vector> Body for Each<'_, T> {
     fn run(self) {
         macro_rules! case {
             ($f:ident) => {
-                self.2.iter_mut().zip(self.1).for_each(|(y, &x)| *y = x.$f())
+                for (y, &x) in self.2.iter_mut().zip(self.1) {
+                    *y = x.$f();
+                }
             };
         }
         choose!(self.0, case)
@@ -53,7 +55,9 @@ impl<T: Vector> Body for InPlace<'_, T> {
     fn run(self) {
         macro_rules! case {
             ($f:ident) => {
-                self.1.iter_mut().for_each(|x| *x = x.$f())
+                for x in self.1 {
+                    *x = x.$f();
+                }
             };
         }
         choose!(self.0, case)

@@ -19,7 +19,7 @@ fn to(
     device.check_available()?;
     let same_format = match memory_format {
         None | Some(MemoryFormat::Preserve) => true,
-        Some(format) => self_.with_array(|a| a.is_contiguous_as(format)),
+        Some(format) => self_.with_array(|a| a.suggested_format() == format),
     };
     let dtype = dtype.unwrap_or(from);
     if !copy && dtype == from && device.kind == home.kind && same_format {

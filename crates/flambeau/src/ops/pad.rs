@@ -2,6 +2,7 @@
 
 use crate::Tensor;
 use crate::autograd::record;
+use crate::ops::shape;
 use crate::ops::support::{copy_data, zeros_like_grad};
 use flambeau_core::{Array, DType, Device, Dims, Init, Result, Scalar, bail, numel, show};
 use flambeau_cpu::index::{Fold, Index, Walk, fold, take};
@@ -103,14 +104,15 @@ fn walk(plain: &Array, indexed: &Array, maps: &Maps) -> Walk {
     Walk { sizes: plain.sizes.clone(), plain: crate::ops::operand(plain), indexed: to, indices }
 }
 
-/// The input read through maps, all of whose values lie within it.
-fn pad_through(self_: &Tensor, maps: Maps, names: [&'static str; 2]) -> Result<Tensor> {
+/// The input read through maps, all of whose values lie within it; in its memory format if `formatted`.
+fn pad_through(self_: &Tensor, maps: Maps, names: [&'static str; 2], formatted: bool) -> Result<Tensor> {
     let a = self_.array();
     let out = Tensor::empty_raw(&mapped_sizes(&a.sizes, &maps), a.dtype, a.device())?;
     if !a.device().is_meta() {
         // SAFETY: the maps' values lie within the input; the output is fresh.
         unsafe { take(&walk(&out.array(), &a, &maps)) };
     }
+    let out = if formatted { shape::in_format_of(out, &[self_])? } else { out };
     let sizes = a.sizes;
     record(&[&out], names[0], &[self_], &[], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
@@ -134,7 +136,7 @@ fn pad_through_backward(
     }
     record(&[&out], names[1], &[grad], &[], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
-        Ok(smallvec![Some(pad_through(grad, maps.clone(), names)?)])
+        Ok(smallvec![Some(pad_through(grad, maps.clone(), names, false)?)])
     })?;
     Ok(out)
 }
@@ -199,7 +201,7 @@ fn by_place(
         let (before, size) = (pair[0], sizes[d]);
         maps[d] = Some(map(padded[d], |j| place(j - before, size))?);
     }
-    pad_through(self_, maps, names)
+    pad_through(self_, maps, names, true)
 }
 
 fn reflect(self_: &Tensor, padding: &[i64], dims: usize, names: [&'static str; 2]) -> Result<Tensor> {
@@ -269,7 +271,8 @@ fn circular(self_: &Tensor, padding: &[i64]) -> Result<Tensor> {
         let total = left + before.max(0) + after.max(0);
         maps[d] = Some(map(total, |j| first + (j - before.max(0)).rem_euclid(left))?);
     }
-    pad_through(self_, maps, ["PadCircularBackward0", "PadCircularBackwardBackward0"])
+    let names = ["PadCircularBackward0", "PadCircularBackwardBackward0"];
+    pad_through(self_, maps, names, false)
 }
 
 /// `torch.nn.functional.pad`

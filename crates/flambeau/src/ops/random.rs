@@ -272,11 +272,7 @@ fn like(self_: &Tensor, options: &TensorOptions, format: Option<MemoryFormat>) -
     options.device = options.device.or(Some(self_.device()));
     let (dtype, device) = resolve(&options, None)?;
     let a = self_.array();
-    let strides = match format.unwrap_or(MemoryFormat::Preserve) {
-        MemoryFormat::Preserve if a.is_non_overlapping_and_dense() => a.strides.clone(),
-        MemoryFormat::Preserve => flambeau_core::contiguous_strides(&a.sizes),
-        other => flambeau_core::strides_for(&a.sizes, other)?,
-    };
+    let strides = shape::format_strides(&a, format)?;
     Ok(Tensor::from_array(Array::empty_strided(&a.sizes, strides, dtype, device, Init::Uninit)?))
 }
 pub fn rand_like(

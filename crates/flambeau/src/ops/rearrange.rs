@@ -4,7 +4,7 @@ use crate::Tensor;
 use crate::autograd::{GradMode, record};
 use crate::ops::shape::{narrow, permute, reshape, select};
 use crate::ops::support::{copy_data, zeros_like_grad};
-use flambeau_core::{Array, DType, Dims, Result, bail, numel, show};
+use flambeau_core::{Array, DType, Dims, MemoryFormat, Result, bail, numel, show};
 use smallvec::smallvec;
 
 fn image(self_: &Tensor, name: &str, what: &str, factor: i64) -> Result<Dims> {
@@ -19,6 +19,14 @@ fn image(self_: &Tensor, name: &str, what: &str, factor: i64) -> Result<Dims> {
         bail!("{name} expects a positive {what}, but got {factor}");
     }
     Ok(sizes)
+}
+
+/// The result in the memory format that the input suggests; differentiable.
+fn in_format(out: &Tensor, input: &Tensor) -> Result<Tensor> {
+    match input.with_array(|a| a.suggested_format()) {
+        MemoryFormat::Contiguous => Ok(out.clone()),
+        format => crate::ops::shape::contiguous(out, Some(format)),
+    }
 }
 
 /// `torch.pixel_shuffle`: (*, C r r, H, W) as (*, C, H r, W r).
@@ -43,7 +51,7 @@ pub fn pixel_shuffle(self_: &Tensor, upscale_factor: i64) -> Result<Tensor> {
     let mut out = Dims::from_slice(lead);
     numel(&[h, w, square, c / square])?;
     out.extend([c / square, h * r, w * r]);
-    reshape(&permute(&reshape(self_, &split)?, &order)?, &out)
+    in_format(&reshape(&permute(&reshape(self_, &split)?, &order)?, &out)?, self_)
 }
 
 /// `torch.pixel_unshuffle`: (*, C, H r, W r) as (*, C r r, H, W).
@@ -69,7 +77,7 @@ pub fn pixel_unshuffle(self_: &Tensor, downscale_factor: i64) -> Result<Tensor> 
     };
     let mut out = Dims::from_slice(lead);
     out.extend([channels, h / r, w / r]);
-    reshape(&permute(&reshape(self_, &split)?, &order)?, &out)
+    in_format(&reshape(&permute(&reshape(self_, &split)?, &order)?, &out)?, self_)
 }
 
 /// `torch.channel_shuffle`
@@ -88,7 +96,7 @@ pub fn channel_shuffle(self_: &Tensor, groups: i64) -> Result<Tensor> {
     let mut split: Dims = smallvec![sizes[0], groups, channels / groups];
     split.extend_from_slice(&sizes[2..]);
     let swapped = crate::ops::shape::transpose(&reshape(self_, &split)?, 1, 2)?;
-    reshape(&swapped, &sizes)
+    in_format(&reshape(&swapped, &sizes)?, self_)
 }
 
 /// The geometry of sliding blocks.

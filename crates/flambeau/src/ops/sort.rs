@@ -113,6 +113,13 @@ pub fn sort(self_: &Tensor, dim: i64, descending: bool) -> Result<(Tensor, Tenso
         });
     }
     let (values, indices) = rows.finish(true)?;
+    let like_input = |t: Tensor| -> Result<Tensor> {
+        match self_.is_contiguous() {
+            true => Ok(t),
+            false => shape::in_strides_of(t, self_),
+        }
+    };
+    let (values, indices) = (like_input(values)?, like_input(indices)?);
     record_selection("SortBackward0", self_, &values, &indices, dim, true)?;
     Ok((values, indices))
 }

@@ -181,7 +181,8 @@ pub fn roll(self_: &Tensor, shifts: &[i64], dims: &[i64]) -> Result<Tensor> {
             by[d] = (by[d] + shift.rem_euclid(a.sizes[d])) % a.sizes[d];
         }
     }
-    let out = Tensor::empty_raw(&a.sizes, a.dtype, a.device())?;
+    let strides = shape::preserved_strides(&a);
+    let out = Tensor::from_array(Array::empty_strided(&a.sizes, strides, a.dtype, a.device(), Init::Uninit)?);
     if a.numel() > 0 {
         let (moved, whole) = (by.iter().copied().enumerate().filter(|m| m.1 != 0), out.array());
         let moved: SmallVec<[(usize, i64); 5]> = moved.collect();

@@ -2,9 +2,8 @@
 
 use super::fused;
 use super::optimizer::{Algorithm, Optimizer, State, addcdiv_, addcmul_, direction, real};
-use super::settings::{at_least_zero, settings};
+use super::settings::{at_least_zero, betas_in_range, settings};
 use crate::{Result, Tensor};
-use flambeau_core::bail;
 use flambeau_cpu::optim::{self as cpu, Step};
 use smallvec::SmallVec;
 
@@ -44,11 +43,7 @@ impl AdamOptions {
     fn check(&self) -> Result<()> {
         at_least_zero("learning rate", self.lr)?;
         at_least_zero("epsilon value", self.eps)?;
-        for (i, beta) in [self.betas.0, self.betas.1].into_iter().enumerate() {
-            if !(0.0..1.0).contains(&beta) {
-                bail!(Value, "Invalid beta parameter at index {i}: {}", crate::print::python_float(beta));
-            }
-        }
+        betas_in_range(self.betas)?;
         at_least_zero("weight_decay value", self.weight_decay)
     }
     fn update(&self, decoupled: bool, parameter: &Tensor, grad: &Tensor, state: &mut State) -> Result<()> {

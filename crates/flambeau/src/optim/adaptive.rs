@@ -1,7 +1,7 @@
 //! Relatives of Adam: NAdam (Dozat 2016), RAdam (Liu et al. 2020), Adamax (Kingma and Ba 2015), Adadelta (Zeiler 2012).
 
 use super::optimizer::{Algorithm, Optimizer, State, add_, addcdiv_, addcmul_, direction, real};
-use super::settings::{at_least_zero, settings};
+use super::settings::{at_least_zero, betas_in_range, settings};
 use crate::ops::shape::copy_;
 use crate::{Result, Tensor, ops};
 use flambeau_core::bail;
@@ -65,11 +65,7 @@ pub type Adadelta = Optimizer<AdadeltaOptions>;
 fn check(lr: f64, betas: (f64, f64), eps: f64, weight_decay: f64) -> Result<()> {
     at_least_zero("learning rate", lr)?;
     at_least_zero("epsilon value", eps)?;
-    for (i, beta) in [betas.0, betas.1].into_iter().enumerate() {
-        if !(0.0..1.0).contains(&beta) {
-            bail!(Value, "Invalid beta parameter at index {i}: {}", crate::print::python_float(beta));
-        }
-    }
+    betas_in_range(betas)?;
     at_least_zero("weight_decay value", weight_decay)
 }
 

@@ -128,3 +128,13 @@ pub(super) fn at_least_zero(what: &str, value: f64) -> Result<()> {
     }
     Ok(())
 }
+
+/// Fails where a decay rate is not in `[0, 1)`.
+pub(super) fn betas_in_range(betas: (f64, f64)) -> Result<()> {
+    for (i, beta) in [betas.0, betas.1].into_iter().enumerate() {
+        if !(0.0..1.0).contains(&beta) {
+            bail!(Value, "Invalid beta parameter at index {i}: {}", crate::print::python_float(beta));
+        }
+    }
+    Ok(())
+}

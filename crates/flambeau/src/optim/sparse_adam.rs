@@ -1,7 +1,7 @@
 //! Adam for sparse gradients, of which only the rows with a gradient change, their running means included.
 
 use super::optimizer::{Algorithm, Optimizer, State, add_};
-use super::settings::{at_least_zero, settings};
+use super::settings::{at_least_zero, betas_in_range, settings};
 use crate::ops::sparse;
 use crate::{Result, Tensor};
 use flambeau_core::bail;
@@ -48,12 +48,7 @@ impl Algorithm for SparseAdamOptions {
     fn check(&self) -> Result<()> {
         at_least_zero("learning rate", self.lr)?;
         at_least_zero("epsilon value", self.eps)?;
-        for (i, beta) in [self.betas.0, self.betas.1].into_iter().enumerate() {
-            if !(0.0..1.0).contains(&beta) {
-                bail!(Value, "Invalid beta parameter at index {i}: {}", crate::print::python_float(beta));
-            }
-        }
-        Ok(())
+        betas_in_range(self.betas)
     }
     fn update(&self, parameter: &Tensor, grad: &Tensor, state: &mut State) -> Result<()> {
         if !grad.is_sparse() {

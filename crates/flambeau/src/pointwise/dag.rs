@@ -37,8 +37,9 @@ impl Dag {
         self.known.insert(node, id);
         id
     }
-    /// Takes over declared nodes; `substitute` gives values for parameters that are known.
-    pub fn import(&mut self, nodes: &[Node], substitute: &dyn Fn(u8) -> Option<f64>) -> Id {
+    /// Takes over declared nodes; `substitute` gives values for parameters that are known. Products and quotients of
+    /// `complex` numbers with one stay: they make NaN of infinities.
+    pub fn import(&mut self, nodes: &[Node], substitute: &dyn Fn(u8) -> Option<f64>, complex: bool) -> Id {
         let mut ids: Vec<Id> = Vec::with_capacity(nodes.len());
         for node in nodes {
             let id = match *node {
@@ -50,6 +51,13 @@ impl Dag {
                 Node::Const(v) => self.constant(v),
                 Node::ImagConst(v) => self.add(Ex::Const(0f64.to_bits(), v.to_bits())),
                 Node::Unary(p, a) => self.unary(p, ids[a as usize]),
+                Node::Binary(p @ (Prim::Mul | Prim::Div), a, b) if complex => {
+                    let (a, b) = (ids[a as usize], ids[b as usize]);
+                    match (self.value(a), self.value(b)) {
+                        (Some(1.0 | -1.0), None) | (None, Some(1.0 | -1.0)) => self.add(Ex::Binary(p, a, b)),
+                        _ => self.binary(p, a, b),
+                    }
+                }
                 Node::Binary(p, a, b) => self.binary(p, ids[a as usize], ids[b as usize]),
                 Node::Select(c, a, b) => self.select(ids[c as usize], ids[a as usize], ids[b as usize]),
             };

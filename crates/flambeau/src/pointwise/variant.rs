@@ -103,7 +103,7 @@ pub fn variant(def: &'static PointwiseDef, params: &[ParamValue], dtype: DType) 
         return Some(*v);
     }
     let mut dag = Dag::default();
-    let root = dag.import(def.cases[case].nodes, &|i| substitute(&key.fixed, i));
+    let root = dag.import(def.cases[case].nodes, &|i| substitute(&key.fixed, i), key.complex);
     let fresh = Variant::new(dag, root, def.tensors.len(), key.complex, Some(def));
     // `grad` overrides are resolved here, where the parameters are known.
     for over in def.overrides {
@@ -118,7 +118,7 @@ pub fn variant(def: &'static PointwiseDef, params: &[ParamValue], dtype: DType) 
                 ))),
                 Some(c) => {
                     let mut dag = Dag::default();
-                    let root = dag.import(over.cases[c].nodes, &|i| substitute(&key.fixed, i));
+                    let root = dag.import(over.cases[c].nodes, &|i| substitute(&key.fixed, i), false);
                     Ok(Some(Derivative::new(&dag, root, fresh.inputs, key.complex)))
                 }
             }

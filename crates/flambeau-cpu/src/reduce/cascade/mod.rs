@@ -11,8 +11,10 @@ use crate::pointwise::{Operand, narrow_bf16, narrow_f16, widen_bf16, widen_f16};
 use crate::wide::{Body, ahead, wide};
 use flambeau_core::parallel::{each as each_part, num_threads};
 use flambeau_core::{C32, C64, DType, Result, bf16, f16};
-use num_traits::Zero;
+use num_complex::Complex;
+use num_traits::{Float, Zero};
 use smallvec::SmallVec;
+use std::ops::Div;
 
 /// Levels of blocks.
 const LEVELS: usize = 4;
@@ -52,8 +54,13 @@ trait Source: Copy {
     }
 }
 
+/// A quotient by a real number, as one by the complex number that it is.
+fn complex_mean<T: Float>(sum: Complex<T>, by: T) -> Complex<T> {
+    crate::math::complex::div(sum, Complex::new(by, T::zero()))
+}
+
 macro_rules! source {
-    ($($T:ty, $Sum:ty, $real:ty, $w:literal, |$x:ident| $widened:expr, |$sum:ident| $narrowed:expr;)*) => {$(
+    ($($T:ty, $Sum:ty, $real:ty, $divided:path, $w:literal, |$x:ident| $widened:expr, |$sum:ident| $narrowed:expr;)*) => {$(
         impl Source for $T {
             type Sum = $Sum;
             const W: usize = $w;
@@ -64,19 +71,19 @@ macro_rules! source {
             }
             #[inline(always)]
             fn narrowed(sum: $Sum, divisor: Option<f64>) -> $T {
-                let $sum = divisor.map_or(sum, |by| sum / by as $real);
+                let $sum = divisor.map_or(sum, |by| $divided(sum, by as $real));
                 $narrowed
             }
         }
     )*};
 }
 source! {
-    f32, f32, f32, 8, |x| x, |sum| sum;
-    f64, f64, f64, 4, |x| x, |sum| sum;
-    bf16, f32, f32, 8, |x| widen_bf16(x), |sum| narrow_bf16(sum);
-    f16, f32, f32, 8, |x| widen_f16(x), |sum| narrow_f16(sum);
-    C32, C32, f32, 4, |x| x, |sum| sum;
-    C64, C64, f64, 2, |x| x, |sum| sum;
+    f32, f32, f32, Div::div, 8, |x| x, |sum| sum;
+    f64, f64, f64, Div::div, 4, |x| x, |sum| sum;
+    bf16, f32, f32, Div::div, 8, |x| widen_bf16(x), |sum| narrow_bf16(sum);
+    f16, f32, f32, Div::div, 8, |x| widen_f16(x), |sum| narrow_f16(sum);
+    C32, C32, f32, complex_mean, 4, |x| x, |sum| sum;
+    C64, C64, f64, complex_mean, 2, |x| x, |sum| sum;
 }
 
 /// The lines of a block, and the number of its levels' digits.

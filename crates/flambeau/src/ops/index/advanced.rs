@@ -5,7 +5,9 @@ use crate::Tensor;
 use crate::autograd::{self, Save, needs_grad, record, record_inplace};
 use crate::ops::support::{sum_to_size, zeros_like_grad};
 use crate::ops::{operand, shape};
-use flambeau_core::{Array, DType, Dims, Result, bail, broadcast_shapes, show};
+use flambeau_core::{
+    Array, DType, Dims, Init, MemoryFormat, Result, bail, broadcast_shapes, contiguous_strides, show,
+};
 use flambeau_cpu::index::{Fold, Index, Walk, fold, put, take};
 use smallvec::{SmallVec, smallvec};
 
@@ -167,6 +169,24 @@ impl Plan {
         Ok(plan)
     }
 
+    /// A fresh result: its dimensions are in the order of the indexed array's where that is channels-last.
+    fn fresh(&self, a: &Array) -> Result<Tensor> {
+        if a.suggested_format() == MemoryFormat::Contiguous {
+            return Tensor::empty_raw(&self.sizes, a.dtype, a.device());
+        }
+        let over = |array: &Array, strides: &Dims| {
+            let (sizes, strides) = (self.sizes.clone(), strides.clone());
+            Array { sizes, strides, ..array.clone() }
+        };
+        let operands: SmallVec<[Array; 4]> = std::iter::once(over(a, &self.strides))
+            .chain(self.indices.iter().map(|(values, strides, ..)| over(values, strides)))
+            .collect();
+        let strides = crate::pointwise::result_strides(&self.sizes, &operands)
+            .unwrap_or_else(|| contiguous_strides(&self.sizes));
+        let out = Array::empty_strided(&self.sizes, strides, a.dtype, a.device(), Init::Uninit)?;
+        Ok(Tensor::from_array(out))
+    }
+
     /// The walk over the result's positions; `plain` has the result's sizes.
     fn walk(&self, plain: &Array, indexed: &Array) -> Walk {
         let mut to = operand(indexed);
@@ -201,7 +221,7 @@ pub fn index(self_: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
     }
     let expanded = expand_masks(&a.sizes, indices)?;
     let plan = Plan::new(&a, &expanded)?;
-    let out = Tensor::empty_raw(&plan.sizes, a.dtype, a.device())?;
+    let out = plan.fresh(&a)?;
     if !a.device().is_meta() && out.numel() > 0 {
         // SAFETY: indices were checked; the output is fresh, of the walk's sizes.
         unsafe { take(&plan.walk(&out.array(), &a)) };

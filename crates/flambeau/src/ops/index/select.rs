@@ -271,7 +271,7 @@ fn check_fill(self_: &Tensor, dim: i64, index: &Tensor) -> Result<(Array, usize,
 
 /// Writes one element to the slices of a copy.
 fn filled(a: &Array, d: usize, values: &Array, value: &Array) -> Result<Tensor> {
-    let out = shape::clone_dense(&Tensor::from_array(a.clone()))?;
+    let out = shape::clone(&Tensor::from_array(a.clone()), None)?;
     if !a.device().is_meta() {
         let mut plain = value.clone();
         plain.sizes = a.sizes.clone();

@@ -247,6 +247,12 @@ fn convolve(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, steps: &Step
             })?
         })
     };
+    // Volumes of double precision have no channels-last kernels in PyTorch.
+    let out = if sizes.len() == 5 && dtype == DType::Float64 {
+        out
+    } else {
+        shape::in_format_of(out, &[input, weight])?
+    };
     let mut inputs = vec![input, weight];
     inputs.extend(bias);
     let (steps, biased) = (steps.clone(), bias.is_some());

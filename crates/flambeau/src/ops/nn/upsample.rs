@@ -3,6 +3,7 @@
 use crate::Tensor;
 use crate::autograd::{GradMode, record};
 use crate::ops::dense::{Dense, written};
+use crate::ops::shape;
 use flambeau_core::{DType, Dims, Result, bail, show};
 use flambeau_cpu::pool::{self, Resample};
 use smallvec::{SmallVec, smallvec};
@@ -98,6 +99,7 @@ impl Resize {
                 _ => run!(f32, pool::upsample),
             }
         };
+        let out = shape::in_format_of(out, &[input])?;
         let this = self.clone();
         record(&[&out], self.kind.backward, &[input], &[], move |ctx| {
             let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };

@@ -3,7 +3,7 @@
 use crate::Tensor;
 use crate::ops::shape::clone;
 use crate::ops::support::copy_data;
-use flambeau_core::{Array, Dims, Init, Result, bail, contiguous_strides, numel};
+use flambeau_core::{Array, Dims, Init, MemoryFormat, Result, bail, contiguous_strides, numel, strides_for};
 
 /// A row-major copy of the elements, without history.
 pub fn clone_dense(t: &Tensor) -> Result<Tensor> {
@@ -30,6 +30,27 @@ fn clone_with_strides(t: &Tensor, strides: Dims) -> Result<Tensor> {
     let out = Tensor::from_array(Array::empty_strided(&a.sizes, strides, a.dtype, a.device(), Init::Uninit)?);
     copy_data(&out, t)?;
     Ok(out)
+}
+
+/// A fresh result without history in the memory format that one of the inputs suggests: how operators on images pass
+/// channels-last on.
+pub(crate) fn in_format_of(out: Tensor, inputs: &[&Tensor]) -> Result<Tensor> {
+    let format = match out.dim() {
+        4 => MemoryFormat::ChannelsLast,
+        5 => MemoryFormat::ChannelsLast3d,
+        _ => return Ok(out),
+    };
+    if !inputs.iter().any(|t| t.with_array(|a| a.suggested_format()) == format) {
+        return Ok(out);
+    }
+    let strides = strides_for(&out.sizes(), format)?;
+    clone_with_strides(&out, strides)
+}
+
+/// A fresh result without history, with the strides of a fresh tensor like `model`.
+pub(crate) fn in_strides_of(out: Tensor, model: &Tensor) -> Result<Tensor> {
+    let strides = model.with_array(super::preserved_strides);
+    if out.strides() == strides { Ok(out) } else { clone_with_strides(&out, strides) }
 }
 
 /// A copy whose geometry is that of a base: needed where windows are cut by stride.

@@ -140,14 +140,16 @@ fn batch(
         count: training.then_some(n * inner),
     };
     let normal = Normal {
+        formatted: true,
         layout: Layout::Planes(planes),
         moments,
+        own: None,
         view: training.then(|| (sizes.clone(), dims)),
         affine: per_channel(sizes.len(), channels),
         eps,
         names: NAMES,
     };
-    Ok((normal.apply(input, weight, bias, &[])?, saved))
+    Ok((normal.apply(input, weight, bias, None)?.0, saved))
 }
 
 /// `torch.batch_norm`: normalisation of each channel of `(n, c, …)` over the batch (Ioffe and Szegedy, 2015).
@@ -221,12 +223,14 @@ pub fn instance_norm(
     let stat = if input.is_meta() { Vec::new() } else { (0..n * c).collect() };
     let planes = Planes { channels: c, inner, stat, count: Some(inner) };
     let normal = Normal {
+        formatted: false,
         layout: Layout::Planes(planes),
         moments,
+        own: None,
         view: Some((smallvec![(n * c) as i64, inner as i64], smallvec![1])),
         affine: per_channel(sizes.len(), channels),
         eps,
         names: NAMES,
     };
-    normal.apply(input, weight, bias, &[])
+    Ok(normal.apply(input, weight, bias, None)?.0)
 }

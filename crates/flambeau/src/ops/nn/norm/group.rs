@@ -1,10 +1,10 @@
 //! Group normalisation.
 
-use super::{Layout, Normal, check_dtypes, moments, per_channel, saved, scales};
+use super::{Kept, Layout, Normal, check_dtypes, per_channel};
 use crate::Tensor;
 use crate::ops::shape;
 use flambeau_core::{Dims, Result, bail, show, wrap_dim};
-use flambeau_cpu::norm::{Groups, Planes};
+use flambeau_cpu::norm::Planes;
 use smallvec::smallvec;
 
 fn check(input: &Tensor, channels: i64, groups: i64, affine: [Option<&Tensor>; 2]) -> Result<()> {
@@ -54,13 +54,8 @@ fn grouped(
         bail!("shape '{}' is invalid for input of size {}", show(&[n, channels, inner]), input.numel());
     }
     let each = channels / groups;
-    let (mean, var) = {
-        let (stats, inner) = ((n * groups) as usize, (each * inner) as usize);
-        moments(Groups { outer: 1, stats, inner }, input)?
-    };
-    let scale = scales(&var, eps);
     let dtype = [weight, bias].into_iter().flatten().next().map_or(input.dtype(), Tensor::dtype);
-    let kept = [saved(&mean, &[n, groups], dtype, input)?, saved(&scale, &[n, groups], dtype, input)?];
+    let kept = Kept { sizes: smallvec![n, groups], dtype, output: true };
     let count = if input.is_meta() { 0 } else { (n * channels) as usize };
     let stat = (0..count).map(|p| p / each as usize).collect();
     let view: Dims = smallvec![n * groups, each * inner];
@@ -69,21 +64,24 @@ fn grouped(
         if sizes[1] == channels { per_channel(sizes.len(), channels) } else { smallvec![1, channels, 1] };
     let flat = sizes[1] != channels;
     let normal = Normal {
+        formatted: true,
         layout: Layout::Planes(Planes {
             channels: channels as usize,
             inner: inner as usize,
             stat,
             count: Some((each * inner) as usize),
         }),
-        moments: [mean, scale],
+        moments: Default::default(),
+        own: Some((each * inner) as usize),
         view: Some((view, smallvec![1])),
         affine,
         eps,
         names: ["NativeGroupNormBackward0", "NativeGroupNormBackwardBackward0"],
     };
     let input = if flat { shape::reshape(input, &[n, channels, inner])? } else { input.clone() };
-    let out = normal.apply(&input, weight, bias, &[&kept[0], &kept[1]])?;
-    let [mean, scale] = kept;
+    let (out, Some([mean, scale])) = normal.apply(&input, weight, bias, Some(kept))? else {
+        bail!("group_norm kept no moments")
+    };
     Ok((if flat { shape::reshape(&out, &sizes)? } else { out }, mean, scale))
 }
 

@@ -1,11 +1,10 @@
 //! Normalisation over the last dimensions.
 
-use super::{Layout, Normal, check_dtypes, compute, moments, saved, scales};
+use super::{Kept, Layout, Normal, check_dtypes, compute};
 use crate::Tensor;
 use crate::generated::functions as f;
 use crate::ops::{reduce, shape};
 use flambeau_core::{DType, Dims, Result, bail, show};
-use flambeau_cpu::norm::Groups;
 use smallvec::smallvec;
 
 /// Checks the shapes; returns the number of dimensions before the normalised ones.
@@ -52,21 +51,24 @@ pub fn native_layer_norm(
     check_dtypes("LayerNormKernelImpl", input, &[weight, bias])?;
     let sizes = input.sizes();
     let [rows, width] = [&sizes[..first], normalized_shape].map(|s| flambeau_core::count(s) as usize);
-    let (mean, var) = moments(Groups { outer: 1, stats: rows, inner: width }, input)?;
-    let scale = scales(&var, eps);
     let dtype = [weight, bias].into_iter().flatten().next().map_or(input.dtype(), Tensor::dtype);
     let mut kept: Dims = sizes[..first].into();
     kept.resize(sizes.len(), 1);
-    let kept = (saved(&mean, &kept, dtype, input)?, saved(&scale, &kept, dtype, input)?);
     let normal = Normal {
+        formatted: false,
         layout: Layout::Rows(width),
-        moments: [mean, scale],
+        moments: Default::default(),
+        own: Some(width),
         view: Some((smallvec![rows as i64, width as i64], smallvec![1])),
         affine: normalized_shape.into(),
         eps,
         names: ["NativeLayerNormBackward0", "NativeLayerNormBackwardBackward0"],
     };
-    Ok((normal.apply(input, weight, bias, &[])?, kept.0, kept.1))
+    let kept = Kept { sizes: kept, dtype, output: false };
+    match normal.apply(input, weight, bias, Some(kept))? {
+        (out, Some([mean, scale])) => Ok((out, mean, scale)),
+        _ => bail!("layer_norm kept no moments"),
+    }
 }
 
 /// `torch.layer_norm` over the last dimensions (Ba et al., 2016).

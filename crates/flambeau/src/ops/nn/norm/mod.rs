@@ -16,7 +16,7 @@ use crate::generated::functions as f;
 use crate::ops::dense::{Dense, written};
 use crate::ops::{reduce, shape, sum_to_size};
 use flambeau_core::{DType, Dims, Result, bail};
-use flambeau_cpu::norm::{self, Planes, Real};
+use flambeau_cpu::norm::{self, Affine, Planes, Real};
 use smallvec::smallvec;
 use std::sync::Arc;
 
@@ -31,14 +31,18 @@ enum Layout {
 /// A normalisation of one input: its kernel, and how it is composed of operators.
 struct Normal {
     layout: Layout,
-    /// Means and reciprocal standard deviations.
+    /// Means and reciprocal standard deviations; none before groups of `own` elements are measured.
     moments: [Vec<f64>; 2],
+    /// Elements of groups that lie one after the other and are normalised by their own moments.
+    own: Option<usize>,
     /// Sizes of the input in which `dims` are the dimensions of the moments; none where these were given.
     view: Option<(Dims, Dims)>,
     /// Sizes of weight and bias that broadcast with the input.
     affine: Dims,
     eps: f64,
     names: [&'static str; 2],
+    /// Whether the result has the memory format of the input.
+    formatted: bool,
 }
 
 /// The type that a normalisation of `dtype` computes in.
@@ -76,17 +80,38 @@ fn check_dtypes(kernel: &str, input: &Tensor, parameters: &[Option<&Tensor>]) ->
     Ok(())
 }
 
+/// What is saved of measured groups: its sizes and dtype, and whether it is an output of the operation.
+struct Kept {
+    sizes: Dims,
+    dtype: DType,
+    output: bool,
+}
+
 impl Normal {
-    fn forward<F: Real>(&self, input: &Tensor, affine: [Option<&Tensor>; 2]) -> Result<Tensor> {
+    fn forward<F: Real>(&mut self, input: &Tensor, affine: [Option<&Tensor>; 2]) -> Result<Tensor> {
         let _guard = GradMode::no_grad();
         let x = Dense::<F>::of(input)?;
         let [w, b] = affine.map(|t| t.map(Dense::<F>::of).transpose());
         let (w, b) = (w?, b?);
         let affine = [w.as_deref(), b.as_deref()];
-        let moments = [&self.moments[0][..], &self.moments[1]];
-        written::<F>(&input.sizes(), input.dtype(), |out| match &self.layout {
-            Layout::Planes(s) => norm::normalise_planes(s, &x, moments, affine, out),
-            Layout::Rows(width) => norm::normalise_rows(*width, &x, moments, affine, out),
+        written::<F>(&input.sizes(), input.dtype(), |out| {
+            let with = match (&self.layout, self.own) {
+                (Layout::Planes(s), None) => {
+                    let moments = [&self.moments[0][..], &self.moments[1]];
+                    return norm::normalise_planes(s, &x, moments, affine, out);
+                }
+                (Layout::Planes(s), _) => Affine::Channels { channels: s.channels, inner: s.inner },
+                (Layout::Rows(_), _) => Affine::Elements,
+            };
+            self.moments = match self.own {
+                Some(size) if size > 0 => norm::normalise_groups(size, with, self.eps, &x, affine, out)?,
+                // Rows without elements.
+                _ => {
+                    let rows = self.view.as_ref().map_or(0, |(sizes, _)| sizes[0] as usize);
+                    [vec![f64::NAN; rows], vec![f64::NAN; rows]]
+                }
+            };
+            Ok(())
         })
     }
 
@@ -167,14 +192,14 @@ impl Normal {
         Ok([shape::to_dtype(&by_input, input.dtype())?, by_weight, flat(g)?])
     }
 
-    /// The normalised input; `moments` are further outputs of the same operation.
+    /// The normalised input, and means and reciprocal standard deviations if they are kept.
     fn apply(
-        self,
+        mut self,
         input: &Tensor,
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
-        moments: &[&Tensor],
-    ) -> Result<Tensor> {
+        kept: Option<Kept>,
+    ) -> Result<(Tensor, Option<[Tensor; 2]>)> {
         let out = if input.is_meta() {
             Tensor::empty_raw(&input.sizes(), input.dtype(), input.device())?
         } else if compute(input.dtype()) == DType::Float64 {
@@ -182,7 +207,17 @@ impl Normal {
         } else {
             self.forward::<f32>(input, [weight, bias])?
         };
-        let outputs: Vec<&Tensor> = [&out].into_iter().chain(moments.iter().copied()).collect();
+        let out = if self.formatted { shape::in_format_of(out, &[input])? } else { out };
+        let output = kept.as_ref().is_some_and(|kept| kept.output);
+        let kept = match kept {
+            Some(Kept { sizes, dtype, .. }) => {
+                let [mean, scale] = [0, 1].map(|i: usize| saved(&self.moments[i], &sizes, dtype, input));
+                Some([mean?, scale?])
+            }
+            None => None,
+        };
+        let moments = kept.iter().flatten().filter(|_| output);
+        let outputs: Vec<&Tensor> = [&out].into_iter().chain(moments).collect();
         let mut inputs = vec![input];
         inputs.extend(weight);
         inputs.extend(bias);
@@ -201,7 +236,7 @@ impl Normal {
             }
             ctx.connected(this.names[1], grads)
         })?;
-        Ok(out)
+        Ok((out, kept))
     }
 
     fn gradients(&self, ctx: &Context) -> Result<Option<[Tensor; 3]>> {

@@ -1,11 +1,11 @@
 //! Pooling to a given output size.
 
 use super::positions::record_maxima;
-use super::{as_image, check_dtype, check_line, from_image, one_int, planes, pooled, unsigned};
+use super::{as_image, check_dtype, check_line, from_image, in_format, one_int, planes, pooled, unsigned};
 use crate::Tensor;
 use crate::autograd::record;
-use crate::ops::reduce;
-use flambeau_core::{Dims, Result, bail, show};
+use crate::ops::{reduce, shape};
+use flambeau_core::{Dims, MemoryFormat, Result, bail, show, strides_for};
 use flambeau_cpu::pool;
 use smallvec::smallvec;
 
@@ -63,6 +63,7 @@ fn adaptive_average(input: &Tensor, to: &[i64], dims: usize) -> Result<Tensor> {
         let (planes, [from, onto]) = spatial(dims, &sizes, to)?;
         pool::adaptive_avg_pool(planes, &from, &onto, &x, out)
     });
+    let out = if dims == 2 { shape::in_format_of(out, &[input])? } else { out };
     let name = if dims == 2 { "AdaptiveAvgPool2DBackward0" } else { "AdaptiveAvgPool3DBackward0" };
     record(&[&out], name, &[input], &[], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
@@ -92,6 +93,7 @@ fn adaptive_maxima(name: &str, dims: usize, input: &Tensor, output: &[i64]) -> R
         pool::adaptive_max_pool(planes, &from, &onto, &x, out, places)
     });
     let name = if dims == 2 { "AdaptiveMaxPool2DBackward0" } else { "AdaptiveMaxPool3DBackward0" };
+    let found = if dims == 2 { in_format(found, input)? } else { found };
     record_maxima(found, input, dims, name)
 }
 
@@ -109,6 +111,17 @@ pub fn adaptive_max_pool1d(self_: &Tensor, output_size: &[i64]) -> Result<(Tenso
     Ok((from_image(&values)?, from_image(&indices)?))
 }
 
+/// Averages of whole planes with the strides of the input's memory format, in the same order in memory.
+fn one_each(out: &Tensor, input: &Tensor) -> Result<Tensor> {
+    let format = input.with_array(|a| a.suggested_format());
+    if format != MemoryFormat::Contiguous {
+        let mut a = out.array();
+        a.strides = strides_for(&a.sizes, format)?;
+        out.set_array(a);
+    }
+    Ok(out.clone())
+}
+
 macro_rules! adaptive_pools {
     ($($dims:literal $average:ident $max:ident;)*) => { $(
         #[doc = concat!("`torch.nn.functional.", stringify!($average), "`")]
@@ -116,7 +129,7 @@ macro_rules! adaptive_pools {
             let to = check_adaptive(stringify!($average), $dims, self_, output_size)?;
             if to[to.len() - $dims..].iter().all(|&n| n == 1) {
                 let dims: Dims = (-$dims..0i64).collect();
-                return reduce::mean_dim(self_, Some(&dims), true, None);
+                return one_each(&reduce::mean_dim(self_, Some(&dims), true, None)?, self_);
             }
             adaptive_average(self_, &to, $dims)
         }

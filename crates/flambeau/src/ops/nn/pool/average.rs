@@ -4,6 +4,7 @@ use super::windows::{Windows, axes, output_sizes};
 use super::{as_image, check_dtype, check_line, from_image, one_int, pooled};
 use crate::Tensor;
 use crate::autograd::record;
+use crate::ops::shape;
 use flambeau_core::{DType, Result, bail, show};
 use flambeau_cpu::pool;
 use smallvec::smallvec;
@@ -70,6 +71,7 @@ impl Average {
         let to = output_sizes(&s, &sizes, self.dims);
         let (include, divisor) = (self.count_include_pad, self.divisor);
         let out = pooled!(input => &to, |x, out| pool::avg_pool(&s, &x, include, divisor, out));
+        let out = if self.dims == 2 { shape::in_format_of(out, &[input])? } else { out };
         let this = self.clone();
         let name = if self.dims == 2 { "AvgPool2DBackward0" } else { "AvgPool3DBackward0" };
         record(&[&out], name, &[input], &[], move |ctx| {

@@ -2,7 +2,7 @@
 
 use super::positions::record_maxima;
 use super::windows::{Windows, output_sizes};
-use super::{as_image, check_dtype, from_image, pooled};
+use super::{as_image, check_dtype, from_image, in_format, pooled};
 use crate::Tensor;
 use flambeau_core::{DType, Result, bail, show};
 use flambeau_cpu::pool;
@@ -32,7 +32,7 @@ fn maxima(name: &str, dims: usize, input: &Tensor, windows: &Windows) -> Result<
     let to = output_sizes(&s, &sizes, dims);
     let found = pooled!(input => (&to, indices), |x, out, places| pool::max_pool(&s, &x, out, Some(places)));
     let name = if dims == 2 { "MaxPool2DWithIndicesBackward0" } else { "MaxPool3DWithIndicesBackward0" };
-    record_maxima(found, input, dims, name)
+    record_maxima(in_format(found, input)?, input, dims, name)
 }
 
 fn unpoolable(dtype: DType) -> bool {

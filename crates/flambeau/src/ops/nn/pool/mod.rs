@@ -102,6 +102,11 @@ fn from_image(out: &Tensor) -> Result<Tensor> {
     shape::squeeze_dim(out, -2)
 }
 
+/// Maxima and their positions in the memory format that the input suggests.
+fn in_format((values, indices): (Tensor, Tensor), input: &Tensor) -> Result<(Tensor, Tensor)> {
+    Ok((shape::in_format_of(values, &[input])?, shape::in_format_of(indices, &[input])?))
+}
+
 fn one_int(name: &str, argument: &str, values: &[i64]) -> Result<i64> {
     match values {
         [value] => Ok(*value),

@@ -5,6 +5,7 @@ use super::{check_dtype, planes, pooled, product, unsigned, with_spatial};
 use crate::Tensor;
 use crate::autograd::{Save, record};
 use crate::ops::dense::Dense;
+use crate::ops::shape;
 use flambeau_core::{DType, Result, bail, show};
 use flambeau_cpu::pool;
 use smallvec::smallvec;
@@ -47,6 +48,7 @@ pub(super) fn unpool(self_: &Tensor, indices: &Tensor, output_size: &[i64], dims
         let (planes, plane) = (planes(&sizes, dims), product(&sizes[sizes.len() - dims..])?);
         pool::max_unpool(planes, plane, &spatial, &x, &Dense::<i64>::of(indices)?, out)
     });
+    let out = shape::in_format_of(out, &[self_])?;
     let name = if dims == 2 { "MaxUnpool2DBackward0" } else { "MaxUnpool3DBackward0" };
     record(&[&out], name, &[self_], &[Save::Input(indices)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };

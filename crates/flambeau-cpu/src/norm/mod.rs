@@ -1,5 +1,9 @@
 //! Normalisation by moments, and its gradients, on contiguous slices. Sums are accumulated in `f64`.
 
+mod measured;
+
+pub use measured::{Affine, normalise_groups};
+
 use crate::gemm::size_product;
 use crate::lanes::{lanes, lanes_of_pairs, merged};
 use crate::wide::{Body, wide};
@@ -248,58 +252,6 @@ pub fn normalise_planes_backward<F: Real>(
     Ok([back(by_weight), back(by_bias)])
 }
 
-/// `(x - mean) * scale * weight + bias` by rows; weight and bias are as long as a row.
-pub fn normalise_rows<F: Real>(
-    width: usize,
-    x: &[F],
-    [mean, scale]: [&[f64]; 2],
-    [weight, bias]: [Option<&[F]>; 2],
-    out: &mut [F],
-) -> Result<()> {
-    let fits = [weight, bias].into_iter().flatten().all(|list| list.len() == width);
-    let total = size_product(&[mean.len(), width])?;
-    ensure!(
-        fits && x.len() == total && out.len() == total && scale.len() == mean.len(),
-        "norm: sizes don't match"
-    );
-    if width == 0 {
-        return Ok(());
-    }
-    let rows = GRAIN.div_ceil(width);
-    let moments = mean.chunks(rows).zip(scale.chunks(rows));
-    let blocks = x.chunks(rows * width).zip(out.chunks_mut(rows * width));
-    each(blocks.zip(moments), 1, |((x, out), (mean, scale))| {
-        wide(Rows { width, x, moments: [mean, scale], affine: [weight, bias], out });
-        Ok(())
-    })
-}
-
-/// Rows less their means, times their scales, by weights and biases.
-struct Rows<'a, F> {
-    width: usize,
-    x: &'a [F],
-    moments: [&'a [f64]; 2],
-    affine: [Option<&'a [F]>; 2],
-    out: &'a mut [F],
-}
-impl<F: Real> Body for Rows<'_, F> {
-    type Output = ();
-    #[inline(always)]
-    fn run(self) {
-        let Rows { width, x, moments: [mean, scale], affine: [weight, bias], out } = self;
-        let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
-        for ((x, out), (&m, &r)) in rows.zip(mean.iter().zip(scale)) {
-            let (m, r) = (number::<F>(m), number::<F>(r));
-            match (weight, bias) {
-                (Some(weight), Some(bias)) => line(out, [x, weight, bias], |x, w, b| (x - m) * r * w + b),
-                (Some(weight), None) => line(out, [x, weight, x], |x, w, _| (x - m) * r * w),
-                (None, Some(bias)) => line(out, [x, bias, x], |x, b, _| (x - m) * r + b),
-                (None, None) => line(out, [x, x, x], |x, _, _| (x - m) * r),
-            }
-        }
-    }
-}
-
 /// What `f` makes of the elements of three slices, all as long as `out`.
 #[inline(always)]
 fn line<F: Copy>(out: &mut [F], [a, b, c]: [&[F]; 3], f: impl Fn(F, F, F) -> F) {
@@ -319,7 +271,7 @@ fn update<F: Copy>(out: &mut [F], a: &[F], f: impl Fn(F, F) -> F) {
     }
 }
 
-/// The gradients of [`normalise_rows`], moments included, as of [`normalise_planes_backward`].
+/// The gradients of [`normalise_groups`] with [`Affine::Elements`], moments included, as of [`normalise_planes_backward`].
 pub fn normalise_rows_backward<F: Real>(
     width: usize,
     [grad, x]: [&[F]; 2],
@@ -450,7 +402,7 @@ mod tests {
             let (mean, var) = moments(s, x).unwrap();
             let scale = scale_of(var);
             if rows {
-                normalise_rows(3, x, [&mean, &scale], [Some(&weight), None], &mut out).unwrap();
+                normalise_groups(3, Affine::Elements, 1e-3, x, [Some(&weight), None], &mut out).unwrap();
             } else {
                 normalise_planes(&planes, x, [&mean, &scale], [Some(&weight), None], &mut out).unwrap();
             }
@@ -500,7 +452,8 @@ mod tests {
                 for (w, b) in [(true, true), (true, false), (false, true), (false, false)] {
                     let (weight, bias) = (w.then_some(&weight[..]), b.then_some(&weight[..]));
                     let mut out = vec![0f32; n];
-                    normalise_rows(width, &x, moments, [weight, bias], &mut out).unwrap();
+                    let own = normalise_groups(width, Affine::Elements, 1e-3, &x, [weight, bias], &mut out);
+                    assert_eq!(own.unwrap(), [mean.clone(), scale.clone()]);
                     let mut back = vec![0f32; n];
                     let [by_weight, by_bias] =
                         normalise_rows_backward(width, [&g, &x], moments, weight, &mut back).unwrap();
