@@ -42,6 +42,15 @@ pub trait GemmElement: Element {
     #[doc(hidden)]
     #[allow(private_interfaces)]
     unsafe fn large(shape: &Shape, alpha: Self, a: *const Self, b: *const Self, beta: Self, c: *mut Self);
+    /// [`GemmElement::large`] with a bias for each column, of a result of contiguous rows; false where there is none.
+    ///
+    /// # Safety
+    /// As for [`GemmElement::large`]; as many biases as columns.
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    unsafe fn biased(_: &Shape, _a: *const Self, _b: *const Self, _c: *mut Self, _bias: *const Self) -> bool {
+        false
+    }
 }
 
 #[inline(always)]
@@ -115,7 +124,20 @@ macro_rules! real {
                 c: *mut Self,
             ) {
                 // SAFETY: passed on.
-                unsafe { blocked::multiply(blocked::$kernel(level()), s, alpha, a, b, beta, c) }
+                unsafe { blocked::multiply(blocked::$kernel(level()), s, alpha, a, b, beta, c, None) }
+            }
+            #[allow(private_interfaces)]
+            unsafe fn biased(
+                s: &Shape,
+                a: *const Self,
+                b: *const Self,
+                c: *mut Self,
+                bias: *const Self,
+            ) -> bool {
+                let kernel = blocked::$kernel(level());
+                // SAFETY: passed on.
+                unsafe { blocked::multiply(kernel, s, Self::ONE, a, b, Self::ZERO, c, Some(bias)) };
+                true
             }
         }
     };

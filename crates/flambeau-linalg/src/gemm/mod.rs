@@ -84,6 +84,45 @@ pub fn gemm<T: GemmElement>(
     Ok(())
 }
 
+/// `c = a @ b + bias` for `a` of m x k, `b` of k x n, a bias for each column and `c` of m x n with contiguous rows, one after
+/// the other. In large products the bias is added to the first part of a sum, in others to the sum.
+pub fn gemm_biased<T: GemmElement>(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: &[T],
+    a_rs: usize,
+    a_cs: usize,
+    b: &[T],
+    b_rs: usize,
+    b_cs: usize,
+    bias: &[T],
+    c: &mut [T],
+) -> Result<()> {
+    check("gemm", c.len(), m, n, n, 1)?;
+    check("gemm", a.len(), m, a_rs, k, a_cs)?;
+    check("gemm", b.len(), k, b_rs, n, b_cs)?;
+    ensure!(bias.len() == n, "gemm: {} biases for {n} columns", bias.len());
+    if m == 0 || n == 0 {
+        return Ok(());
+    }
+    let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs: n, c_cs: 1 };
+    // SAFETY: the checks above put every address that the strides reach inside the slices.
+    unsafe {
+        let (a, b, to) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+        if shape.is_large::<T>() && T::biased(&shape, a, b, to, bias.as_ptr()) {
+            return Ok(());
+        }
+        shape.multiply(T::ONE, a, b, T::ZERO, to);
+    }
+    for row in c[..m * n].chunks_exact_mut(n) {
+        for (c, &bias) in row.iter_mut().zip(bias) {
+            *c = c.add(bias);
+        }
+    }
+    Ok(())
+}
+
 /// `batch` independent products: matrix `i` of an operand starts `i * batch_stride` elements after the first.
 ///
 /// A batch stride of zero shares one matrix among all (not allowed for `c`).
@@ -203,6 +242,14 @@ impl Shape {
             c_rs: self.c_cs,
             c_cs: self.c_rs,
         }
+    }
+
+    /// Whether [`Shape::multiply`] computes tiles.
+    fn is_large<T: GemmElement>(&self) -> bool {
+        let work = self.m.saturating_mul(self.n).saturating_mul(self.k);
+        let few = self.a_cs == 1 && self.b_rs == 1 && self.m.min(self.n) <= small::FEW;
+        let packed = work <= small::PACKED && self.k * small::lanes::<T>() <= small::PANEL;
+        self.m > 1 && self.n > 1 && self.k > 0 && !T::INTEGER && !few && work > small::DIRECT && !packed
     }
 
     /// # Safety

@@ -240,6 +240,32 @@ fn short_rows_add_up_in_a_known_order() {
     }
 }
 
+/// Biases of the columns, in products of all kinds.
+#[test]
+fn biases() {
+    let mut rng = Rng(7);
+    for (m, n, k) in
+        [(1, 5, 3), (4, 1, 9), (3, 4, 0), (2, 3, 4), (9, 20, 30), (70, 33, 40), (40, 2100, 20), (65, 90, 800)]
+    {
+        for turned in 0..4 {
+            let mut some = |count: usize| -> Vec<f64> { (0..count).map(|_| rng.unit()).collect() };
+            let (a, b, bias) = (some(m * k), some(k * n), some(n));
+            let (a_rs, a_cs) = if turned & 1 == 0 { (k, 1) } else { (1, m) };
+            let (b_rs, b_cs) = if turned & 2 == 0 { (n, 1) } else { (1, k) };
+            let mut c = vec![f64::NAN; m * n];
+            gemm_biased(m, n, k, &a, a_rs, a_cs, &b, b_rs, b_cs, &bias, &mut c).unwrap();
+            let mut plain = vec![0.0; m * n];
+            gemm(m, n, k, 1.0, &a, a_rs, a_cs, &b, b_rs, b_cs, 0.0, &mut plain, n, 1).unwrap();
+            for (i, (&c, plain)) in c.iter().zip(plain).enumerate() {
+                assert!((c - (plain + bias[i % n])).abs() < 1e-12, "{m} {n} {k} {i}");
+            }
+        }
+    }
+    let mut c = [0.0; 4];
+    assert!(gemm_biased(2, 2, 1, &[1.0; 2], 1, 1, &[1.0; 2], 2, 1, &[1.0; 3], &mut c).is_err());
+    assert!(gemm_biased(2, 2, 1, &[1.0; 2], 1, 1, &[1.0; 2], 2, 1, &[1.0; 2], &mut c[..3]).is_err());
+}
+
 #[test]
 fn small_products_round_every_term() {
     let a: Vec<f32> = (0..9).map(|i| 1.0 / (3.0 + i as f32)).collect();

@@ -3,8 +3,8 @@
 use super::kernels;
 use super::{LinalgElement, Op, View, check, identity, transpose, triangular};
 use flambeau_core::Result;
-use std::ops::Range;
 
+/// Rows that are factored together, and rows of the rest that their products are subtracted from at once.
 const BLOCK: usize = 64;
 
 /// Cholesky factor of the n x n Hermitian `a`, in place: `a = L @ L.H`, or `a = U.H @ U` when `upper`.
@@ -14,61 +14,45 @@ const BLOCK: usize = 64;
 pub fn cholesky<T: LinalgElement>(n: usize, a: &mut [T], upper: bool) -> Result<i32> {
     check("cholesky", a.len(), n, n)?;
     if upper {
-        let mut lower = transpose(n, n, a, |x| x.conj());
-        let info = factor(n, &mut lower);
-        a.copy_from_slice(&transpose(n, n, &lower, |x| x.conj()));
-        Ok(info)
-    } else {
-        Ok(factor(n, a))
+        return Ok(factor(n, a));
     }
+    let mut turned = transpose(n, n, a, |x| x.conj());
+    let info = factor(n, &mut turned);
+    a.copy_from_slice(&transpose(n, n, &turned, |x| x.conj()));
+    Ok(info)
 }
 
-/// Left-looking by blocks of columns, and by panels within a block, so that most of the work is matrix products.
+/// The upper factor by blocks of rows, whose products are then subtracted from the rows below: most of the work is matrix
+/// products.
 fn factor<T: LinalgElement>(n: usize, a: &mut [T]) -> i32 {
-    for i in 0..n {
-        a[i * n + i + 1..(i + 1) * n].fill(T::ZERO);
-    }
     let mut conjugated = Vec::new();
-    for block in (0..n).step_by(BLOCK) {
-        let end = (block + BLOCK).min(n);
-        subtract(n, a, 0..block, block..end, &mut conjugated);
-        for start in (block..end).step_by(kernels::PANEL) {
-            let stop = (start + kernels::PANEL).min(end);
-            subtract(n, a, block..start, start..stop, &mut conjugated);
-            // SAFETY: the kernel indexes checked slices.
-            let info = unsafe { kernels::cholesky_panel(n, start, stop - start, a) };
-            if info != 0 {
-                return info;
+    let mut info = 0;
+    for start in (0..n).step_by(BLOCK) {
+        let end = (start + BLOCK).min(n);
+        // SAFETY: a holds n rows of n elements.
+        info = unsafe { kernels::cholesky_rows(n, start, end, a) };
+        if info != 0 {
+            break;
+        }
+        if end < n {
+            conjugated.clear();
+            for k in start..end {
+                conjugated.extend(a[k * n + end..(k + 1) * n].iter().map(|x| x.conj()));
+            }
+            let left = View::row_major(&mut conjugated, end - start, n - end);
+            let all = View::row_major(a, n, n);
+            for i in (end..n).step_by(BLOCK) {
+                let rows = BLOCK.min(n - i);
+                let left = left.block(0, i - end, end - start, rows).transposed();
+                let right = all.block(start, i, end - start, n - i);
+                all.block(i, i, rows, n - i).multiply(-T::ONE, left, right, T::ONE);
             }
         }
     }
-    0
-}
-
-/// Subtracts from columns `to`, from their diagonal on, the product of the factored columns `from` and the adjoint of
-/// their rows `to`.
-fn subtract<T: LinalgElement>(
-    n: usize,
-    a: &mut [T],
-    from: Range<usize>,
-    to: Range<usize>,
-    conjugated: &mut Vec<T>,
-) {
-    if from.is_empty() {
-        return;
+    for i in 0..n {
+        a[i * n..i * n + i].fill(T::ZERO);
     }
-    conjugated.clear();
-    for i in to.clone() {
-        conjugated.extend(a[i * n + from.start..i * n + from.end].iter().map(|x| x.conj()));
-    }
-    let right = View::row_major(conjugated, to.len(), from.len()).transposed();
-    let all = View::row_major(a, n, n);
-    let below = all.block(to.start, from.start, n - to.start, from.len());
-    all.block(to.start, to.start, n - to.start, to.len()).multiply(-T::ONE, below, right, T::ONE);
-    // The product also touched the strict upper triangle of the diagonal block.
-    for i in to.clone() {
-        a[i * n + i + 1..i * n + to.end].fill(T::ZERO);
-    }
+    info
 }
 
 /// Solves `A @ X = B` for n x k `b`, in place, from the factor of [`cholesky`].

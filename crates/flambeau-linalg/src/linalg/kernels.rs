@@ -363,55 +363,95 @@ pub(super) fn axpy<T: LinalgElement>(factor: T, x: &[T], y: &mut [T]) {
     unsafe { axpy_raw(factor, x, y) }
 }
 
-/// Columns of one panel of [`cholesky_panel`].
-pub(super) const PANEL: usize = 16;
+/// Rows `start..end` of the upper factor, each less what the ones before it in the block add to it.
+///
+/// # Safety
+/// `a` holds `n` rows of `n` elements, and `end` is at most `n`.
+#[inline(always)]
+unsafe fn cholesky_lanes<T: LinalgElement, const FMA: bool, const L: usize>(
+    n: usize,
+    start: usize,
+    end: usize,
+    a: &mut [T],
+) -> i32 {
+    let a = a.as_mut_ptr();
+    for j in start..end {
+        // SAFETY: rows below `end`; whole vectors end at most at column n, others are read one by one.
+        unsafe {
+            let row = a.add(j * n);
+            // From the vector that holds the diagonal on: what lies before it in memory is never read as a number.
+            let mut c = j / L * L;
+            macro_rules! vectors {
+                ($count:literal) => {
+                    while c + $count * L <= n {
+                        let mut sums = [[T::ZERO; L]; $count];
+                        for v in 0..$count {
+                            sums[v] = *row.add(c + v * L).cast::<[T; L]>();
+                        }
+                        for k in start..j {
+                            let line = a.add(k * n);
+                            let factor = -(*line.add(j)).conj();
+                            for v in 0..$count {
+                                let x = &*line.add(c + v * L).cast::<[T; L]>();
+                                for l in 0..L {
+                                    sums[v][l] = factor.mul_add::<FMA>(x[l], sums[v][l]);
+                                }
+                            }
+                        }
+                        for v in 0..$count {
+                            *row.add(c + v * L).cast::<[T; L]>() = sums[v];
+                        }
+                        c += $count * L;
+                    }
+                };
+            }
+            vectors!(4);
+            vectors!(1);
+            for c in c.max(j)..n {
+                let mut sum = *row.add(c);
+                for k in start..j {
+                    let line = a.add(k * n);
+                    sum = (-(*line.add(j)).conj()).mul_add::<FMA>(*line.add(c), sum);
+                }
+                *row.add(c) = sum;
+            }
+            let pivot = (*row.add(j)).re();
+            if pivot.is_nan() || pivot <= <T::R as crate::gemm::GemmElement>::ZERO {
+                return j as i32 + 1;
+            }
+            let root = Float::sqrt(pivot);
+            let inverse = T::from_real(<T::R as crate::gemm::GemmElement>::ONE / root);
+            *row.add(j) = T::from_real(root);
+            for c in j + 1..n {
+                *row.add(c) = *row.add(c) * inverse;
+            }
+        }
+    }
+    0
+}
 
 #[inline(always)]
 unsafe fn cholesky_body<T: LinalgElement, const FMA: bool>(
     n: usize,
     start: usize,
-    width: usize,
+    end: usize,
     a: &mut [T],
 ) -> i32 {
-    // Line p holds the conjugate of column p of the factor below its diagonal, zeros before.
-    let mut lines = [[T::ZERO; PANEL]; PANEL];
-    let mut inverses = [T::ZERO; PANEL];
-    for i in start..n {
-        let local = i - start;
-        let row = &mut a[i * n + start..i * n + start + width];
-        let mut x = [T::ZERO; PANEL];
-        x[..width].copy_from_slice(row);
-        for p in 0..local.min(width) {
-            let factor = x[p] * inverses[p];
-            x[p] = factor;
-            if local < width {
-                lines[p][local] = factor.conj();
-            }
-            // All lanes: the line is zero up to p.
-            for l in 0..PANEL {
-                x[l] = (-factor).mul_add::<FMA>(lines[p][l], x[l]);
-            }
-        }
-        if local < width {
-            let pivot = x[local].re();
-            if pivot.is_nan() || pivot <= <T::R as crate::gemm::GemmElement>::ZERO {
-                return i as i32 + 1;
-            }
-            let root = Float::sqrt(pivot);
-            x[local] = T::from_real(root);
-            inverses[local] = T::from_real(<T::R as crate::gemm::GemmElement>::ONE / root);
-            row[..local + 1].copy_from_slice(&x[..local + 1]);
-        } else {
-            row.copy_from_slice(&x[..width]);
+    assert!(end <= n && n.checked_mul(n).is_some_and(|size| size <= a.len()));
+    // SAFETY: checked here.
+    unsafe {
+        match size_of::<T>() {
+            4 => cholesky_lanes::<T, FMA, 16>(n, start, end, a),
+            8 => cholesky_lanes::<T, FMA, 8>(n, start, end, a),
+            _ => cholesky_lanes::<T, FMA, 4>(n, start, end, a),
         }
     }
-    0
 }
 multiversion! {
-    /// Factors columns `start..start + width` (at most `PANEL`) of the n x n `a` from their diagonal on, after the
-    /// columns before them were subtracted. Returns the info of a Cholesky factorization.
+    /// Factors rows `start..end` of the n x n `a` from their diagonal on, after the products of the rows before them were
+    /// subtracted; the triangle below is overwritten with anything. Returns the info of a Cholesky factorization.
     ///
     /// # Safety
-    /// None beyond the types: all accesses are checked.
-    pub(super) unsafe fn cholesky_panel<T: LinalgElement>(n: usize, start: usize, width: usize, a: &mut [T]) -> i32 = cholesky_body
+    /// None beyond the types: sizes are checked.
+    pub(super) unsafe fn cholesky_rows<T: LinalgElement>(n: usize, start: usize, end: usize, a: &mut [T]) -> i32 = cholesky_body
 }

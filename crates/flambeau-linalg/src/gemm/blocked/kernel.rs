@@ -106,7 +106,7 @@ unsafe fn tile<V: Lanes, const R: usize, const W: usize, const PACKED: bool>(t: 
         }
         // The tile's own lines are asked for one after the other, so that the operands' ones don't wait for all of them.
         let (out, apart) = match t.base {
-            Base::Matrix(from, stride) => (from, stride),
+            Base::Matrix(from, stride) if stride > 0 => (from, stride),
             _ => (t.c.cast_const(), t.c_rs),
         };
         // The steps that are left after the first ones come in pairs: each copy of the step is code to compile.

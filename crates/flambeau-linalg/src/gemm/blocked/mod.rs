@@ -124,7 +124,8 @@ unsafe fn pack_columns<T>(kernel: &Kernel<T>, x: Part, count: usize, from: *cons
 }
 
 /// `c = alpha * a @ b + beta * c` in blocks, on several threads if it is large: each takes rows or whole panels of columns, on
-/// which the order of no element's sum depends.
+/// which the order of no element's sum depends. A `bias` has one element for each column, is added to the first products, and
+/// goes with a result of contiguous rows and a `beta` of zero.
 ///
 /// # Safety
 /// Every address that the sizes and strides reach must be valid; the sizes are nonzero.
@@ -136,20 +137,23 @@ pub(super) unsafe fn multiply<T: GemmElement>(
     b: *const T,
     beta: T,
     c: *mut T,
+    bias: Option<*const T>,
 ) {
     // Columns of the result are the lanes: contiguous ones.
-    if s.c_cs != 1 && s.c_rs == 1 {
+    if s.c_cs != 1 && s.c_rs == 1 && bias.is_none() {
         // SAFETY: the transposed product reaches the same addresses.
-        return unsafe { multiply(kernel, &s.transposed(), alpha, b, a, beta, c) };
+        return unsafe { multiply(kernel, &s.transposed(), alpha, b, a, beta, c, None) };
     }
     let by_rows = s.m >= s.n;
     let (unit, count) = if by_rows { (kernel.rows, s.m) } else { (kernel.width(), s.n) };
     let work = unit.saturating_mul(if by_rows { s.n } else { s.m }).saturating_mul(s.k);
     let [a, b, c] = [a, b, c.cast_const()].map(Shared);
+    let bias = bias.map(Shared);
     divided(count.div_ceil(unit), work, |units| {
         let first = units.start * unit;
         let count = (units.end * unit).min(count) - first;
         let (a, b, c) = (a.get(), b.get(), c.get().cast_mut());
+        let bias = bias.as_ref().map(Shared::get);
         // SAFETY: a part of the product; parts have no element of `c` in common.
         unsafe {
             match by_rows {
@@ -161,6 +165,7 @@ pub(super) unsafe fn multiply<T: GemmElement>(
                     b,
                     beta,
                     c.add(first * s.c_rs),
+                    bias,
                 ),
                 false => serial(
                     kernel,
@@ -170,6 +175,7 @@ pub(super) unsafe fn multiply<T: GemmElement>(
                     b.add(first * s.b_cs),
                     beta,
                     c.add(first * s.c_cs),
+                    bias.map(|bias| bias.add(first)),
                 ),
             }
         }
@@ -188,6 +194,7 @@ unsafe fn serial<T: GemmElement>(
     b: *const T,
     beta: T,
     c: *mut T,
+    bias: Option<*const T>,
 ) {
     if beta != T::ZERO {
         // SAFETY: passed on.
@@ -213,18 +220,25 @@ unsafe fn serial<T: GemmElement>(
     let align = |n: usize| n.next_multiple_of(16);
     let [packed, left, side] = [packed, if far { 0 } else { rows * depth }, kernel.rows * width].map(align);
     let lines = (depth + kernel::AHEAD) * 2 * (size_of::<usize>() / size_of::<T>()).max(1);
-    Scratch::with(packed + left + side + lines, |memory: *mut T| {
-        let rest = left + side;
-        // SAFETY: the four pieces lie in the scratch memory; offsets below stay inside the operands.
+    // Biases in whole vectors.
+    let added = if bias.is_some() { align(columns) } else { 0 };
+    let room = packed + left + side;
+    Scratch::with(room + added + lines, |memory: *mut T| {
+        // SAFETY: the five pieces lie in the scratch memory; offsets below stay inside the operands.
         unsafe {
             let (right, left, side) = (memory, memory.add(packed), memory.add(packed + left));
-            let lines = memory.add(packed + rest).cast::<usize>();
+            let lines = memory.add(room + added).cast::<usize>();
             let near = lines.add(depth + kernel::AHEAD);
             for p in 0..depth + kernel::AHEAD {
                 *lines.add(p) = p * width;
                 *near.add(p) = p.min(depth - 1) * s.b_rs;
             }
+            let biases = memory.add(room);
             for (n0, n) in parts(s.n, COLUMNS, width) {
+                if let Some(bias) = bias {
+                    std::ptr::copy_nonoverlapping(bias.add(n0), biases, n);
+                    (n..n.next_multiple_of(width)).for_each(|j| *biases.add(j) = T::ZERO);
+                }
                 for (k0, k) in parts(s.k, depth, 1) {
                     let from = b.add(k0 * s.b_rs + n0 * s.b_cs);
                     let whole = n / width * width;
@@ -264,9 +278,12 @@ unsafe fn serial<T: GemmElement>(
                                 b,
                                 lines: lines.cast_const(),
                                 alpha,
-                                base: match old && direct {
-                                    true => kernel::Base::Matrix(at.cast_const(), s.c_rs),
-                                    false => kernel::Base::Nothing,
+                                base: match (old && direct, bias) {
+                                    (true, _) => kernel::Base::Matrix(at.cast_const(), s.c_rs),
+                                    (_, Some(_)) if k0 == 0 => {
+                                        kernel::Base::Matrix(biases.add(j).cast_const(), 0)
+                                    }
+                                    _ => kernel::Base::Nothing,
                                 },
                                 c: if direct { at } else { side },
                                 c_rs: if direct { s.c_rs } else { width },

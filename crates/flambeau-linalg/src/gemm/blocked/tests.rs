@@ -48,7 +48,7 @@ fn products<T: GemmElement>(kernel: &Kernel<T>, to: fn(f64) -> T, from: fn(T) ->
                 // SAFETY: the buffers reach as far as the strides.
                 unsafe {
                     let (a, b, c) = (given_a.as_ptr(), given_b.as_ptr(), have.as_mut_ptr());
-                    multiply(kernel, &shape, to(alpha), a, b, to(beta), c)
+                    multiply(kernel, &shape, to(alpha), a, b, to(beta), c, None)
                 };
                 for i in 0..m {
                     for j in 0..n {

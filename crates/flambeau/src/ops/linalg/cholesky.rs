@@ -23,6 +23,15 @@ fn check_factor(info: &Tensor, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// A fresh matrix with its last dimensions exchanged, without history.
+fn turned(t: &Tensor) -> Tensor {
+    let mut a = t.array();
+    let n = a.dim();
+    a.sizes.swap(n - 2, n - 1);
+    a.strides.swap(n - 2, n - 1);
+    Tensor::from_array(a)
+}
+
 /// `torch.linalg.cholesky_ex`: the factors, and for each matrix the order of the first minor that is not
 /// positive-definite (0 on success).
 pub fn linalg_cholesky_ex(self_: &Tensor, upper: bool, check_errors: bool) -> Result<(Tensor, Tensor)> {
@@ -32,13 +41,18 @@ pub fn linalg_cholesky_ex(self_: &Tensor, upper: bool, check_errors: bool) -> Re
     let batch = batch_sizes(self_);
     let mut info = Buffer::<i32>::zeros(&batch, DType::Int32, self_.device())?;
     let out = elements!(self_.dtype(), "linalg_cholesky_cpu", T => {
-        let mut to = Buffer::<T>::of(self_)?;
+        // The lower factor of a matrix is, column by column, what the upper one of its transpose is row by row.
+        let mut to = match upper {
+            true => Buffer::<T>::of(self_)?,
+            false => Buffer::<T>::of(&shape::transpose(&self_.alias(), -2, -1)?)?,
+        };
         if !to.is_meta() {
             for i in 0..count(&batch) {
-                info.slice_mut()[i] = kernels::cholesky(n, to.at_mut(i, n * n), upper)?;
+                info.slice_mut()[i] = kernels::cholesky(n, to.at_mut(i, n * n), true)?;
             }
         }
-        to.tensor()
+        let out = to.tensor();
+        if upper { out } else { turned(&out) }
     });
     record(&[&out], "LinalgCholeskyExBackward0", &[self_], &[Save::Output(0)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };

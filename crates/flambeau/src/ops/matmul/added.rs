@@ -1,6 +1,6 @@
 //! Products added to a tensor: `beta * input + alpha * (a @ b)`.
 
-use super::{bmm, mm, mv, outer};
+use super::{As, bmm, check_same_dtype, mm, mv, outer, product_with};
 use crate::Tensor;
 use crate::autograd::{Save, needs_grad, record};
 use crate::generated::functions as f;
@@ -109,6 +109,12 @@ fn check_input(input: &Tensor, product: &Tensor, dtype: DType, name: &str) -> Re
     Ok(())
 }
 
+/// Whether a tensor adds one number to each of `columns` columns of a product.
+fn is_bias(t: &Tensor, dtype: DType, columns: i64, beta: Scalar, alpha: Scalar) -> bool {
+    let one = alpha.is(1) && beta.is(1) && dtype.is_floating_point() && t.dtype() == dtype && !t.is_meta();
+    one && t.with_array(|a| matches!(a.sizes[..], [n] | [1, n] if n == columns))
+}
+
 /// `torch.addmm`
 pub fn addmm(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
     if sparse::any(&[self_, mat1, mat2]) {
@@ -135,9 +141,16 @@ pub fn addmm(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: 
         let _guard = crate::autograd::GradMode::no_grad();
         let dtype = mat1.dtype();
         let wide = |t: &Tensor| shape::to_dtype(t, computed_in(dtype));
-        let product = mm(&wide(mat1)?, &wide(mat2)?)?;
-        check_input(self_, &product, dtype, "addmm")?;
-        shape::to_dtype(&combine(&wide(self_)?, &product, beta, alpha)?, dtype)?
+        if is_bias(self_, dtype, b[1], beta, alpha) && !mat1.is_meta() && !mat2.is_meta() {
+            check_same_dtype(mat1, mat2)?;
+            let (a1, a2, bias) = (wide(mat1)?, wide(mat2)?, wide(self_)?);
+            let out = product_with(&a1, As::Matrix, &a2, As::Matrix, &[a[0], b[1]], Some(&bias))?;
+            shape::to_dtype(&out, dtype)?
+        } else {
+            let product = mm(&wide(mat1)?, &wide(mat2)?)?;
+            check_input(self_, &product, dtype, "addmm")?;
+            shape::to_dtype(&combine(&wide(self_)?, &product, beta, alpha)?, dtype)?
+        }
     };
     let from = self_.sizes();
     record(

@@ -77,9 +77,22 @@ impl Matrices {
 /// The matrix products of `a` and `b`, seen as batches of matrices that fit each other, without history; dense, of the
 /// sizes `to`.
 fn product(a: &Tensor, as_a: As, b: &Tensor, as_b: As, to: &[i64]) -> Result<Tensor> {
+    product_with(a, as_a, b, as_b, to, None)
+}
+
+/// [`product`], with a vector of the same dtype added to the rows of a single one.
+fn product_with(
+    a: &Tensor,
+    as_a: As,
+    b: &Tensor,
+    as_b: As,
+    to: &[i64],
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
     crate::ops::common_device(&[a, b])?;
     let (dtype, device) = (a.dtype(), a.device());
     let (x, y) = (computed(a)?, computed(b)?);
+    let bias = bias.map(|bias| computed(&shape::contiguous(bias, None)?)).transpose()?;
     let out = Array::empty(to, dtype.compute(), device, Init::Uninit)?;
     let length = out.numel();
     if !device.is_meta() && length > 0 {
@@ -105,6 +118,15 @@ fn product(a: &Tensor, as_a: As, b: &Tensor, as_b: As, to: &[i64]) -> Result<Ten
                         let (rows, columns) = (m as usize, k as usize);
                         let (rs, cs, inc) = (p.step(1), p.step(2), q.step(1));
                         flambeau_cpu::gemm::gemv(rows, columns, one, xs, rs, cs, ys, inc, zero, to, 1)?;
+                        return shape::to_dtype(&Tensor::from_array(out), dtype);
+                    }
+                    if let Some(bias) = &bias {
+                        let bias = std::slice::from_raw_parts(bias.data_ptr().cast(), n as usize);
+                        let (rows, columns, depth) = (m as usize, n as usize, k as usize);
+                        let [a_rs, a_cs, b_rs, b_cs] = [p.step(1), p.step(2), q.step(1), q.step(2)];
+                        flambeau_cpu::gemm::gemm_biased::<$t>(
+                            rows, columns, depth, xs, a_rs, a_cs, ys, b_rs, b_cs, bias, to,
+                        )?;
                         return shape::to_dtype(&Tensor::from_array(out), dtype);
                     }
                     for (i, to) in (0..batch).zip(to.chunks_exact_mut(step)) {
