@@ -4,8 +4,9 @@
 use super::GemmElement;
 use crate::prefetch::ahead;
 
-/// Bytes ahead that memory is asked for.
+/// Bytes ahead that memory is asked for: in long rows, and at most where the next group is asked for.
 const AHEAD: usize = 2048;
+const NEAR: usize = 1 << 14;
 /// Rows whose sums run side by side.
 pub(super) const GROUP: usize = 4;
 
@@ -69,6 +70,9 @@ pub(super) unsafe fn group<T: GemmElement, const FMA: bool>(
     x: *const T,
 ) -> [T; GROUP] {
     const L: usize = 16;
+    // Short rows end before what is far ahead of them is needed.
+    let next = GROUP * step * size_of::<T>();
+    let distance = if next <= NEAR { next } else { AHEAD };
     let mut sums = [[T::ZERO; L]; GROUP];
     let mut i = 1;
     // SAFETY: i + L <= n for whole lines, n - i < L for the last one.
@@ -79,7 +83,7 @@ pub(super) unsafe fn group<T: GemmElement, const FMA: bool>(
         while i + L <= n {
             for r in 0..GROUP {
                 let row = a.add(r * step + i);
-                ahead(row.cast::<u8>().wrapping_add(AHEAD));
+                ahead(row.cast::<u8>().wrapping_add(distance));
                 lanes::<T, FMA, L>(row, x.add(i), &mut sums[r]);
             }
             i += L;
