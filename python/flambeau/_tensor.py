@@ -250,6 +250,8 @@ def __format__(self, spec):
 
 @_method
 def __complex__(self):
+    if self.numel() != 1:
+        raise ValueError("only one element tensors can be converted to Python scalars")
     return complex(self.item())
 
 

@@ -1,7 +1,6 @@
 """The ``__torch_function__`` protocol, of classes and of modes."""
 
 import threading
-import warnings
 
 from . import _C
 
@@ -18,24 +17,23 @@ def _modes():
 class TorchFunctionMode:
     """A region, `with mode:`, in which the mode's `__torch_function__` is asked before that of any argument.
 
-    It is asked by the functions that are written in Python and take part in the protocol: `torch.nn.init`'s and those
-    made with `wrap_torch_function` or `handle_torch_function`. Operators of the core do not ask modes yet.
+    It is asked by operators (functions, methods, arithmetic, indexing), and by the functions written in Python that take part in
+    the protocol: `torch.nn.init`'s and those made with `wrap_torch_function` or `handle_torch_function`. Attributes do not ask.
     """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         raise NotImplementedError
 
     def __enter__(self):
-        warnings.warn(
-            f"{type(self).__name__}: operators of the core do not call __torch_function__ of a mode yet, only "
-            "functions written in Python do",
-            stacklevel=2,
-        )
-        _modes().append(self)
+        modes = _modes()
+        modes.append(self)
+        _C._set_function_modes(len(modes))
         return self
 
     def __exit__(self, exc_type, exc_val, exc_tb):
-        _modes().pop()
+        modes = _modes()
+        modes.pop()
+        _C._set_function_modes(len(modes))
 
     @classmethod
     def push(cls, *args, **kwargs):
@@ -107,6 +105,18 @@ def has_torch_function_variadic(*objs):
     return has_torch_function(objs)
 
 
+def _ask_mode(function, types, args, kwargs):
+    """What the innermost mode makes of a call, and how it prints. What the mode itself calls goes to the modes around it."""
+    modes = _modes()
+    mode = modes.pop()
+    _C._set_function_modes(len(modes))
+    try:
+        return mode.__torch_function__(function, types, args, kwargs), repr(mode)
+    finally:
+        modes.append(mode)
+        _C._set_function_modes(len(modes))
+
+
 def handle_torch_function(public_api, relevant_args, *args, **kwargs):
     """Calls the implementation of the protocol that one of the arguments has, subclasses before their bases."""
     overloaded = []
@@ -117,14 +127,8 @@ def handle_torch_function(public_api, relevant_args, *args, **kwargs):
         at = next((i for i, other in enumerate(overloaded) if issubclass(cls, type(other))), len(overloaded))
         overloaded.insert(at, arg)
     types = tuple(type(arg) for arg in overloaded)
-    modes = _modes()
-    if modes:
-        # What the mode itself calls goes to the modes around it.
-        mode = modes.pop()
-        try:
-            result = mode.__torch_function__(public_api, types, args, kwargs)
-        finally:
-            modes.append(mode)
+    if _modes():
+        result, _ = _ask_mode(public_api, types, args, kwargs)
         if result is not NotImplemented:
             return result
     for arg in overloaded:

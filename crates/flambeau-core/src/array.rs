@@ -361,7 +361,8 @@ pub fn show(sizes: &[i64]) -> String {
 pub fn broadcast_shapes(a: &[i64], b: &[i64]) -> Result<Dims> {
     let rank = a.len().max(b.len());
     let mut out: Dims = SmallVec::from_elem(1, rank);
-    for i in 0..rank {
+    // From the last dimension on, as the message names the first one that does not fit.
+    for i in (0..rank).rev() {
         let x = if i + a.len() >= rank { a[i + a.len() - rank] } else { 1 };
         let y = if i + b.len() >= rank { b[i + b.len() - rank] } else { 1 };
         out[i] = if x == y || y == 1 {

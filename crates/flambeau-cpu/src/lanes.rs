@@ -1,6 +1,8 @@
 //! Folds whose steps run side by side in a fixed number of lanes, in a form that compilers keep in vector registers: the
 //! order of the steps is the same for all widths of registers.
 
+use crate::wide::ahead;
+
 /// Accumulators that run side by side.
 pub(crate) const LANES: usize = 32;
 
@@ -17,6 +19,31 @@ pub(crate) fn lanes<T: Copy, A: Copy>(x: &[T], start: A, step: impl Fn(A, T) -> 
     }
     if !rest.is_empty() {
         // In a copy: an index that varies would keep the others out of registers.
+        let mut tail = acc;
+        tail.iter_mut().zip(rest).for_each(|(a, &v)| *a = step(*a, v));
+        acc = tail;
+    }
+    acc
+}
+
+/// [`lanes`] of a slice that may come from memory, which is asked for 2 KB ahead.
+#[inline(always)]
+pub(crate) fn lanes_from_memory<T: Copy, A: Copy>(x: &[T], start: A, step: impl Fn(A, T) -> A) -> [A; LANES] {
+    let mut acc = [start; LANES];
+    let (lines, rest) = x.as_chunks::<LANES>();
+    for line in lines {
+        let later = line.as_ptr().cast::<u8>().wrapping_add(2048);
+        let mut at = 0;
+        while at < size_of_val(line) {
+            ahead(later.wrapping_add(at));
+            at += 64;
+        }
+        let line = *line;
+        for l in 0..LANES {
+            acc[l] = step(acc[l], line[l]);
+        }
+    }
+    if !rest.is_empty() {
         let mut tail = acc;
         tail.iter_mut().zip(rest).for_each(|(a, &v)| *a = step(*a, v));
         acc = tail;

@@ -9,7 +9,7 @@ use crate::object;
 use crate::parse::{self, Given, Parsed};
 use crate::profile;
 use crate::types;
-use flambeau::schema::{Call, OpDef, Overload, Ret, Target};
+use flambeau::schema::{Call, Kind, OpDef, Overload, Ret, Target};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -28,6 +28,8 @@ pub struct OpFunction {
     place: &'static str,
     inplace: bool,
     method: bool,
+    /// Whether a parameter is a list of tensors.
+    lists: bool,
     /// The overloads that it may mean: those of its place, and for an in-place form those that have one.
     candidates: &'static [&'static Overload],
 }
@@ -85,6 +87,9 @@ pub fn function(
         (*object).place = place;
         (*object).inplace = inplace && !op.name.ends_with('_');
         (*object).method = place == "Tensor";
+        let takes_list =
+            |o: &&Overload| o.params.iter().any(|p| matches!(p.kind, Kind::Tensors | Kind::OptTensors));
+        (*object).lists = candidates.iter().any(takes_list);
         (*object).candidates = Vec::leak(candidates);
         Ok(owned_ptr(py, object.cast()))
     }
@@ -118,7 +123,12 @@ unsafe extern "C" fn vectorcall(
                     })
                 )));
             }
-            let overrides = all.iter().any(|&o| !object::is_exact(o) && crate::overrides::may_override(o));
+            let lists = me.lists;
+            let may = |&o: &*mut PyObject| {
+                !object::is_exact(o) && crate::overrides::may_override(o)
+                    || lists && crate::overrides::in_list(o)
+            };
+            let overrides = crate::overrides::modes() || all.iter().any(may);
             if overrides {
                 let me = Bound::from_borrowed_ptr(py, callable);
                 if let Some(result) = crate::overrides::call(py, &me, positional, kwnames, values)? {

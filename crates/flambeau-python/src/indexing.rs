@@ -20,17 +20,34 @@ struct Indexed {
     tensors: Vec<Option<Tensor>>,
 }
 
+/// Whether the tensor, the index or what it consists of might have an override, or a mode is on.
+///
+/// # Safety
+/// Both must be live objects.
+unsafe fn asks(me: *mut PyObject, key: *mut PyObject) -> bool {
+    use crate::overrides::{in_list, may_override, modes};
+    // SAFETY: passed on.
+    unsafe {
+        let may = |object: *mut PyObject| !object::is_exact(object) && may_override(object);
+        may(me) || may(key) || modes() || in_list(key)
+    }
+}
+
+fn overridden(py: Python<'_>, name: &str, given: &[*mut PyObject]) -> PyResult<Option<Py<PyAny>>> {
+    // SAFETY: the type lives as long as the module.
+    let tensor = unsafe { Bound::from_borrowed_ptr(py, object::tensor_type().cast()) };
+    crate::overrides::call(py, &tensor.getattr(name)?, given, std::ptr::null_mut(), &[])
+}
+
 pub unsafe extern "C" fn subscript(me: *mut PyObject, key: *mut PyObject) -> *mut PyObject {
     guard(std::ptr::null_mut(), || {
         // SAFETY: called by the interpreter on a tensor, with the GIL.
         unsafe {
             let py = Python::assume_attached();
-            if !object::is_exact(me) && crate::overrides::may_override(me) {
-                let tensor = Bound::from_borrowed_ptr(py, object::tensor_type().cast());
-                let f = tensor.getattr("__getitem__")?;
-                if let Some(r) = crate::overrides::call(py, &f, &[me, key], std::ptr::null_mut(), &[])? {
-                    return Ok(r.into_ptr());
-                }
+            if asks(me, key)
+                && let Some(r) = overridden(py, "__getitem__", &[me, key])?
+            {
+                return Ok(r.into_ptr());
             }
             let Some(t) = object::borrow(me) else { return Err(PyTypeError::new_err("not a tensor")) };
             let key = Bound::from_borrowed_ptr(py, key);
@@ -64,6 +81,11 @@ pub unsafe extern "C" fn assign_subscript(
             let Some(t) = object::borrow(me) else { return Err(PyTypeError::new_err("not a tensor")) };
             if value.is_null() {
                 return Err(PyTypeError::new_err("Tensor does not support deleting items"));
+            }
+            if (asks(me, key) || asks(value, value))
+                && overridden(py, "__setitem__", &[me, key, value])?.is_some()
+            {
+                return Ok(0);
             }
             flambeau::ops::sparse::check_dense("index_put_", t).py()?;
             let key = Bound::from_borrowed_ptr(py, key);

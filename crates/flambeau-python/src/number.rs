@@ -7,7 +7,7 @@ use flambeau::pointwise;
 use flambeau::schema::{Arg, Call, Default, Kind, OpDef, Overload, Ret, Target};
 use flambeau::{ParamValue, Scalar, Tensor};
 use pyo3::Borrowed;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
 use smallvec::SmallVec;
@@ -145,20 +145,63 @@ unsafe fn not_implemented() -> *mut PyObject {
     }
 }
 
+/// The function by which overrides and modes know a binary operator, and whether its operands are exchanged: methods of the
+/// tensor have PyTorch's names.
+fn asked_as(dunder: &'static str, reflected: bool) -> (&'static str, bool) {
+    match (dunder, reflected) {
+        ("__add__", _) => ("add", reflected),
+        ("__mul__", _) => ("mul", reflected),
+        ("__and__", true) => ("bitwise_and", true),
+        ("__or__", true) => ("bitwise_or", true),
+        ("__xor__", true) => ("bitwise_xor", true),
+        ("__sub__", true) => ("__rsub__", true),
+        ("__truediv__", true) => ("__rtruediv__", true),
+        ("__mod__", true) => ("__rmod__", true),
+        ("__pow__", true) => ("__rpow__", true),
+        ("__floordiv__", true) => ("__rfloordiv__", true),
+        ("__matmul__", true) => ("__rmatmul__", true),
+        ("__lshift__", true) => ("__rlshift__", true),
+        ("__rshift__", true) => ("__rrshift__", true),
+        ("__sub__", _) => ("sub", false),
+        ("__truediv__", _) => ("div", false),
+        ("__mod__", _) => ("remainder", false),
+        ("__pow__", _) => ("pow", false),
+        ("__matmul__", _) => ("matmul", false),
+        ("__lt__", _) => ("lt", false),
+        ("__le__", _) => ("le", false),
+        ("__gt__", _) => ("gt", false),
+        ("__ge__", _) => ("ge", false),
+        ("__iadd__", _) => ("add_", false),
+        ("__isub__", _) => ("sub_", false),
+        ("__imul__", _) => ("mul_", false),
+        ("__itruediv__", _) => ("div_", false),
+        ("__imod__", _) => ("remainder_", false),
+        _ => (dunder, false),
+    }
+}
+
 unsafe fn overridden(
     py: Python<'_>,
     name: &'static str,
     a: *mut PyObject,
     b: *mut PyObject,
 ) -> PyResult<Option<*mut PyObject>> {
+    use crate::overrides::{Answer, ask, may_override, modes};
     // SAFETY: live operands.
     unsafe {
-        if !crate::overrides::may_override(a) && !crate::overrides::may_override(b) {
+        if !may_override(a) && !may_override(b) && !modes() {
             return Ok(None);
         }
+        let (name, exchanged) = asked_as(name, !object::is_tensor(a));
+        let operands = if exchanged { [b, a] } else { [a, b] };
         let tensor = Bound::from_borrowed_ptr(py, object::tensor_type().cast());
         let Ok(function) = tensor.getattr(name) else { return Ok(None) };
-        Ok(crate::overrides::call(py, &function, &[a, b], std::ptr::null_mut(), &[])?.map(|o| o.into_ptr()))
+        Ok(match ask(py, &function, &operands, std::ptr::null_mut(), &[])? {
+            Answer::None => None,
+            Answer::Result(result) => Some(result.into_ptr()),
+            // The interpreter goes on to the other operand, and says which operator it was.
+            Answer::Refused(_) => Some(not_implemented()),
+        })
     }
 }
 
@@ -187,7 +230,7 @@ unsafe fn slot(
             let Some(binary) = cache.get_or_init(|| Binary::new(name)).as_ref() else {
                 return Ok(not_implemented());
             };
-            if (!object::is_exact(a) || !object::is_exact(b))
+            if (!object::is_exact(a) || !object::is_exact(b) || crate::overrides::modes())
                 && let Some(result) = overridden(py, dunder, a, b)?
             {
                 return Ok(result);
@@ -321,6 +364,16 @@ macro_rules! unary_slots {
             guard(std::ptr::null_mut(), || {
                 // SAFETY: called by the interpreter on a tensor.
                 unsafe {
+                    if crate::overrides::modes() || !object::is_exact(a) && crate::overrides::may_override(a) {
+                        let py = Python::assume_attached();
+                        let tensor = Bound::from_borrowed_ptr(py, object::tensor_type().cast());
+                        let name = if $op == "bitwise_not" { "__invert__" } else { $op };
+                        let function = tensor.getattr(name)?;
+                        let given = [a];
+                        if let Some(r) = crate::overrides::call(py, &function, &given, std::ptr::null_mut(), &[])? {
+                            return Ok(r.into_ptr());
+                        }
+                    }
                     match object::borrow(a) {
                         Some(t) => Ok(object::wrap_raw(call_unary($op, t)?)),
                         None => Ok(not_implemented()),
@@ -333,7 +386,20 @@ macro_rules! unary_slots {
 unary_slots! {
     negative: "neg";
     absolute: "abs";
-    invert: "bitwise_not";
+    invert_integers: "bitwise_not";
+}
+
+pub unsafe extern "C" fn invert(a: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by the interpreter on a tensor.
+    if unsafe { object::borrow(a) }.is_some_and(|t| !t.dtype().is_integral_or_bool()) {
+        return guard(std::ptr::null_mut(), || {
+            Err(pyo3::exceptions::PyTypeError::new_err(
+                "~ (operator.invert) is only implemented on integer and Boolean-type tensors",
+            ))
+        });
+    }
+    // SAFETY: passed on.
+    unsafe { invert_integers(a) }
 }
 
 pub unsafe extern "C" fn positive(a: *mut PyObject) -> *mut PyObject {
@@ -342,7 +408,27 @@ pub unsafe extern "C" fn positive(a: *mut PyObject) -> *mut PyObject {
     a
 }
 
-/// The single element of a tensor, for `bool()`, `int()`, `float()`.
+/// The single element of a tensor as a number of Python's, for `int()` and `float()`.
+fn number(object: *mut PyObject) -> PyResult<Scalar> {
+    // SAFETY: called by the interpreter on a tensor.
+    if let Some(t) = unsafe { object::borrow(object) } {
+        if t.requires_grad() {
+            static SAID: std::sync::Once = std::sync::Once::new();
+            SAID.call_once(|| {
+                crate::warnings::warn(
+                    "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n\
+                     Consider using tensor.detach() first.",
+                );
+            });
+        }
+        if t.numel() != 1 {
+            return Err(PyValueError::new_err("only one element tensors can be converted to Python scalars"));
+        }
+    }
+    element(object)
+}
+
+/// The single element of a tensor, for `bool()`.
 fn element(object: *mut PyObject) -> PyResult<Scalar> {
     // SAFETY: called by the interpreter on a tensor.
     let Some(t) = (unsafe { object::borrow(object) }) else {
@@ -370,7 +456,7 @@ pub unsafe extern "C" fn truth(a: *mut PyObject) -> c_int {
 
 pub unsafe extern "C" fn to_float(a: *mut PyObject) -> *mut PyObject {
     guard(std::ptr::null_mut(), || {
-        let v = element(a)?;
+        let v = number(a)?;
         if let Scalar::Complex(c) = v
             && c.im != 0.0
         {
@@ -385,7 +471,7 @@ pub unsafe extern "C" fn to_int(a: *mut PyObject) -> *mut PyObject {
     guard(std::ptr::null_mut(), || {
         // SAFETY: the GIL is held by the calling interpreter.
         unsafe {
-            match element(a)? {
+            match number(a)? {
                 Scalar::Float(f) => {
                     let object = ffi::PyLong_FromDouble(f);
                     if object.is_null() { Err(PyErr::fetch(Python::assume_attached())) } else { Ok(object) }

@@ -5,11 +5,13 @@ use crate::object;
 use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString, PyTuple, PyTypeMethods};
+use pyo3::types::{PyDict, PyTuple, PyTypeMethods};
 use std::cell::Cell;
 
 thread_local! {
     static DISABLED: Cell<bool> = const { Cell::new(false) };
+    /// How many function modes are on.
+    static MODES: Cell<usize> = const { Cell::new(0) };
     /// Classes lately found to have no override, such as Parameter, with the version of their attributes.
     static PLAIN_CLASSES: [Cell<(usize, u32)>; 8] = const { [const { Cell::new((0, 0)) }; 8] };
 }
@@ -62,6 +64,30 @@ pub unsafe fn may_override(object: *mut PyObject) -> bool {
     }
 }
 
+/// Whether a function mode is on, which every operator asks.
+#[inline]
+pub fn modes() -> bool {
+    MODES.get() > 0
+}
+
+/// Whether a list or tuple holds an object that might have an override.
+///
+/// # Safety
+/// `object` must be a live Python object.
+pub unsafe fn in_list(object: *mut PyObject) -> bool {
+    // SAFETY: a live list or tuple, whose elements below its length are live.
+    unsafe {
+        let check = |item: *mut PyObject| !object::is_exact(item) && may_override(item);
+        if ffi::PyList_Check(object) != 0 {
+            return (0..ffi::PyList_GET_SIZE(object)).any(|i| check(ffi::PyList_GET_ITEM(object, i)));
+        }
+        if ffi::PyTuple_Check(object) != 0 {
+            return (0..ffi::PyTuple_GET_SIZE(object)).any(|i| check(ffi::PyTuple_GET_ITEM(object, i)));
+        }
+        false
+    }
+}
+
 fn defaults(py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
     DEFAULTS.get_or_try_init(py, || {
         let module = py.import("flambeau.overrides")?;
@@ -88,6 +114,15 @@ fn override_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, Py
     Ok(Some(function))
 }
 
+/// What overrides made of a call.
+pub enum Answer {
+    /// There are none.
+    None,
+    Result(Py<PyAny>),
+    /// All of them answered NotImplemented: who was asked.
+    Refused(String),
+}
+
 /// Calls the first override that does not answer NotImplemented. `None` if there is none at all.
 pub fn call<'py>(
     py: Python<'py>,
@@ -96,10 +131,41 @@ pub fn call<'py>(
     kwnames: *mut PyObject,
     values: &[*mut PyObject],
 ) -> PyResult<Option<Py<PyAny>>> {
+    match ask(py, function, positional, kwnames, values)? {
+        Answer::None => Ok(None),
+        Answer::Result(result) => Ok(Some(result)),
+        Answer::Refused(asked) => {
+            let name = |key: &str| function.getattr(key).map(|n| n.to_string()).unwrap_or_default();
+            let name =
+                Some(name("__qualname__")).filter(|n| n.starts_with("Tensor.")).unwrap_or(name("__name__"));
+            Err(pyo3::exceptions::PyTypeError::new_err(format!(
+                "Multiple dispatch failed for 'torch.{name}'; all __torch_function__ handlers returned NotImplemented:\n\n\
+                 {asked}\nFor more information, try re-running with TORCH_LOGS=not_implemented"
+            )))
+        }
+    }
+}
+
+/// Asks the innermost mode, then the overrides of arguments and of elements of lists, subclasses before their bases.
+pub fn ask<'py>(
+    py: Python<'py>,
+    function: &Bound<'py, PyAny>,
+    positional: &[*mut PyObject],
+    kwnames: *mut PyObject,
+    values: &[*mut PyObject],
+) -> PyResult<Answer> {
     // SAFETY: arguments live as long as the call.
     let bind = |o: &*mut PyObject| unsafe { Bound::from_borrowed_ptr(py, *o) };
     let mut found: Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> = Vec::new();
+    let mut all: Vec<Bound<'py, PyAny>> = Vec::new();
     for object in positional.iter().chain(values).map(bind) {
+        // SAFETY: a live object.
+        match unsafe { in_list(object.as_ptr()) } {
+            true => all.extend(object.try_iter()?.collect::<PyResult<Vec<_>>>()?),
+            false => all.push(object),
+        }
+    }
+    for object in all {
         let class = object.get_type().into_any();
         if found.iter().any(|(c, _)| c.is(&class)) {
             continue;
@@ -120,8 +186,8 @@ pub fn call<'py>(
             found.insert(at, (class, f));
         }
     }
-    if found.is_empty() {
-        return Ok(None);
+    if found.is_empty() && !modes() {
+        return Ok(Answer::None);
     }
     let types = PyTuple::new(py, found.iter().map(|(c, _)| c.clone()))?;
     let args = PyTuple::new(py, positional.iter().map(bind))?;
@@ -133,17 +199,29 @@ pub fn call<'py>(
             kwargs.set_item(name?, bind(value))?;
         }
     }
-    for (_, f) in &found {
+    let mut asked = String::new();
+    if modes() {
+        let module = py.import("flambeau.overrides")?;
+        let (result, mode): (Bound<'py, PyAny>, String) =
+            module.call_method1("_ask_mode", (function, &types, &args, &kwargs))?.extract()?;
+        if !result.is(py.NotImplemented()) {
+            return Ok(Answer::Result(result.unbind()));
+        }
+        asked += &format!("  - mode object {mode}\n");
+    }
+    for (class, f) in &found {
         let result = f.call1((function, &types, &args, &kwargs))?;
         if !result.is(py.NotImplemented()) {
-            return Ok(Some(result.unbind()));
+            return Ok(Answer::Result(result.unbind()));
         }
+        asked += &format!("  - tensor subclass {}\n", class.repr()?);
     }
-    let name = function.getattr("__name__").map(|n| n.to_string()).unwrap_or_default();
-    Err(pyo3::exceptions::PyTypeError::new_err(format!(
-        "no implementation found for 'torch.{name}' on types that implement __torch_function__: {}",
-        PyString::new(py, &types.repr()?.to_string())
-    )))
+    Ok(Answer::Refused(asked))
+}
+/// Says how many function modes are on in this thread.
+#[pyfunction]
+pub fn _set_function_modes(count: usize) {
+    MODES.set(count);
 }
 
 /// Switches the protocol off or on in this thread; returns whether it was off.

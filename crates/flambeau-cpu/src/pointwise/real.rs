@@ -43,17 +43,23 @@ macro_rules! periodic {
     };
     ($t:ident, $f:ident, $near:expr) => {
         Kernel::Unary(|a: &[$t], o: &mut [$t]| {
-            $near(a, o);
-            if wide(|| a.iter().fold(false, |far, x| far | (x.abs() > <$t as Vector>::PERIODIC))) {
-                for (o, &a) in o.iter_mut().zip(a) {
-                    if a.abs() > <$t as Vector>::PERIODIC {
-                        *o = a.$f();
+            // In parts that are looked through while they are in the cache.
+            for (a, o) in a.chunks(PART).zip(o.chunks_mut(PART)) {
+                $near(a, o);
+                if wide(|| a.iter().fold(false, |far, x| far | (x.abs() > <$t as Vector>::PERIODIC))) {
+                    for (o, &a) in o.iter_mut().zip(a) {
+                        if a.abs() > <$t as Vector>::PERIODIC {
+                            *o = a.$f();
+                        }
                     }
                 }
             }
         })
     };
 }
+
+/// Elements of periodic functions at a time.
+const PART: usize = 4096;
 
 #[inline(always)]
 #[allow(clippy::eq_op)]

@@ -3,7 +3,7 @@
 use super::Prim;
 use super::engine::{Operation, Source, Step};
 use super::real::{max, min};
-use crate::wide::wide;
+use crate::wide::{Body, ahead, wide};
 
 /// A kernel that replaces its first operand; it reads one or both of the others.
 pub type Update<T> = fn(&mut [T], [&[T]; 2]);
@@ -24,25 +24,68 @@ pub(super) fn others(step: &Step, own: Source) -> Option<[Source; 2]> {
     (!others.contains(&own)).then_some(others)
 }
 
+/// How far ahead memory is asked for: what is written over has to come from it first.
+const AHEAD: usize = 2048;
+
+/// The cache lines of operands, and what is left: a body that is inlined whatever its length.
+macro_rules! lines {
+    ($t:ty, [$($other:ident),*], |$x:ident, $l:ident| $value:expr) => {{
+        struct Lines<'a> {
+            own: &'a mut [$t],
+            $($other: &'a [$t],)*
+        }
+        impl Body for Lines<'_> {
+            type Output = ();
+            #[inline(always)]
+            fn run(self) {
+                const LINE: usize = 64 / size_of::<$t>();
+                let Lines { own, $($other),* } = self;
+                let (own, own_rest) = own.as_chunks_mut::<LINE>();
+                for (i, own) in own.iter_mut().enumerate() {
+                    ahead(own.as_ptr().cast::<u8>().wrapping_add(AHEAD));
+                    // By value: memory that might be the same would not be read in vectors.
+                    $(
+                        ahead($other[i * LINE..].as_ptr().cast::<u8>().wrapping_add(AHEAD));
+                        let mut line = [<$t>::default(); LINE];
+                        line.copy_from_slice(&$other[i * LINE..(i + 1) * LINE]);
+                        let $other = line;
+                    )*
+                    let mut line = *own;
+                    for $l in 0..LINE {
+                        let $x = line[$l];
+                        line[$l] = $value;
+                    }
+                    *own = line;
+                }
+                let done = own.len() * LINE;
+                $(let $other = &$other[done..];)*
+                for ($l, own) in own_rest.iter_mut().enumerate() {
+                    let $x = *own;
+                    *own = $value;
+                }
+            }
+        }
+        |own, $($other),*| wide(Lines { own, $($other),* })
+    }};
+}
+
 macro_rules! update {
     ($t:ty, |$x:ident, $a:ident, $b:ident| $value:expr) => {
         Some(|own: &mut [$t], [a, b]: [&[$t]; 2]| {
-            wide(|| {
-                for ((x, &$a), &$b) in own.iter_mut().zip(a).zip(b) {
-                    let $x = *x;
-                    *x = $value;
-                }
-            })
+            let run = lines!($t, [a, b], |$x, l| {
+                let ($a, $b) = (a[l], b[l]);
+                $value
+            });
+            run(own, a, b)
         })
     };
     ($t:ty, |$x:ident, $a:ident| $value:expr) => {
         Some(|own: &mut [$t], [a, _]: [&[$t]; 2]| {
-            wide(|| {
-                for (x, &$a) in own.iter_mut().zip(a) {
-                    let $x = *x;
-                    *x = $value;
-                }
-            })
+            let run = lines!($t, [a], |$x, l| {
+                let $a = a[l];
+                $value
+            });
+            run(own, a)
         })
     };
     ($t:ty, |$x:ident| $value:expr) => {

@@ -9,7 +9,7 @@ use super::cut::pieces;
 use super::plan::{Kept, Plan, advance};
 use crate::lanes::{LANES, merged};
 use crate::pointwise::{Compute, Operand, load, store};
-use crate::wide::{Body, ahead, wide};
+use crate::wide::{Body, wide};
 use flambeau_core::Element;
 use flambeau_core::parallel::{num_threads, parallel};
 use parking_lot::Mutex;
@@ -62,7 +62,7 @@ pub(super) fn lanes<R: Reducer>(r: &R, tile: &[R::In]) -> R::Acc {
     let mut acc = [r.start(); LANES];
     for (i, block) in tile.chunks(LANES * STEPS).enumerate() {
         // Called in one place only: a function of its own would be compiled for the baseline.
-        let part = crate::lanes::lanes(block, r.start(), |acc, x| r.step(acc, x));
+        let part = crate::lanes::lanes_from_memory(block, r.start(), |acc, x| r.step(acc, x));
         if i == 0 {
             acc = part;
             continue;
@@ -283,11 +283,6 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
             let place = row.wrapping_offset(done as isize * stride * item);
             if run >= whole {
                 let n = (run - done).min(TILE);
-                if stride == 1 {
-                    // The tile after the next one.
-                    let line = |i: usize| place.wrapping_add(2 * TILE * item as usize + i * 64);
-                    (0..TILE * item as usize / 64).for_each(|i| ahead(line(i)));
-                }
                 // SAFETY: n elements of the row, which fit the tile.
                 let slice = unsafe { fetch(src, place, stride, n, direct, tile.as_mut_ptr().cast()) };
                 cascade.push(r, folded(r, slice));

@@ -176,7 +176,11 @@ pub(crate) fn check_inplace(tensor: &Tensor, view: &ViewMeta) -> Result<()> {
         ),
     };
     let who = match tensor.grad_fn() {
-        Some(f) => format!("Output {} of {} ", tensor.output_nr(), f.name()),
+        Some(f) => {
+            let name = f.name().trim_end_matches(|c: char| c.is_ascii_digit());
+            let name = name.strip_suffix("Backward").unwrap_or(f.name());
+            format!("Output {} of {name} ", tensor.output_nr())
+        }
         None => "A view was created in no_grad mode: it ".to_string(),
     };
     bail!("{who}{what}{advice}")

@@ -193,6 +193,10 @@ pub fn index_assign(view: &Tensor, tensors: &[Option<Tensor>], values: &Tensor) 
         sizes.remove(0);
     }
     let values = if sizes.len() != values.dim() { &shape::view(values, &sizes)? } else { values };
+    let to = view.sizes();
+    if !flambeau_core::broadcast_shapes(&sizes, &to).is_ok_and(|sizes| sizes == to) {
+        return shape::expand(&values.alias(), &to).map(drop);
+    }
     shape::copy_(view, values, false).map(drop)
 }
 
