@@ -44,9 +44,7 @@ class iinfo:
         if isinstance(type, AbsentDtype):
             type._refuse_integer_limits()
         if type.is_floating_point or type.is_complex or type == _C.bool:
-            raise TypeError(
-                "torch.iinfo() requires an integer input type. Use torch.finfo to handle '" + str(type) + "'"
-            )
+            raise TypeError("torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'")
         bits = type.itemsize * 8
         low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if type.is_signed else (0, (1 << bits) - 1)
         for name, value in (("bits", bits), ("min", low), ("max", high), ("dtype", str(type).rsplit(".")[-1])):

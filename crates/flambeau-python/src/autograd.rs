@@ -299,25 +299,35 @@ fn tensor_arg(t: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     object::extract(t).ok_or_else(|| PyTypeError::new_err("expected a Tensor"))
 }
 
-fn check_hook_result(grad: &Tensor, result: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
+fn check_hook_result(
+    hook: &Bound<'_, PyAny>,
+    grad: &Tensor,
+    result: &Bound<'_, PyAny>,
+) -> PyResult<Option<Tensor>> {
     if result.is_none() {
         return Ok(None);
     }
     let Some(t) = object::extract(result) else {
         return Err(PyTypeError::new_err(format!(
-            "hook must return a Variable or None, but got {}",
+            "expected Variable, but hook returned '{}'",
             crate::types::type_name(result)
         )));
     };
+    let name = || hook.getattr("__name__").map_or("<unknown>".to_string(), |name| name.to_string());
     if t.sizes() != grad.sizes() {
-        return Err(PyRuntimeError::new_err(format!(
-            "hook has changed the size of value (was {}, got {})",
-            flambeau_core::show(&grad.sizes()),
-            flambeau_core::show(&t.sizes())
-        )));
+        return Err(PyRuntimeError::new_err(format!("hook '{}' has changed the size of value", name())));
     }
-    if t.dtype() != grad.dtype() {
-        return Err(PyRuntimeError::new_err("hook has changed the type of value"));
+    if t.dtype() != grad.dtype() || t.visible_device().kind != grad.visible_device().kind {
+        let kind = |t: &Tensor| match t.is_meta() {
+            true => format!("Meta{}Type", t.dtype().cpp_name()),
+            false => format!("torch.{}Tensor", t.dtype().cpp_name()),
+        };
+        return Err(PyRuntimeError::new_err(format!(
+            "hook '{}' has changed the type of value (was {} got {})",
+            name(),
+            kind(grad),
+            kind(&t)
+        )));
     }
     Ok(Some(t))
 }
@@ -330,7 +340,7 @@ pub fn _register_tensor_hook(t: &Bound<'_, PyAny>, hook: Py<PyAny>) -> PyResult<
         Arc::new(move |grad| {
             Python::attach(|py| {
                 let result = hook.bind(py).call1((object::wrap(py, grad.clone()),))?;
-                check_hook_result(grad, &result)
+                check_hook_result(hook.bind(py), grad, &result)
             })
             .map_err(from_py)
         }),
@@ -459,6 +469,9 @@ pub fn _record_function(
     let fresh: SmallVec<[&Tensor; 4]> = out_refs;
     // Keeps the numbering of outputs: those changed in place were rebased to the same node.
     core::set_history(&fresh, &node);
+    for out in outs.iter().filter(|out| !dirty.iter().any(|d| d.is_same(out))) {
+        core::made_by_custom_function(out, outs.len() == 1);
+    }
     node.set_host(Some(Arc::new(ctx) as Arc<dyn Any + Send + Sync>));
     Ok(Some(Py::new(py, PyWeakNode { node: Arc::downgrade(&node) })?))
 }

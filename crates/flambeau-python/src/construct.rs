@@ -216,6 +216,16 @@ pub fn tensor_of_data(
     if data.is_instance_of::<PyString>() {
         return Err(PyTypeError::new_err(format!("new(): invalid data type '{}'", type_name(data))));
     }
+    if let Ok(list) = data.cast::<pyo3::types::PyList>()
+        && list.len() > 1
+        && list.iter().all(|item| is_numpy(&item) && item.hasattr("__len__").unwrap_or(false))
+    {
+        static SAID: std::sync::Once = std::sync::Once::new();
+        flambeau::warn_once(
+            &SAID,
+            "Creating a tensor from a list of numpy.ndarrays is extremely slow. Please consider converting the list to a single numpy.ndarray with numpy.array() before converting to a tensor.",
+        );
+    }
     let sizes = infer_sizes(data)?;
     let dtype = match dtype {
         Some(d) => d,

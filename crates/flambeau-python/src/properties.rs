@@ -141,7 +141,10 @@ static PROPERTIES: &[Property] = &[
         get: |py, t| Ok(object::wrap(py, t.data())),
         set: Some(|_, t, v| {
             let Some(other) = v.and_then(object::extract) else {
-                return Err(PyTypeError::new_err("Variable data has to be a tensor, but got something else"));
+                let kind = v.map_or("nothing".to_string(), types::type_name);
+                return Err(PyTypeError::new_err(format!(
+                    "Variable data has to be a tensor, but got {kind}"
+                )));
             };
             if t.requires_grad() && !other.dtype().is_differentiable() {
                 return Err(PyRuntimeError::new_err(
@@ -228,16 +231,24 @@ fn set_grad(_: Python<'_>, t: &Tensor, v: Option<&Bound<'_, PyAny>>) -> PyResult
     }
     if grad.dtype() != t.dtype() {
         return Err(PyRuntimeError::new_err(format!(
-            "assigned grad has data of a different type: torch.{}Tensor, expected torch.{}Tensor",
-            grad.dtype().cpp_name(),
+            "attempting to assign a gradient with dtype '{}' to a tensor with grad_dtype '{}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). You can set the tensor's grad_dtype attribute with a specific dtype, or None to allow any dtype. Set grad_dtype with caution. Diverging the dtypes of a tensor and its gradient may break downstream systems that assume they match.",
+            grad.dtype().cpp_type(),
             t.dtype().cpp_name()
         )));
     }
     if grad.visible_device().kind != t.visible_device().kind {
-        return Err(PyRuntimeError::new_err("assigned grad has data located on a different device"));
+        return Err(PyRuntimeError::new_err(format!(
+            "attempting to assign a gradient with device type '{}' to a tensor with device type '{}'. Please ensure that the gradient and the tensor are on the same device",
+            grad.visible_device().type_name(),
+            t.visible_device().type_name()
+        )));
     }
     if grad.sizes() != t.sizes() {
-        return Err(PyRuntimeError::new_err("assigned grad has data of a different size"));
+        return Err(PyRuntimeError::new_err(format!(
+            "attempting to assign a gradient of size '{}' to a tensor of size '{}'. Please ensure that the gradient and the tensor are the same size",
+            flambeau_core::show(&grad.sizes()),
+            flambeau_core::show(&t.sizes())
+        )));
     }
     t.set_grad(Some(grad));
     Ok(())

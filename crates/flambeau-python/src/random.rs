@@ -4,7 +4,7 @@ use crate::errors::IntoPy;
 use crate::object;
 use crate::types::{PyDevice, type_name};
 use flambeau::{DType, Device, Generator, Tensor};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 /// A source of random numbers.
@@ -23,7 +23,7 @@ pub fn seed_of(seed: &Bound<'_, PyAny>) -> PyResult<u64> {
     }
     match seed.extract::<i64>() {
         Ok(v) => Ok(v as u64),
-        Err(_) => Err(PyRuntimeError::new_err("Overflow when unpacking long long")),
+        Err(_) => Err(PyValueError::new_err("Overflow when unpacking long long")),
     }
 }
 

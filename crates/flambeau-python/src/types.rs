@@ -264,10 +264,10 @@ pub fn _finfo(py: Python<'_>, dtype: PyDType) -> PyResult<Bound<'_, PyDict>> {
             1e-6,
         ),
         DType::Float64 => (64, f64::EPSILON, f64::MAX, f64::MIN_POSITIVE, f64::MIN_POSITIVE, 1e-15),
-        other => {
-            return Err(PyTypeError::new_err(format!(
-                "torch.finfo() requires a floating point input type. Use torch.iinfo to handle 'torch.finfo' ({other})"
-            )));
+        _ => {
+            return Err(PyTypeError::new_err(
+                "torch.finfo() requires a floating point input type. Use torch.iinfo to handle 'torch.finfo'",
+            ));
         }
     };
     d.set_item("bits", bits)?;

@@ -32,6 +32,11 @@ pub fn set_default_device(device: Device) {
 /// Receives warnings; the Python package turns them into `UserWarning`s.
 pub static WARN: OnceLock<fn(&str)> = OnceLock::new();
 
+/// As [`warn`], once in the life of the program; `said` belongs to the warning.
+pub fn warn_once(said: &std::sync::Once, message: &str) {
+    said.call_once(|| warn(message));
+}
+
 /// Gives a warning to whoever listens, else to standard error.
 pub fn warn(message: &str) {
     match WARN.get() {

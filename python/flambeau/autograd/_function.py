@@ -173,10 +173,13 @@ def _apply(cls, args, kwargs):
     for out in outputs:
         if isinstance(out, _C.Tensor):
             changed = any(out is d for d in dirty)
-            if not changed and (any(out is a for a in inputs) or out._base is not None):
-                # An input handed through, or a view of one, becomes an output of its own.
-                out = out.view_as(out) if any(out is a for a in inputs) and out._base is None else out
-                out = out.detach()
+            if not changed and any(out is a for a in inputs):
+                # An input handed through becomes an output of its own, which is a view of it.
+                previous = _C._set_grad_enabled(False)
+                try:
+                    out = out.view_as(out)
+                finally:
+                    _C._set_grad_enabled(previous)
             if id(out) not in non_differentiable and (out.is_floating_point() or out.is_complex()):
                 recorded.append(out)
         elif out is not None and not single:

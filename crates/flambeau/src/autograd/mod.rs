@@ -55,7 +55,7 @@ pub use record::{
     Save, check_inplace, needs_grad, rebase_history, record, record_inplace, record_node, set_history,
 };
 pub(crate) use record::{node_with_edges, recorded_edge};
-pub use view::{Creation, ViewMeta, as_view, view_of, view_with};
+pub use view::{Creation, ViewMeta, as_view, made_by_custom_function, view_of, view_with};
 
 pub use crate::front::{GradOptions, backward, functional, grad, no_grad};
 

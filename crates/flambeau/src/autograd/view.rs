@@ -58,6 +58,15 @@ pub fn as_view(source: &Tensor, array: Array, creation: Creation) -> Tensor {
     out
 }
 
+/// Says that a view came out of a custom function, alone or with others.
+pub fn made_by_custom_function(tensor: &Tensor, alone: bool) {
+    tensor.meta_mut(|m| {
+        if let Some(view) = m.view.as_mut() {
+            view.creation = if alone { Creation::Custom } else { Creation::Multiple };
+        }
+    });
+}
+
 /// The usual view operator: another geometry over the same elements, with a backward formula.
 /// `backward` maps the gradient of the view to that of `source`.
 pub fn view_of<F>(
@@ -94,7 +103,9 @@ where
 pub(crate) fn grad_fn(tensor: &Tensor) -> Option<Arc<Node>> {
     let (node, view) = tensor.meta(|m| (m.grad_fn.clone(), m.view.clone()))?;
     let Some(view) = view else { return node };
-    if !view.tracks {
+    // The gradient of a custom function's view is the function's, whatever became of the base.
+    let custom = matches!(view.creation, Creation::Custom) && node.is_some();
+    if !view.tracks || custom {
         return node;
     }
     let version = tensor.version();
@@ -148,42 +159,36 @@ pub(crate) fn check_inplace(tensor: &Tensor, view: &ViewMeta) -> Result<()> {
     if !view.tracks {
         return Ok(());
     }
-    if view.base.leaf_requires_grad() && view.base.is_leaf() {
-        bail!("a view of a leaf Variable that requires grad is being used in an in-place operation.");
-    }
-    let (what, advice) = match view.creation {
-        Creation::Default => return Ok(()),
-        Creation::NoGrad | Creation::Inference
-            if tensor.grad_fn().is_none() && !view.base.requires_grad() =>
-        {
-            return Ok(());
-        }
-        Creation::Multiple => (
-            "is a view and is being modified inplace. This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace.",
-            " You should replace the inplace operation by an out-of-place one.",
-        ),
-        Creation::NoGrad => (
-            "is a view and is being modified inplace. This view was created in no_grad mode and is being modified inplace with grad mode enabled.",
-            " Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked).",
-        ),
-        Creation::Inference => (
-            "is a view and is being modified inplace. This view was created in inference mode and is being modified inplace in normal mode.",
-            " Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside the inference_mode block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked).",
-        ),
-        Creation::Custom => (
-            "is a view and is being modified inplace. This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect gradients.",
-            " This behavior is forbidden. You can fix this by cloning the output of the custom Function.",
-        ),
-    };
-    let who = match tensor.grad_fn() {
-        Some(f) => {
+    let who = match (tensor.grad_fn(), view.creation) {
+        (Some(f), _) => {
             let name = f.name().trim_end_matches(|c: char| c.is_ascii_digit());
             let name = name.strip_suffix("Backward").unwrap_or(f.name());
-            format!("Output {} of {name} ", tensor.output_nr())
+            format!("Output {} of {name} is a view and is being modified inplace", tensor.output_nr())
         }
-        None => "A view was created in no_grad mode: it ".to_string(),
+        (None, Creation::Inference) => {
+            "A view was created in inference mode and is being modified inplace".to_string()
+        }
+        (None, _) => "A view was created in no_grad mode and is being modified inplace".to_string(),
     };
-    bail!("{who}{what}{advice}")
+    let ambiguous = |mode: &str| {
+        format!(
+            " Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside the {mode} block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+        )
+    };
+    match view.creation {
+        Creation::Default if view.base.leaf_requires_grad() && view.base.is_leaf() => {
+            bail!("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+        }
+        Creation::Default => Ok(()),
+        Creation::Multiple => bail!(
+            "{who}. This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+        ),
+        Creation::NoGrad => bail!("{who} with grad mode enabled.{}", ambiguous("no_grad")),
+        Creation::Inference => bail!("{who} in normal mode.{}", ambiguous("inference_mode")),
+        Creation::Custom => bail!(
+            "{who}. This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
+        ),
+    }
 }
 
 /// After an in-place change of a view by `node`: the base gets a node that applies `node` to the window,

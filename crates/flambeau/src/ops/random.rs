@@ -247,7 +247,7 @@ pub fn randint_low(
 }
 pub fn randperm(n: i64, generator: Option<&Generator>, options: &TensorOptions) -> Result<Tensor> {
     if n < 0 {
-        bail!("n must be non-negative, got{n}");
+        bail!("Trying to create tensor with negative dimension {n}: [{n}]");
     }
     let out = fresh(&[n], Some(DType::Int64), options)?;
     let dtype = out.dtype();

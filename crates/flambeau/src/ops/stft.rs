@@ -59,6 +59,13 @@ pub fn stft(
     return_complex: Option<bool>,
     align_to_window: Option<bool>,
 ) -> Result<Tensor> {
+    if window.is_none() {
+        static SAID: std::sync::Once = std::sync::Once::new();
+        crate::context::warn_once(
+            &SAID,
+            "A window was not provided. A rectangular window will be applied,which is known to cause spectral leakage. Other windows such as torch.hann_window or torch.hamming_window are recommended to reduce spectral leakage.To suppress this warning and use a rectangular window, explicitly set `window=torch.ones(n_fft, device=<device>)`.",
+        );
+    }
     if let Some(window) = window {
         common_device(&[self_, window])?;
     }
@@ -173,6 +180,13 @@ pub fn istft(
     length: Option<i64>,
     return_complex: bool,
 ) -> Result<Tensor> {
+    if window.is_none() {
+        static SAID: std::sync::Once = std::sync::Once::new();
+        crate::context::warn_once(
+            &SAID,
+            "A window was not provided. A rectangular window will be applied.Please provide the same window used by stft to make the inversion lossless.To suppress this warning and use a rectangular window, explicitly set `window=torch.ones(n_fft, device=<device>)`.",
+        );
+    }
     if let Some(window) = window {
         common_device(&[self_, window])?;
     }

@@ -242,6 +242,15 @@ fn no_derivative(name: &'static str) -> impl Fn(&crate::autograd::Context) -> Re
     move |_| bail!(NotImplemented, "the derivative for '{name}' is not implemented.")
 }
 
+/// Scatters with a fold and a tensor of values are on their way out.
+fn warn_of_reduce() {
+    static SAID: std::sync::Once = std::sync::Once::new();
+    crate::context::warn_once(
+        &SAID,
+        "The reduce argument of torch.scatter with Tensor src is deprecated and will be removed in a future PyTorch release. Use torch.scatter_reduce instead for more reduction options.",
+    );
+}
+
 /// `torch.scatter(…, reduce=)` of a tensor.
 pub fn scatter_reduce_src(
     self_: &Tensor,
@@ -251,6 +260,7 @@ pub fn scatter_reduce_src(
     reduce: &str,
 ) -> Result<Tensor> {
     let how = named_fold(reduce)?;
+    warn_of_reduce();
     let work = prepare(self_, dim, index, Ok(src), false)?;
     work.fold(how);
     record(&[&work.out], "NotImplemented", &[self_, src], &[], no_derivative("scatter.reduce"))?;
@@ -285,6 +295,7 @@ pub fn scatter_reduce_src_(
             return scatter_reduce_src(t, dim, index, src, reduce);
         }
         let how = named_fold(reduce)?;
+        warn_of_reduce();
         let work = prepare(t, dim, index, Ok(src), true)?;
         work.fold(how);
         Ok(work.out)

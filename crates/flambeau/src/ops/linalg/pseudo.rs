@@ -277,7 +277,14 @@ pub fn cross(self_: &Tensor, other: &Tensor, dim: Option<i64>) -> Result<Tensor>
     let dim = match dim {
         Some(dim) => dim,
         None => match self_.sizes().iter().position(|&n| n == 3) {
-            Some(d) => d as i64,
+            Some(d) => {
+                static SAID: std::sync::Once = std::sync::Once::new();
+                crate::context::warn_once(
+                    &SAID,
+                    "Using torch.cross without specifying the dim arg is deprecated.\nPlease either pass the dim explicitly or simply use torch.linalg.cross.\nThe default value of dim will change to agree with that of linalg.cross in a future release.",
+                );
+                d as i64
+            }
             None => bail!("no dimension of size 3 in input"),
         },
     };
