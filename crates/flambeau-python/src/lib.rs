@@ -160,6 +160,7 @@ fn _is_contiguous(t: &Bound<'_, PyAny>, format: types::PyMemoryFormat) -> PyResu
 fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = m.py();
     let _ = flambeau::WARN.set(warnings::warn);
+    let _ = flambeau::WHERE.set(warnings::place);
     let tensor = object::create_type(py)?;
     dispatch::create_type(py)?;
     let methods = dispatch::functions_of(py, "Tensor")?;

@@ -23,6 +23,15 @@ pub fn warn(message: &str) {
     });
 }
 
+/// The Python stack, line by line.
+pub fn place() -> String {
+    Python::attach(|py| -> PyResult<String> {
+        let lines: Vec<String> = py.import("traceback")?.call_method0("format_stack")?.extract()?;
+        Ok(lines.concat())
+    })
+    .unwrap_or_default()
+}
+
 /// Takes an error that came of a warning.
 #[inline]
 pub fn pending(_py: Python<'_>) -> Option<PyErr> {

@@ -32,6 +32,9 @@ pub fn set_default_device(device: Device) {
 /// Receives warnings; the Python package turns them into `UserWarning`s.
 pub static WARN: OnceLock<fn(&str)> = OnceLock::new();
 
+/// Says where the program is, line by line: what anomaly detection keeps of a recorded operation.
+pub static WHERE: OnceLock<fn() -> String> = OnceLock::new();
+
 /// As [`warn`], once in the life of the program; `said` belongs to the warning.
 pub fn warn_once(said: &std::sync::Once, message: &str) {
     said.call_once(|| warn(message));

@@ -60,7 +60,7 @@ mod tensor;
 pub mod utils;
 
 pub use context::{
-    WARN, default_device, default_dtype, set_default_device, set_default_dtype, warn, warn_once,
+    WARN, WHERE, default_device, default_dtype, set_default_device, set_default_dtype, warn, warn_once,
 };
 pub use flambeau_core::{
     Array, C32, C64, Category, DType, Device, DeviceType, Dims, Element, Error, ErrorKind, Layout,

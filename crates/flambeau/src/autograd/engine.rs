@@ -166,11 +166,19 @@ pub fn run_backward(
                         })
                         .collect();
                     if needs.contains(&true) {
-                        outputs = call_node(&node, &buffer, &needs)?;
-                        node.run_post_hooks(&mut outputs, &buffer)?;
-                        if super::anomaly_enabled() && super::anomaly_check_nan() {
-                            check_nan(&node, &outputs)?;
-                        }
+                        let run = || -> Result<Grads> {
+                            let mut outputs = call_node(&node, &buffer, &needs)?;
+                            node.run_post_hooks(&mut outputs, &buffer)?;
+                            if super::anomaly_enabled() && super::anomaly_check_nan() {
+                                check_nan(&node, &outputs)?;
+                            }
+                            Ok(outputs)
+                        };
+                        outputs = run().inspect_err(|_| {
+                            if super::anomaly_enabled() {
+                                node.tell_place();
+                            }
+                        })?;
                     }
                     if !options.keep_graph && (inputs.is_none() || needs.contains(&true)) {
                         node.release();

@@ -83,7 +83,9 @@ pub(crate) fn node_with_edges(
             Save::Opt(None) => SavedTensor::nothing(),
         });
     }
-    Ok(Arc::new(Node::new(name, edges, metas, Body::Apply(backward), saved, next_sequence())))
+    let node = Node::new(name, edges, metas, Body::Apply(backward), saved, next_sequence());
+    node.keep_place();
+    Ok(Arc::new(node))
 }
 
 /// Attaches fresh outputs to their node.
