@@ -283,7 +283,7 @@ def _legacy_class(name):
         def new(cls, *args, **kwargs):
             return TypedStorage(*args, dtype=cls._legacy_dtype, _internal=True, **kwargs)
 
-        body = {"__module__": "flambeau", "__new__": new, "_legacy_dtype": dtype,
+        body = {"__module__": __name__.partition(".")[0], "__new__": new, "_legacy_dtype": dtype,
                 "__doc__": f"A storage of {dtype} elements."}  # fmt: skip
         _LEGACY[name] = _LegacyMeta(name, (TypedStorage,), body)
     return _LEGACY[name]

@@ -7,5 +7,5 @@ _NAMES = {"cuda", "cudnn", "mps", "mkl", "openmp", "opt_einsum", "mkldnn"}
 
 def __getattr__(name):
     if name in _NAMES:
-        return importlib.import_module(f"{__name__}.{name}")
+        return importlib.import_module(f"{__package__}.{name}")
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
