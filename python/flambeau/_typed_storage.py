@@ -2,10 +2,11 @@
 
 import copy as _copy
 import warnings
+import weakref
 
 from . import _C
 from ._C import StorageBase
-from ._untyped_storage import UntypedStorage, _Common, _named, _storage_of
+from ._untyped_storage import UntypedStorage, _Common, _named, _reduced, _storage_of
 
 
 class TypedStorage(_Common):
@@ -201,7 +202,7 @@ class TypedStorage(_Common):
         return self._wrap(_copy.deepcopy(self._untyped_storage, memo))
 
     def __reduce__(self):
-        return _typed_from_untyped, (self._untyped_storage, self.dtype)
+        return _reduced(self) or (_typed_from_untyped, (self._untyped_storage, self.dtype))
 
     def __sizeof__(self):
         return object.__sizeof__(self) + self.nbytes()
@@ -226,8 +227,17 @@ def _typed_from_untyped(storage, dtype):
     return TypedStorage(wrap_storage=storage, dtype=dtype, _internal=True)
 
 
+# By storage and dtype: a pickler keeps the object, and writes the memory that tensors share once.
+_SEEN = weakref.WeakValueDictionary()
+
+
 def _typed_storage_of(tensor):
-    return TypedStorage(wrap_storage=_storage_of(tensor), dtype=tensor.dtype, _internal=True)
+    storage, dtype = _storage_of(tensor), tensor.dtype
+    found = _SEEN.get((id(storage), dtype))
+    if found is None or found._untyped_storage is not storage:
+        found = TypedStorage(wrap_storage=storage, dtype=dtype, _internal=True)
+        _SEEN[id(storage), dtype] = found
+    return found
 
 
 def _warn_deprecated(stacklevel=3):
