@@ -15,6 +15,17 @@ def _method(function):
     return function
 
 
+@classmethod
+def _init_subclass(cls, **kwargs):
+    from ._asking import prepare
+
+    super(Tensor, cls).__init_subclass__(**kwargs)
+    prepare(cls)
+
+
+Tensor.__init_subclass__ = _init_subclass
+
+
 @_method
 def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
     """Accumulates in the leaves the gradient of this tensor with respect to them."""

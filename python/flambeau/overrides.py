@@ -59,7 +59,18 @@ def default_torch_function(cls, func, types, args, kwargs):
         result = func(*args, **kwargs)
     finally:
         _C._set_torch_function_disabled(previous)
-    return _convert(result, cls)
+    return result if func in get_default_nowrap_functions() else _convert(result, cls)
+
+
+_nowrap = None
+
+
+def get_default_nowrap_functions():
+    """The functions whose results keep their class: the other tensors that a tensor refers to."""
+    global _nowrap
+    if _nowrap is None:
+        _nowrap = {_C.Tensor._base.__get__, _C.Tensor.grad.__get__, _C.Tensor._grad.__get__}
+    return _nowrap
 
 
 def _convert(result, cls):
@@ -67,7 +78,7 @@ def _convert(result, cls):
         return result
     if isinstance(result, _C.Tensor) and not isinstance(result, cls):
         return result.as_subclass(cls)
-    if isinstance(result, (tuple, list)) and type(result) in (tuple, list):
+    if isinstance(result, (tuple, list)):
         return type(result)(_convert(item, cls) for item in result)
     return result
 
@@ -156,6 +167,14 @@ def wrap_torch_function(dispatcher):
 def is_tensor_like(inp):
     """Whether an object is a tensor or takes part in the protocol."""
     return type(inp) is _C.Tensor or hasattr(inp, "__torch_function__")
+
+
+def __getattr__(name):
+    if name in ("get_overridable_functions", "resolve_name"):
+        from . import _overridable
+
+        return getattr(_overridable, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def is_tensor_method_or_property(func):
