@@ -1,12 +1,13 @@
 """Storages seen as elements of one dtype: `TypedStorage`, ``FloatStorage`` and its kin."""
 
 import copy as _copy
+import io
 import warnings
 import weakref
 
 from . import _C
 from ._C import StorageBase
-from ._untyped_storage import UntypedStorage, _Common, _named, _reduced, _storage_of
+from ._untyped_storage import UntypedStorage, _Common, _named, _storage_of
 
 
 class TypedStorage(_Common):
@@ -221,6 +222,18 @@ _BAD_ARGUMENTS = """TypedStorage.__init__ received an invalid combination of arg
  * (int size, *, torch.device device, torch.dtype dtype)
  * (Sequence data, *, torch.device device, torch.dtype dtype)
  * (*, UntypedStorage wrap_storage, torch.dtype dtype)"""
+
+
+def _reduced(storage):
+    """The pickle form that PyTorch gives storages: a file of one, as bytes. None where there are no contents."""
+    if storage.device.type == "meta":
+        return None
+    from .serialization import save
+    from .storage import _load_from_bytes
+
+    file = io.BytesIO()
+    save(storage, file, _use_new_zipfile_serialization=False)
+    return _load_from_bytes, (file.getvalue(),)
 
 
 def _typed_from_untyped(storage, dtype):

@@ -1,6 +1,5 @@
 """The memory that tensors share as storages of bytes: `UntypedStorage`."""
 
-import io
 import threading
 import weakref
 
@@ -246,7 +245,7 @@ class UntypedStorage(_Common, StorageBase):
         return found[0]
 
     def __reduce__(self):
-        return _reduced(self) or (_untyped_from_bytes, (self._raw(), str(self.device)))
+        return _untyped_from_bytes, (self._raw(), str(self.device))
 
     def _raw(self):
         """The bytes as a bytes object; nothing for memory without contents."""
@@ -274,18 +273,6 @@ def _named(cls):
     if module == "flambeau" or module.startswith("flambeau."):
         module = "torch" + module[len("flambeau") :]
     return module + "." + cls.__name__
-
-
-def _reduced(storage):
-    """The pickle form that PyTorch gives storages: a file of one, as bytes. None where there are no contents."""
-    if storage.device.type == "meta":
-        return None
-    from .serialization import save
-    from .storage import _load_from_bytes
-
-    file = io.BytesIO()
-    save(storage, file, _use_new_zipfile_serialization=False)
-    return _load_from_bytes, (file.getvalue(),)
 
 
 def _untyped_from_bytes(data, device):
