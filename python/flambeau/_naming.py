@@ -41,6 +41,13 @@ _HOMES = {
     "serialization._restricted": "serialization",
     "serialization._types": "serialization",
 }
+# Members of such files that are in yet another place.
+_ELSEWHERE = {
+    "is_complex": "torch",
+    "is_floating_point": "torch",
+    "is_nonzero": "torch",
+    "kineto_available": "torch.profiler",
+}
 _HOMES = {f"torch.{file}": f"torch.{home}".rstrip(".") for file, home in _HOMES.items()}
 
 
@@ -101,7 +108,8 @@ def _rename_members(module):
         old = value.__module__
         name = torch_name(old) if _is_ours(old) else old
         if not value.__qualname__.startswith("_"):
-            name = _HOMES.get(name, name)
+            home = _HOMES.get(name, name)
+            name = _ELSEWHERE.get(value.__qualname__, home) if home != name else name
         if name != old:
             try:
                 value.__module__ = name

@@ -125,11 +125,9 @@ __all__ = ["get_device", "is_inference"]
 def _goes_after(tensor, a, b):
     """Positive where dimension `a` is outside dimension `b` in memory, negative where it is inside, 0 where unknown."""
     first, second = tensor.stride(a), tensor.stride(b)
-    if first == 0 or second == 0:
+    if 0 in (first, second) or 1 in (tensor.shape[a], tensor.shape[b]) or first == second:
         return 0
-    if first != second:
-        return 1 if first > second else -1
-    return 1 if tensor.shape[a] > tensor.shape[b] else 0
+    return 1 if first > second else -1
 
 
 @_method

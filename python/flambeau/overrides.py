@@ -142,7 +142,8 @@ def handle_torch_function(public_api, relevant_args, *args, **kwargs):
         result = arg.__torch_function__(public_api, types, args, kwargs)
         if result is not NotImplemented:
             return result
-    name = f"{public_api.__module__}.{public_api.__name__}"
+    module = getattr(public_api, "__module__", None) or f"torch.{public_api.__objclass__.__name__}"
+    name = f"{module}.{public_api.__name__}"
     raise TypeError(f"no implementation found for '{name}' on types that implement __torch_function__: {list(types)}")
 
 
