@@ -22,9 +22,7 @@ def primals(tree):
     """Raises unless all leaves are tensors that have tangents."""
     for leaf in tree_leaves(tree):
         if not isinstance(leaf, torch.Tensor):
-            raise RuntimeError(
-                f"jvp(f, primals, tangents): Expected primals to only contain Tensors, got {type(leaf)}"
-            )
+            raise RuntimeError(f"jvp(f, primals, tangents): Expected primals to only contain Tensors, got {type(leaf)}")
         if not _differentiable(leaf):
             raise ValueError(f"Expected primal to be floating point or complex, but got: {leaf.dtype}")
 
@@ -54,7 +52,9 @@ def outputs(tree, call):
         raise RuntimeError(f"{call}: Expected f to be a function that has non-empty output (got output = {leaves})")
     for leaf in leaves:
         if not isinstance(leaf, torch.Tensor):
-            raise RuntimeError(f"{call}: expected f(*primals) to return only tensors, got unsupported type {type(leaf)}")
+            raise RuntimeError(
+                f"{call}: expected f(*primals) to return only tensors, got unsupported type {type(leaf)}"
+            )
         if call.startswith("vjp") and not _differentiable(leaf):
             raise RuntimeError(
                 "vjp(f, ...): All outputs of f must be floating-point or complex Tensors, got Tensor with dtype "

@@ -192,9 +192,7 @@ def grad_and_value(func, argnums=0, has_aux=False):
         with _Variables() as variables:
             chosen, value, aux = variables.call(func, args, kwargs, argnums, has_aux)
             if not isinstance(value, torch.Tensor):
-                raise RuntimeError(
-                    f"grad_and_value(f)(*args): Expected f(*args) to return a Tensor, got {type(value)}"
-                )
+                raise RuntimeError(f"grad_and_value(f)(*args): Expected f(*args) to return a Tensor, got {type(value)}")
             if value.dim():
                 raise RuntimeError(
                     "grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, "

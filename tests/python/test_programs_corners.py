@@ -92,7 +92,6 @@ def test_missing_attributes_are_those_of_a_tensor():
 # pickles
 
 
-
 def test_plain_pickles_have_pytorchs_form():
     import pickletools
 
@@ -114,7 +113,9 @@ def test_storages_in_pickles_are_files_of_pytorch():
 
 
 def test_local_functions_are_not_saved():
-    with pytest.raises(AttributeError, match="Can't pickle local object 'test_local_functions_are_not_saved.<locals>.f'"):
+    with pytest.raises(
+        AttributeError, match="Can't pickle local object 'test_local_functions_are_not_saved.<locals>.f'"
+    ):
 
         def f():
             pass
@@ -169,7 +170,9 @@ def test_errors_of_custom_functions():
     x = torch.ones(2, requires_grad=True)
     with pytest.raises(RuntimeError, match=r"expected Variable or None \(got str\)"):
         Texts.apply(x).sum().backward()
-    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad has been used in an in-place operation."):
+    with pytest.raises(
+        RuntimeError, match="a leaf Variable that requires grad has been used in an in-place operation."
+    ):
         InPlace.apply(x)
     with pytest.warns(DeprecationWarning, match="should not be instantiated"):
         texts = Texts()

@@ -11,6 +11,4 @@ class InvalidBackend(TorchDynamoException):
     """There is no compiler of the name."""
 
     def __init__(self, name):
-        super().__init__(
-            f"Invalid backend: {name!r}. See `torch._dynamo.list_backends()` for available backends."
-        )
+        super().__init__(f"Invalid backend: {name!r}. See `torch._dynamo.list_backends()` for available backends.")
