@@ -60,6 +60,10 @@ def _is_ours(name):
     return isinstance(name, str) and (name == "flambeau" or name.startswith("flambeau."))
 
 
+# What a module holds: packages that are read lazily read everything when they are asked for their `__dict__`.
+_names = types.ModuleType.__dict__["__dict__"].__get__
+
+
 class _Loader:
     """Reads a module as another loader does, under PyTorch's name and known by it too."""
 
@@ -79,7 +83,7 @@ class _Loader:
         module.__name__ = torch_name(name)
         known = sys.modules.setdefault(module.__name__, module)
         try:
-            exec(code, module.__dict__)
+            exec(code, _names(module))
         except BaseException:
             if known is module:
                 sys.modules.pop(module.__name__, None)
@@ -102,7 +106,7 @@ class _Finder:
 
 def _rename_members(module):
     """Names what a module of the package holds by PyTorch's names, also where its source says the name."""
-    for value in list(vars(module).values()):
+    for value in list(_names(module).values()):
         if not isinstance(value, (type, types.FunctionType)):
             continue
         old = value.__module__
