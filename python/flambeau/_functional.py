@@ -20,6 +20,21 @@ __all__ = [
 ]
 
 
+def _asked(tensors):
+    """Whether a tensor among these is of a subclass, which may override functions."""
+    if all(type(tensor) is Tensor for tensor in tensors):
+        return False
+    from .overrides import has_torch_function
+
+    return has_torch_function([t for t in tensors if Tensor in type(t).__mro__])
+
+
+def _ask(function, tensors, *args, **kwargs):
+    from .overrides import handle_torch_function
+
+    return handle_torch_function(function, tensors, *args, **kwargs)
+
+
 def einsum(*args):
     """Sum of products over named dimensions: ``einsum("ij,jk->ik", a, b)``.
 
@@ -52,6 +67,8 @@ def einsum(*args):
     equation, operands = args[0], args[1:]
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = operands[0]
+    if _asked(operands):
+        return _ask(einsum, operands, equation, *operands)
     return _C._einsum(equation, list(operands))
 
 
@@ -76,7 +93,10 @@ def tensordot(a, b, dims=2, out=None):
 
 def broadcast_tensors(*tensors):
     """Views of the tensors, broadcast to one shape."""
-    return _native["broadcast_tensors"](_listed(tensors))
+    tensors = _listed(tensors)
+    if _asked(tensors):
+        return _ask(broadcast_tensors, tensors, *tensors)
+    return _native["broadcast_tensors"](tensors)
 
 
 def _listed(tensors):
@@ -88,11 +108,15 @@ def _listed(tensors):
 
 def block_diag(*tensors):
     """A matrix with the given ones along its diagonal."""
+    if _asked(tensors):
+        return _ask(block_diag, tensors, *tensors)
     return _native["block_diag"](list(tensors))
 
 
 def cartesian_prod(*tensors):
     """All tuples of elements of the given vectors, one row each."""
+    if _asked(tensors):
+        return _ask(cartesian_prod, tensors, *tensors)
     return _native["cartesian_prod"](list(tensors))
 
 
@@ -102,6 +126,8 @@ def meshgrid(*tensors, indexing=None):
     The first two dimensions are exchanged for `indexing="xy"`.
     """
     tensors = _listed(tensors)
+    if _asked(tensors):
+        return _ask(meshgrid, tensors, *tensors, indexing=indexing)
     if indexing is None:
         return _native["meshgrid"](tensors)
     return _native["meshgrid"](tensors, indexing=indexing)

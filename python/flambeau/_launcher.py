@@ -65,13 +65,12 @@ def install():
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
     if present is None:
-        from . import version
+        from . import _naming, version
 
         # Programs ask `torch.__version__` for features: it names the PyTorch that this library behaves as.
         flambeau.__version__ = version.__version__ = version.torch
-        flambeau.__name__ = "torch"
-        # Packages find out whose array they were given by the module of its class.
-        flambeau.Tensor.__module__ = "torch"
+        # Packages find out whose array they were given by the module of its class, pickles where to look for it.
+        _naming.install()
     sys.modules["torch"] = flambeau
 
 

@@ -1,5 +1,7 @@
 """The typed constructors of old: ``torch.FloatTensor`` and its kin."""
 
+import warnings
+
 from . import _C
 
 __all__ = ["set_default_tensor_type", "is_tensor", "typename"]
@@ -56,7 +58,18 @@ def typed(kind):
 
 def set_default_tensor_type(t):
     """Sets the default dtype by a typed constructor."""
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            "torch.set_default_tensor_type() is deprecated as of PyTorch 2.1, please use torch.set_default_dtype() and "
+            "torch.set_default_device() as alternatives.",
+            stacklevel=2,
+        )
     _C.set_default_dtype(typed(t))
+
+
+_warned = False
 
 
 def is_tensor(obj):

@@ -142,6 +142,14 @@ def say_once(name):
         logging.getLogger("flambeau").warning("%s: there is no compiler yet; everything runs as it is written", name)
 
 
+# The compilers that PyTorch comes with; any of them may be asked for.
+_BACKENDS = frozenset(
+    """aot_eager aot_eager_decomp_partition aot_eager_decomp_partition_crossref aot_eager_decomp_partition_with_mode
+    aot_eager_default_partitioner aot_ts cudagraphs eager eager_debug eager_noexcept inductor invoke_subgraph openxla
+    openxla_eval onnxrt pre_dispatch_eager ts tvm""".split()
+)
+
+
 def compile(
     model=None, *, fullgraph=False, dynamic=None, backend="inductor", mode=None, options=None, disable=False, **others
 ):
@@ -158,6 +166,10 @@ def compile(
         )
     if not callable(model):
         raise RuntimeError(f"torch.compile requires a callable or a module, but got {type(model).__name__}")
+    if isinstance(backend, str) and backend not in _BACKENDS:
+        from ._dynamo.exc import InvalidBackend
+
+        raise InvalidBackend(backend)
     if disable:
         return model
     say_once("torch.compile")

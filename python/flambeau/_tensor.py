@@ -5,12 +5,25 @@ import copyreg
 from . import _C
 from ._C import Tensor
 
+Tensor.__name__ = "Tensor"  # Python's own errors then say 'Tensor', as of any class written in Python.
+
 
 def _method(function):
     function.__qualname__ = "Tensor." + function.__name__
     function.__module__ = "flambeau"
     setattr(Tensor, function.__name__, function)
     return function
+
+
+@classmethod
+def _init_subclass(cls, **kwargs):
+    from ._asking import prepare
+
+    super(Tensor, cls).__init_subclass__(**kwargs)
+    prepare(cls)
+
+
+Tensor.__init_subclass__ = _init_subclass
 
 
 @_method
@@ -24,37 +37,30 @@ def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=
     autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
 
-class RemovableHandle:
-    """Removes a hook when asked to, or at the end of a ``with`` block."""
+def _handle(remove):
+    from .utils.hooks import handle_of
 
-    def __init__(self, remove):
-        self._remove = remove
-
-    def remove(self):
-        """Removes the hook; doing it twice does nothing."""
-        remove, self._remove = self._remove, None
-        if remove is not None:
-            remove()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.remove()
+    return handle_of(remove)
 
 
 @_method
 def register_hook(self, hook):
     """Calls ``hook(grad)`` whenever the gradient of this tensor is computed; it may return another gradient."""
     key = _C._register_tensor_hook(self, hook)
-    return RemovableHandle(lambda: _C._remove_tensor_hook(self, key))
+    return _handle(lambda: _C._remove_tensor_hook(self, key))
 
 
 @_method
 def register_post_accumulate_grad_hook(self, hook):
     """Calls ``hook(tensor)`` after a gradient has been added to ``tensor.grad``."""
     key = _C._register_post_accumulate_hook(self, hook)
-    return RemovableHandle(lambda: _C._remove_tensor_hook(self, key))
+    return _handle(lambda: _C._remove_tensor_hook(self, key))
+
+
+@_method
+def _is_view(self):
+    """Whether the tensor is a view of another, in whose history its own changes are."""
+    return self._base is not None
 
 
 @_method

@@ -120,3 +120,32 @@ def is_inference(input):
 
 
 __all__ = ["get_device", "is_inference"]
+
+
+def _goes_after(tensor, a, b):
+    """Positive where dimension `a` is outside dimension `b` in memory, negative where it is inside, 0 where unknown."""
+    first, second = tensor.stride(a), tensor.stride(b)
+    if 0 in (first, second) or 1 in (tensor.shape[a], tensor.shape[b]) or first == second:
+        return 0
+    return 1 if first > second else -1
+
+
+@_method
+def dim_order(self, ambiguity_check=False):
+    """The dimensions from the outermost in memory to the innermost."""
+    strides = [stride for stride, size in zip(self.stride(), self.shape) if size != 0]
+    if ambiguity_check is True and len(set(strides)) < len(strides):
+        raise RuntimeError(
+            "The tensor does not have unique dim order, or cannot map to exact one of the given memory formats."
+        )
+    order = list(reversed(range(self.dim())))
+    for start in range(1, len(order)):
+        place = start
+        for other in reversed(range(start)):
+            after = _goes_after(self, order[other], order[place])
+            if after > 0:
+                order[other], order[place] = order[place], order[other]
+                place = other
+            elif after < 0:
+                break
+    return tuple(reversed(order))

@@ -1,7 +1,9 @@
 """Storages seen as elements of one dtype: `TypedStorage`, ``FloatStorage`` and its kin."""
 
 import copy as _copy
+import io
 import warnings
+import weakref
 
 from . import _C
 from ._C import StorageBase
@@ -201,7 +203,7 @@ class TypedStorage(_Common):
         return self._wrap(_copy.deepcopy(self._untyped_storage, memo))
 
     def __reduce__(self):
-        return _typed_from_untyped, (self._untyped_storage, self.dtype)
+        return _reduced(self) or (_typed_from_untyped, (self._untyped_storage, self.dtype))
 
     def __sizeof__(self):
         return object.__sizeof__(self) + self.nbytes()
@@ -222,12 +224,33 @@ _BAD_ARGUMENTS = """TypedStorage.__init__ received an invalid combination of arg
  * (*, UntypedStorage wrap_storage, torch.dtype dtype)"""
 
 
+def _reduced(storage):
+    """The pickle form that PyTorch gives storages: a file of one, as bytes. None where there are no contents."""
+    if storage.device.type == "meta":
+        return None
+    from .serialization import save
+    from .storage import _load_from_bytes
+
+    file = io.BytesIO()
+    save(storage, file, _use_new_zipfile_serialization=False)
+    return _load_from_bytes, (file.getvalue(),)
+
+
 def _typed_from_untyped(storage, dtype):
     return TypedStorage(wrap_storage=storage, dtype=dtype, _internal=True)
 
 
+# By storage and dtype: a pickler keeps the object, and writes the memory that tensors share once.
+_SEEN = weakref.WeakValueDictionary()
+
+
 def _typed_storage_of(tensor):
-    return TypedStorage(wrap_storage=_storage_of(tensor), dtype=tensor.dtype, _internal=True)
+    storage, dtype = _storage_of(tensor), tensor.dtype
+    found = _SEEN.get((id(storage), dtype))
+    if found is None or found._untyped_storage is not storage:
+        found = TypedStorage(wrap_storage=storage, dtype=dtype, _internal=True)
+        _SEEN[id(storage), dtype] = found
+    return found
 
 
 def _warn_deprecated(stacklevel=3):
@@ -283,7 +306,7 @@ def _legacy_class(name):
         def new(cls, *args, **kwargs):
             return TypedStorage(*args, dtype=cls._legacy_dtype, _internal=True, **kwargs)
 
-        body = {"__module__": "flambeau", "__new__": new, "_legacy_dtype": dtype,
+        body = {"__module__": __name__.partition(".")[0], "__new__": new, "_legacy_dtype": dtype,
                 "__doc__": f"A storage of {dtype} elements."}  # fmt: skip
         _LEGACY[name] = _LegacyMeta(name, (TypedStorage,), body)
     return _LEGACY[name]

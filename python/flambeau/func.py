@@ -4,6 +4,7 @@ import functools
 import sys
 
 import flambeau as torch
+from flambeau import _func_checks as _check
 from flambeau._levels import state as _levels
 from flambeau._vmap import vmap
 from flambeau._vmap._batched import first_part as _first_part
@@ -13,7 +14,7 @@ from flambeau._vmap._gradients import lift as _lift
 from flambeau._vmap._gradients import rows as _rows
 
 __all__ = [
-    "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize",
+    "functional_call", "functionalize", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize",
     "replace_all_batch_norm_modules_", "stack_module_state", "vjp", "vmap",
 ]  # fmt: skip
 
@@ -90,9 +91,11 @@ class _Variables:
             return leaf
         return self.own(tensor.detach().requires_grad_(True))
 
-    def call(self, func, args, kwargs, argnums, has_aux):
+    def call(self, func, args, kwargs, argnums, has_aux, check=_check.variables):
         """Stand-ins of the arguments `argnums`, what the function makes of them, and what it returns besides."""
-        chosen = _map(self.stand_in, _select(args, argnums))
+        chosen = _select(args, argnums)
+        check(chosen)
+        chosen = _map(self.stand_in, chosen)
         return chosen, *_split_aux(func(*_replace(args, argnums, chosen), **kwargs), has_aux)
 
     def release(self, tree):
@@ -189,10 +192,7 @@ def grad_and_value(func, argnums=0, has_aux=False):
         with _Variables() as variables:
             chosen, value, aux = variables.call(func, args, kwargs, argnums, has_aux)
             if not isinstance(value, torch.Tensor):
-                raise RuntimeError(
-                    "Expected f(*args) to return float tensor(s), got type "
-                    f"{type(value)} for element 0. Use has_aux=True for outputs that are not differentiated."
-                )
+                raise RuntimeError(f"grad_and_value(f)(*args): Expected f(*args) to return a Tensor, got {type(value)}")
             if value.dim():
                 raise RuntimeError(
                     "grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, "
@@ -223,15 +223,12 @@ def vjp(func, *primals, has_aux=False):
     """``(output, vjp_fn)``, or with aux as third; `vjp_fn(cotangents)` is the tuple of products with the Jacobians."""
     with _Variables() as variables:
         inputs, output, aux = variables.call(func, primals, {}, range(len(primals)), has_aux)
+        _check.outputs(output, "vjp(f, *primals)")
 
     def vjp_fn(*cotangents):
         given = cotangents[0] if len(cotangents) == 1 else cotangents
+        _check.cotangents(output, given)
         outs, directions = _tensors(output), _tensors(given)
-        if len(outs) != len(directions):
-            raise RuntimeError(
-                f"Expected pytree structure of cotangents to be the same as pytree structure of outputs to the "
-                f"function: {len(directions)} tensors for {len(outs)} outputs"
-            )
         with variables:
             create = variables.lasting(*outs, *directions)
             products = _fill(inputs, _derivatives(outs, _tensors(inputs), directions, create))
@@ -258,11 +255,12 @@ def jvp(func, primals, tangents, *, strict=False, has_aux=False):
         raise RuntimeError(
             "jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be valid to call f(*primals)."
         )
+    _check.primals(primals)
+    _check.tangents(primals, tangents)
     with _Variables() as variables:
-        inputs, output, aux = variables.call(func, primals, {}, range(len(primals)), has_aux)
+        inputs, output, aux = variables.call(func, primals, {}, range(len(primals)), has_aux, _check.primals)
+        _check.outputs(output, "jvp(f, primals, tangents)")
         sources, directions = _tensors(inputs), _tensors(tangents)
-        if [s.shape for s in sources] != [d.shape for d in directions]:
-            raise RuntimeError("jvp(f, primals, tangents): Expected tangents to have the shapes of primals")
         outs = _tensors(output)
         derivatives = _tangent_map(variables, outs, sources)(directions)
         if strict and any(not out.requires_grad for out in outs):
@@ -306,6 +304,24 @@ def linearize(func, *primals):
     return variables.release(output), jvp_fn
 
 
+def functionalize(func, *, remove="mutations"):
+    """A function with the results of `func`, which may change tensors in place: nothing records its operators here."""
+    if remove not in ("mutations", "mutations_and_views"):
+        raise RuntimeError(
+            f"functionalize(f, remove='mutations'): received invalid argument for remove={remove}. Valid options are:\n"
+            "     remove='mutations': all inplace and out= operators will be removed from the program, and replaced with "
+            "their out-of-place equivalents.\n"
+            "     remove='mutations_and_views': In addition to the above, all aliasing operators {view} will be replaced "
+            "with their non-aliasing counterparts, {view}_copy.\n"
+        )
+
+    @functools.wraps(func)
+    def wrapped(*args, **kwargs):
+        return func(*args, **kwargs)
+
+    return wrapped
+
+
 def _basis(shape, dtype):
     """The unit tensors of a shape, stacked."""
     size = shape.numel()
@@ -336,6 +352,7 @@ def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None, _preallocate_and_
     def wrapper(*args, **kwargs):
         with _Variables() as variables:
             chosen, output, aux = variables.call(func, args, kwargs, argnums, has_aux)
+            _check.outputs(output, "vjp(f, *primals)")
             inputs = _tensors(chosen)
 
             def blocks(out):
@@ -355,7 +372,9 @@ def jacfwd(func, argnums=0, has_aux=False, *, randomness="error"):
 
     @functools.wraps(func)
     def wrapper(*args, **kwargs):
-        inputs = _tensors(_select(args, argnums))
+        chosen = _select(args, argnums)
+        _check.primals(chosen)
+        inputs = _tensors(chosen)
         if _pays(inputs):
             try:
                 return _columns_at_once(func, args, kwargs, argnums, has_aux, randomness)
@@ -409,7 +428,8 @@ def _columns_at_once(func, args, kwargs, argnums, has_aux, randomness):
 def _column_by_column(func, args, kwargs, argnums, has_aux):
     """The function runs once; its derivative, linear in the tangents, is then given one unit tensor after another."""
     with _Variables() as variables:
-        chosen, output, aux = variables.call(func, args, kwargs, argnums, has_aux)
+        chosen, output, aux = variables.call(func, args, kwargs, argnums, has_aux, _check.primals)
+        _check.outputs(output, "jvp(f, primals, tangents)")
         inputs, outs = _tensors(chosen), _tensors(output)
         weights = [variables.leaf(torch.zeros_like(out)) for out in outs]
         blocks = [[] for _ in outs]

@@ -57,7 +57,18 @@ def default_torch_function(cls, func, types, args, kwargs):
         result = func(*args, **kwargs)
     finally:
         _C._set_torch_function_disabled(previous)
-    return _convert(result, cls)
+    return result if func in get_default_nowrap_functions() else _convert(result, cls)
+
+
+_nowrap = None
+
+
+def get_default_nowrap_functions():
+    """The functions whose results keep their class: the other tensors that a tensor refers to."""
+    global _nowrap
+    if _nowrap is None:
+        _nowrap = {_C.Tensor._base.__get__, _C.Tensor.grad.__get__, _C.Tensor._grad.__get__}
+    return _nowrap
 
 
 def _convert(result, cls):
@@ -65,7 +76,7 @@ def _convert(result, cls):
         return result
     if isinstance(result, _C.Tensor) and not isinstance(result, cls):
         return result.as_subclass(cls)
-    if isinstance(result, (tuple, list)) and type(result) in (tuple, list):
+    if isinstance(result, (tuple, list)):
         return type(result)(_convert(item, cls) for item in result)
     return result
 
@@ -135,7 +146,8 @@ def handle_torch_function(public_api, relevant_args, *args, **kwargs):
         result = arg.__torch_function__(public_api, types, args, kwargs)
         if result is not NotImplemented:
             return result
-    name = f"{public_api.__module__}.{public_api.__name__}"
+    module = getattr(public_api, "__module__", None) or f"torch.{public_api.__objclass__.__name__}"
+    name = f"{module}.{public_api.__name__}"
     raise TypeError(f"no implementation found for '{name}' on types that implement __torch_function__: {list(types)}")
 
 
@@ -160,6 +172,14 @@ def wrap_torch_function(dispatcher):
 def is_tensor_like(inp):
     """Whether an object is a tensor or takes part in the protocol."""
     return type(inp) is _C.Tensor or hasattr(inp, "__torch_function__")
+
+
+def __getattr__(name):
+    if name in ("get_overridable_functions", "resolve_name"):
+        from . import _overridable
+
+        return getattr(_overridable, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def is_tensor_method_or_property(func):

@@ -10,7 +10,16 @@ from ._untyped_storage import UntypedStorage
 __all__ = ["TypedStorage", "UntypedStorage"]
 
 
+def _load_from_bytes(data):
+    """The storage that pickles hold as a file."""
+    import io
+
+    from .serialization import load
+
+    return load(io.BytesIO(data), weights_only=False)
+
+
 def __getattr__(name):
     if name in _TYPE_NAMES.values():
         return _legacy_class(name)
-    raise AttributeError(f"module 'flambeau.storage' has no attribute '{name}'")
+    raise AttributeError(f"module {__name__!r} has no attribute '{name}'")

@@ -49,7 +49,7 @@ import torch, flambeau, torch.nn.functional as F, torch.optim.lr_scheduler, torc
 assert torch is flambeau and F is flambeau.nn.functional and d is flambeau.utils.data
 assert torch.optim.lr_scheduler.StepLR is flambeau.optim.lr_scheduler.StepLR
 assert importlib.import_module("torch.nn.modules.linear").Linear is torch.nn.Linear
-assert flambeau.nn.__name__ == "flambeau.nn" and torch.nn.Linear.__module__ == "flambeau.nn.modules.linear"
+assert flambeau.nn.__name__ == "torch.nn" and torch.nn.Linear.__module__ == "torch.nn.modules.linear"
 assert type(pickle.loads(pickle.dumps(torch.nn.Linear(1, 1)))) is torch.nn.Linear
 assert isinstance(torch.ones(1), torch.Tensor) and not hasattr(torch, "export")
 print("fine")

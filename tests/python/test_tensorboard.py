@@ -100,3 +100,41 @@ def test_wrong_input(tmp_path):
             writer.add_image("x", torch.ones(2))
         with pytest.raises(TypeError, match="5 channels"):
             writer.add_image("x", torch.ones(5, 2, 2))
+
+
+def test_hyperparameters(tmp_path):
+    with SummaryWriter(tmp_path) as writer:
+        writer.add_hparams(
+            {"lr": 0.1, "opt": "sgd", "flag": True, "none": None}, {"acc": 0.5}, {"opt": ["sgd", "adam"]}, "run", 3
+        )
+        for wrong in ((3, {}), ({}, 3), ({"a": "x"}, {}, {"a": [3]}), ({"a": 1}, {}, {"b": [3]})):
+            with pytest.raises(TypeError, match="dictionary|should be a list of same type"):
+                writer.add_hparams(*wrong)
+        with pytest.raises(ValueError, match="value should be one of"):
+            writer.add_hparams({"a": [1]}, {})
+    (path,) = (tmp_path / "run").iterdir()
+    found = {}
+    for data in records(path)[1:]:
+        event = dict(fields(data))
+        assert event[2] == 3
+        value = dict(fields(dict(fields(event[5]))[1]))
+        found[value[1].decode()] = value.get(9, b"")
+    assert list(found) == [
+        "_hparams_/experiment",
+        "_hparams_/session_start_info",
+        "_hparams_/session_end_info",
+        "acc",
+    ]
+    # The bytes that PyTorch writes, decoded by TensorBoard's own messages when they were recorded.
+    content = {name: dict(fields(dict(fields(data))[1])).get(2) for name, data in found.items() if data}
+    info = b'"\x06\n\x02lr \x03' + b'"\x18\n\x03opt \x01*\x0f\n\x05\x1a\x03sgd\n\x06\x1a\x04adam'
+    info += b'"\x08\n\x04flag \x03' + b"*\x07\n\x05\x12\x03acc"
+    assert content["_hparams_/experiment"] == b"\x12" + bytes([len(info)]) + info
+    assert content["_hparams_/session_end_info"] == b'"\x02\x08\x01'
+    started = dict(fields(content["_hparams_/session_start_info"]))[3]
+    given = [(dict(fields(item))[1], dict(fields(item))[2]) for _, item in fields(started)]
+    assert given == [
+        (b"lr", b"\x11" + struct.pack("<d", 0.1)),
+        (b"opt", b"\x1a\x03sgd"),
+        (b"flag", b"\x11" + struct.pack("<d", 1.0)),
+    ]

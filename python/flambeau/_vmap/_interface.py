@@ -7,7 +7,7 @@ import flambeau as torch
 from flambeau._levels import Level, state
 
 from ._batched import Batched, physical
-from ._tree import Mismatch, describe, flatten, spread
+from ._tree import Mismatch, flatten, spread, structure
 
 Tensor = torch.Tensor
 
@@ -57,7 +57,7 @@ def _inputs(func, in_dims, args, kwargs):
     except Mismatch:
         raise ValueError(
             f"vmap({_name(func)}, in_dims={in_dims}, ...)(<inputs>): in_dims is not compatible with the structure of "
-            f"`inputs`. in_dims has structure {describe(in_dims)} but inputs has structure {describe(tuple(args))}."
+            f"`inputs`. in_dims has structure {structure(in_dims)} but inputs has structure {structure(tuple(args))}."
         ) from None
     pairs = [(leaf, _checked(func, in_dims, dim, leaf)) for leaf, dim in zip(leaves, dims)]
     sizes = [leaf.shape[dim] for leaf, dim in pairs if dim is not None]
@@ -219,8 +219,8 @@ class _Mapped:
             name = _name(self.func)
             raise ValueError(
                 f"vmap({name}, ..., out_dims={self.out_dims})(<inputs>): out_dims is not compatible with the structure "
-                f"of `outputs`. out_dims has structure {describe(self.out_dims)} but outputs has structure "
-                f"{describe(result)}."
+                f"of `outputs`. out_dims has structure {structure(self.out_dims)} but outputs has structure "
+                f"{structure(result)}."
             ) from None
         for dim in dims:
             if dim is not None and not isinstance(dim, int):

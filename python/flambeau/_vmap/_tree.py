@@ -74,3 +74,10 @@ def describe(tree):
             return f"[{inner}]"
         return f"({inner},)" if len(tree) == 1 else f"({inner})"
     return "*"
+
+
+def structure(tree):
+    """The structure of a tree in the words of `torch.utils._pytree`."""
+    from ..utils._pytree import tree_structure
+
+    return tree_structure(tree)

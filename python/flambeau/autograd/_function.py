@@ -1,5 +1,8 @@
 """Custom functions: a forward and a backward written in Python, one node of the graph."""
 
+import inspect
+import warnings
+
 from .. import _C
 from .._levels import state as _levels
 
@@ -84,20 +87,32 @@ class FunctionCtx:
         return self._graph_node().register_prehook(hook)
 
 
+def _home():
+    return __name__.rpartition(".")[0] + ".function"
+
+
 class _FunctionMeta(type):
     def __init__(cls, name, bases, namespace):
         super().__init__(name, bases, namespace)
-        cls._context_class = type(name + "Backward", (FunctionCtx,), {"_forward_cls": cls, "__module__": ""})
+        cls._context_class = type(name + "Backward", (FunctionCtx,), {"_forward_cls": cls, "__module__": _home()})
 
 
 class Function(FunctionCtx, metaclass=_FunctionMeta):
     """Base of custom functions: define ``forward(ctx, ...)`` and ``backward(ctx, *grads)``, call ``apply``."""
 
     def __init__(self, *args, **kwargs):
-        raise RuntimeError(
+        warnings.warn(
             f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should "
             "invoke them on the class itself. Instantiating an autograd function will raise an error in a future "
-            "version of PyTorch."
+            "version of PyTorch.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+
+    def __call__(self, *args, **kwargs):
+        raise RuntimeError(
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd "
+            "function with static forward method. (Example: https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
         )
 
     generate_vmap_rule = False
@@ -144,6 +159,11 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
 
 
 def _apply(cls, args, kwargs):
+    if cls.setup_context is not Function.setup_context:
+        # `setup_context` sees all arguments, those left out with their defaults.
+        bound = inspect.signature(cls.forward).bind(*args, **kwargs)
+        bound.apply_defaults()
+        args, kwargs = bound.args, bound.kwargs
     if _levels.stack:
         from .._vmap import _custom
 
@@ -188,7 +208,7 @@ def _apply(cls, args, kwargs):
     for d in dirty:
         _C._increment_version(d)
         if d.is_leaf and d.requires_grad:
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+            raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
     positions = [i for i, a in enumerate(args) if isinstance(a, _C.Tensor)]
     metas = [(o.shape, o.dtype, o.device) for o in recorded]
     slots = [next((i for i, r in enumerate(recorded) if r is o), None) for o in prepared]
@@ -247,4 +267,6 @@ def _collect(cls, result, count, positions):
                 f"function {cls.__name__}Backward returned a gradient different than None at position {i + 1}, "
                 "but the corresponding forward input was not a Variable"
             )
+        if g is not None and not isinstance(g, _C.Tensor):
+            raise RuntimeError(f"expected Variable or None (got {type(g).__name__})")
     return tuple(grads[i] for i in positions)

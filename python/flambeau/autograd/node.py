@@ -45,6 +45,6 @@ class _Metadata:
 
 
 def _handle(node, key):
-    from .._tensor import RemovableHandle
+    from ..utils.hooks import handle_of
 
-    return RemovableHandle(lambda: node._remove_hook(key))
+    return handle_of(lambda: node._remove_hook(key))

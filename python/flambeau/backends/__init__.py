@@ -2,10 +2,10 @@
 
 import importlib
 
-_NAMES = {"cuda", "cudnn", "mps", "mkl", "openmp", "opt_einsum", "mkldnn"}
+_NAMES = {"cuda", "cudnn", "mps", "mha", "mkl", "openmp", "opt_einsum", "mkldnn"}
 
 
 def __getattr__(name):
     if name in _NAMES:
-        return importlib.import_module(f"{__name__}.{name}")
+        return importlib.import_module(f"{__package__}.{name}")
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

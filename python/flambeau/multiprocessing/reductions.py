@@ -7,6 +7,7 @@ import weakref
 from multiprocessing import reduction
 
 from .. import _C
+from .._typed_storage import TypedStorage, _typed_from_untyped
 from .._untyped_storage import UntypedStorage, _storage_of
 
 # The mapping behind each shared storage, by the address of its memory.
@@ -69,6 +70,11 @@ def reduce_storage(storage):
     return _rebuild_storage, (reduction.DupFd(share(storage)), storage.nbytes())
 
 
+def reduce_typed_storage(storage):
+    """The message form of a storage of one dtype: that of its bytes, which are passed by memory."""
+    return _typed_from_untyped, (storage._untyped_storage, storage.dtype)
+
+
 def reduce_tensor(tensor):
     """The message form of a tensor."""
     if tensor.requires_grad and not tensor.is_leaf:
@@ -87,6 +93,7 @@ def register():
     from ..nn.parameter import Parameter
 
     reduction.ForkingPickler.register(UntypedStorage, reduce_storage)
+    reduction.ForkingPickler.register(TypedStorage, reduce_typed_storage)
     for cls in (_C.Tensor, Parameter):
         reduction.ForkingPickler.register(cls, reduce_tensor)
     for cls in (_C.layout, _C.Generator):

@@ -34,13 +34,13 @@ def __getattr__(name):
     from importlib import import_module
 
     if name in _HOME:
-        value = getattr(import_module(f"{__name__}.modules.{_HOME[name]}"), name)
+        value = getattr(import_module(f"{__package__}.modules.{_HOME[name]}"), name)
     elif name in _PARAMETER_NAMES:
-        value = getattr(import_module(f"{__name__}.parameter"), name)
+        value = getattr(import_module(f"{__package__}.parameter"), name)
     elif name == "DataParallel":
-        value = import_module(f"{__name__}.parallel").DataParallel
+        value = import_module(f"{__package__}.parallel").DataParallel
     elif name in _SUBMODULES:
-        return import_module(f"{__name__}.{name}")
+        return import_module(f"{__package__}.{name}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

@@ -289,7 +289,3 @@ kaiming_uniform = _old_name(kaiming_uniform_)
 kaiming_normal = _old_name(kaiming_normal_)
 orthogonal = _old_name(orthogonal_)
 sparse = _old_name(sparse_)
-
-for _function in (uniform_, normal_, constant_, kaiming_uniform_):
-    # Overrides know functions by the module that PyTorch has them in.
-    _function.__module__ = f"{torch.__name__}.nn.init"

@@ -175,8 +175,3 @@ class UninitializedBuffer(UninitializedTensorMixin, torch.Tensor):
         result.persistent = persistent
         result._is_buffer = True
         return result
-
-
-# Packages find out whose array they were given by the module of its class: torch's, where flambeau stands in for it.
-for _kind in (Parameter, Buffer, UninitializedParameter, UninitializedBuffer, UninitializedTensorMixin):
-    _kind.__module__ = torch.__name__ + _kind.__module__[len("flambeau") :]

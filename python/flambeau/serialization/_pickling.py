@@ -78,6 +78,8 @@ class _Pickler(pickle._Pickler):
 
     def save_global(self, obj, name=None):
         own = name or getattr(obj, "__qualname__", None) or obj.__name__
+        if "<locals>" in own:
+            raise AttributeError(f"Can't pickle local object {own!r}")
         module = pickle.whichmodule(obj, own)
         public = _MOVED.get((module, own)) or public_module(module)
         if public == module or "." in own:

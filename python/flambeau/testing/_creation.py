@@ -33,10 +33,10 @@ def make_tensor(
     if dtype == torch.bool or not (dtype.is_floating_point or dtype.is_complex):
         out = torch.randint(int(low), int(high), size).to(device=device, dtype=dtype)
     else:
-        parts = [torch.rand(size, dtype=torch.float64) * (high - low) + low for _ in range(1 + dtype.is_complex)]
-        out = (torch.complex(*parts) if dtype.is_complex else parts[0]).to(device=device, dtype=dtype)
+        out = torch.empty(size, dtype=dtype, device=device)
+        (torch.view_as_real(out) if dtype.is_complex else out).uniform_(low, high)
     if noncontiguous and shape:
-        out = out[..., ::2]
+        out = out[..., 1::2]
     elif memory_format is not None:
         out = out.contiguous(memory_format=memory_format)
     if exclude_zero:

@@ -5,7 +5,7 @@ import importlib
 
 def __getattr__(name):
     if not name.startswith("__"):
-        module = f"{__name__}.{name}"
+        module = f"{__package__}.{name}"
         try:
             return importlib.import_module(module)
         except ModuleNotFoundError as error:

@@ -55,6 +55,26 @@ class RemovableHandle:
         self.remove()
 
 
+class _Removal:
+    """Stands for a table of hooks with one entry that native code keeps."""
+
+    def __init__(self, remove):
+        self._remove = remove
+
+    def pop(self, key, default=None):
+        remove, self._remove = self._remove, None
+        if remove is not None:
+            remove()
+
+
+def handle_of(remove):
+    """A handle that calls `remove` once; the hook itself is kept elsewhere."""
+    table = _Removal(remove)
+    handle = RemovableHandle(table)
+    handle._table = table  # the handle itself refers to tables weakly
+    return handle
+
+
 def unserializable_hook(f):
     """Marks a tensor hook as one to be dropped silently when the tensor is pickled."""
     f.__torch_unserializable__ = True

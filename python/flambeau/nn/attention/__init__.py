@@ -9,7 +9,7 @@ __all__ = ["SDPBackend", "WARN_FOR_UNFUSED_KERNELS", "sdpa_kernel"]
 WARN_FOR_UNFUSED_KERNELS = False
 
 
-class SDPBackend(enum.IntEnum):
+class SDPBackend(enum.Enum):
     """The implementations that PyTorch knows. On the CPU there is one, which all of them stand for."""
 
     ERROR = -1
@@ -18,6 +18,11 @@ class SDPBackend(enum.IntEnum):
     EFFICIENT_ATTENTION = 2
     CUDNN_ATTENTION = 3
     OVERRIDEABLE = 4
+
+    def __int__(self):
+        return self.value
+
+    __index__ = __int__
 
 
 _enabled = list(SDPBackend)

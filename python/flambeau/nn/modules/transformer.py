@@ -5,6 +5,7 @@ import warnings
 
 import flambeau as torch
 
+from ...backends import mha
 from .. import functional as F
 from .. import init
 from .._functional.attention import _canonical_mask
@@ -180,7 +181,20 @@ class TransformerEncoder(Module):
         output = src
         for layer in self.layers:
             output = layer(output, src_mask=mask, is_causal=is_causal, src_key_padding_mask=src_key_padding_mask)
+        if mask is None and src_key_padding_mask is not None and self._leaves_padding_out(src, src_key_padding_mask):
+            output = output.masked_fill(src_key_padding_mask.bool().unsqueeze(-1), 0)
         return output if self.norm is None else self.norm(output)
+
+    def _leaves_padding_out(self, src, padding):
+        """Whether PyTorch computes without the padded positions, so that zeros stand in their places."""
+        if not (self.use_nested_tensor and mha.get_fastpath_enabled()) or self.layers[0].training or src.dim() != 3:
+            return False
+        if torch.is_autocast_enabled():
+            return False
+        if torch.is_grad_enabled() and any(x.requires_grad for x in (src, *self.layers[0].parameters())):
+            return False
+        padding = padding.bool()
+        return not self.mask_check or bool((padding.cummax(1).values == padding).all())
 
 
 def _nested_tensor_obstacle(layer):

@@ -40,11 +40,11 @@ def __getattr__(name):
     from importlib import import_module
 
     if name in _HOME:
-        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        value = getattr(import_module(f"{__package__}.{_HOME[name]}"), name)
         globals()[name] = value
         return value
     if name in _SUBMODULES:
-        return import_module(f"{__name__}.{name}")
+        return import_module(f"{__package__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

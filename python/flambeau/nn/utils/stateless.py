@@ -33,11 +33,11 @@ def _replaced(module, given, tie_weights, strict):
     if strict:
         missing = [key for key in slots if key not in given]
         if missing or unexpected:
-            text = f"Error(s) in loading {type(module).__name__}:\n\t"
-            if missing:
-                text += "Missing key(s): " + ", ".join(map(repr, missing)) + ".\n\t"
+            text = f"Error(s) in reparametrizing for {type(module).__name__}:\n\t"
             if unexpected:
-                text += "Unexpected key(s): " + ", ".join(map(repr, unexpected)) + ".\n\t"
+                text += "Unexpected key(s): " + ", ".join(map(repr, sorted(unexpected))) + ".\n\t"
+            if missing:
+                text += "Missing key(s): " + ", ".join(map(repr, sorted(missing))) + ".\n\t"
             raise RuntimeError(text.rstrip())
     replacements = {key: value for key, value in given.items() if key in slots}
     if tie_weights:

@@ -247,6 +247,18 @@ class SummaryWriter:
         else:
             self.add_images(tag, numpy.stack(drawn), global_step, walltime, dataformats="NHWC")
 
+    def add_hparams(self, hparam_dict, metric_dict, hparam_domain_discrete=None, run_name=None, global_step=None):
+        """Adds hyperparameters and what came of them, in a folder of its own below this one."""
+        from ._hparams import summaries
+
+        described = summaries(hparam_dict, metric_dict, hparam_domain_discrete)
+        name = str(time.time()) if run_name is None else run_name
+        with SummaryWriter(os.path.join(self._get_file_writer().get_logdir(), name)) as writer:
+            for summary in described:
+                writer._add(summary, global_step, None)
+            for tag, x in metric_dict.items():
+                writer.add_scalar(tag, x, global_step)
+
     def add_text(self, tag, text_string, global_step=None, walltime=None):
         """Adds a text in Markdown."""
         self._add(_messages.text(tag, text_string), global_step, walltime)
