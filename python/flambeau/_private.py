@@ -134,3 +134,15 @@ class _ExcludeDispatchKeyGuard:
         from .amp._casting import state
 
         state.enabled = self._before
+
+
+class Value:
+    """A value in a graph of TorchScript: there is never one."""
+
+
+class Graph:
+    """A graph of TorchScript: there is never one."""
+
+
+class Node:
+    """An operation in a graph of TorchScript: there is never one."""

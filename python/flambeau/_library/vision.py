@@ -314,7 +314,9 @@ def _roi_pool_backward(
 def _of_linear(function, grad, size):
     with torch.enable_grad():
         x = grad.new_zeros(size).requires_grad_()
-        return torch.autograd.grad(function(x), x, grad.detach())[0]
+        found = function(x)
+        # Without boxes nothing depends on the input.
+        return torch.autograd.grad(found, x, grad.detach())[0] if found.requires_grad else x.detach()
 
 
 def _deform_conv2d_backward(grad, *arguments):

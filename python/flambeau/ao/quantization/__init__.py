@@ -4,7 +4,15 @@ from typing import Any, NamedTuple
 
 from flambeau.nn import Module
 
-__all__ = ["DeQuantStub", "QConfig", "QuantStub"]
+__all__ = ["DeQuantStub", "FakeQuantizeBase", "ObserverBase", "QConfig", "QuantStub"]
+
+
+class ObserverBase(Module):
+    """What looks at tensors before they are quantized: there is never one."""
+
+
+class FakeQuantizeBase(Module):
+    """What rounds tensors as if they were quantized: there is never one."""
 
 
 class QConfig(NamedTuple):
