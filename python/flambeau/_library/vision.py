@@ -260,14 +260,13 @@ def deform_conv2d(
     y = y + torch.arange(kernel[0], **steps)[:, None, None, None] * dilation_h + moved[:, :, :, :, 0]
     x = torch.arange(out[1], **steps) * stride_w - pad_w
     x = x + torch.arange(kernel[1], **steps)[:, None, None] * dilation_w + moved[:, :, :, :, 1]
-    inside = (y > -1) & (y < height) & (x > -1) & (x < width)
     top, left = y.detach().floor(), x.detach().floor()
     data = input.view(n, offset_groups, channels // offset_groups, 1, height * width)
     total = 0
     for down, right in itertools.product((0, 1), (0, 1)):
         row, column = top + down, left + right
         weigh = (y - top if down else 1 - (y - top)) * (x - left if right else 1 - (x - left))
-        seen = inside & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        seen = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
         place = place.long().view(n, offset_groups, 1, 1, -1).expand(-1, -1, data.size(2), -1, -1)
         weigh = torch.where(seen, weigh, torch.zeros_like(weigh)).view(n, offset_groups, 1, -1)
