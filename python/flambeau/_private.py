@@ -28,6 +28,13 @@ def _get_accelerator():
     return _C.device("cpu")
 
 
+def _is_torch_function_mode_enabled():
+    """Whether this thread is in a region of a `TorchFunctionMode`."""
+    from .overrides import _modes
+
+    return bool(_modes())
+
+
 def _are_functorch_transforms_active():
     """False: transforms here are ordinary functions of tensors."""
     return False
@@ -83,6 +90,10 @@ def __getattr__(name):
         from .futures import Future
 
         return Future
+    if name == "_functorch":
+        from ._functorch import native
+
+        return native
     raise AttributeError(f"flambeau does not have 'torch._C.{name}' (yet): this part of PyTorch is missing")
 
 
