@@ -10,7 +10,7 @@ from packages import ORDINARY, check, environment
 pytestmark = pytest.mark.packages
 MORE = """threadpoolctl multipledispatch opt_einsum wadler_lindig jaxtyping pyre-extensions typing-inspect mypy-extensions sympy
 pyyaml huggingface_hub safetensors pillow regex filelock requests PyWavelets librosa joblib pandas orjson importlib_metadata
-cloudpickle pyvers h5py matplotlib nir nirtorch scikit-optimize termcolor rich portalocker""".split()
+setuptools<81 cloudpickle pyvers h5py matplotlib nir nirtorch scikit-optimize termcolor rich portalocker""".split()
 FOR_TORCH = """botorch gpytorch linear_operator pyro-ppl pyro-api e3nn opt_einsum_fx torchvision timm
 segmentation-models-pytorch entmax higher torchinfo torchsummary thop lpips piq tensorly pytorch-wavelets auraloss
 nnAudio torchcde torchsde torchdiffeq trampoline boltons opacus snntorch norse deepxde pytorch-ignite tensordict torchrl""".split()

@@ -118,3 +118,65 @@ def test_progress_of_downloads(tmp_path, capsys):
     assert (tmp_path / "copy.bin").read_bytes() == source.read_bytes() and capsys.readouterr().err == ""
     torch.hub.download_url_to_file(source.as_uri(), str(tmp_path / "copy.bin"))
     assert "100" in capsys.readouterr().err and list(tqdm([1, 2], disable=True)) == [1, 2]
+
+
+def test_dicts_by_identity():
+    from flambeau.utils.weak import TensorWeakRef, WeakIdKeyDictionary, WeakTensorKeyDictionary
+
+    a, b = torch.ones(2), torch.ones(2)
+    found = WeakTensorKeyDictionary({a: 1})
+    found[b] = 2
+    assert found[a] == 1 and found[b] == 2 and len(found) == 2 and 3 not in found and WeakIdKeyDictionary is type(found)
+    other, reference = found.copy(), TensorWeakRef(b)
+    assert other == found and reference() is b and [key is item for key, item in zip(found, (a, b))] == [True, True]
+    del b
+    assert len(found) == len(other) == 1 and reference() is None and found.pop(a) == 1 and not found
+    with pytest.raises(KeyError):
+        found[a]
+
+
+def test_exchanged_tensors():
+    from flambeau.nn.utils._named_member_accessor import swap_tensor
+
+    layer = torch.nn.Linear(2, 1)
+    weight, other = layer.weight, torch.ones(1, 2)
+    assert swap_tensor(layer, "weight", other) is weight and layer.weight is other
+    assert swap_tensor(layer, "weight", weight) is other and "weight" in dict(layer.named_parameters())
+    for name, error in (("a.b", KeyError), ("", KeyError), ("absent", AttributeError), ("in_features", TypeError)):
+        with pytest.raises(error):
+            swap_tensor(layer, name, other)
+
+
+def test_kinds_of_objects():
+    import time
+
+    from flambeau.utils._python_dispatch import is_traceable_wrapper_subclass
+    from flambeau.utils._pytree import is_structseq, is_structseq_instance
+    from flambeau.utils.data._utils.worker import _generate_state
+
+    assert (
+        is_structseq_instance(torch.ones(2, 2).max(0))
+        and is_structseq(time.struct_time)
+        and not is_structseq_instance((1, 2))
+    )
+    assert not is_traceable_wrapper_subclass(torch.nn.Parameter(torch.ones(1)))
+    assert _generate_state(12345, 3) == [388367306, 2732186161, 3264781304, 1215154576]
+    assert _generate_state(2**63 + 5, 0) == [3487319521, 2224714317, 3048379683, 1315044859]
+    assert torch._utils._get_device_module("cpu") is torch.cpu and torch._utils._get_available_device_type() is None
+    with pytest.raises(RuntimeError, match="'torch.nothing'"):
+        torch._utils._get_device_module("nothing")
+
+
+def test_tensors_behind_hidden_dimensions():
+    seen = []
+
+    def look(x):
+        native = torch._C._functorch
+        seen.append((native.is_batchedtensor(x), native.get_unwrapped(x).shape, native.maybe_get_bdim(x)))
+        return x * 2
+
+    torch.vmap(look)(torch.ones(3, 2))
+    assert seen == [(True, (3, 2), 0)] and not torch._C._functorch.is_batchedtensor(torch.ones(1))
+    with pytest.raises(RuntimeError, match="No wrappers present!"):
+        torch._C._functorch.get_unwrapped(torch.ones(1))
+    assert not torch._C._is_torch_function_mode_enabled()
