@@ -102,9 +102,9 @@ _C._register(_importlib.import_module("flambeau.linalg").LinAlgError)
 _LAZY = {
     "amp", "backends", "cpu", "cuda", "distributions", "fft", "func", "linalg", "masked", "mps", "multiprocessing",
     "nn", "optim", "overrides", "profiler", "serialization", "signal", "sparse", "special", "testing", "utils",
-    "return_types", "types", "version", "hub", "jit", "onnx", "compiler", "distributed", "accelerator", "random",
+    "return_types", "types", "version", "hub", "jit", "onnx", "compiler", "distributed", "accelerator", "random", "quasirandom",
     "storage", "library", "futures", "torch_version", "_dynamo", "_utils", "_tensor_str", "functional", "xpu", "mtia", "fx", "package", "export", "nested", "quantization", "ao",
-    "__config__", "ops",
+    "__config__", "ops", "_custom_ops", "_functorch",
 }  # fmt: skip
 
 

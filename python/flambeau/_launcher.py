@@ -6,11 +6,15 @@ import importlib.machinery
 import sys
 
 
+# The packages that come with PyTorch, and where they are here.
+_PACKAGES = {"torch": "flambeau", "functorch": "flambeau._functorch.package"}
+
+
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds ``torch.x`` as ``flambeau.x``: the same module object under both names."""
 
     def find_spec(self, fullname, path=None, target=None):
-        if fullname == "torch" or fullname.startswith("torch."):
+        if fullname.partition(".")[0] in _PACKAGES:
             return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
         return None
 
@@ -24,7 +28,8 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return []
 
     def create_module(self, spec):
-        name = "flambeau" + spec.name[len("torch") :]
+        package, dot, rest = spec.name.partition(".")
+        name = _PACKAGES[package] + dot + rest
         try:
             module = importlib.import_module(name)
         except ModuleNotFoundError as error:

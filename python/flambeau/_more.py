@@ -4,8 +4,8 @@ from . import _C
 from ._C import Tensor
 
 __all__ = [
-    "OutOfMemoryError", "_assert", "_assert_async", "asarray", "from_file", "frombuffer", "is_storage", "nonzero", "range", "triplet_margin_loss",
-    "unravel_index", "vmap",
+    "OutOfMemoryError", "_assert", "_assert_async", "asarray", "dsmm", "from_file", "frombuffer", "is_storage", "nonzero", "range", "spmm",
+    "triplet_margin_loss", "unravel_index", "vmap",
 ]  # fmt: skip
 
 _WINDOWS = ("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window")
@@ -185,6 +185,16 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     out = _C._frombuffer(buffer, dtype, count, offset)
     return out.requires_grad_(True) if requires_grad else out
+
+
+def dsmm(input, mat2):
+    """`mm` by the name it has for a sparse matrix times a dense one."""
+    return _native["mm"](input, mat2)
+
+
+def spmm(input, mat2):
+    """`mm` by another name that it has for a sparse matrix."""
+    return _native["mm"](input, mat2)
 
 
 def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2, eps=1e-06, swap=False, reduction=1):

@@ -1,5 +1,7 @@
 """Private names of `torch._C` that other packages mention, found there when they are first asked for."""
 
+import enum
+
 from . import _C
 
 
@@ -24,6 +26,13 @@ def _get_graph_executor_optimize(*args):
 def _get_accelerator():
     """The CPU, where there is no other device."""
     return _C.device("cpu")
+
+
+def _is_torch_function_mode_enabled():
+    """Whether this thread is in a region of a `TorchFunctionMode`."""
+    from .overrides import _modes
+
+    return bool(_modes())
 
 
 def _are_functorch_transforms_active():
@@ -81,4 +90,70 @@ def __getattr__(name):
         from .futures import Future
 
         return Future
+    if name == "_functorch":
+        from ._functorch import native
+
+        return native
     raise AttributeError(f"flambeau does not have 'torch._C.{name}' (yet): this part of PyTorch is missing")
+
+
+class DispatchKey(enum.Enum):
+    """Names of what an operator's implementations are registered for."""
+
+    CPU, CUDA, Meta = "CPU", "CUDA", "Meta"
+    AutogradCPU, AutogradCUDA = "AutogradCPU", "AutogradCUDA"
+    AutocastCPU, AutocastCUDA, AutocastXPU = "AutocastCPU", "AutocastCUDA", "AutocastXPU"
+
+
+class DispatchKeySet:
+    """Some of those names."""
+
+    def __init__(self, keys):
+        self._keys = frozenset([keys] if isinstance(keys, DispatchKey) else keys)
+
+    def __or__(self, other):
+        return DispatchKeySet(self._keys | other._keys)
+
+    def __and__(self, other):
+        return DispatchKeySet(self._keys & other._keys)
+
+    def __sub__(self, other):
+        return DispatchKeySet(self._keys - other._keys)
+
+    def has(self, key):
+        """Whether a name is among them."""
+        return key in self._keys
+
+
+class _ExcludeDispatchKeyGuard:
+    """A region without the implementations for some names: those for `autocast` can be left out."""
+
+    def __init__(self, keys):
+        for key in keys._keys:
+            if not key.name.startswith("Autocast"):
+                raise NotImplementedError(f"flambeau cannot leave out the implementations for {key}")
+        self._casts = keys.has(DispatchKey.AutocastCPU)
+
+    def __enter__(self):
+        from .amp._casting import state
+
+        self._before = state.enabled
+        if self._casts:
+            state.enabled = False
+
+    def __exit__(self, *error):
+        from .amp._casting import state
+
+        state.enabled = self._before
+
+
+class Value:
+    """A value in a graph of TorchScript: there is never one."""
+
+
+class Graph:
+    """A graph of TorchScript: there is never one."""
+
+
+class Node:
+    """An operation in a graph of TorchScript: there is never one."""

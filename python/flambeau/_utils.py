@@ -184,3 +184,20 @@ def _get_device_index(device, optional=False, allow_cpu=False):
     from . import accelerator
 
     return accelerator.current_device_index() if accelerator.is_available() else None
+
+
+def _get_available_device_type():
+    """The kind of accelerator that there is: None."""
+    return None
+
+
+def _get_device_module(device_type):
+    """The module of a kind of device, as `torch.cpu`."""
+    import flambeau
+
+    found = getattr(flambeau, device_type, None)
+    if found is None:
+        raise RuntimeError(
+            f"Device '{device_type}' does not have a corresponding module registered as 'torch.{device_type}'."
+        )
+    return found

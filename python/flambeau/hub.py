@@ -9,6 +9,45 @@ import tempfile
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
+try:
+    from tqdm import tqdm
+except ImportError:
+
+    class tqdm:
+        """What is called of tqdm's bar, for where tqdm is not installed: a count of what has been done."""
+
+        def __init__(self, iterable=None, total=None, disable=False, **settings):
+            self.iterable, self.total, self.disable, self.n = iterable, total, disable, 0
+
+        def __iter__(self):
+            for item in self.iterable:
+                yield item
+                self.update()
+
+        def update(self, n=1):
+            """Counts, and writes how far it is."""
+            self.n += n
+            if not self.disable:
+                done = f"{100 * self.n / self.total:.1f}%" if self.total else f"{self.n:.1f} bytes"
+                sys.stderr.write(f"\r{done}")
+                sys.stderr.flush()
+
+        def set_description(self, *args, **kwargs):
+            """Descriptions are not written."""
+
+        def close(self):
+            """Ends the line."""
+            if not self.disable:
+                sys.stderr.write("\n")
+                self.disable = True
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self.close()
+
+
 __all__ = ["download_url_to_file", "get_dir", "load_state_dict_from_url", "set_dir"]
 
 HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")
@@ -42,17 +81,13 @@ def download_url_to_file(url, dst, hash_prefix=None, progress=True):
         total = int(source.headers.get("Content-Length") or 0)
         file = tempfile.NamedTemporaryFile(delete=False, dir=folder)
         try:
-            done = 0
-            with file:
+            bar = tqdm(total=total or None, disable=not progress, unit="B", unit_scale=True, unit_divisor=1024)
+            with file, bar:
                 while chunk := source.read(1 << 17):
                     file.write(chunk)
                     if digest is not None:
                         digest.update(chunk)
-                    done += len(chunk)
-                    if progress and total:
-                        print(f"\r{done * 100 // total:3d} %", end="", file=sys.stderr, flush=True)
-            if progress and total:
-                print(file=sys.stderr)
+                    bar.update(len(chunk))
             if digest is not None and not digest.hexdigest().startswith(hash_prefix):
                 raise RuntimeError(f'invalid hash value (expected "{hash_prefix}", got "{digest.hexdigest()}")')
             shutil.move(file.name, dst)

@@ -1,5 +1,6 @@
 """PyTorch's operators by their names in its core: `torch.ops.aten.add.Tensor` and the like, as far as they are here."""
 
+import os
 import types
 
 from . import _C
@@ -132,6 +133,30 @@ class _Namespace:
 
 
 aten = _Namespace("aten")
+
+
+loaded_libraries = set()
+
+
+def load_library(path):
+    """Takes the operators of a compiled library: of torchvision's, which are written here again; of no other.
+
+    OSError for others: they are linked to PyTorch's own libraries, and cannot be read without those.
+    """
+    if path is None or path in ("", b""):
+        return
+    path = os.path.realpath(path)
+    folder, name = os.path.split(path)
+    if not os.path.exists(path):
+        raise OSError(f"Could not load this library: {path}")
+    if os.path.basename(folder) != "torchvision" or name.partition(".")[0] not in ("_C", "_C_stable"):
+        raise OSError(
+            f"Could not load this library: {path}. It is compiled for PyTorch's own libraries, which flambeau does not have."
+        )
+    from ._library import vision
+
+    vision.define()
+    loaded_libraries.add(path)
 
 
 def __getattr__(name):

@@ -83,7 +83,11 @@ def _convert(result, cls):
 
 def _disabled_torch_function_impl(func, types, args=(), kwargs=None):
     """Switches the protocol off for a class: ``__torch_function__ = _disabled_torch_function_impl``."""
-    return func(*args, **(kwargs or {}))
+    previous = _C._set_torch_function_disabled(True)
+    try:
+        return func(*args, **(kwargs or {}))
+    finally:
+        _C._set_torch_function_disabled(previous)
 
 
 _default_torch_function = _C.Tensor.__torch_function__

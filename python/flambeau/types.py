@@ -1,16 +1,29 @@
 """Names for type annotations."""
 
 import os
+from collections.abc import Sequence
 from typing import IO, Any
 
-from ._C import Tensor, device
-from ._classes import Size
+from ._C import Tensor, device, dtype, layout
+from ._classes import Size, SymBool, SymFloat, SymInt
 
 __all__ = ["Device", "FileLike", "Number", "Size", "Storage", "Tensor"]
 
 Number = int | float | bool
 Device = device | str | int | None
 FileLike = str | os.PathLike[str] | IO[bytes]
+
+# The names that annotations have for Python's types beside operators of the same names, and for several at once.
+_bool, _bytes, _complex, _float, _int, _str = bool, bytes, complex, float, int, str
+_device, _dtype, _layout = device, dtype, layout
+_Number = (int, float, bool)
+_size = Size | list[int] | tuple[int, ...]
+_symsize = Size | Sequence[int | SymInt]
+_TensorOrTensors = Tensor | Sequence[Tensor]
+_TensorOrOptionalTensors = Tensor | Sequence[Tensor | None]
+BoolLikeType, FloatLikeType, IntLikeType = bool | SymBool, float | SymFloat, int | SymInt
+PySymType = SymInt | SymFloat | SymBool
+py_sym_types = (SymInt, SymFloat, SymBool)
 
 
 class Storage:

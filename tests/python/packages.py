@@ -21,7 +21,7 @@ def environment(folder, for_torch, ordinary=ORDINARY):
 
 
 def check(python, name, text, folder):
-    """Runs a program, which has to end well."""
+    """Runs a program, which has to end well, and gives what it printed."""
     program = folder / f"{name}_program.py"
     program.write_text(text)
     root = pathlib.Path(flambeau.__file__).parents[1]
@@ -30,3 +30,4 @@ def check(python, name, text, folder):
         [python, "-m", "flambeau", program], env=variables, capture_output=True, text=True, timeout=600, cwd=folder
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -325,3 +325,9 @@ def test_programs_turn_the_checks_on_and_off():
             assert checks.is_enabled()
         checks.disable()
     assert not checks.is_enabled()
+
+
+def test_products_by_other_names():
+    sparse, dense = torch.tensor([[0.0, 2.0], [3.0, 0.0]]).to_sparse(), torch.tensor([[1.0, 4.0], [5.0, 6.0]])
+    for name in ("dsmm", "spmm"):
+        assert getattr(torch, name)(sparse, dense).tolist() == [[10.0, 12.0], [3.0, 12.0]]

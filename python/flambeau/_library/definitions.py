@@ -20,6 +20,12 @@ def _tensors(values):
             yield from (item for item in value if isinstance(item, _C.Tensor))
 
 
+def _autocast():
+    from ..amp._casting import state
+
+    return state
+
+
 class Definition:
     """An operator's schema, implementations, gradient and shapes."""
 
@@ -27,7 +33,7 @@ class Definition:
         self.name, self.schema = name, Schema(name, schema)
         self.kernels, self.composite, self.own_gradient = {}, None, None
         self.fake = self.backward = self.setup_context = None
-        self.checks_aliases = False
+        self.checks_aliases, self.autocast = False, {}
         if name in OPERATORS:
             raise RuntimeError(
                 f"Tried to register an operator ({self.schema}) with the same name and overload name multiple times."
@@ -41,6 +47,8 @@ class Definition:
 
     def __call__(self, *args, **kwargs):
         values = self.schema.bind(args, kwargs)
+        if "cpu" in self.autocast and _autocast().enabled:
+            return self.schema.call(self.autocast["cpu"], values)
         if self.composite is not None:
             return self.schema.call(self.composite, values)
         if self.own_gradient is not None and _C.is_grad_enabled():
@@ -231,6 +239,8 @@ def _implement(name, key, function):
     definition = find(name)
     if key == "CompositeImplicitAutograd":
         definition.composite = function
+    elif key.startswith("Autocast"):  # what runs in a region of autocast, for a type of device
+        definition.autocast[key.removeprefix("Autocast").lower()] = function
     elif key.startswith("Autograd"):
         definition.own_gradient = function
     elif key in _KEYS or key.lower() in ("cpu", "cuda", "meta", "mps", "xpu"):

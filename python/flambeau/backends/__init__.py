@@ -2,7 +2,7 @@
 
 import importlib
 
-_NAMES = {"cuda", "cudnn", "mps", "mha", "mkl", "openmp", "opt_einsum", "mkldnn"}
+_NAMES = {"cpu", "cuda", "cudnn", "mps", "mha", "mkl", "openmp", "opt_einsum", "mkldnn"}
 
 
 def __getattr__(name):

@@ -1,38 +1,18 @@
-"""Names of PyTorch's graphs of programs that models mention. Programs are not captured here."""
+"""Captured programs: `symbolic_trace` runs a module with proxies for its inputs and records what is done with them.
 
-from ..nn.modules.module import Module as _Module
+The record is a `Graph` of nodes that can be changed; a `GraphModule` runs the Python that it is written as.
+"""
 
-__all__ = ["Graph", "GraphModule", "Node", "Proxy", "Tracer", "symbolic_trace", "wrap"]
+from . import graph, graph_module, immutable_collections, node, passes, proxy
+from ._symbolic_trace import PH, Tracer, symbolic_trace, wrap
+from .graph import Graph
+from .graph_module import GraphModule
+from .interpreter import Interpreter, Transformer
+from .node import Node, has_side_effect, map_arg
+from .proxy import Proxy
+from .subgraph_rewriter import replace_pattern
 
-
-class Proxy:
-    """What stands for a value while a program is captured: there is never one."""
-
-
-class Node:
-    """An operation of a captured program: there is never one."""
-
-
-class Graph:
-    """A captured program: there is never one."""
-
-
-class GraphModule(_Module):
-    """A module made of a captured program: there is never one."""
-
-
-class Tracer:
-    """Captures programs in PyTorch."""
-
-    def trace(self, root, concrete_args=None):
-        raise NotImplementedError("torch.fx.Tracer: flambeau does not capture programs")
-
-
-def symbolic_trace(root, concrete_args=None):
-    """Programs are not captured."""
-    raise NotImplementedError("torch.fx.symbolic_trace: flambeau does not capture programs")
-
-
-def wrap(fn_or_name):
-    """Marks a function that is not looked into: the function itself."""
-    return fn_or_name
+__all__ = [
+    "Graph", "GraphModule", "Interpreter", "Node", "PH", "Proxy", "Tracer", "Transformer", "has_side_effect", "map_arg",
+    "replace_pattern", "symbolic_trace", "wrap",
+]  # fmt: skip

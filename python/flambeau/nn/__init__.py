@@ -6,7 +6,18 @@ Everything here is read on first use, so that importing the package stays cheap.
 from .modules import _HOME
 
 _PARAMETER_NAMES = ("Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter")
-_SUBMODULES = ("attention", "functional", "grad", "init", "modules", "parallel", "parameter", "utils")
+_SUBMODULES = (
+    "attention",
+    "common_types",
+    "functional",
+    "grad",
+    "init",
+    "modules",
+    "parallel",
+    "parameter",
+    "quantized",
+    "utils",
+)
 
 __all__ = sorted([*_HOME, *_PARAMETER_NAMES, "DataParallel", "factory_kwargs"])
 

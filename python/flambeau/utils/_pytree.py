@@ -149,6 +149,27 @@ def is_namedtuple_instance(obj):
     return is_namedtuple_class(type(obj))
 
 
+def is_structseq_class(cls):
+    """Whether a class is one of Python's sequences with names, as operators with several results return them."""
+    return (
+        isinstance(cls, type)
+        and cls.__bases__ == (tuple,)
+        and all(
+            isinstance(getattr(cls, name, None), int) for name in ("n_fields", "n_sequence_fields", "n_unnamed_fields")
+        )
+    )
+
+
+def is_structseq_instance(obj):
+    """Whether an object is of such a class."""
+    return is_structseq_class(type(obj))
+
+
+def is_structseq(obj):
+    """Whether an object is such a class or of one."""
+    return is_structseq_class(obj if isinstance(obj, type) else type(obj))
+
+
 def is_namedtuple(obj):
     """Whether an object is a named tuple or a class of them."""
     return is_namedtuple_class(obj if isinstance(obj, type) else type(obj))

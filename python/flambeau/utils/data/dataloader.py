@@ -1,6 +1,8 @@
 """DataLoader: batches of a dataset, made in this process or by workers."""
 
 import types
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import flambeau as fl
 from flambeau.utils.data._utils.collate import default_collate, default_convert
@@ -10,6 +12,10 @@ from flambeau.utils.data.dataset import IterableDataset, TensorDataset
 from flambeau.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 
 __all__ = ["DataLoader", "get_worker_info", "default_collate", "default_convert"]
+
+_T = TypeVar("_T")
+_collate_fn_t = Callable[[list[_T]], Any]
+_worker_init_fn_t = Callable[[int], None]
 
 
 class _DatasetKind:

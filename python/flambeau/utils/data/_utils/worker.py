@@ -77,6 +77,14 @@ class Resume:
     """Asks a persistent worker to start over."""
 
 
+def _generate_state(base_seed, worker_id):
+    """The four numbers from which NumPy's generator starts in a worker."""
+    import numpy
+
+    sequence = numpy.random.SeedSequence([worker_id, base_seed & 0xFFFFFFFF, base_seed >> 32, 0])
+    return sequence.generate_state(4).tolist()
+
+
 def _seed(seed, worker_id, base_seed):
     import random
 
@@ -86,8 +94,7 @@ def _seed(seed, worker_id, base_seed):
 
     random.seed(seed)
     fl.manual_seed(seed)
-    state = numpy.random.SeedSequence([worker_id, base_seed & 0xFFFFFFFF, base_seed >> 32, 0])
-    numpy.random.seed(state.generate_state(4))
+    numpy.random.seed(_generate_state(base_seed, worker_id))
 
 
 def _receive(connection, tasks, parent):

@@ -1,9 +1,9 @@
 """Tensors that are spread over several processes, which need a process group."""
 
-from .. import _C
-from . import get_rank
-from ._placements import Partial, Placement, Replicate, Shard
-from .device_mesh import DeviceMesh, init_device_mesh
+from ... import _C
+from .. import get_rank
+from .._placements import Partial, Placement, Replicate, Shard
+from ..device_mesh import DeviceMesh, init_device_mesh
 
 __all__ = [
     "DTensor", "DeviceMesh", "Partial", "Placement", "Replicate", "Shard", "distribute_module", "distribute_tensor", "init_device_mesh",

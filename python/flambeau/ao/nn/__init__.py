@@ -1,0 +1,3 @@
+"""Layers for quantization."""
+
+from . import quantized

@@ -1,0 +1,1 @@
+"""The earlier place of `flambeau.distributed.fsdp`."""
