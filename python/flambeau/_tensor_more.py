@@ -40,12 +40,6 @@ def __rdiv__(self, other):
 
 
 @_method
-def _is_view(self):
-    """Whether the tensor is a view that autograd follows."""
-    return self._base is not None
-
-
-@_method
 def record_stream(self, stream):
     """Raises: there is no device with streams."""
     raise RuntimeError("Cannot access accelerator device when none is available.")

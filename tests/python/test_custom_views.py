@@ -72,7 +72,9 @@ def test_views_made_without_recording():
         view = plain[:2]
     assert view.add_(1).tolist() == [2.0, 2.0]
     for change in (lambda: views[1].add_(1), lambda: view.add_(x[:2])):
-        with pytest.raises(RuntimeError, match="A view was created in no_grad mode and is being modified inplace with grad"):
+        with pytest.raises(
+            RuntimeError, match="A view was created in no_grad mode and is being modified inplace with grad"
+        ):
             change()
 
 
@@ -98,7 +100,9 @@ def test_anomalies_are_traced():
             with torch.autograd.detect_anomaly():
                 late.backward()
     texts = [str(w.message) for w in seen if "Error detected" in str(w.message)]
-    assert texts[0].startswith("Error detected in SqrtBackward0. Traceback of forward call that caused the error:\n  File")
+    assert texts[0].startswith(
+        "Error detected in SqrtBackward0. Traceback of forward call that caused the error:\n  File"
+    )
     assert "in failing" in texts[0]
     assert texts[1].startswith("Error detected in SqrtBackward0. No forward pass information available.")
 
@@ -116,10 +120,14 @@ def test_messages_of_hooks_and_gradients():
         run(lambda g: "a")
     with pytest.raises(RuntimeError, match="hook '<lambda>' has changed the size of value"):
         run(lambda g: g[:1])
-    with pytest.raises(RuntimeError, match=r"hook 'doubled' has changed the type of value \(was torch.FloatTensor got torch.Dou"):
+    with pytest.raises(
+        RuntimeError, match=r"hook 'doubled' has changed the type of value \(was torch.FloatTensor got torch.Dou"
+    ):
         run(doubled)
     x = torch.ones(2, requires_grad=True)
-    with pytest.raises(RuntimeError, match=r"attempting to assign a gradient of size '\[3\]' to a tensor of size '\[2\]'"):
+    with pytest.raises(
+        RuntimeError, match=r"attempting to assign a gradient of size '\[3\]' to a tensor of size '\[2\]'"
+    ):
         x.grad = torch.ones(3)
     with pytest.raises(RuntimeError, match="gradient with dtype 'double' to a tensor with grad_dtype 'Float'"):
         x.grad = torch.ones(2).double()
@@ -131,9 +139,13 @@ def test_numbers_of_python():
     for convert in (float, int, complex):
         with pytest.raises(ValueError, match="only one element tensors can be converted to Python scalars"):
             convert(torch.ones(2))
-    with pytest.raises(TypeError, match=r"~ \(operator.invert\) is only implemented on integer and Boolean-type tensors"):
+    with pytest.raises(
+        TypeError, match=r"~ \(operator.invert\) is only implemented on integer and Boolean-type tensors"
+    ):
         ~torch.ones(2)
-    with pytest.raises(RuntimeError, match=r"size of tensor a \(3\) must match the size of tensor b \(5\) at non-singleton dimension 1"):
+    with pytest.raises(
+        RuntimeError, match=r"size of tensor a \(3\) must match the size of tensor b \(5\) at non-singleton dimension 1"
+    ):
         torch.ones(2, 3) + torch.ones(4, 5)
     a = torch.zeros(2, 3)
     with pytest.raises(RuntimeError, match=r"The expanded size of the tensor \(3\) must match the existing size \(4\)"):

@@ -71,7 +71,9 @@ def test_names_of_binary_operators(operation, name):
 def test_refused_by_all():
     with pytest.raises(TypeError, match=r"unsupported operand type\(s\) for @: '.*Tensor' and 'Silent'"):
         torch.ones(3, 3) @ Silent()
-    with pytest.raises(TypeError, match="Multiple dispatch failed for 'torch.mul'; all __torch_function__ handlers returned"):
+    with pytest.raises(
+        TypeError, match="Multiple dispatch failed for 'torch.mul'; all __torch_function__ handlers returned"
+    ):
         torch.mul(torch.ones(2), Silent())
 
 

@@ -105,7 +105,11 @@ def test_values_do_not_depend_on_the_layout(name):
 def test_a_network_stays_channels_last():
     torch.manual_seed(0)
     net = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Conv2d(8, 4, 1)
+        torch.nn.Conv2d(3, 8, 3),
+        torch.nn.BatchNorm2d(8),
+        torch.nn.ReLU(),
+        torch.nn.MaxPool2d(2),
+        torch.nn.Conv2d(8, 4, 1),
     ).to(memory_format=torch.channels_last)
     x = image(2, 3, 8, 8).requires_grad_()
     out = net(x)
