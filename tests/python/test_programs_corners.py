@@ -174,6 +174,10 @@ def test_errors_of_custom_functions():
         RuntimeError, match="a leaf Variable that requires grad has been used in an in-place operation."
     ):
         InPlace.apply(x)
+    with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad is being used in an in-place"):
+        InPlace.apply(x[:1])
+    y = x * 1
+    assert InPlace.apply(y[:1]).tolist() == [y[0].item()]
     with pytest.warns(DeprecationWarning, match="should not be instantiated"):
         texts = Texts()
     with pytest.raises(RuntimeError, match="Legacy autograd function with non-static forward method is deprecated"):

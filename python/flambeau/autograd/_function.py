@@ -209,6 +209,9 @@ def _apply(cls, args, kwargs):
         _C._increment_version(d)
         if d.is_leaf and d.requires_grad:
             raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+        base = d._base
+        if base is not None and base.is_leaf and base.requires_grad:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
     positions = [i for i, a in enumerate(args) if isinstance(a, _C.Tensor)]
     metas = [(o.shape, o.dtype, o.device) for o in recorded]
     slots = [next((i for i, r in enumerate(recorded) if r is o), None) for o in prepared]
