@@ -331,10 +331,12 @@ def test_modes_see_initialisers():
 
     class Skip(TorchFunctionMode):
         def __torch_function__(self, func, types, args=(), kwargs=None):
+            if "tensor" not in (kwargs or {}):
+                return func(*args, **(kwargs or {}))
             seen.append((func.__name__, func.__module__, sorted(kwargs)))
             return kwargs["tensor"]
 
-    with pytest.warns(UserWarning, match="operators of the core"), Skip(), BaseTorchFunctionMode():
+    with Skip(), BaseTorchFunctionMode():
         kept = torch.nn.init.constant_(torch.zeros(2), 3.0)
         torch.nn.Linear(2, 2)
     assert kept.tolist() == [0, 0] and not torch.overrides.has_torch_function(())
@@ -342,8 +344,9 @@ def test_modes_see_initialisers():
     assert seen[0] == ("constant_", home, ["tensor", "val"])
     assert [name for name, *_ in seen[1:]] == ["kaiming_uniform_", "uniform_"]
     assert torch.nn.init.constant_(torch.zeros(2), 3.0).tolist() == [3, 3]
-    with pytest.warns(UserWarning), pytest.raises(NotImplementedError), TorchFunctionMode():
-        torch.nn.init.normal_(torch.zeros(2))
+    zeros = torch.zeros(2)
+    with pytest.raises(NotImplementedError), TorchFunctionMode():
+        torch.nn.init.normal_(zeros)
 
 
 def test_assigned_parameters_are_registered_by_whatever_stands_for_it(monkeypatch):
