@@ -45,7 +45,21 @@ def _pin_memory(self, device=None):
     return self.pin_memory()
 
 
-_OWN = {"alias": _alias, "slice": _slice, "index": _index, "_to_copy": _to_copy, "_pin_memory": _pin_memory}
+def _convolution(
+    input, weight, bias, stride, padding, dilation, transposed, output_padding, groups, benchmark=False, deterministic=False,
+    cudnn_enabled=False, allow_tf32=False,
+):  # fmt: skip
+    return _native["convolution"](input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
+
+
+_OWN = {
+    "_convolution": _convolution,
+    "alias": _alias,
+    "slice": _slice,
+    "index": _index,
+    "_to_copy": _to_copy,
+    "_pin_memory": _pin_memory,
+}
 
 
 class OpOverload:

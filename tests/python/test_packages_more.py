@@ -10,10 +10,13 @@ from packages import ORDINARY, check, environment
 pytestmark = pytest.mark.packages
 MORE = """threadpoolctl multipledispatch opt_einsum wadler_lindig jaxtyping pyre-extensions typing-inspect mypy-extensions sympy
 pyyaml huggingface_hub safetensors pillow regex filelock requests PyWavelets librosa joblib pandas orjson importlib_metadata
-setuptools<81 cloudpickle pyvers h5py matplotlib nir nirtorch scikit-optimize termcolor rich portalocker""".split()
+setuptools<81 cloudpickle pyvers h5py matplotlib nir nirtorch scikit-optimize termcolor rich portalocker
+einx ftfy loguru frozendict""".split()
 FOR_TORCH = """botorch gpytorch linear_operator pyro-ppl pyro-api e3nn opt_einsum_fx torchvision timm
 segmentation-models-pytorch entmax higher torchinfo torchsummary thop lpips piq tensorly pytorch-wavelets auraloss
-nnAudio torchcde torchsde torchdiffeq trampoline boltons opacus snntorch norse deepxde pytorch-ignite tensordict torchrl""".split()
+nnAudio torchcde torchsde torchdiffeq trampoline boltons opacus snntorch norse deepxde pytorch-ignite tensordict torchrl
+vit-pytorch vector-quantize-pytorch ema-pytorch denoising-diffusion-pytorch open_clip_torch lightly torch-optimizer pytorch-ranger
+local-attention hyper-connections torch-einops-utils accelerate einops""".split()
 
 HEAD = """
 import warnings
@@ -306,8 +309,62 @@ show("memory", memory.sample()["a"])
 show("net", MLP(3, 2, num_cells=[8])(torch.ones(1, 3)))
 """
 
+MODELS = """
+import einx
+import open_clip
+import torch_optimizer
+from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+from ema_pytorch import EMA
+from lightly.loss import BarlowTwinsLoss, NegativeCosineSimilarity, NTXentLoss, VICRegLoss
+from local_attention import LocalAttention
+from vector_quantize_pytorch import FSQ, LFQ, ResidualVQ, VectorQuantize
+from vit_pytorch import SimpleViT, ViT
+
+size, images = dict(image_size=32, patch_size=8, num_classes=3, dim=16, depth=2, heads=2, mlp_dim=32), torch.randn(2, 3, 32, 32)
+for kind in (ViT, SimpleViT):
+    torch.manual_seed(0)
+    model = kind(**size)
+    show(kind.__name__, train(model, lambda: model(images).pow(2).sum()))
+for make in (lambda: VectorQuantize(dim=8, codebook_size=16), lambda: ResidualVQ(dim=8, num_quantizers=2, codebook_size=16),
+             lambda: FSQ(levels=[4, 3], dim=8), lambda: LFQ(codebook_size=16, dim=8)):
+    torch.manual_seed(0)
+    found = make()(torch.randn(2, 6, 8))
+    show("quantized", found[0].sum(), found[1].flatten()[:4])
+torch.manual_seed(0)
+diffusion = GaussianDiffusion(Unet(dim=8, dim_mults=(1, 2), flash_attn=False), image_size=16, timesteps=5)
+show("diffusion", diffusion(torch.rand(2, 3, 16, 16)), diffusion.sample(batch_size=1).mean())
+net = torch.nn.Linear(2, 2)
+mean = EMA(net, beta=0.9, update_after_step=0, update_every=1)
+for _ in range(3):
+    with torch.no_grad():
+        net.weight.add_(1)
+    mean.update()
+show("ema", mean.ema_model.weight)
+torch.manual_seed(0)
+clip = open_clip.CLIP(
+    embed_dim=16, vision_cfg=dict(layers=1, width=32, head_width=16, patch_size=8, image_size=32),
+    text_cfg=dict(context_length=8, vocab_size=99, width=32, heads=2, layers=1))
+found = clip(images, torch.randint(1, 98, (2, 8)))
+show("clip", *(value.sum() for value in found), open_clip.ClipLoss()(*found))
+a, b = torch.randn(6, 8), torch.randn(6, 8)
+show("lightly", *(kind()(a, b) for kind in (NTXentLoss, BarlowTwinsLoss, VICRegLoss, NegativeCosineSimilarity)))
+q = torch.randn(2, 2, 32, 8)
+show("attention", LocalAttention(dim=8, window_size=8, causal=True)(q, q, q).sum(), einx.sum("a [b]", a))
+for name in "AdaBound AdaMod Adafactor AdamP AggMo DiffGrad LARS Lamb MADGRAD NovoGrad QHAdam SGDP SWATS Yogi Ranger".split():
+    torch.manual_seed(0)
+    net, x = torch.nn.Linear(3, 2), torch.randn(5, 3)
+    optimizer = getattr(torch_optimizer, name)(net.parameters(), lr=0.05)
+    for _ in range(3):
+        optimizer.zero_grad()
+        value = net(x).pow(2).sum()
+        value.backward()
+        optimizer.step()
+    show(name, value)
+"""
+
 PROGRAMS = {
     "botorch": BOTORCH, "e3nn": E3NN, "images": IMAGES, "signals": SIGNALS, "training": TRAINING, "agents": AGENTS,
+    "models": MODELS,
 }  # fmt: skip
 
 WANTED = {
@@ -391,6 +448,34 @@ parts 1.541 -0.29343 -2.1788 0.56843 0 2 8.8583 0 2 4
 class 1 1 1
 memory 1 0 9 3
 net 0.45098 0.11771
+""",
+    "models": """
+ViT 1.9365 0.053948 0.0020743
+SimpleViT 0.2674 0.033262 0.0098097
+quantized 0.57748 6 13 6 4
+quantized -1.2071 7 15 5 13
+quantized -8.0699 7 7 5 6
+quantized 18.925 10 2 2 0
+diffusion 4.5246e-05 0.51889
+ema 2.6237 2.1417 2.3835 2.539
+clip 1.5865 1.9084 14.286 0.86273
+lightly 2.7115 10.373 53.692 0.049524
+attention -28.168 0.23549 0.12802 0.55631 3.2003 -0.32498 -2.2187
+AdaBound 1.7318
+AdaMod 3.3379
+Adafactor 3.2145
+AdamP 1.7318
+AggMo 0.33516
+DiffGrad 2.0016
+LARS 0.31645
+Lamb 2.7576
+MADGRAD 2.3596
+NovoGrad 1.8437
+QHAdam 1.7318
+SGDP 0.31645
+SWATS 1.7414
+Yogi 1.7323
+Ranger 0.28413
 """,
 }
 

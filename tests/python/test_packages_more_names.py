@@ -150,7 +150,7 @@ def test_exchanged_tensors():
 def test_kinds_of_objects():
     import time
 
-    from flambeau.utils._python_dispatch import is_traceable_wrapper_subclass
+    from flambeau.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
     from flambeau.utils._pytree import is_structseq, is_structseq_instance
     from flambeau.utils.data._utils.worker import _generate_state
 
@@ -160,6 +160,8 @@ def test_kinds_of_objects():
         and not is_structseq_instance((1, 2))
     )
     assert not is_traceable_wrapper_subclass(torch.nn.Parameter(torch.ones(1)))
+    with pytest.raises(NotImplementedError, match="do not call __torch_dispatch__"), TorchDispatchMode():
+        pass
     assert _generate_state(12345, 3) == [388367306, 2732186161, 3264781304, 1215154576]
     assert _generate_state(2**63 + 5, 0) == [3487319521, 2224714317, 3048379683, 1315044859]
     assert torch._utils._get_device_module("cpu") is torch.cpu and torch._utils._get_available_device_type() is None
@@ -180,3 +182,9 @@ def test_tensors_behind_hidden_dimensions():
     with pytest.raises(RuntimeError, match="No wrappers present!"):
         torch._C._functorch.get_unwrapped(torch.ones(1))
     assert not torch._C._is_torch_function_mode_enabled()
+
+
+def test_convolution_with_all_that_its_operator_takes():
+    x, weight = torch.arange(12.0).view(1, 1, 12), torch.ones(1, 1, 3)
+    more = ([1], [0], [1], False, [0], 1, False, False, True, True)
+    assert torch.ops.aten._convolution(x, weight, None, *more).equal(torch.conv1d(x, weight))
