@@ -181,7 +181,7 @@ pub fn _to_numpy(t: &Bound<'_, PyAny>, force: bool) -> PyResult<Py<PyAny>> {
             "can't convert meta device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.",
         ));
     }
-    if tensor.requires_grad() && !force {
+    if flambeau::autograd::grad_enabled() && tensor.requires_grad() && !force {
         return Err(PyRuntimeError::new_err(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.",
         ));

@@ -179,7 +179,15 @@ pub fn index_views(t: &Tensor, items: &[Index]) -> Result<(Tensor, Vec<Option<Te
             }
         }
     }
-    Ok((view, tensors))
+    // A mask stands for all its dimensions.
+    let mut given = Vec::with_capacity(tensors.len());
+    let mut tensors = tensors.into_iter();
+    while let Some(tensor) = tensors.next() {
+        let masked = tensor.as_ref().filter(|t| is_mask(t)).map_or(1, |t| t.dim().max(1));
+        given.push(tensor);
+        tensors.by_ref().take(masked - 1).for_each(drop);
+    }
+    Ok((view, given))
 }
 
 /// Writes values to what [`index_views`] left.

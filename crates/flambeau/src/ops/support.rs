@@ -80,7 +80,8 @@ pub fn check_writable(out: &Array, inputs: &[Array]) -> Result<()> {
         if std::sync::Arc::ptr_eq(&input.storage, &out.storage)
             && out.overlaps(input)
             && !out.same_view(input)
-            && (!interleaved(out, input))
+            && !interleaved(out, input)
+            && !apart(out, input)
         {
             bail!(
                 "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
@@ -88,6 +89,49 @@ pub fn check_writable(out: &Array, inputs: &[Array]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether two views are windows on a common grid of rows, rows of rows, …, that have no element in common.
+fn apart(a: &Array, b: &Array) -> bool {
+    type Steps = SmallVec<[(i64, i64); 5]>;
+    if a.dtype != b.dtype {
+        return false;
+    }
+    let steps = |a: &Array| {
+        let mut steps: Steps =
+            a.strides.iter().copied().zip(a.sizes.iter().copied()).filter(|s| s.1 > 1 && s.0 != 0).collect();
+        steps.sort_unstable_by_key(|&(stride, _)| std::cmp::Reverse(stride));
+        steps
+    };
+    let (mut a, mut b) = ((steps(a), a.offset), (steps(b), b.offset));
+    loop {
+        let Some(row) = [&a, &b].into_iter().filter_map(|view| view.0.first().map(|s| s.0)).max() else {
+            return a.1 != b.1;
+        };
+        // The rows that each has, and what it has of them; a window that runs over the end of a row is none.
+        let mut rows = [(0, 0); 2];
+        for (view, rows) in [&mut a, &mut b].into_iter().zip(&mut rows) {
+            let count = match view.0.first() {
+                Some(&(stride, size)) if stride == row => {
+                    view.0.remove(0);
+                    size
+                }
+                _ => 1,
+            };
+            *rows = (view.1.div_euclid(row), count);
+            view.1 = view.1.rem_euclid(row);
+            let inner = view.0.iter().try_fold(view.1, |end, &(stride, size)| {
+                stride.checked_mul(size - 1).and_then(|extent| end.checked_add(extent))
+            });
+            if inner.is_none_or(|end| end >= row) {
+                return false;
+            }
+        }
+        let [(first, count), (other, others)] = rows;
+        if first >= other + others || other >= first + count {
+            return true;
+        }
+    }
 }
 
 /// Whether two views walk their common memory in steps that never meet.
