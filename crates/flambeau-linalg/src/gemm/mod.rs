@@ -84,6 +84,32 @@ pub fn gemm<T: GemmElement>(
     Ok(())
 }
 
+/// `c = a @ b`, every product rounded and added to the sum of those before it: for few numbers.
+pub fn gemm_rounded<T: GemmElement>(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: &[T],
+    a_rs: usize,
+    a_cs: usize,
+    b: &[T],
+    b_rs: usize,
+    b_cs: usize,
+    c: &mut [T],
+) -> Result<()> {
+    check("gemm", c.len(), m, n, n, 1)?;
+    check("gemm", a.len(), m, a_rs, k, a_cs)?;
+    check("gemm", b.len(), k, b_rs, n, b_cs)?;
+    if k == 0 {
+        c[..m * n].fill(T::ZERO);
+        return Ok(());
+    }
+    let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs: n, c_cs: 1 };
+    // SAFETY: the three checks above put every address that the strides reach inside the slices.
+    unsafe { small::direct(&shape, T::ONE, a.as_ptr(), b.as_ptr(), T::ZERO, c.as_mut_ptr()) };
+    Ok(())
+}
+
 /// `c = a @ b + bias` for `a` of m x k, `b` of k x n, a bias for each column and `c` of m x n with contiguous rows, one after
 /// the other. In large products the bias is added to the first part of a sum, in others to the sum.
 pub fn gemm_biased<T: GemmElement>(

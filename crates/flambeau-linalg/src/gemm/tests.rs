@@ -240,6 +240,22 @@ fn short_rows_add_up_in_a_known_order() {
     }
 }
 
+#[test]
+fn rounded_products_add_up_one_after_the_other() {
+    let a: Vec<f32> = (0..35).map(|i| 1.0 / (3.0 + i as f32)).collect();
+    let b: Vec<f32> = (0..21).map(|i| 1.0 / (7.0 + (i * i % 5) as f32)).collect();
+    let mut c = [0f32; 15];
+    gemm_rounded(5, 3, 7, &a, 7, 1, &b, 3, 1, &mut c).unwrap();
+    for (at, &c) in c.iter().enumerate() {
+        let (i, j) = (at / 3, at % 3);
+        let expected = (1..7).fold(a[7 * i] * b[j], |s, p| s + a[7 * i + p] * b[3 * p + j]);
+        assert_eq!(c.to_bits(), expected.to_bits(), "{i} {j}");
+    }
+    gemm_rounded(5, 3, 0, &a, 7, 1, &b, 3, 1, &mut c).unwrap();
+    assert_eq!(c, [0.0; 15]);
+    assert!(gemm_rounded(5, 3, 7, &a[1..], 7, 1, &b, 3, 1, &mut c).is_err());
+}
+
 /// Biases of the columns, in products of all kinds.
 #[test]
 fn biases() {

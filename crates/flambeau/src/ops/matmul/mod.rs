@@ -13,6 +13,7 @@ pub use products::{
 use crate::Tensor;
 use crate::ops::shape;
 use flambeau_core::{Array, DType, Init, Result, bail};
+use flambeau_cpu::gemm;
 
 fn check_same_dtype(a: &Tensor, b: &Tensor) -> Result<()> {
     let (x, y) = (a.dtype(), b.dtype());
@@ -74,6 +75,9 @@ impl Matrices {
     }
 }
 
+/// Matrices of a batch whose products take fewer multiplications are computed as PyTorch does, one product after the other.
+const FEW: usize = 400;
+
 /// The matrix products of `a` and `b`, seen as batches of matrices that fit each other, without history; dense, of the
 /// sizes `to`.
 fn product(a: &Tensor, as_a: As, b: &Tensor, as_b: As, to: &[i64]) -> Result<Tensor> {
@@ -112,40 +116,28 @@ fn product_with(
                     };
                     let to = std::slice::from_raw_parts_mut(out.data_ptr().cast::<$t>(), length);
                     let (xs, ys) = (slice(&x, &p), slice(&y, &q));
+                    let (m, n, k) = (m as usize, n as usize, k as usize);
+                    let [a_rs, a_cs, b_rs, b_cs] = [p.step(1), p.step(2), q.step(1), q.step(2)];
+                    let one = <$t as gemm::GemmElement>::ONE;
+                    let zero = <$t as gemm::GemmElement>::ZERO;
                     if let (As::Matrix, As::Column) = (as_a, as_b) {
-                        let one = <$t as flambeau_cpu::gemm::GemmElement>::ONE;
-                        let zero = <$t as flambeau_cpu::gemm::GemmElement>::ZERO;
-                        let (rows, columns) = (m as usize, k as usize);
-                        let (rs, cs, inc) = (p.step(1), p.step(2), q.step(1));
-                        flambeau_cpu::gemm::gemv(rows, columns, one, xs, rs, cs, ys, inc, zero, to, 1)?;
-                        return shape::to_dtype(&Tensor::from_array(out), dtype);
-                    }
-                    if let Some(bias) = &bias {
-                        let bias = std::slice::from_raw_parts(bias.data_ptr().cast(), n as usize);
-                        let (rows, columns, depth) = (m as usize, n as usize, k as usize);
-                        let [a_rs, a_cs, b_rs, b_cs] = [p.step(1), p.step(2), q.step(1), q.step(2)];
-                        flambeau_cpu::gemm::gemm_biased::<$t>(
-                            rows, columns, depth, xs, a_rs, a_cs, ys, b_rs, b_cs, bias, to,
-                        )?;
-                        return shape::to_dtype(&Tensor::from_array(out), dtype);
-                    }
-                    for (i, to) in (0..batch).zip(to.chunks_exact_mut(step)) {
-                        flambeau_cpu::gemm::gemm::<$t>(
-                            m as usize,
-                            n as usize,
-                            k as usize,
-                            <$t as flambeau_cpu::gemm::GemmElement>::ONE,
-                            xs.get((i * p.strides[0]) as usize..).unwrap_or(&[]),
-                            p.step(1),
-                            p.step(2),
-                            ys.get((i * q.strides[0]) as usize..).unwrap_or(&[]),
-                            q.step(1),
-                            q.step(2),
-                            <$t as flambeau_cpu::gemm::GemmElement>::ZERO,
-                            to,
-                            n as usize,
-                            1,
-                        )?;
+                        gemm::gemv(m, k, one, xs, a_rs, a_cs, ys, b_rs, zero, to, 1)?;
+                    } else if let Some(bias) = &bias {
+                        let bias = std::slice::from_raw_parts(bias.data_ptr().cast(), n);
+                        gemm::gemm_biased::<$t>(m, n, k, xs, a_rs, a_cs, ys, b_rs, b_cs, bias, to)?;
+                    } else {
+                        let few = matches!((as_a, as_b), (As::Batch, As::Batch))
+                            && m.saturating_mul(n).saturating_mul(k) < FEW;
+                        for (i, to) in (0..batch).zip(to.chunks_exact_mut(step)) {
+                            let a = xs.get((i * p.strides[0]) as usize..).unwrap_or(&[]);
+                            let b = ys.get((i * q.strides[0]) as usize..).unwrap_or(&[]);
+                            match few {
+                                true => gemm::gemm_rounded(m, n, k, a, a_rs, a_cs, b, b_rs, b_cs, to)?,
+                                false => {
+                                    gemm::gemm(m, n, k, one, a, a_rs, a_cs, b, b_rs, b_cs, zero, to, n, 1)?
+                                }
+                            }
+                        }
                     }
                 }
             }};
