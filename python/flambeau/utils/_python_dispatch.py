@@ -18,7 +18,9 @@ class TorchDispatchMode:
         raise NotImplementedError
 
     def __enter__(self):
-        raise NotImplementedError(f"{type(self).__name__}: flambeau's operators do not call __torch_dispatch__ of a mode")
+        raise NotImplementedError(
+            f"{type(self).__name__}: flambeau's operators do not call __torch_dispatch__ of a mode"
+        )
 
     def __exit__(self, exc_type, exc_val, exc_tb):
         return None
