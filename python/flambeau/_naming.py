@@ -126,6 +126,9 @@ def _rename(module, old):
     _rename_members(module)
     if hasattr(module, "__file__") and module.__file__ and module.__file__.endswith(".py"):
         module.__name__ = torch_name(old)
+    if not hasattr(module, "__path__"):
+        # So that finders are asked for `torch._C._functorch` and other attributes that stand for modules.
+        module.__path__ = []
     sys.modules.setdefault(torch_name(old), module)
 
 

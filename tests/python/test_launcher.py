@@ -147,3 +147,9 @@ def test_classes_of_tensors_say_torch():
     assert run("-m", "flambeau", "-c", code).stdout == "True torch torch.nn.parameter\n"
     code = "import pickle, torch; p = torch.nn.Parameter(torch.ones(2)); print(type(pickle.loads(pickle.dumps(p))) is type(p))"
     assert run("-m", "flambeau", "-c", code).stdout == "True\n"
+
+
+def test_names_of_modules_that_are_attributes():
+    code = "import pickle, torch; pickle.dumps(torch.ones(1)); from torch._C._functorch import is_batchedtensor as f; print(f(torch.ones(1)))"
+    done = run("-m", "flambeau", "-c", code)
+    assert (done.stdout, done.stderr) == ("False\n", "")
