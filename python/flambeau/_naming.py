@@ -9,6 +9,8 @@ import importlib.machinery
 import sys
 import types
 
+from . import _C
+
 # Files that hold what PyTorch has in another module: the members with public names are named by that one.
 _HOMES = {
     "_checks": "",
@@ -137,6 +139,7 @@ def install():
     if _Finder in sys.meta_path:
         return
     sys.meta_path.insert(0, _Finder)
+    _C._use_torch_names()
     for name, module in list(sys.modules.items()):
         if _is_ours(name) and isinstance(module, types.ModuleType):
             _rename(module, name)

@@ -153,3 +153,17 @@ def test_names_of_modules_that_are_attributes():
     code = "import pickle, torch; pickle.dumps(torch.ones(1)); from torch._C._functorch import is_batchedtensor as f; print(f(torch.ones(1)))"
     done = run("-m", "flambeau", "-c", code)
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_operators_carry_names_and_attributes():
+    code = """
+import pickle, torch, torch.nn.functional as F
+F.relu.note = 1
+assert F.relu.note == 1 and not hasattr(F.gelu, "note") and torch.relu.__module__ == "torch"
+for f in (torch.relu, F.gelu, torch.Tensor.add, torch.linalg.norm):
+    data = pickle.dumps(f)
+    assert pickle.loads(data) is f and b"torch" in data and b"flambeau" not in data, f
+print("fine")
+"""
+    done = run("-m", "flambeau", "-c", code)
+    assert (done.stdout, done.stderr) == ("fine\n", "")

@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 /// An operator as a Python object.
@@ -32,6 +33,17 @@ pub struct OpFunction {
     lists: bool,
     /// The overloads that it may mean: those of its place, and for an in-place form those that have one.
     candidates: &'static [&'static Overload],
+    /// Attributes that programs set.
+    dict: *mut PyObject,
+}
+
+/// Whether operators say that they are torch's: under the launcher, so that pickles name what PyTorch has too.
+static TORCH_NAMES: AtomicBool = AtomicBool::new(false);
+
+/// Makes operators say that they are torch's.
+#[pyfunction]
+pub fn _use_torch_names() {
+    TORCH_NAMES.store(true, Ordering::Relaxed);
 }
 
 static TYPE: OnceLock<usize> = OnceLock::new();
@@ -40,7 +52,10 @@ static TYPE: OnceLock<usize> = OnceLock::new();
 pub fn create_type(py: Python<'_>) -> PyResult<Py<PyAny>> {
     let class = Class::new(c"flambeau._C.Operator", size_of::<OpFunction>())
         .flags(ffi::Py_TPFLAGS_HAVE_VECTORCALL | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR)
-        .members(vec![class::member(c"__vectorcalloffset__", std::mem::offset_of!(OpFunction, vectorcall))])
+        .members(vec![
+            class::member(c"__vectorcalloffset__", std::mem::offset_of!(OpFunction, vectorcall)),
+            class::member(c"__dictoffset__", std::mem::offset_of!(OpFunction, dict)),
+        ])
         .properties(vec![
             class::property(c"__name__", get_name, None),
             class::property(c"__qualname__", get_qualname, None),
@@ -338,9 +353,10 @@ unsafe extern "C" fn get_doc(me: *mut PyObject, _: *mut c_void) -> *mut PyObject
 unsafe extern "C" fn get_module(me: *mut PyObject, _: *mut c_void) -> *mut PyObject {
     // SAFETY: an operator function.
     let me = unsafe { &*me.cast::<OpFunction>() };
+    let root = if TORCH_NAMES.load(Ordering::Relaxed) { "torch" } else { "flambeau" };
     match me.place {
-        "torch" | "Tensor" => text("flambeau"),
-        other => text(&format!("flambeau.{other}")),
+        "torch" | "Tensor" => text(root),
+        other => text(&format!("{root}.{other}")),
     }
 }
 unsafe extern "C" fn get_signature(me: *mut PyObject, _: *mut c_void) -> *mut PyObject {

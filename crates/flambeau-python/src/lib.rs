@@ -229,6 +229,7 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         safetensors::_safetensors_load,
         text::set_printoptions,
         text::_printoptions,
+        dispatch::_use_torch_names,
         overrides::_set_function_modes,
         overrides::_set_torch_function_disabled,
         overrides::_torch_function_disabled,

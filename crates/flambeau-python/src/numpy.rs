@@ -176,6 +176,11 @@ pub fn _to_numpy(t: &Bound<'_, PyAny>, force: bool) -> PyResult<Py<PyAny>> {
     let Some(tensor) = object::extract(t) else {
         return Err(PyTypeError::new_err(format!("expected a Tensor, got {}", type_name(t))));
     };
+    if tensor.is_sparse() {
+        return Err(PyTypeError::new_err(
+            "can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first.",
+        ));
+    }
     if tensor.is_meta() {
         return Err(PyTypeError::new_err(
             "can't convert meta device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.",
