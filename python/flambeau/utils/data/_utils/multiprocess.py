@@ -18,6 +18,7 @@ class _Worker:
     def __init__(self, process, connection):
         self.process = process
         self.connection = connection
+        self.areas = {}
         self.active = True
 
 
@@ -144,10 +145,13 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
             raise RuntimeError(f"DataLoader timed out after {self._timeout} seconds")
         for source in ready:
             if source in sources:
+                entry = sources[source]
                 try:
-                    index, data = transport.receive(source)
+                    (index, data), area = transport.receive(source, entry.areas)
                 except (EOFError, ConnectionResetError):
                     self._raise_dead()
+                if area is not None:
+                    self._send(entry, transport.Freed(area))
                 return index, data, self._asked.pop(index)
         self._raise_dead()
 

@@ -97,12 +97,16 @@ def _seed(seed, worker_id, base_seed):
     numpy.random.seed(_generate_state(base_seed, worker_id))
 
 
-def _receive(connection, tasks, parent):
+def _receive(connection, tasks, parent, areas):
     """Moves tasks from the connection to a queue, so that the main process never waits for a busy worker."""
     try:
         while True:
             if connection.poll(PARENT_CHECK_S):
-                tasks.put(connection.recv())
+                task = connection.recv()
+                if isinstance(task, transport.Freed):
+                    areas.give_back(task.number)
+                else:
+                    tasks.put(task)
             elif os.getppid() != parent:
                 break
     except (EOFError, OSError):
@@ -110,10 +114,10 @@ def _receive(connection, tasks, parent):
     tasks.put(None)
 
 
-def _message(index, data, where):
+def _message(index, data, where, areas):
     """A batch as something to send; an error if it cannot be."""
     try:
-        return transport.packed((index, data))
+        return transport.packed((index, data), areas)
     except Exception:
         return transport.packed((index, WorkerError(where)))
 
@@ -138,8 +142,8 @@ def worker_loop(connection, parent, make_fetcher, dataset, base_seed, worker_id,
     _seed(seed, worker_id, base_seed)
     _worker_info = WorkerInfo(id=worker_id, num_workers=num_workers, seed=seed, dataset=dataset)
     where = f"in DataLoader worker process {worker_id}"
-    tasks = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(connection, tasks, parent), daemon=True).start()
+    tasks, areas = queue.SimpleQueue(), transport.Areas()
+    threading.Thread(target=_receive, args=(connection, tasks, parent, areas), daemon=True).start()
     answers = queue.SimpleQueue()
     sender = threading.Thread(target=_send, args=(connection, answers), daemon=True)
     sender.start()
@@ -168,7 +172,7 @@ def worker_loop(connection, parent, make_fetcher, dataset, base_seed, worker_id,
                     data = IterationEnd() if fetcher.iterable else WorkerError(where)
                 except Exception:
                     data = WorkerError(where)
-            answers.put(_message(index, data, where))
+            answers.put(_message(index, data, where, areas))
             del data
     except KeyboardInterrupt:
         pass  # the main process has the last word
