@@ -220,9 +220,7 @@ pub fn tensor_of_data(
         && list.len() > 1
         && list.iter().all(|item| is_numpy(&item) && item.hasattr("__len__").unwrap_or(false))
     {
-        static SAID: std::sync::Once = std::sync::Once::new();
-        flambeau::warn_once(
-            &SAID,
+        flambeau::warn_once!(
             "Creating a tensor from a list of numpy.ndarrays is extremely slow. Please consider converting the list to a single numpy.ndarray with numpy.array() before converting to a tensor.",
         );
     }

@@ -139,10 +139,7 @@ unsafe extern "C" fn vectorcall(
                 )));
             }
             let lists = me.lists;
-            let may = |&o: &*mut PyObject| {
-                !object::is_exact(o) && crate::overrides::may_override(o)
-                    || lists && crate::overrides::in_list(o)
-            };
+            let may = |&o: &*mut PyObject| crate::overrides::asks(o) || lists && crate::overrides::in_list(o);
             let overrides = crate::overrides::modes() || all.iter().any(may);
             if overrides {
                 let me = Bound::from_borrowed_ptr(py, callable);

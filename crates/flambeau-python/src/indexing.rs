@@ -24,19 +24,10 @@ struct Indexed {
 ///
 /// # Safety
 /// Both must be live objects.
-unsafe fn asks(me: *mut PyObject, key: *mut PyObject) -> bool {
-    use crate::overrides::{in_list, may_override, modes};
+unsafe fn taken_over(me: *mut PyObject, key: *mut PyObject) -> bool {
+    use crate::overrides::{asks, in_list, modes};
     // SAFETY: passed on.
-    unsafe {
-        let may = |object: *mut PyObject| !object::is_exact(object) && may_override(object);
-        may(me) || may(key) || modes() || in_list(key)
-    }
-}
-
-fn overridden(py: Python<'_>, name: &str, given: &[*mut PyObject]) -> PyResult<Option<Py<PyAny>>> {
-    // SAFETY: the type lives as long as the module.
-    let tensor = unsafe { Bound::from_borrowed_ptr(py, object::tensor_type().cast()) };
-    crate::overrides::call(py, &tensor.getattr(name)?, given, std::ptr::null_mut(), &[])
+    unsafe { asks(me) || asks(key) || modes() || in_list(key) }
 }
 
 pub unsafe extern "C" fn subscript(me: *mut PyObject, key: *mut PyObject) -> *mut PyObject {
@@ -44,8 +35,8 @@ pub unsafe extern "C" fn subscript(me: *mut PyObject, key: *mut PyObject) -> *mu
         // SAFETY: called by the interpreter on a tensor, with the GIL.
         unsafe {
             let py = Python::assume_attached();
-            if asks(me, key)
-                && let Some(r) = overridden(py, "__getitem__", &[me, key])?
+            if taken_over(me, key)
+                && let Some(r) = crate::overrides::call_method(py, "__getitem__", &[me, key])?
             {
                 return Ok(r.into_ptr());
             }
@@ -82,8 +73,8 @@ pub unsafe extern "C" fn assign_subscript(
             if value.is_null() {
                 return Err(PyTypeError::new_err("Tensor does not support deleting items"));
             }
-            if (asks(me, key) || asks(value, value))
-                && overridden(py, "__setitem__", &[me, key, value])?.is_some()
+            if (taken_over(me, key) || taken_over(value, value))
+                && crate::overrides::call_method(py, "__setitem__", &[me, key, value])?.is_some()
             {
                 return Ok(0);
             }

@@ -364,13 +364,10 @@ macro_rules! unary_slots {
             guard(std::ptr::null_mut(), || {
                 // SAFETY: called by the interpreter on a tensor.
                 unsafe {
-                    if crate::overrides::modes() || !object::is_exact(a) && crate::overrides::may_override(a) {
+                    if crate::overrides::modes() || crate::overrides::asks(a) {
                         let py = Python::assume_attached();
-                        let tensor = Bound::from_borrowed_ptr(py, object::tensor_type().cast());
                         let name = if $op == "bitwise_not" { "__invert__" } else { $op };
-                        let function = tensor.getattr(name)?;
-                        let given = [a];
-                        if let Some(r) = crate::overrides::call(py, &function, &given, std::ptr::null_mut(), &[])? {
+                        if let Some(r) = crate::overrides::call_method(py, name, &[a])? {
                             return Ok(r.into_ptr());
                         }
                     }
@@ -413,13 +410,10 @@ fn number(object: *mut PyObject) -> PyResult<Scalar> {
     // SAFETY: called by the interpreter on a tensor.
     if let Some(t) = unsafe { object::borrow(object) } {
         if t.requires_grad() {
-            static SAID: std::sync::Once = std::sync::Once::new();
-            SAID.call_once(|| {
-                crate::warnings::warn(
-                    "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n\
+            flambeau::warn_once!(
+                "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n\
                      Consider using tensor.detach() first.",
-                );
-            });
+            );
         }
         if t.numel() != 1 {
             return Err(PyValueError::new_err("only one element tensors can be converted to Python scalars"));

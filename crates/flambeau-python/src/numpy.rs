@@ -107,12 +107,9 @@ fn from_ndarray(data: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     let (pointer, flags) = unsafe { ((*raw).fields.data.cast::<u8>(), (*raw).fields.flags) };
     let read_only = flags & npyffi::NPY_ARRAY_WRITEABLE == 0;
     if read_only {
-        static ONCE: std::sync::Once = std::sync::Once::new();
-        ONCE.call_once(|| {
-            flambeau::warn(
-                "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means writing to this tensor will result in undefined behavior. You may want to copy the array to protect its data or make it writable before converting it to a tensor. This type of warning will be suppressed for the rest of this program.",
-            );
-        });
+        flambeau::warn_once!(
+            "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means writing to this tensor will result in undefined behavior. You may want to copy the array to protect its data or make it writable before converting it to a tensor. This type of warning will be suppressed for the rest of this program.",
+        );
     }
     let nbytes = flambeau_core::required_bytes(&sizes, &strides, 0, item as usize).py()?;
     let keep = Keep(Some(data.clone().unbind()));

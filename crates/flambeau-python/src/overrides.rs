@@ -64,6 +64,16 @@ pub unsafe fn may_override(object: *mut PyObject) -> bool {
     }
 }
 
+/// Whether an argument might have an override: a tensor of the class itself has none.
+///
+/// # Safety
+/// `object` must be a live Python object.
+#[inline]
+pub unsafe fn asks(object: *mut PyObject) -> bool {
+    // SAFETY: passed on.
+    unsafe { !object::is_exact(object) && may_override(object) }
+}
+
 /// Whether a function mode is on, which every operator asks.
 #[inline]
 pub fn modes() -> bool {
@@ -77,12 +87,11 @@ pub fn modes() -> bool {
 pub unsafe fn in_list(object: *mut PyObject) -> bool {
     // SAFETY: a live list or tuple, whose elements below its length are live.
     unsafe {
-        let check = |item: *mut PyObject| !object::is_exact(item) && may_override(item);
         if ffi::PyList_Check(object) != 0 {
-            return (0..ffi::PyList_GET_SIZE(object)).any(|i| check(ffi::PyList_GET_ITEM(object, i)));
+            return (0..ffi::PyList_GET_SIZE(object)).any(|i| asks(ffi::PyList_GET_ITEM(object, i)));
         }
         if ffi::PyTuple_Check(object) != 0 {
-            return (0..ffi::PyTuple_GET_SIZE(object)).any(|i| check(ffi::PyTuple_GET_ITEM(object, i)));
+            return (0..ffi::PyTuple_GET_SIZE(object)).any(|i| asks(ffi::PyTuple_GET_ITEM(object, i)));
         }
         false
     }
@@ -144,6 +153,13 @@ pub fn call<'py>(
             )))
         }
     }
+}
+
+/// As [`call`], for a method of Tensor that the interpreter reaches through a slot of the type.
+pub fn call_method(py: Python<'_>, name: &str, given: &[*mut PyObject]) -> PyResult<Option<Py<PyAny>>> {
+    // SAFETY: the type lives as long as the module.
+    let tensor = unsafe { Bound::from_borrowed_ptr(py, object::tensor_type().cast()) };
+    call(py, &tensor.getattr(name)?, given, std::ptr::null_mut(), &[])
 }
 
 /// Asks the innermost mode, then the overrides of arguments and of elements of lists, subclasses before their bases.

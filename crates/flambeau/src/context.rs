@@ -35,9 +35,13 @@ pub static WARN: OnceLock<fn(&str)> = OnceLock::new();
 /// Says where the program is, line by line: what anomaly detection keeps of a recorded operation.
 pub static WHERE: OnceLock<fn() -> String> = OnceLock::new();
 
-/// As [`warn`], once in the life of the program; `said` belongs to the warning.
-pub fn warn_once(said: &std::sync::Once, message: &str) {
-    said.call_once(|| warn(message));
+/// As [`warn`], once in the life of the program for each place that says it.
+#[macro_export]
+macro_rules! warn_once {
+    ($message:expr $(,)?) => {{
+        static SAID: std::sync::Once = std::sync::Once::new();
+        SAID.call_once(|| $crate::warn($message));
+    }};
 }
 
 /// Gives a warning to whoever listens, else to standard error.

@@ -59,9 +59,7 @@ pub mod schema;
 mod tensor;
 pub mod utils;
 
-pub use context::{
-    WARN, WHERE, default_device, default_dtype, set_default_device, set_default_dtype, warn, warn_once,
-};
+pub use context::{WARN, WHERE, default_device, default_dtype, set_default_device, set_default_dtype, warn};
 pub use flambeau_core::{
     Array, C32, C64, Category, DType, Device, DeviceType, Dims, Element, Error, ErrorKind, Layout,
     MemoryFormat, Result, Scalar, bf16, f16, parallel,

@@ -1,5 +1,7 @@
 //! Graph nodes, the tensors that they save, and hooks.
 
+mod anomaly;
+
 use crate::{Tensor, WeakTensor};
 use flambeau_core::{DType, Dims, Result, bail};
 use parking_lot::Mutex;
@@ -217,28 +219,6 @@ impl Node {
 
     fn hooks_mut<R>(&self, f: impl FnOnce(&mut Hooks) -> R) -> R {
         f(self.hooks.lock().get_or_insert_with(Box::default))
-    }
-    /// Keeps where the program is, if anomaly detection is on.
-    pub(crate) fn keep_place(&self) {
-        if super::anomaly_enabled()
-            && let Some(place) = crate::context::WHERE.get()
-        {
-            self.hooks_mut(|h| h.recorded_at = Some(place()));
-        }
-    }
-    /// Tells where an operation whose gradient failed was recorded.
-    pub(crate) fn tell_place(&self) {
-        let place = self.hooks.lock().as_deref().and_then(|h| h.recorded_at.clone());
-        crate::context::warn(&match place {
-            Some(place) => format!(
-                "Error detected in {}. Traceback of forward call that caused the error:\n{place}",
-                self.name
-            ),
-            None => format!(
-                "Error detected in {}. No forward pass information available. Enable detect anomaly during forward pass for more information.",
-                self.name
-            ),
-        });
     }
     pub(crate) fn add_tensor_hook(&self, output: u32, id: HookId, hook: Hook) {
         self.hooks_mut(|h| h.tensor.push((output, id, hook)));

@@ -60,9 +60,7 @@ pub fn stft(
     align_to_window: Option<bool>,
 ) -> Result<Tensor> {
     if window.is_none() {
-        static SAID: std::sync::Once = std::sync::Once::new();
-        crate::context::warn_once(
-            &SAID,
+        crate::warn_once!(
             "A window was not provided. A rectangular window will be applied,which is known to cause spectral leakage. Other windows such as torch.hann_window or torch.hamming_window are recommended to reduce spectral leakage.To suppress this warning and use a rectangular window, explicitly set `window=torch.ones(n_fft, device=<device>)`.",
         );
     }
@@ -181,9 +179,7 @@ pub fn istft(
     return_complex: bool,
 ) -> Result<Tensor> {
     if window.is_none() {
-        static SAID: std::sync::Once = std::sync::Once::new();
-        crate::context::warn_once(
-            &SAID,
+        crate::warn_once!(
             "A window was not provided. A rectangular window will be applied.Please provide the same window used by stft to make the inversion lossless.To suppress this warning and use a rectangular window, explicitly set `window=torch.ones(n_fft, device=<device>)`.",
         );
     }

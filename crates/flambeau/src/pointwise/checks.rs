@@ -137,12 +137,9 @@ pub fn condition(tensors: &[&Tensor], params: &[ParamValue], common: DType) -> R
     match tensors[0].dtype() {
         DType::Bool => Ok(()),
         DType::UInt8 => {
-            static ONCE: std::sync::Once = std::sync::Once::new();
-            ONCE.call_once(|| {
-                crate::warn(
-                    "where received a uint8 condition tensor. This behavior is deprecated and will be removed in a future version of PyTorch. Use a boolean condition instead.",
-                )
-            });
+            crate::warn_once!(
+                "where received a uint8 condition tensor. This behavior is deprecated and will be removed in a future version of PyTorch. Use a boolean condition instead.",
+            );
             Ok(())
         }
         other => {

@@ -244,9 +244,7 @@ fn no_derivative(name: &'static str) -> impl Fn(&crate::autograd::Context) -> Re
 
 /// Scatters with a fold and a tensor of values are on their way out.
 fn warn_of_reduce() {
-    static SAID: std::sync::Once = std::sync::Once::new();
-    crate::context::warn_once(
-        &SAID,
+    crate::warn_once!(
         "The reduce argument of torch.scatter with Tensor src is deprecated and will be removed in a future PyTorch release. Use torch.scatter_reduce instead for more reduction options.",
     );
 }

@@ -278,9 +278,7 @@ pub fn cross(self_: &Tensor, other: &Tensor, dim: Option<i64>) -> Result<Tensor>
         Some(dim) => dim,
         None => match self_.sizes().iter().position(|&n| n == 3) {
             Some(d) => {
-                static SAID: std::sync::Once = std::sync::Once::new();
-                crate::context::warn_once(
-                    &SAID,
+                crate::warn_once!(
                     "Using torch.cross without specifying the dim arg is deprecated.\nPlease either pass the dim explicitly or simply use torch.linalg.cross.\nThe default value of dim will change to agree with that of linalg.cross in a future release.",
                 );
                 d as i64
