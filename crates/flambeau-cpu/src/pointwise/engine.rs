@@ -21,7 +21,7 @@ const TILES: usize = 24576;
 /// Elements of tiles that find room on the stack.
 const FEW: usize = 96;
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 /// Tiles that a program may use beside its operands.
 const MAX_REGISTERS: usize = 24;
 
@@ -133,7 +133,7 @@ pub unsafe fn run(
 }
 
 /// Elements that are worth a thread.
-const GRAIN: usize = 1 << 15;
+pub(super) const GRAIN: usize = 1 << 15;
 
 /// What [`run`] was given.
 struct Work<'a> {
@@ -283,22 +283,10 @@ impl<T: Compute> Layout<T> {
             Source::Const(_) => true,
             Source::Register(_) => false,
         };
-        // Named only together with an operand that is no number, by kernels that take numbers.
-        let is_number = |s: Source| {
-            let fits = |(step, kernel): (&Step, Option<&Kernel<T>>)| match (kernel, step.args) {
-                (Some(Kernel::Arithmetic(_)), [a, b, ..]) => !(fixed(a) && fixed(b)),
-                _ => false,
-            };
-            let uses = |step: &Step| step.args[..step.operation.arity()].contains(&s);
-            let kernels = kernels[..plain].iter().map(Some).chain(std::iter::repeat(None));
-            let mut named = program.steps.iter().zip(kernels).filter(|(step, _)| uses(step)).peekable();
-            inner > 1 && fixed(s) && s != program.result && named.peek().is_some() && named.all(fits)
+        let numbers = match inner {
+            1 => SmallVec::new(),
+            _ => numbers(program, &kernels[..plain], inputs.len(), fixed),
         };
-        let numbers: SmallVec<[Source; 4]> = (0..inputs.len())
-            .map(|i| Source::Input(i as u8))
-            .chain((0..program.consts).map(|i| Source::Const(i as u8)))
-            .filter(|&s| is_number(s))
-            .collect();
         let mut slots = 0;
         let mut take = |n: usize| {
             slots += n;
@@ -326,10 +314,7 @@ impl<T: Compute> Layout<T> {
         let result = take(!direct_out as usize);
         let width = match slots {
             0 => inner,
-            _ => {
-                let fits = TILES / ((slots + inputs.len() + 1) * size_of::<T>()) / LINE * LINE;
-                inner.min(fits.clamp(TILE.0, TILE.1))
-            }
+            _ => tile_width::<T>(slots + inputs.len() + 1, inner),
         };
         let apart = if slots * width <= FEW { width } else { width.next_multiple_of(LINE / size_of::<T>()) };
         Layout {
@@ -345,6 +330,37 @@ impl<T: Compute> Layout<T> {
             numbers,
         }
     }
+}
+
+/// The operands of which kernels read a single number: those that are `fixed` and named only together with an operand
+/// that is not, by steps whose kernels take numbers.
+pub(super) fn numbers<T>(
+    program: &Program,
+    kernels: &[Kernel<T>],
+    inputs: usize,
+    fixed: impl Fn(Source) -> bool,
+) -> SmallVec<[Source; 4]> {
+    let is_number = |s: Source| {
+        let fits = |(step, kernel): (&Step, Option<&Kernel<T>>)| match (kernel, step.args) {
+            (Some(Kernel::Arithmetic(_)), [a, b, ..]) => !(fixed(a) && fixed(b)),
+            _ => false,
+        };
+        let uses = |step: &Step| step.args[..step.operation.arity()].contains(&s);
+        let kernels = kernels.iter().map(Some).chain(std::iter::repeat(None));
+        let mut named = program.steps.iter().zip(kernels).filter(|(step, _)| uses(step)).peekable();
+        fixed(s) && s != program.result && named.peek().is_some() && named.all(fits)
+    };
+    (0..inputs)
+        .map(|i| Source::Input(i as u8))
+        .chain((0..program.consts).map(|i| Source::Const(i as u8)))
+        .filter(|&s| is_number(s))
+        .collect()
+}
+
+/// Elements of a tile of a row of `inner` elements, where `operands` tiles and rows lie in the cache together.
+pub(super) fn tile_width<T>(operands: usize, inner: usize) -> usize {
+    let fits = TILES / (operands * size_of::<T>()) / LINE * LINE;
+    inner.min(fits.clamp(TILE.0, TILE.1))
 }
 
 /// The last step as one that replaces the only input in the output's place.
@@ -528,8 +544,8 @@ pub(super) unsafe fn run_steps<T: Compute>(
                 Kernel::Unary(f) => f(slice(step.args[0]), to),
                 Kernel::Binary(f) => f(slice(step.args[0]), slice(step.args[1]), to),
                 Kernel::Arithmetic(f) => {
-                    let [a, b, ..] = step.args.map(|s| std::slice::from_raw_parts(locate(s), count(s)));
-                    f(a, b, to)
+                    let some = |s: Source| std::slice::from_raw_parts(locate(s), count(s));
+                    f(some(step.args[0]), some(step.args[1]), to)
                 }
                 Kernel::Ternary(f) => f(slice(step.args[0]), slice(step.args[1]), slice(step.args[2]), to),
                 Kernel::Quaternary(f) => {

@@ -5,9 +5,11 @@
 //! copy). Large real products are computed in tiles, complex ones by faer; vectors, tiny matrices and integers have loops
 //! of their own. Every element of a result is computed in one fixed order, whatever the number of threads.
 
+mod amx;
 mod blocked;
 mod complex;
 mod element;
+mod halves;
 mod integer;
 mod rows;
 mod small;
@@ -15,6 +17,7 @@ mod vector;
 
 pub use blocked::{Base, Columns, Kernel, Lines, Rows, turn};
 pub use element::GemmElement;
+pub use halves::{gemm_bf16, has_bf16};
 pub(crate) use small::total;
 pub use vector::{axpy, dot, gemv};
 
@@ -379,6 +382,8 @@ macro_rules! multiversion {
 }
 pub(crate) use multiversion;
 
+#[cfg(test)]
+mod halves_tests;
 #[cfg(test)]
 mod order_tests;
 #[cfg(test)]

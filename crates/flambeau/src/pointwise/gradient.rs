@@ -2,7 +2,7 @@
 
 use super::resolve::Resolved;
 use super::variant::Variant;
-use super::{Dest, Params, execute, few, held};
+use super::{Dest, Params, execute, flat, held};
 use crate::Tensor;
 use crate::autograd::{self, Context, Edge, Grads, Node, Save};
 use flambeau_core::{DType, Result, Scalar};
@@ -117,7 +117,7 @@ fn differentiated(
     let record = autograd::needs_grad(operands) && compute.is_differentiable();
     if !record {
         let consts = || variant.constants(|i| params.get(i).copied());
-        if let Some(out) = few::run(&to, operands, &held(operands), consts, false)? {
+        if let Some(out) = flat::run(&to, operands, &held(operands), consts, false)? {
             return Ok(out);
         }
     }

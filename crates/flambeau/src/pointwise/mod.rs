@@ -4,7 +4,7 @@ pub mod checks;
 mod dag;
 mod derive;
 pub mod expr;
-mod few;
+mod flat;
 mod gradient;
 mod promote;
 mod resolve;
@@ -100,7 +100,7 @@ fn apply(
     let record = tracked && !def.detached && to.result.is_differentiable();
     if matches!(dest, Dest::Fresh) || (dest.is_inplace() && !tracked) {
         let consts = || to.variant.constants(|i| params.get(i).and_then(resolve::value));
-        if let Some(out) = few::run(&to, tensors, &arrays, consts, dest.is_inplace())? {
+        if let Some(out) = flat::run(&to, tensors, &arrays, consts, dest.is_inplace())? {
             drop(arrays);
             if record {
                 let plan = Plan::new(to.variant, tensors);

@@ -17,7 +17,7 @@ pub use rows::{Base, Lines, Rows, turn};
 
 use super::{GemmElement, Shape, Shared, divided};
 use kernel::Tile;
-use pack::Part;
+pub(super) use pack::{Part, pack};
 use std::cell::Cell;
 
 /// Products that are added up in registers.
@@ -68,6 +68,11 @@ impl Scratch {
         }
         result
     }
+}
+
+/// Calls `work` with memory of this thread for so many elements, on a cache line's boundary.
+pub(super) fn with_scratch<T, R>(elements: usize, work: impl FnOnce(*mut T) -> R) -> R {
+    Scratch::with(elements, work)
 }
 
 /// Heights of tiles that make up `count` rows, as equal as possible: `(tiles, height, how many are one higher)`.

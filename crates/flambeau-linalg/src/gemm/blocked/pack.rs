@@ -17,7 +17,7 @@ pub struct Part {
 }
 
 /// Square blocks that are transposed in registers.
-pub(super) trait Turn: GemmElement {
+pub trait Turn: GemmElement {
     const SIDE: usize;
     /// Transposes a block: `to[p * line + r] = from[r * apart + p]`.
     ///
@@ -183,7 +183,7 @@ unsafe fn body<T: Turn>(x: &Part, from: *const T, to: *mut T, line: usize, zeros
 ///
 /// # Safety
 /// The part's elements and `depth` lines of `max(count, zeros)` elements are valid.
-pub(super) unsafe fn pack<T: Turn>(x: &Part, from: *const T, to: *mut T, line: usize, zeros: usize) {
+pub unsafe fn pack<T: Turn>(x: &Part, from: *const T, to: *mut T, line: usize, zeros: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2,fma")]

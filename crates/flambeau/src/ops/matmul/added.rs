@@ -143,9 +143,7 @@ pub fn addmm(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: 
         let wide = |t: &Tensor| shape::to_dtype(t, computed_in(dtype));
         if is_bias(self_, dtype, b[1], beta, alpha) && !mat1.is_meta() && !mat2.is_meta() {
             check_same_dtype(mat1, mat2)?;
-            let (a1, a2, bias) = (wide(mat1)?, wide(mat2)?, wide(self_)?);
-            let out = product_with(&a1, As::Matrix, &a2, As::Matrix, &[a[0], b[1]], Some(&bias))?;
-            shape::to_dtype(&out, dtype)?
+            product_with(mat1, As::Matrix, mat2, As::Matrix, &[a[0], b[1]], Some(self_))?
         } else {
             let product = mm(&wide(mat1)?, &wide(mat2)?)?;
             check_input(self_, &product, dtype, "addmm")?;

@@ -12,7 +12,7 @@ pub use products::{
 
 use crate::Tensor;
 use crate::ops::shape;
-use flambeau_core::{Array, DType, Init, Result, bail};
+use flambeau_core::{Array, DType, Init, Result, bail, bf16};
 use flambeau_cpu::gemm;
 
 fn check_same_dtype(a: &Tensor, b: &Tensor) -> Result<()> {
@@ -95,6 +95,9 @@ fn product_with(
 ) -> Result<Tensor> {
     crate::ops::common_device(&[a, b])?;
     let (dtype, device) = (a.dtype(), a.device());
+    if let Some(out) = product_of_halves(a, as_a, b, as_b, to, bias)? {
+        return Ok(out);
+    }
     let (x, y) = (computed(a)?, computed(b)?);
     let bias = bias.map(|bias| computed(&shape::contiguous(bias, None)?)).transpose()?;
     let out = Array::empty(to, dtype.compute(), device, Init::Uninit)?;
@@ -151,6 +154,43 @@ fn product_with(
         }
     }
     shape::to_dtype(&Tensor::from_array(out), dtype)
+}
+
+/// [`product_with`] by the processor's unit for matrices of halves; none where there is no such unit, or it does not pay.
+fn product_of_halves(
+    a: &Tensor,
+    as_a: As,
+    b: &Tensor,
+    as_b: As,
+    to: &[i64],
+    bias: Option<&Tensor>,
+) -> Result<Option<Tensor>> {
+    let halves = |t: &Tensor| t.dtype() == DType::BFloat16 && t.device().is_cpu();
+    if !halves(a) || !halves(b) || !bias.is_none_or(halves) {
+        return Ok(None);
+    }
+    let (x, y) = (a.array(), b.array());
+    let (p, q) = (Matrices::of(&x, as_a), Matrices::of(&y, as_b));
+    let ([batch, m, k], n) = (p.sizes, q.sizes[2]);
+    let sizes = (m as usize, n as usize, k as usize);
+    if batch == 0 || !gemm::has_bf16(sizes.0, sizes.1, sizes.2) {
+        return Ok(None);
+    }
+    let bias = bias.map(|bias| shape::contiguous(bias, None)).transpose()?.map(|bias| bias.array());
+    let out = Array::empty(to, DType::BFloat16, a.device(), Init::Uninit)?;
+    // SAFETY: arrays lie within their storages; the output is fresh. Lengths span from the first to the last element that
+    // the strides reach.
+    unsafe {
+        let slice = |a: &Array, span: usize| std::slice::from_raw_parts(a.data_ptr().cast::<bf16>(), span);
+        let (xs, ys) = (slice(&x, p.span()), slice(&y, q.span()));
+        let bias = bias.as_ref().map(|bias| slice(bias, sizes.1));
+        let to = std::slice::from_raw_parts_mut(out.data_ptr().cast::<bf16>(), out.numel());
+        for (i, to) in (0..batch).zip(to.chunks_exact_mut(sizes.0 * sizes.1)) {
+            let (a, b) = (&xs[(i * p.strides[0]) as usize..], &ys[(i * q.strides[0]) as usize..]);
+            gemm::gemm_bf16(sizes, a, (p.step(1), p.step(2)), b, (q.step(1), q.step(2)), bias, to)?;
+        }
+    }
+    Ok(Some(Tensor::from_array(out)))
 }
 
 /// Conjugate transpose; differentiable.

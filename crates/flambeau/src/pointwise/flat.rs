@@ -1,10 +1,10 @@
-//! Few elements, dense and on the CPU: the common case of programs that work element by element, without the copies
-//! of descriptions and the planning that the general way needs. One of the modules with unsafe code.
+//! Dense operands on the CPU of which one thread makes do: the common case of programs that work element by element,
+//! without the copies of descriptions and the planning that the general way needs. One of the modules with unsafe code.
 
 use super::resolve::Resolved;
 use crate::Tensor;
 use flambeau_core::{Array, DType, Device, Init, Result, Scalar};
-use flambeau_cpu::pointwise::{Flat, SMALL, run_small};
+use flambeau_cpu::pointwise::{FLAT, Flat, SMALL, run_flat};
 use smallvec::SmallVec;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -25,7 +25,12 @@ pub(super) fn run(
         }
     }
     let n = shape.numel();
-    if n == 0 || n > SMALL || (to.variant.divides && to.compute.compute() == DType::Int64) {
+    if n == 0 || n > FLAT || (to.variant.divides && to.compute.compute() == DType::Int64) {
+        return Ok(None);
+    }
+    // Halves and what replaces an operand have kernels of their own, worth their planning where there are more elements.
+    let plain = |a: &Array| a.dtype == to.compute || a.numel() == 1;
+    if n > SMALL && (inplace || to.variant.program.steps.is_empty() || !arrays.iter().all(|a| plain(a))) {
         return Ok(None);
     }
     let mut flats: SmallVec<[Flat; 4]> = SmallVec::new();
@@ -63,7 +68,7 @@ pub(super) fn run(
     };
     // SAFETY: every operand is dense (or a single element) and lies within its storage; the output is fresh, or the
     // first operand, which shares its storage with none but the very same views.
-    unsafe { run_small(&to.variant.program, to.compute, n, &out, &flats, &consts())? };
+    unsafe { run_flat(&to.variant.program, to.compute, n, &out, &flats, &consts())? };
     Ok(Some(match fresh {
         Some(a) => Tensor::from_array(a),
         None => {
