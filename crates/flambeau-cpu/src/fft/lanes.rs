@@ -169,6 +169,9 @@ pub struct Place {
     pub count: usize,
     pub apart: usize,
     pub columns: bool,
+    /// Of lines that follow each other: the address of memory that will be written (where lines are read) or read (where they
+    /// are written) next. It is asked for meanwhile, as much of it as goes through the loop.
+    pub soon: usize,
 }
 
 impl Place {

@@ -4,7 +4,7 @@ use super::butterfly::{Complexes, Eight, Four, Odd, Small, Two};
 use super::lanes::{Finish, Pass, Place};
 use super::plan::FftElement;
 use super::vector::Vector;
-use crate::wide::ahead;
+use crate::wide::{ahead, ahead_to_write};
 use num_complex::Complex;
 
 /// Blocks of at most this many cells go through all their remaining passes, in the first-level cache.
@@ -75,6 +75,7 @@ pub(super) unsafe fn read<V: Vector<F: FftElement>>(
                 let row = from.add(i * p.apart);
                 ahead(row.wrapping_add(AHEAD * p.apart));
                 ahead(row.wrapping_add(AHEAD * p.apart + V::N));
+                ahead(row.wrapping_add(AHEAD * p.apart + 2 * V::N - 1));
                 let (re, im) = if p.count == V::N {
                     V::load(row).unzip(V::load(row.add(V::N)))
                 } else {
@@ -88,6 +89,11 @@ pub(super) unsafe fn read<V: Vector<F: FftElement>>(
         let each = V::N / 2;
         let mut i = 0;
         while i < n {
+            if p.soon != 0 {
+                for l in 0..V::N {
+                    ahead_to_write((p.soon as *const V).wrapping_add(i / each * V::N + l));
+                }
+            }
             let mut v = [V::splat(V::F::default()); 16];
             if n - i >= each {
                 for l in 0..V::N {
@@ -159,6 +165,7 @@ pub(super) unsafe fn write<V: Vector<F: FftElement>>(
                 let row = to.add(f * p.apart);
                 ahead(row.wrapping_add(AHEAD * p.apart));
                 ahead(row.wrapping_add(AHEAD * p.apart + V::N));
+                ahead(row.wrapping_add(AHEAD * p.apart + 2 * V::N - 1));
                 if p.count == V::N {
                     x.store(row);
                     y.store(row.add(V::N));
@@ -172,6 +179,11 @@ pub(super) unsafe fn write<V: Vector<F: FftElement>>(
         let each = V::N / 2;
         let mut f = 0;
         while f < n {
+            if p.soon != 0 {
+                for l in 0..V::N {
+                    ahead((p.soon as *const V).wrapping_add(f / each * V::N + l));
+                }
+            }
             let some = each.min(n - f);
             let mut v = [scale_re; 16];
             for k in 0..each {

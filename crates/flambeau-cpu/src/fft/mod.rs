@@ -118,7 +118,18 @@ fn blocks(
 
 /// Where lines of `n` elements of `parts` numbers lie.
 fn place(count: usize, n: usize, inner: usize, parts: usize) -> Place {
-    Place { count, apart: parts * if inner == 1 { n } else { inner }, columns: inner != 1 }
+    Place { count, apart: parts * if inner == 1 { n } else { inner }, columns: inner != 1, soon: 0 }
+}
+
+/// What follows the first `count` elements.
+fn after<A>(list: &[A], count: usize) -> &[A] {
+    list.get(count..).unwrap_or(&[])
+}
+
+/// [`place`], while memory from `soon` on will be used next: asked for meanwhile, if the first-level cache has room for it.
+fn place_with<A>(count: usize, n: usize, inner: usize, parts: usize, soon: &[A]) -> Place {
+    let fits = count * n * size_of::<A>() <= NEAR_LINES;
+    Place { soon: if fits { soon.as_ptr() as usize } else { 0 }, ..place(count, n, inner, parts) }
 }
 
 /// Makes lines of `n_out` elements from lines of `n_in` along the middle dimension. `run` sees one line or several that
@@ -160,6 +171,9 @@ fn along<A: Copy + Default, B: Copy + Default>(
         }
     }
 }
+
+/// Bytes of lines that are asked for while others are transformed.
+const NEAR_LINES: usize = 5 << 13;
 
 /// Elements of matrices whose rows and columns are transformed while they are in the second-level cache.
 const NEAR: usize = 1 << 15;
@@ -265,11 +279,12 @@ pub fn c2c<F: FftElement>(
         start = done;
         lanes.cells(|mut cells| {
             for block in blocks {
-                let place = place(block.count, n, inner, 2);
-                cells.read(&input[block.from..], place, false, !forward);
+                let from = place_with(block.count, n, inner, 2, &output[block.to..]);
+                cells.read(&input[block.from..], from, false, !forward);
                 cells.run();
                 let finish = Finish { re: scale, im: scale, swap: !forward };
-                cells.write(&mut output[block.to..], place, false, finish);
+                let to = place_with(block.count, n, inner, 2, after(&input[block.from..], block.count * n));
+                cells.write(&mut output[block.to..], to, false, finish);
             }
         });
     }
@@ -336,10 +351,13 @@ pub fn r2c<F: FftElement>(
         let finish = Finish { re: factor, im: if forward { factor } else { -factor }, swap: false };
         lanes.cells(|mut cells| {
             for block in blocks {
-                cells.read_real(&input[block.from..], place(block.count, n, inner, 1));
+                let from = place_with(block.count, n, inner, 1, &output[block.to..]);
+                cells.read_real(&input[block.from..], from);
                 cells.run();
                 cells.part(&plan.twiddles);
-                cells.write(&mut output[block.to..], place(block.count, half, inner, 2), true, finish);
+                let next = after(&input[block.from..], block.count * n);
+                let to = place_with(block.count, half, inner, 2, next);
+                cells.write(&mut output[block.to..], to, true, finish);
             }
         });
     }
@@ -438,10 +456,12 @@ pub fn c2r<F: FftElement>(
         let finish = Finish { re: scale, im: scale, swap: true };
         lanes.cells(|mut cells| {
             for block in blocks {
-                cells.read(&input[block.from..], place(block.count, half, inner, 2), true, false);
+                let from = place_with(block.count, half, inner, 2, &output[block.to..]);
+                cells.read(&input[block.from..], from, true, false);
                 cells.join(&plan.twiddles, sign);
                 cells.run();
-                cells.write_real(&mut output[block.to..], place(block.count, n, inner, 1), finish);
+                let next = after(&input[block.from..], block.count * half);
+                cells.write_real(&mut output[block.to..], place_with(block.count, n, inner, 1, next), finish);
             }
         });
     }

@@ -52,7 +52,7 @@ impl<F: FftElement> Square<F> {
         let n = rows * columns;
         assert!(from.len() == to.len() && from.len().is_multiple_of(n));
         let finish = Finish { re: scale, im: scale, swap };
-        let place = |apart| Place { count: lanes, apart, columns: true };
+        let place = |apart| Place { count: lanes, apart, columns: true, soon: 0 };
         let (k, cell) = (self.kernel, 2 * lanes);
         with_memory(2 * n + rows * cell, |memory: *mut F| {
             let mut following = from.chunks_exact(n).skip(1);
