@@ -1,17 +1,39 @@
 //! Folds whose steps run side by side in a fixed number of lanes, in a form that compilers keep in vector registers: the
 //! order of the steps is the same for all widths of registers.
 
-use crate::wide::ahead;
+use crate::wide::{ahead, ahead_to_write};
 
 /// Accumulators that run side by side.
 pub(crate) const LANES: usize = 32;
 
-/// Lane `l` takes the elements `l`, `l + LANES` and so on.
+/// What is asked for while lines go through lanes: nothing, memory to read or memory to write.
+const NOTHING: u8 = 0;
+const READ: u8 = 1;
+const WRITE: u8 = 2;
+
+/// Asks for as much memory as the elements take, from `soon` on, cache line by cache line.
 #[inline(always)]
-pub(crate) fn lanes<T: Copy, A: Copy>(x: &[T], start: A, step: impl Fn(A, T) -> A) -> [A; LANES] {
+fn lanes_with<const SOON: u8, T: Copy, A: Copy>(
+    x: &[T],
+    soon: *const u8,
+    start: A,
+    step: impl Fn(A, T) -> A,
+) -> [A; LANES] {
     let mut acc = [start; LANES];
     let (lines, rest) = x.as_chunks::<LANES>();
-    for line in lines {
+    for (i, line) in lines.iter().enumerate() {
+        if SOON != NOTHING {
+            let mut at = 0;
+            while at < size_of_val(line) {
+                let later = soon.wrapping_add(i * size_of_val(line) + at);
+                if SOON == WRITE {
+                    ahead_to_write(later)
+                } else {
+                    ahead(later)
+                }
+                at += 64;
+            }
+        }
         let line = *line;
         for l in 0..LANES {
             acc[l] = step(acc[l], line[l]);
@@ -26,29 +48,38 @@ pub(crate) fn lanes<T: Copy, A: Copy>(x: &[T], start: A, step: impl Fn(A, T) -> 
     acc
 }
 
+/// Lane `l` takes the elements `l`, `l + LANES` and so on.
+#[inline(always)]
+pub(crate) fn lanes<T: Copy, A: Copy>(x: &[T], start: A, step: impl Fn(A, T) -> A) -> [A; LANES] {
+    lanes_with::<NOTHING, _, _>(x, std::ptr::null(), start, step)
+}
+
 /// [`lanes`] of a slice that may come from memory, which is asked for 2 KB ahead.
 #[inline(always)]
 pub(crate) fn lanes_from_memory<T: Copy, A: Copy>(x: &[T], start: A, step: impl Fn(A, T) -> A) -> [A; LANES] {
-    let mut acc = [start; LANES];
-    let (lines, rest) = x.as_chunks::<LANES>();
-    for line in lines {
-        let later = line.as_ptr().cast::<u8>().wrapping_add(2048);
-        let mut at = 0;
-        while at < size_of_val(line) {
-            ahead(later.wrapping_add(at));
-            at += 64;
-        }
-        let line = *line;
-        for l in 0..LANES {
-            acc[l] = step(acc[l], line[l]);
-        }
-    }
-    if !rest.is_empty() {
-        let mut tail = acc;
-        tail.iter_mut().zip(rest).for_each(|(a, &v)| *a = step(*a, v));
-        acc = tail;
-    }
-    acc
+    lanes_with::<READ, _, _>(x, x.as_ptr().cast::<u8>().wrapping_add(2048), start, step)
+}
+
+/// [`lanes`], while memory is asked for that will be read next.
+#[inline(always)]
+pub(crate) fn lanes_before<T: Copy, A: Copy>(
+    x: &[T],
+    next: &[T],
+    start: A,
+    step: impl Fn(A, T) -> A,
+) -> [A; LANES] {
+    lanes_with::<READ, _, _>(x, next.as_ptr().cast(), start, step)
+}
+
+/// [`lanes`], while memory is asked for that will be written next.
+#[inline(always)]
+pub(crate) fn lanes_before_writes<T: Copy, A: Copy>(
+    x: &[T],
+    next: &[T],
+    start: A,
+    step: impl Fn(A, T) -> A,
+) -> [A; LANES] {
+    lanes_with::<WRITE, _, _>(x, next.as_ptr().cast(), start, step)
 }
 
 /// [`lanes`] of the pairs of two slices of one length.

@@ -1,7 +1,8 @@
 //! Normalisation of groups that lie one after the other by their own moments: each is measured and normalised while it is
 //! in the cache.
 
-use super::{GRAIN, Real, at, line, number, size_product, sum};
+use super::{GRAIN, Real, at, double, line, number, size_product, sum};
+use crate::lanes::{lanes_before, lanes_before_writes, merged};
 use crate::wide::{Body, wide};
 use flambeau_core::parallel::each;
 use flambeau_core::{Result, buffer, ensure};
@@ -50,6 +51,9 @@ pub fn normalise_groups<F: Real>(
     Ok([mean, scale])
 }
 
+/// Bytes of groups that stay in the second-level cache together with their results and the next group.
+const NEAR: usize = 1 << 18;
+
 /// Groups from the `first` one on.
 struct Measured<'a, F> {
     size: usize,
@@ -65,11 +69,26 @@ impl<F: Real> Body for Measured<'_, F> {
     #[inline(always)]
     fn run(self) {
         let Measured { size, first, affine: (affine, [weight, bias]), eps, x, out, moments } = self;
+        let all = x;
         let groups = x.chunks_exact(size).zip(out.chunks_exact_mut(size));
         let moments = moments.0.iter_mut().zip(moments.1);
+        let near = size * size_of::<F>() <= NEAR;
         for (g, ((x, out), (mean, scale))) in groups.zip(moments).enumerate() {
-            let middle = sum(x, |v| v) / size as f64;
-            let variance = sum(x, |v| (v - middle) * (v - middle)) / size as f64;
+            // The group's results are asked for while it is added up, and the next group while its squares are.
+            let total = match near {
+                true => merged(lanes_before_writes(x, out, 0.0, |sum, v| sum + double(v)), |a, b| a + b),
+                false => sum(x, |v| v),
+            };
+            let middle = total / size as f64;
+            let square = |v: f64| (v - middle) * (v - middle);
+            let following = all[(g + 1) * size..].get(..size).unwrap_or(&[]);
+            let squares = match near {
+                true => {
+                    merged(lanes_before(x, following, 0.0, |sum, v| sum + square(double(v))), |a, b| a + b)
+                }
+                false => sum(x, square),
+            };
+            let variance = squares / size as f64;
             (*mean, *scale) = (middle, 1.0 / (variance + eps).sqrt());
             let (m, r) = (number::<F>(*mean), number::<F>(*scale));
             let Affine::Channels { channels, inner } = affine else {

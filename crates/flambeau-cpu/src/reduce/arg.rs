@@ -5,8 +5,10 @@ use super::cut::pieces;
 use super::plan::{Kept, Plan, advance};
 use super::reducers::ordered;
 use crate::pointwise::{Operand, load, store};
+use crate::wide::wide;
 use flambeau_core::Result;
 use smallvec::SmallVec;
+use std::hint::select_unpredictable;
 use std::mem::MaybeUninit;
 
 const TILE: usize = 512;
@@ -51,8 +53,9 @@ fn beats<T: Extremum, const MAX: bool>(x: T, best: T) -> bool {
 /// # Safety
 /// As for [`extreme_with_index`].
 unsafe fn run<T: Extremum, const MAX: bool>(plan: &Plan, src: &Operand, outs: &[&Operand]) {
-    let columns = plan.columns(1) == Some(1) && !plan.kept.is_empty();
     let (n, stride) = plan.reduced.last().copied().unwrap_or((1, 0));
+    // Positions of columns are kept in 32 bits, to be as wide as most numbers.
+    let columns = plan.columns(1) == Some(1) && !plan.kept.is_empty() && u32::try_from(n).is_ok();
     let inner = plan.kept.last().cloned().unwrap_or(Kept {
         size: 1,
         stride: 0,
@@ -93,16 +96,20 @@ unsafe fn run<T: Extremum, const MAX: bool>(plan: &Plan, src: &Operand, outs: &[
                     let width = (inner.size - first).min(TILE);
                     let mut best: SmallVec<[T; 16]> =
                         SmallVec::from_slice(fetch(start, inner.stride, width, tile.as_mut_ptr().cast()));
-                    let mut at: SmallVec<[i64; 16]> = SmallVec::from_elem(0, width);
+                    let mut at: SmallVec<[u32; 16]> = SmallVec::from_elem(0, width);
                     for k in 1..n {
                         let row = start.wrapping_offset(k as isize * stride * item);
                         let row = fetch(row, inner.stride, width, tile.as_mut_ptr().cast());
-                        for ((best, at), &x) in best.iter_mut().zip(&mut at).zip(row) {
-                            let take = beats::<T, MAX>(x, *best);
-                            *best = if take { x } else { *best };
-                            *at = if take { k as i64 } else { *at };
-                        }
+                        let all = best.iter_mut().zip(&mut at).zip(row);
+                        wide(move || {
+                            for ((best, at), &x) in all {
+                                let take = beats::<T, MAX>(x, *best);
+                                *best = select_unpredictable(take, x, *best);
+                                *at = select_unpredictable(take, k as u32, *at);
+                            }
+                        });
                     }
+                    let at: SmallVec<[i64; 16]> = at.iter().map(|&at| at as i64).collect();
                     deliver(first, &best, &at);
                     first += width;
                 } else {
