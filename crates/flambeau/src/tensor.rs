@@ -1,7 +1,10 @@
 //! The tensor: an array with a version, autograd metadata and at most one object of a host language.
 
+mod facts;
+
 use crate::autograd::{AutogradMeta, Edge, Node, ViewMeta};
 use crate::ops::sparse::Coo;
+use facts::Facts;
 use flambeau_core::{Array, DType, Device, Dims, Init, Result, Storage, bail, required_bytes};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::fmt;
@@ -32,6 +35,7 @@ pub struct WeakTensor(Weak<TensorImpl>);
 
 pub(crate) struct TensorImpl {
     array: RwLock<Array>,
+    facts: Facts,
     /// Shared by a base, its views and detached aliases once one of them exists.
     version: Version,
     flags: AtomicU8,
@@ -99,6 +103,7 @@ impl Tensor {
     #[inline]
     fn with_parts(array: Array, flags: u8, shared: Option<Arc<AtomicU64>>) -> Tensor {
         Tensor(Arc::new(TensorImpl {
+            facts: Facts::of(&array),
             array: RwLock::new(array),
             version: Version { shared, own: OnceLock::new() },
             flags: AtomicU8::new(flags),
@@ -137,6 +142,7 @@ impl Tensor {
     pub fn set_array(&self, array: Array) {
         let mut slot = self.0.array.write();
         self.0.arrays.fetch_add(1, Ordering::Release);
+        self.0.facts.set(&array);
         *slot = array;
     }
     /// Changes whenever the tensor comes to refer to another array: as long as it is the same, so are the sizes.
@@ -146,11 +152,11 @@ impl Tensor {
     }
     #[inline]
     pub fn dtype(&self) -> DType {
-        self.0.array.read_recursive().dtype
+        self.0.facts.dtype()
     }
     #[inline]
     pub fn device(&self) -> Device {
-        self.0.array.read_recursive().device()
+        self.0.facts.device()
     }
     #[inline]
     pub fn sizes(&self) -> Dims {
@@ -173,7 +179,7 @@ impl Tensor {
     }
     #[inline]
     pub fn dim(&self) -> usize {
-        self.0.array.read_recursive().dim()
+        self.0.facts.rank()
     }
     #[inline]
     pub fn numel(&self) -> usize {

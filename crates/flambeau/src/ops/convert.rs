@@ -65,7 +65,7 @@ pub fn to_other(
     memory_format: Option<MemoryFormat>,
 ) -> Result<Tensor> {
     let _ = non_blocking;
-    let (device, dtype) = other.with_array(|a| (a.device(), a.dtype));
+    let (device, dtype) = (other.device(), other.dtype());
     to(self_, Some(device), Some(dtype), copy, memory_format)
 }
 

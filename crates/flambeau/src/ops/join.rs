@@ -396,7 +396,7 @@ pub fn combinations(self_: &Tensor, r: i64, with_replacement: bool) -> Result<Te
     if r < 0 {
         bail!("Expect a non-negative number, but got {r}");
     }
-    let (dtype, device) = self_.with_array(|a| (a.dtype, a.device()));
+    let (dtype, device) = (self_.dtype(), self_.device());
     if r == 0 {
         return Tensor::zeros_raw(&[0], dtype, device);
     }

@@ -71,7 +71,7 @@ impl Rows {
         if let Some(last) = sizes.last_mut() {
             *last = k;
         }
-        let (dtype, device) = source.with_array(|a| (a.dtype, a.device()));
+        let (dtype, device) = (source.dtype(), source.device());
         let values = Tensor::empty_raw(&sizes, dtype, device)?;
         let indices = Tensor::empty_raw(&sizes, DType::Int64, device)?;
         Ok(Rows { source, n: n as usize, values, indices, d })

@@ -17,7 +17,7 @@ pub fn operand(a: &Array) -> Operand {
 pub fn common_device(tensors: &[&Tensor]) -> Result<Device> {
     let mut found: Option<(Device, usize)> = None;
     for t in tensors {
-        let (device, rank) = t.with_array(|a| (a.device(), a.dim()));
+        let (device, rank) = (t.device(), t.dim());
         match found {
             None => found = Some((device, rank)),
             Some((d, _)) if d == device => {}
@@ -37,7 +37,7 @@ pub fn check_devices(call: &Call) -> Result<()> {
     let mut check = |t: &Tensor| -> Result<()> {
         let (device, rank) = match t.is_sparse() {
             true => (t.visible_device(), t.dim()),
-            false => t.with_array(|a| (a.device(), a.dim())),
+            false => (t.device(), t.dim()),
         };
         let expected = *first.get_or_insert(device);
         if device != expected && !(rank == 0 && device.is_cpu()) {
@@ -334,7 +334,7 @@ pub fn deliver_factory(call: &Call, at: usize, compute: impl Fn(&Call) -> Result
 }
 
 fn factory_to(call: &Call, at: usize, out: &Tensor, compute: Compute) -> Result<Ret> {
-    let (dtype, device) = out.with_array(|a| (a.dtype, a.device()));
+    let (dtype, device) = (out.dtype(), out.device());
     if let Arg::DType(given) = call.args[at]
         && given != dtype
     {
@@ -553,6 +553,6 @@ pub fn scale(t: &Tensor, factor: flambeau_core::Scalar) -> Result<Tensor> {
 
 /// Zeros of given sizes in the dtype and on the device of a gradient.
 pub fn zeros_like_grad(grad: &Tensor, sizes: &[i64]) -> Result<Tensor> {
-    let (dtype, device) = grad.with_array(|a| (a.dtype, a.device()));
+    let (dtype, device) = (grad.dtype(), grad.device());
     Tensor::zeros_raw(sizes, dtype, device)
 }

@@ -17,7 +17,7 @@ impl Promotion {
         *slot = Some(slot.map_or(dtype, |d| d.promote(dtype)));
     }
     fn tensor(&mut self, t: &Tensor) {
-        let (dtype, rank) = t.with_array(|a| (a.dtype, a.dim()));
+        let (dtype, rank) = (t.dtype(), t.dim());
         if t.is_wrapped_number() {
             // A Python number's own width does not matter, only its kind.
             let default = crate::default_dtype();

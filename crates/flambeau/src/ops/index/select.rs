@@ -51,7 +51,7 @@ pub fn index_select(self_: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> 
     let from = a.sizes;
     record(&[&out], "IndexSelectBackward0", &[self_], &[Save::Input(index)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
-        let (dtype, device) = grad.with_array(|a| (a.dtype, a.device()));
+        let (dtype, device) = (grad.dtype(), grad.device());
         let zeros = Tensor::zeros_raw(&from, dtype, device)?;
         let index = ctx.saved(0)?;
         let add = if needs_grad(&[grad]) { index_add } else { index_add_ };

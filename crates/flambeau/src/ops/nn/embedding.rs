@@ -51,7 +51,7 @@ pub fn embedding(
     let table = weight.sizes();
     record(&[&out], "EmbeddingBackward0", &[weight], &[Save::Input(&flat)], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
-        let (dtype, device) = grad.with_array(|a| (a.dtype, a.device()));
+        let (dtype, device) = (grad.dtype(), grad.device());
         let flat = ctx.saved(0)?;
         let mut rows = shape::reshape(grad, &[-1, table[1]])?;
         if sparse && !flat.is_meta() {

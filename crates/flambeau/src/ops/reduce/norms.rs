@@ -108,7 +108,7 @@ pub(crate) fn norm_backward(
     let positive = || f::where_scalar_self(&zero_norm()?, 1.0.into(), &norm);
     Ok(match Norm::new(p) {
         Norm::Zero => {
-            let (dtype, device) = x.with_array(|a| (a.dtype, a.device()));
+            let (dtype, device) = (x.dtype(), x.device());
             Tensor::zeros_raw(&x.sizes(), dtype, device)?
         }
         Norm::One => f::mul(&f::sgn(x)?, &grad)?,

@@ -186,7 +186,7 @@ fn refer(self_: &Tensor, array: Array) -> Result<Tensor> {
 
 /// `Tensor.set_()`: an empty tensor over no storage.
 pub fn set_(self_: &Tensor) -> Result<Tensor> {
-    let (dtype, device) = self_.with_array(|a| (a.dtype, a.device()));
+    let (dtype, device) = (self_.dtype(), self_.device());
     refer(self_, Tensor::zeros_raw(&[0], dtype, device)?.array())
 }
 

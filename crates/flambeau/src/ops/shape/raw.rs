@@ -55,7 +55,7 @@ pub(crate) fn in_strides_of(out: Tensor, model: &Tensor) -> Result<Tensor> {
 
 /// A copy whose geometry is that of a base: needed where windows are cut by stride.
 pub(crate) fn clone_with_geometry(t: &Tensor, sizes: &[i64], strides: &[i64]) -> Result<Tensor> {
-    let (dtype, device) = t.with_array(|a| (a.dtype, a.device()));
+    let (dtype, device) = (t.dtype(), t.device());
     let out = Tensor::from_array(Array::empty_strided(
         sizes,
         Dims::from_slice(strides),

@@ -13,7 +13,7 @@ pub(crate) fn place<F>(grad: &Tensor, name: &'static str, sizes: &[i64], view: F
 where
     F: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
 {
-    let (dtype, device) = grad.with_array(|a| (a.dtype, a.device()));
+    let (dtype, device) = (grad.dtype(), grad.device());
     let out = Tensor::zeros_raw(sizes, dtype, device)?;
     {
         let _guard = GradMode::no_grad();
@@ -206,7 +206,7 @@ pub fn unfold(self_: &Tensor, dimension: i64, size: i64, step: i64) -> Result<Te
 
 /// The gradient of `unfold`: the windows added where they came from.
 pub fn unfold_backward(grad: &Tensor, sizes: &[i64], dim: i64, size: i64, step: i64) -> Result<Tensor> {
-    let (dtype, device) = grad.with_array(|a| (a.dtype, a.device()));
+    let (dtype, device) = (grad.dtype(), grad.device());
     let out = Tensor::zeros_raw(sizes, dtype, device)?;
     {
         let _guard = GradMode::no_grad();

@@ -62,7 +62,7 @@ pub fn as_strided_backward(
     };
     let first = input.2.min(view.2);
     let length = (reach(input).max(reach(view)) - first).max(0);
-    let (dtype, device) = grad.with_array(|a| (a.dtype, a.device()));
+    let (dtype, device) = (grad.dtype(), grad.device());
     let flat = Tensor::zeros_raw(&[length], dtype, device)?;
     let grad_sizes = grad.sizes();
     let index = |sizes: &[i64], strides: &[i64], offset: i64| -> Result<Tensor> {
