@@ -59,22 +59,17 @@ pub fn contiguous_strides(sizes: &[i64]) -> Dims {
 
 /// Strides of a fresh tensor in a memory format; those that leave `i64` are an error.
 pub fn strides_for(sizes: &[i64], format: MemoryFormat) -> Result<Dims> {
-    let order: &[usize] = match format {
-        MemoryFormat::Contiguous | MemoryFormat::Preserve => {
+    let order = match (format, format.order(sizes.len())) {
+        (_, Some(order)) => order,
+        (MemoryFormat::ChannelsLast, _) => bail!("required rank 4 tensor to use channels_last format"),
+        (MemoryFormat::ChannelsLast3d, _) => bail!("required rank 5 tensor to use channels_last_3d format"),
+        _ => {
             let strides = contiguous_strides(sizes);
             if sizes.len() > 1 && strides[0] == i64::MAX {
                 bail!("Stride calculation overflowed");
             }
             return Ok(strides);
         }
-        MemoryFormat::ChannelsLast => match sizes.len() {
-            4 => &[1, 3, 2, 0],
-            _ => bail!("required rank 4 tensor to use channels_last format"),
-        },
-        MemoryFormat::ChannelsLast3d => match sizes.len() {
-            5 => &[1, 4, 3, 2, 0],
-            _ => bail!("required rank 5 tensor to use channels_last_3d format"),
-        },
     };
     let mut strides: Dims = SmallVec::from_elem(0, sizes.len());
     let mut stride = 1i64;
@@ -209,12 +204,10 @@ impl Array {
     }
     /// Whether it is contiguous in the given memory format.
     pub fn is_contiguous_as(&self, format: MemoryFormat) -> bool {
-        let order: &[usize] = match (format, self.dim()) {
-            (MemoryFormat::Contiguous | MemoryFormat::Preserve, _) => return self.is_contiguous(),
-            (MemoryFormat::ChannelsLast, 4) => &[1, 3, 2, 0],
-            (MemoryFormat::ChannelsLast3d, 5) => &[1, 4, 3, 2, 0],
-            _ => return false,
-        };
+        if matches!(format, MemoryFormat::Contiguous | MemoryFormat::Preserve) {
+            return self.is_contiguous();
+        }
+        let Some(order) = format.order(self.dim()) else { return false };
         if self.sizes.contains(&0) {
             return true;
         }
@@ -232,11 +225,8 @@ impl Array {
     /// The memory format that the strides suggest to operators on images: channels-last if they grow that way, also with
     /// gaps between them; `Contiguous` where both formats fit.
     pub fn suggested_format(&self) -> MemoryFormat {
-        let (order, format): (&[usize], _) = match self.dim() {
-            4 => (&[1, 3, 2, 0], MemoryFormat::ChannelsLast),
-            5 => (&[1, 4, 3, 2, 0], MemoryFormat::ChannelsLast3d),
-            _ => return MemoryFormat::Contiguous,
-        };
+        let format = MemoryFormat::channels_last(self.dim());
+        let Some(order) = format.order(self.dim()) else { return format };
         if self.strides[1] == 0 {
             return MemoryFormat::Contiguous;
         }

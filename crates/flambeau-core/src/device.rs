@@ -118,3 +118,22 @@ pub enum MemoryFormat {
     ChannelsLast,
     ChannelsLast3d,
 }
+
+impl MemoryFormat {
+    /// Its dimensions from the innermost to the outermost, for a format that has an order of its own at this rank.
+    pub fn order(self, rank: usize) -> Option<&'static [usize]> {
+        match (self, rank) {
+            (MemoryFormat::ChannelsLast, 4) => Some(&[1, 3, 2, 0]),
+            (MemoryFormat::ChannelsLast3d, 5) => Some(&[1, 4, 3, 2, 0]),
+            _ => None,
+        }
+    }
+    /// The format with channels last of tensors of this rank; `Contiguous` where there is none.
+    pub fn channels_last(rank: usize) -> MemoryFormat {
+        match rank {
+            4 => MemoryFormat::ChannelsLast,
+            5 => MemoryFormat::ChannelsLast3d,
+            _ => MemoryFormat::Contiguous,
+        }
+    }
+}

@@ -1,36 +1,26 @@
 //! Folds whose steps run side by side in a fixed number of lanes, in a form that compilers keep in vector registers: the
 //! order of the steps is the same for all widths of registers.
 
-use crate::wide::{ahead, ahead_to_write};
+use crate::wide::ahead;
 
 /// Accumulators that run side by side.
 pub(crate) const LANES: usize = 32;
 
-/// What is asked for while lines go through lanes: nothing, memory to read or memory to write.
-const NOTHING: u8 = 0;
-const READ: u8 = 1;
-const WRITE: u8 = 2;
-
-/// Asks for as much memory as the elements take, from `soon` on, cache line by cache line.
+/// With `AHEAD` memory is asked for 2 KB before it is read.
 #[inline(always)]
-fn lanes_with<const SOON: u8, T: Copy, A: Copy>(
+fn lanes_with<const AHEAD: bool, T: Copy, A: Copy>(
     x: &[T],
-    soon: *const u8,
     start: A,
     step: impl Fn(A, T) -> A,
 ) -> [A; LANES] {
     let mut acc = [start; LANES];
     let (lines, rest) = x.as_chunks::<LANES>();
-    for (i, line) in lines.iter().enumerate() {
-        if SOON != NOTHING {
+    for line in lines {
+        if AHEAD {
+            let later = line.as_ptr().cast::<u8>().wrapping_add(2048);
             let mut at = 0;
             while at < size_of_val(line) {
-                let later = soon.wrapping_add(i * size_of_val(line) + at);
-                if SOON == WRITE {
-                    ahead_to_write(later)
-                } else {
-                    ahead(later)
-                }
+                ahead(later.wrapping_add(at));
                 at += 64;
             }
         }
@@ -51,35 +41,13 @@ fn lanes_with<const SOON: u8, T: Copy, A: Copy>(
 /// Lane `l` takes the elements `l`, `l + LANES` and so on.
 #[inline(always)]
 pub(crate) fn lanes<T: Copy, A: Copy>(x: &[T], start: A, step: impl Fn(A, T) -> A) -> [A; LANES] {
-    lanes_with::<NOTHING, _, _>(x, std::ptr::null(), start, step)
+    lanes_with::<false, _, _>(x, start, step)
 }
 
 /// [`lanes`] of a slice that may come from memory, which is asked for 2 KB ahead.
 #[inline(always)]
 pub(crate) fn lanes_from_memory<T: Copy, A: Copy>(x: &[T], start: A, step: impl Fn(A, T) -> A) -> [A; LANES] {
-    lanes_with::<READ, _, _>(x, x.as_ptr().cast::<u8>().wrapping_add(2048), start, step)
-}
-
-/// [`lanes`], while memory is asked for that will be read next.
-#[inline(always)]
-pub(crate) fn lanes_before<T: Copy, A: Copy>(
-    x: &[T],
-    next: &[T],
-    start: A,
-    step: impl Fn(A, T) -> A,
-) -> [A; LANES] {
-    lanes_with::<READ, _, _>(x, next.as_ptr().cast(), start, step)
-}
-
-/// [`lanes`], while memory is asked for that will be written next.
-#[inline(always)]
-pub(crate) fn lanes_before_writes<T: Copy, A: Copy>(
-    x: &[T],
-    next: &[T],
-    start: A,
-    step: impl Fn(A, T) -> A,
-) -> [A; LANES] {
-    lanes_with::<WRITE, _, _>(x, next.as_ptr().cast(), start, step)
+    lanes_with::<true, _, _>(x, start, step)
 }
 
 /// [`lanes`] of the pairs of two slices of one length.

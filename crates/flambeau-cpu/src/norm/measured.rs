@@ -1,8 +1,7 @@
 //! Normalisation of groups that lie one after the other by their own moments: each is measured and normalised while it is
 //! in the cache.
 
-use super::{GRAIN, Real, at, double, line, number, size_product, sum};
-use crate::lanes::{lanes_before, lanes_before_writes, merged};
+use super::{GRAIN, Real, at, line, mean_and_variance, number, powers, size_product};
 use crate::wide::{Body, wide};
 use flambeau_core::parallel::each;
 use flambeau_core::{Result, buffer, ensure};
@@ -74,21 +73,13 @@ impl<F: Real> Body for Measured<'_, F> {
         let moments = moments.0.iter_mut().zip(moments.1);
         let near = size * size_of::<F>() <= NEAR;
         for (g, ((x, out), (mean, scale))) in groups.zip(moments).enumerate() {
-            // The group's results are asked for while it is added up, and the next group while its squares are.
-            let total = match near {
-                true => merged(lanes_before_writes(x, out, 0.0, |sum, v| sum + double(v)), |a, b| a + b),
-                false => sum(x, |v| v),
-            };
-            let middle = total / size as f64;
-            let square = |v: f64| (v - middle) * (v - middle);
+            // The group's results and the next group are asked for while it is measured.
             let following = all[(g + 1) * size..].get(..size).unwrap_or(&[]);
-            let squares = match near {
-                true => {
-                    merged(lanes_before(x, following, 0.0, |sum, v| sum + square(double(v))), |a, b| a + b)
-                }
-                false => sum(x, square),
+            let pass = |x, shift| match near {
+                true => powers::<F, true>(x, shift, out, following),
+                false => powers::<F, false>(x, shift, &[], &[]),
             };
-            let variance = squares / size as f64;
+            let (middle, variance) = mean_and_variance(std::iter::once(x), size as f64, pass);
             (*mean, *scale) = (middle, 1.0 / (variance + eps).sqrt());
             let (m, r) = (number::<F>(*mean), number::<F>(*scale));
             let Affine::Channels { channels, inner } = affine else {

@@ -5,8 +5,8 @@ mod measured;
 pub use measured::{Affine, normalise_groups};
 
 use crate::gemm::size_product;
-use crate::lanes::{lanes, lanes_of_pairs, merged};
-use crate::wide::{Body, wide};
+use crate::lanes::{LANES, lanes, lanes_of_pairs, merged};
+use crate::wide::{Body, ahead, ahead_to_write, wide};
 use flambeau_core::parallel::each;
 use flambeau_core::{Element, Result, buffer, ensure};
 use num_traits::Float;
@@ -52,6 +52,71 @@ fn double<F: Float>(x: F) -> f64 {
 #[inline(always)]
 fn sum<F: Float>(x: &[F], term: impl Fn(f64) -> f64) -> f64 {
     merged(lanes(x, 0.0, |total, v| total + term(double(v))), |a, b| a + b)
+}
+
+/// The sums of `x - shift` and of its square; with `SOON` the cache lines of `results` are asked for, to write, and those of
+/// the elements that come after.
+#[inline(always)]
+fn powers<F: Float, const SOON: bool>(x: &[F], shift: f64, results: &[F], after: &[F]) -> (f64, f64) {
+    let (mut sums, mut squares) = ([0f64; LANES], [0f64; LANES]);
+    let (lines, rest) = x.as_chunks::<LANES>();
+    for (i, line) in lines.iter().enumerate() {
+        if SOON {
+            for at in (0..LANES).step_by(64 / size_of::<F>()) {
+                ahead_to_write(results.as_ptr().wrapping_add(i * LANES + at));
+                ahead(after.as_ptr().wrapping_add(i * LANES + at));
+            }
+        }
+        let line = *line;
+        for l in 0..LANES {
+            let d = double(line[l]) - shift;
+            sums[l] += d;
+            squares[l] += d * d;
+        }
+    }
+    if !rest.is_empty() {
+        // In copies: indices that vary would keep the others out of registers.
+        let mut tail = (sums, squares);
+        for ((sum, square), &v) in tail.0.iter_mut().zip(&mut tail.1).zip(rest) {
+            let d = double(v) - shift;
+            *sum += d;
+            *square += d * d;
+        }
+        (sums, squares) = tail;
+    }
+    (merged(sums, |a, b| a + b), merged(squares, |a, b| a + b))
+}
+
+/// The mean and the variance of `count` elements in blocks. Of `f32`, both from one look at the elements, less one of them:
+/// what cancels in double precision is less than what `count` elements can differ by.
+#[inline(always)]
+fn mean_and_variance<'a, F: Float + 'a>(
+    blocks: impl Iterator<Item = &'a [F]> + Clone,
+    count: f64,
+    pass: impl Fn(&'a [F], f64) -> (f64, f64),
+) -> (f64, f64) {
+    if size_of::<F>() == 4 {
+        let shift = blocks.clone().find_map(|x| x.first()).map_or(0.0, |&x| double(x));
+        let (mut total, mut squares) = (0.0, 0.0);
+        for x in blocks {
+            let (sum, square) = pass(x, shift);
+            total += sum;
+            squares += square;
+        }
+        let mean = total / count;
+        // Rounding must not make it negative; NaN and infinite elements leave no number.
+        return (shift + mean, ((squares - total * mean) / count).max(0.0) + 0.0 * squares);
+    }
+    let mut total = 0.0;
+    for x in blocks.clone() {
+        total += sum(x, |v| v);
+    }
+    let middle = total / count;
+    let mut squares = 0.0;
+    for x in blocks {
+        squares += sum(x, |v| (v - middle) * (v - middle));
+    }
+    (middle, squares / count)
 }
 
 /// The sums of `g` and of `g (x - shift)`.
@@ -131,16 +196,8 @@ impl<F: Real> Body for Moments<'_, F> {
         let count = (s.outer * s.inner) as f64;
         for (k, (mean, variance)) in mean.iter_mut().zip(variance).enumerate() {
             let block = |o: usize| &x[(o * s.stats + k) * s.inner..][..s.inner];
-            let mut total = 0.0;
-            for o in 0..s.outer {
-                total += sum(block(o), |v| v);
-            }
-            let middle = total / count;
-            let mut squares = 0.0;
-            for o in 0..s.outer {
-                squares += sum(block(o), |v| (v - middle) * (v - middle));
-            }
-            (*mean, *variance) = (middle, squares / count);
+            let pass = |x, shift| powers::<F, false>(x, shift, &[], &[]);
+            (*mean, *variance) = mean_and_variance((0..s.outer).map(block), count, pass);
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use super::amx::{self, Operands, ROW, SIDE, TILE};
 use super::blocked::{self, Part};
-use super::{Shape, Shared, check, divided};
+use super::{Shape, Shared, divided};
 use crate::level::{Level, level};
 use flambeau_core::Result;
 use flambeau_core::bf16;
@@ -42,15 +42,13 @@ pub fn gemm_bf16(
     bias: Option<&[bf16]>,
     c: &mut [bf16],
 ) -> Result<()> {
-    check("gemm", c.len(), m, n, n, 1)?;
-    check("gemm", a.len(), m, a_rs, k, a_cs)?;
-    check("gemm", b.len(), k, b_rs, n, b_cs)?;
     let fits = bias.is_none_or(|bias| bias.len() == n);
     flambeau_core::ensure!(
         fits && has_bf16(m, n, k),
         "gemm: no product of bfloat16 matrices of {m}x{k} and {k}x{n}"
     );
     let s = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs: n, c_cs: 1 };
+    let s = s.checked(a.len(), b.len(), c.len())?;
     let by_rows = m >= n;
     let (count, other) = if by_rows { (m, n) } else { (n, m) };
     // An eighth of the time of other products.
@@ -216,7 +214,7 @@ unsafe fn interleave(from: *const bf16, step: usize, pairs: usize, to: *mut f32)
             }
         }
         // SAFETY: passed on.
-        return unsafe { wide(from, step, pairs, to) };
+        unsafe { wide(from, step, pairs, to) }
     }
     #[cfg(not(target_arch = "x86_64"))]
     for p in 0..pairs {

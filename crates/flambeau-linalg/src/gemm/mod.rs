@@ -75,14 +75,11 @@ pub fn gemm<T: GemmElement>(
     c_rs: usize,
     c_cs: usize,
 ) -> Result<()> {
-    check("gemm", c.len(), m, c_rs, n, c_cs)?;
-    check("gemm", a.len(), m, a_rs, k, a_cs)?;
-    check("gemm", b.len(), k, b_rs, n, b_cs)?;
+    let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs, c_cs }.checked(a.len(), b.len(), c.len())?;
     if m == 0 || n == 0 {
         return Ok(());
     }
-    let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs, c_cs };
-    // SAFETY: the three checks above put every address that the strides reach inside the slices.
+    // SAFETY: every address that the strides reach was checked to lie inside the slices.
     unsafe { shape.multiply(alpha, a.as_ptr(), b.as_ptr(), beta, c.as_mut_ptr()) };
     Ok(())
 }
@@ -100,15 +97,13 @@ pub fn gemm_rounded<T: GemmElement>(
     b_cs: usize,
     c: &mut [T],
 ) -> Result<()> {
-    check("gemm", c.len(), m, n, n, 1)?;
-    check("gemm", a.len(), m, a_rs, k, a_cs)?;
-    check("gemm", b.len(), k, b_rs, n, b_cs)?;
+    let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs: n, c_cs: 1 };
+    let shape = shape.checked(a.len(), b.len(), c.len())?;
     if k == 0 {
         c[..m * n].fill(T::ZERO);
         return Ok(());
     }
-    let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs: n, c_cs: 1 };
-    // SAFETY: the three checks above put every address that the strides reach inside the slices.
+    // SAFETY: every address that the strides reach was checked to lie inside the slices.
     unsafe { small::direct(&shape, T::ONE, a.as_ptr(), b.as_ptr(), T::ZERO, c.as_mut_ptr()) };
     Ok(())
 }
@@ -128,15 +123,13 @@ pub fn gemm_biased<T: GemmElement>(
     bias: &[T],
     c: &mut [T],
 ) -> Result<()> {
-    check("gemm", c.len(), m, n, n, 1)?;
-    check("gemm", a.len(), m, a_rs, k, a_cs)?;
-    check("gemm", b.len(), k, b_rs, n, b_cs)?;
+    let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs: n, c_cs: 1 };
+    let shape = shape.checked(a.len(), b.len(), c.len())?;
     ensure!(bias.len() == n, "gemm: {} biases for {n} columns", bias.len());
     if m == 0 || n == 0 {
         return Ok(());
     }
-    let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs: n, c_cs: 1 };
-    // SAFETY: the checks above put every address that the strides reach inside the slices.
+    // SAFETY: every address that the strides reach was checked to lie inside the slices.
     unsafe {
         let (a, b, to) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
         if shape.is_large::<T>() && T::biased(&shape, a, b, to, bias.as_ptr()) {
@@ -257,6 +250,18 @@ pub(crate) struct Shape {
     pub c_cs: usize,
 }
 
+/// The ways to compute a product; `turned` ones as the transposed product.
+#[derive(Clone, Copy)]
+enum Route {
+    Column,
+    Row,
+    Direct,
+    Packed { turned: bool },
+    Integer,
+    Dots { turned: bool },
+    Large,
+}
+
 impl Shape {
     /// The transposed product: `c.T = b.T @ a.T`.
     fn transposed(self) -> Shape {
@@ -273,12 +278,40 @@ impl Shape {
         }
     }
 
+    /// The shape, or an error where it reaches out of slices of these lengths.
+    fn checked(self, a: usize, b: usize, c: usize) -> Result<Shape> {
+        check("gemm", c, self.m, self.c_rs, self.n, self.c_cs)?;
+        check("gemm", a, self.m, self.a_rs, self.k, self.a_cs)?;
+        check("gemm", b, self.k, self.b_rs, self.n, self.b_cs)?;
+        Ok(self)
+    }
+
+    /// How a product of nonzero sizes is computed.
+    fn route<T: GemmElement>(&self) -> Route {
+        let Shape { m, n, k, .. } = *self;
+        // Sizes are bounded by the element counts of slices, so a saturated product is just "large".
+        let work = m.saturating_mul(n).saturating_mul(k);
+        if n == 1 {
+            Route::Column
+        } else if m == 1 {
+            Route::Row
+        } else if work <= small::DIRECT {
+            Route::Direct
+        } else if work <= small::PACKED && k * small::lanes::<T>() <= small::PANEL {
+            // Columns of the result are the lanes: prefer them contiguous.
+            Route::Packed { turned: !(self.c_cs <= self.c_rs || n > m) }
+        } else if T::INTEGER {
+            Route::Integer
+        } else if self.a_cs == 1 && self.b_rs == 1 && m.min(n) <= small::FEW {
+            Route::Dots { turned: m > small::FEW }
+        } else {
+            Route::Large
+        }
+    }
+
     /// Whether [`Shape::multiply`] computes tiles.
     fn is_large<T: GemmElement>(&self) -> bool {
-        let work = self.m.saturating_mul(self.n).saturating_mul(self.k);
-        let few = self.a_cs == 1 && self.b_rs == 1 && self.m.min(self.n) <= small::FEW;
-        let packed = work <= small::PACKED && self.k * small::lanes::<T>() <= small::PANEL;
-        self.m > 1 && self.n > 1 && self.k > 0 && !T::INTEGER && !few && work > small::DIRECT && !packed
+        self.k > 0 && matches!(self.route::<T>(), Route::Large)
     }
 
     /// # Safety
@@ -297,43 +330,21 @@ impl Shape {
             if k == 0 || alpha == T::ZERO {
                 return self.scale(beta, c);
             }
-            // Sizes are bounded by the element counts of slices, so a saturated product is just "large".
-            let work = m.saturating_mul(n).saturating_mul(k);
-            if n == 1 {
-                return vector::gemv_raw(
+            match self.route::<T>() {
+                Route::Column => vector::gemv_raw(
                     m, k, alpha, a, self.a_rs, self.a_cs, b, self.b_rs, beta, c, self.c_rs, true,
-                );
-            }
-            if m == 1 {
-                return vector::gemv_raw(
+                ),
+                Route::Row => vector::gemv_raw(
                     n, k, alpha, b, self.b_cs, self.b_rs, a, self.a_cs, beta, c, self.c_cs, true,
-                );
+                ),
+                Route::Direct => small::direct(&self, alpha, a, b, beta, c),
+                Route::Packed { turned: false } => small::packed(&self, alpha, a, b, beta, c),
+                Route::Packed { turned: true } => small::packed(&self.transposed(), alpha, b, a, beta, c),
+                Route::Integer => integer::multiply(&self, alpha, a, b, beta, c),
+                Route::Dots { turned: false } => small::dots(&self, alpha, a, b, beta, c),
+                Route::Dots { turned: true } => small::dots(&self.transposed(), alpha, b, a, beta, c),
+                Route::Large => T::large(&self, alpha, a, b, beta, c),
             }
-            if work <= small::DIRECT {
-                return small::direct(&self, alpha, a, b, beta, c);
-            }
-            if work <= small::PACKED {
-                // Columns of the result are the lanes: prefer them contiguous.
-                let fits = k * small::lanes::<T>() <= small::PANEL;
-                if fits && (self.c_cs <= self.c_rs || n > m) {
-                    return small::packed(&self, alpha, a, b, beta, c);
-                }
-                if fits {
-                    return small::packed(&self.transposed(), alpha, b, a, beta, c);
-                }
-            }
-            if T::INTEGER {
-                return integer::multiply(&self, alpha, a, b, beta, c);
-            }
-            if self.a_cs == 1 && self.b_rs == 1 {
-                if m <= small::FEW {
-                    return small::dots(&self, alpha, a, b, beta, c);
-                }
-                if n <= small::FEW {
-                    return small::dots(&self.transposed(), alpha, b, a, beta, c);
-                }
-            }
-            T::large(&self, alpha, a, b, beta, c)
         }
     }
 

@@ -11,12 +11,11 @@ use smallvec::SmallVec;
 
 /// The strides of a joined tensor: channels-last if all parts are.
 fn joined_strides(arrays: &[Array], sizes: &[i64]) -> Result<Dims> {
-    for format in [MemoryFormat::ChannelsLast, MemoryFormat::ChannelsLast3d] {
-        if arrays.iter().all(|a| a.is_contiguous_as(format) && !a.is_contiguous()) {
-            return strides_for(sizes, format);
-        }
+    let format = MemoryFormat::channels_last(sizes.len());
+    match arrays.iter().all(|a| a.is_contiguous_as(format) && !a.is_contiguous()) {
+        true => strides_for(sizes, format),
+        false => Ok(contiguous_strides(sizes)),
     }
-    Ok(contiguous_strides(sizes))
 }
 
 fn promoted(refs: &[&Tensor], arrays: &[Array]) -> flambeau_core::DType {

@@ -35,12 +35,9 @@ fn clone_with_strides(t: &Tensor, strides: Dims) -> Result<Tensor> {
 /// A fresh result without history in the memory format that one of the inputs suggests: how operators on images pass
 /// channels-last on.
 pub(crate) fn in_format_of(out: Tensor, inputs: &[&Tensor]) -> Result<Tensor> {
-    let format = match out.dim() {
-        4 => MemoryFormat::ChannelsLast,
-        5 => MemoryFormat::ChannelsLast3d,
-        _ => return Ok(out),
-    };
-    if !inputs.iter().any(|t| t.with_array(|a| a.suggested_format()) == format) {
+    let format = MemoryFormat::channels_last(out.dim());
+    let suggests = |t: &&Tensor| t.with_array(|a| a.suggested_format()) == format;
+    if format == MemoryFormat::Contiguous || !inputs.iter().any(suggests) {
         return Ok(out);
     }
     let strides = strides_for(&out.sizes(), format)?;
