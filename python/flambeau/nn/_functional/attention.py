@@ -57,7 +57,7 @@ def _project_packed(query, key, value, weight, bias):
 
     def several(source, weight, bias, count):
         joined = linear(source, weight, bias).unflatten(-1, (count, size))
-        return joined.unsqueeze(0).transpose(0, -2).squeeze(-2).contiguous().unbind()
+        return joined.unbind(-2)
 
     if key is value:
         if query is key:
@@ -103,7 +103,12 @@ def _checked_attn_mask(mask, batch, num_heads, target, source):
 
 def _split_heads(projected, batch, num_heads, head_dim):
     """(length, batch, embed) as (batch * heads, length, head_dim)."""
-    return projected.view(projected.shape[0], batch * num_heads, head_dim).transpose(0, 1)
+    return projected.reshape(projected.shape[0], batch * num_heads, head_dim).transpose(0, 1)
+
+
+def _view_heads(projected, batch, num_heads, head_dim):
+    """(length, batch, embed) as (batch, heads, length, head_dim), without a copy."""
+    return projected.view(projected.shape[0], batch, num_heads, head_dim).permute(1, 2, 0, 3)
 
 
 def _static(given, name, batch, num_heads, head_dim):
@@ -199,13 +204,16 @@ def multi_head_attention_forward(
         assert bias_k is None, "bias_k is set but bias_v is None"
         assert bias_v is None, "bias_v is set but bias_k is None"
 
-    query = _split_heads(query, batch, num_heads, head_dim)
+    # The fused kernel reads heads where the projections put them.
+    in_place = not (need_weights or add_zero_attn) and static_k is None and static_v is None
+    split = _view_heads if in_place else _split_heads
+    query = split(query, batch, num_heads, head_dim)
     if static_k is None:
-        key = _split_heads(key, batch, num_heads, head_dim)
+        key = split(key, batch, num_heads, head_dim)
     else:
         key = _static(static_k, "static_k", batch, num_heads, head_dim)
     if static_v is None:
-        value = _split_heads(value, batch, num_heads, head_dim)
+        value = split(value, batch, num_heads, head_dim)
     else:
         value = _static(static_v, "static_v", batch, num_heads, head_dim)
     if add_zero_attn:
@@ -213,7 +221,7 @@ def multi_head_attention_forward(
         key = torch.cat([key, torch.zeros(shape, dtype=key.dtype, device=key.device)], dim=1)
         value = torch.cat([value, torch.zeros(shape, dtype=value.dtype, device=value.device)], dim=1)
         added += 1
-    source = key.size(1)
+    source = key.size(-2)
 
     mask = attn_mask if attn_mask is None or not added else pad(attn_mask, (0, added))
     if key_padding_mask is not None:
@@ -246,14 +254,9 @@ def multi_head_attention_forward(
         if mask is not None:
             alike = mask.size(0) == 1 and mask.dim() == 3
             mask = mask.unsqueeze(0) if alike else mask.view(batch, num_heads, -1, source)
-        output = _nn.scaled_dot_product_attention(
-            query.view(batch, num_heads, target, head_dim),
-            key.view(batch, num_heads, source, head_dim),
-            value.view(batch, num_heads, source, head_dim),
-            mask,
-            dropout_p,
-            is_causal,
-        )
+        if not in_place:
+            query, key, value = (t.view(batch, num_heads, -1, head_dim) for t in (query, key, value))
+        output = _nn.scaled_dot_product_attention(query, key, value, mask, dropout_p, is_causal)
         output = output.permute(2, 0, 1, 3).contiguous().view(batch * target, embed)
 
     output = _nn.linear(output, out_proj_weight, out_proj_bias)
