@@ -96,7 +96,8 @@ fn mean_and_variance<'a, F: Float + 'a>(
     pass: impl Fn(&'a [F], f64) -> (f64, f64),
 ) -> (f64, f64) {
     if size_of::<F>() == 4 {
-        let shift = blocks.clone().find_map(|x| x.first()).map_or(0.0, |&x| double(x));
+        let first = blocks.clone().find_map(|x| x.first()).map_or(0.0, |&x| double(x));
+        let shift = if first.is_finite() { first } else { 0.0 };
         let (mut total, mut squares) = (0.0, 0.0);
         for x in blocks {
             let (sum, square) = pass(x, shift);
@@ -440,6 +441,24 @@ fn quarters<F>(x: &[F], width: usize) -> [&[F]; TOGETHER] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_of_extreme_elements() {
+        let s = Groups { outer: 1, stats: 1, inner: 3 };
+        let of = |x: [f32; 3]| {
+            let (mean, variance) = moments(s, &x).unwrap();
+            (mean[0], variance[0])
+        };
+        // A large offset takes nothing from the differences, and rounding leaves no negative variance.
+        let (mean, variance) = of([1e7, 1e7 + 1.0, 1e7 + 2.0]);
+        assert!((mean - 10_000_001.0).abs() < 1e-9 && (variance - 2.0 / 3.0).abs() < 1e-9);
+        assert_eq!(of([0.1; 3]), (0.1f32 as f64, 0.0));
+        let (mean, variance) = of([f32::INFINITY, 1.0, 2.0]);
+        assert!(mean == f64::INFINITY && variance.is_nan());
+        assert!(of([1.0, f32::NAN, 2.0]).0.is_nan());
+        let (mean, variance) = of([f32::MAX, -f32::MAX, 0.0]);
+        assert!(mean == 0.0 && variance.is_finite());
+    }
 
     /// Gradients against differences, by planes and by rows.
     #[test]
