@@ -411,10 +411,9 @@ unsafe fn columns<R: Reducer>(
             let mut row = start.wrapping_offset(at * item);
             let mut i = 0;
             while i < last {
-                if in_place {
-                    // Rows that are next to each other in the cache: sums of some columns at a time stay in registers.
-                    let fit = (NEAR / (width * size_of::<R::In>())).clamp(1, ROWS - filled);
-                    let taken = fit.min(last - i);
+                if in_place && width * size_of::<R::In>() * ROWS <= NEAR {
+                    // Short rows, next to each other in the cache: sums of some columns at a time stay in registers.
+                    let taken = (ROWS - filled).min(last - i);
                     let (own, sums, step) = (*r, &mut accs[..], last_stride as usize);
                     // SAFETY: elements of these rows, valid by the caller's promise; strides are not negative here.
                     let rows = unsafe {

@@ -48,7 +48,7 @@ pub fn gemm_bf16(
         "gemm: no product of bfloat16 matrices of {m}x{k} and {k}x{n}"
     );
     let s = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs: n, c_cs: 1 };
-    let s = s.checked(a.len(), b.len(), c.len())?;
+    s.check(a.len(), b.len(), c.len())?;
     let by_rows = m >= n;
     let (count, other) = if by_rows { (m, n) } else { (n, m) };
     // An eighth of the time of other products.

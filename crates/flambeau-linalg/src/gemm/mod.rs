@@ -75,7 +75,8 @@ pub fn gemm<T: GemmElement>(
     c_rs: usize,
     c_cs: usize,
 ) -> Result<()> {
-    let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs, c_cs }.checked(a.len(), b.len(), c.len())?;
+    let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs, c_cs };
+    shape.check(a.len(), b.len(), c.len())?;
     if m == 0 || n == 0 {
         return Ok(());
     }
@@ -98,7 +99,7 @@ pub fn gemm_rounded<T: GemmElement>(
     c: &mut [T],
 ) -> Result<()> {
     let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs: n, c_cs: 1 };
-    let shape = shape.checked(a.len(), b.len(), c.len())?;
+    shape.check(a.len(), b.len(), c.len())?;
     if k == 0 {
         c[..m * n].fill(T::ZERO);
         return Ok(());
@@ -124,7 +125,7 @@ pub fn gemm_biased<T: GemmElement>(
     c: &mut [T],
 ) -> Result<()> {
     let shape = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs: n, c_cs: 1 };
-    let shape = shape.checked(a.len(), b.len(), c.len())?;
+    shape.check(a.len(), b.len(), c.len())?;
     ensure!(bias.len() == n, "gemm: {} biases for {n} columns", bias.len());
     if m == 0 || n == 0 {
         return Ok(());
@@ -278,12 +279,12 @@ impl Shape {
         }
     }
 
-    /// The shape, or an error where it reaches out of slices of these lengths.
-    fn checked(self, a: usize, b: usize, c: usize) -> Result<Shape> {
+    /// Fails where the shape reaches out of slices of these lengths.
+    #[inline]
+    fn check(&self, a: usize, b: usize, c: usize) -> Result<()> {
         check("gemm", c, self.m, self.c_rs, self.n, self.c_cs)?;
         check("gemm", a, self.m, self.a_rs, self.k, self.a_cs)?;
-        check("gemm", b, self.k, self.b_rs, self.n, self.b_cs)?;
-        Ok(self)
+        check("gemm", b, self.k, self.b_rs, self.n, self.b_cs)
     }
 
     /// How a product of nonzero sizes is computed.
