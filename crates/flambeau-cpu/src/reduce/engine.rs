@@ -369,10 +369,6 @@ unsafe fn fetch<'a, T: Compute>(
     }
 }
 
-/// Bytes of rows that are taken together, and columns of them whose accumulators stay in registers.
-const NEAR: usize = 1 << 14;
-const TOGETHER: usize = 32;
-
 /// Reduces many neighbouring outputs at once; `group` rows of them are taken together.
 ///
 /// # Safety
@@ -392,10 +388,6 @@ unsafe fn columns<R: Reducer>(
     let (last, last_stride) = plan.reduced.last().copied().unwrap_or((1, 0));
     let outer = &plan.reduced[..plan.reduced.len().saturating_sub(1)];
     let mut tile = [const { MaybeUninit::<R::In>::uninit() }; WIDTH];
-    let in_place = direct && group == 1 && inner.stride == 1 && last_stride >= inner.size as isize && {
-        let aligned = |stride: isize| (stride * item).unsigned_abs().is_multiple_of(align_of::<R::In>());
-        from.cast::<R::In>().is_aligned() && aligned(last_stride) && outer.iter().all(|d| aligned(d.1))
-    };
     let mut first = 0;
     while first < inner.size {
         let width = if group > 1 { inner.size } else { (inner.size - first).min(WIDTH) };
@@ -411,24 +403,6 @@ unsafe fn columns<R: Reducer>(
             let mut row = start.wrapping_offset(at * item);
             let mut i = 0;
             while i < last {
-                if in_place && width * size_of::<R::In>() * ROWS <= NEAR {
-                    // Short rows, next to each other in the cache: sums of some columns at a time stay in registers.
-                    let taken = (ROWS - filled).min(last - i);
-                    let (own, sums, step) = (*r, &mut accs[..], last_stride as usize);
-                    // SAFETY: elements of these rows, valid by the caller's promise; strides are not negative here.
-                    let rows = unsafe {
-                        std::slice::from_raw_parts(row.cast::<R::In>(), (taken - 1) * step + width)
-                    };
-                    wide(move || add_rows(&own, sums, rows, step));
-                    filled += taken;
-                    if filled == ROWS && plan.count > ROWS {
-                        push_block(r, &mut levels, &mut blocks, &mut accs);
-                    }
-                    filled %= ROWS;
-                    row = row.wrapping_offset(taken as isize * last_stride * item);
-                    i += taken;
-                    continue;
-                }
                 let taken = group.min(last - i);
                 // SAFETY: the row's elements are valid by the caller's promise; the tile holds WIDTH of them.
                 let slice =
@@ -463,29 +437,6 @@ unsafe fn columns<R: Reducer>(
         // SAFETY: passed on from the caller.
         unsafe { deliver(r, &accs[..width], first, inner, outs, to) };
         first += width;
-    }
-}
-
-/// Takes rows in their order, `step` elements apart, each as long as there are accumulators.
-#[inline(always)]
-fn add_rows<R: Reducer>(r: &R, accs: &mut [R::Acc], rows: &[R::In], step: usize) {
-    let (width, mut first) = (accs.len(), 0);
-    let (parts, rest) = accs.as_chunks_mut::<TOGETHER>();
-    for part in parts {
-        let mut own = *part;
-        for row in rows.chunks(step) {
-            let Some(x) = row[first..].first_chunk::<TOGETHER>() else { break };
-            for l in 0..TOGETHER {
-                own[l] = r.step(own[l], x[l]);
-            }
-        }
-        *part = own;
-        first += TOGETHER;
-    }
-    for row in rows.chunks(step) {
-        for (acc, &x) in rest.iter_mut().zip(&row[first..width]) {
-            *acc = r.step(*acc, x);
-        }
     }
 }
 
