@@ -114,6 +114,24 @@ import threading
 import flambeau as torch
 torch.set_num_threads(4)
 
+def test_products_of_halves_do_not_depend_on_the_number_of_threads():
+    # By the processor's matrix unit where there is one: wide and tall, turned operands, parts of steps.
+    torch.manual_seed(0)
+    before = torch.get_num_threads()
+    for m, n, k in [(300, 500, 700), (33, 1100, 65), (2100, 40, 130)]:
+        a, b = torch.randn(m, k).bfloat16(), torch.randn(n, k).bfloat16().t()
+        exact = a.double() @ b.double()
+        try:
+            answers = []
+            for threads in (1, 2, 3, 8):
+                torch.set_num_threads(threads)
+                answers.append(a @ b)
+        finally:
+            torch.set_num_threads(before)
+        assert all(torch.equal(answers[0], other) for other in answers[1:])
+        torch.testing.assert_close(answers[0].double(), exact, rtol=2**-8, atol=1e-3)
+
+
 def work():
     p = torch.ones(400_000, requires_grad=True)
     p.grad = torch.ones(400_000)
