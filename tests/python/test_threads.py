@@ -108,12 +108,6 @@ def test_reductions_do_not_depend_on_the_number_of_threads(shape, dtype):
         torch.set_num_threads(before)
 
 
-FORK = """
-import os
-import threading
-import flambeau as torch
-torch.set_num_threads(4)
-
 def test_products_of_halves_do_not_depend_on_the_number_of_threads():
     # By the processor's matrix unit where there is one: wide and tall, turned operands, parts of steps.
     torch.manual_seed(0)
@@ -131,6 +125,12 @@ def test_products_of_halves_do_not_depend_on_the_number_of_threads():
         assert all(torch.equal(answers[0], other) for other in answers[1:])
         torch.testing.assert_close(answers[0].double(), exact, rtol=2**-8, atol=1e-3)
 
+
+FORK = """
+import os
+import threading
+import flambeau as torch
+torch.set_num_threads(4)
 
 def work():
     p = torch.ones(400_000, requires_grad=True)
