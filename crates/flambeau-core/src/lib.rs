@@ -6,6 +6,7 @@ mod blocks;
 mod device;
 mod dtype;
 mod error;
+pub mod halves;
 mod memory;
 pub mod parallel;
 mod scalar;

@@ -1,7 +1,7 @@
 //! Loops compiled for wider vector registers. One of the modules with unsafe code.
 
 pub(crate) use flambeau_linalg::level::{Level, highest, level};
-pub(crate) use flambeau_linalg::prefetch::{ahead, ahead_to_write};
+pub(crate) use flambeau_linalg::prefetch::{ahead, ahead_to_write, soon};
 
 /// Work that is compiled for each level. Closures are one kind; what is long implements the trait with
 /// `#[inline(always)]`, as the compiler does not inline long closures into three functions.

@@ -23,3 +23,15 @@ pub fn ahead_to_write<T>(at: *const T) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
 }
+
+/// Asks for the cache lines of so many elements, to write or to read them.
+#[inline(always)]
+pub fn soon<F>(from: *const F, count: usize, write: bool) {
+    for at in (0..count * size_of::<F>()).step_by(64) {
+        let at = from.cast::<u8>().wrapping_add(at);
+        match write {
+            true => ahead_to_write(at),
+            false => ahead(at),
+        }
+    }
+}

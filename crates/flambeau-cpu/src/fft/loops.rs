@@ -4,7 +4,7 @@ use super::butterfly::{Complexes, Eight, Four, Odd, Small, Two};
 use super::lanes::{Finish, Pass, Place};
 use super::plan::FftElement;
 use super::vector::Vector;
-use crate::wide::{ahead, ahead_to_write};
+use crate::wide::{ahead, soon};
 use num_complex::Complex;
 
 /// Blocks of at most this many cells go through all their remaining passes, in the first-level cache.
@@ -90,9 +90,7 @@ pub(super) unsafe fn read<V: Vector<F: FftElement>>(
         let mut i = 0;
         while i < n {
             if p.soon != 0 {
-                for l in 0..V::N {
-                    ahead_to_write((p.soon as *const V).wrapping_add(i / each * V::N + l));
-                }
+                soon((p.soon as *const V).wrapping_add(i / each * V::N), V::N, true);
             }
             let mut v = [V::splat(V::F::default()); 16];
             if n - i >= each {
@@ -180,9 +178,7 @@ pub(super) unsafe fn write<V: Vector<F: FftElement>>(
         let mut f = 0;
         while f < n {
             if p.soon != 0 {
-                for l in 0..V::N {
-                    ahead((p.soon as *const V).wrapping_add(f / each * V::N + l));
-                }
+                soon((p.soon as *const V).wrapping_add(f / each * V::N), V::N, false);
             }
             let some = each.min(n - f);
             let mut v = [scale_re; 16];

@@ -4,7 +4,7 @@
 use super::kernel::Kernel;
 use super::lanes::{Finish, Lanes, Place, root, with_memory};
 use super::plan::FftElement;
-use crate::wide::{ahead, ahead_to_write};
+use crate::wide::soon;
 use num_complex::Complex;
 
 /// A line of `rows * columns` elements.
@@ -117,18 +117,6 @@ impl<F: FftElement> Square<F> {
         unsafe {
             let work = work.as_mut_ptr().cast();
             (self.kernel.join_line)(line.as_ptr().cast(), work, twiddles.as_ptr().cast(), n)
-        }
-    }
-}
-
-/// Asks for the cache lines of so many numbers, to write or to read them.
-#[inline(always)]
-fn soon<F>(from: *const F, count: usize, write: bool) {
-    for at in (0..count * size_of::<F>()).step_by(64) {
-        let at = from.cast::<u8>().wrapping_add(at);
-        match write {
-            true => ahead_to_write(at),
-            false => ahead(at),
         }
     }
 }

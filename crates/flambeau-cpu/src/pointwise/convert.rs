@@ -1,5 +1,6 @@
 //! Conversions between storage and compute types. One of the modules with unsafe code.
 
+pub(crate) use flambeau_core::halves::{narrow_bf16, widen_bf16};
 use flambeau_core::{C32, C64, bf16, f16};
 
 /// Conversion from a storage type to a compute type and back, as C++ `static_cast` does it.
@@ -94,19 +95,6 @@ convert_complex!(C32, f32);
 convert_complex!(C64, f64);
 
 // Halves by arithmetic on their bits, which is vectorised where single conversions would be calls.
-
-#[inline(always)]
-pub(crate) fn widen_bf16(v: bf16) -> f32 {
-    f32::from_bits((v.to_bits() as u32) << 16)
-}
-
-/// To the nearest, ties to even; NaN becomes quiet.
-#[inline(always)]
-pub(crate) fn narrow_bf16(v: f32) -> bf16 {
-    let bits = v.to_bits();
-    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-    bf16::from_bits(if v.is_nan() { bits >> 16 | 0x40 } else { rounded } as u16)
-}
 
 #[inline(always)]
 pub(crate) fn widen_f16(v: f16) -> f32 {

@@ -6,11 +6,12 @@
 //! of a row two by two in order, whatever the place of an element in the result.
 
 use super::amx::{self, Operands, ROW, SIDE, TILE};
-use super::blocked::{self, Part};
+use super::blocked::{self, Part, Scratch};
 use super::{Shape, Shared, divided};
 use crate::level::{Level, level};
 use flambeau_core::Result;
 use flambeau_core::bf16;
+use flambeau_core::halves::{narrow_bf16, widen_bf16};
 
 /// Elements of a step in each row, and rows and columns of a block.
 const STEP: usize = 32;
@@ -91,7 +92,7 @@ pub(super) unsafe fn serial(
         false => (0, 1),
     };
     let (right, left) = (depth * BLOCK / 2, rows * depth / 2);
-    blocked::with_scratch(right + left + slots * rows * BLOCK, |memory: *mut f32| {
+    Scratch::with(right + left + slots * rows * BLOCK, |memory: *mut f32| {
         let (right, left) = (memory, memory.wrapping_add(right));
         let sums = left.wrapping_add(rows * depth / 2);
         for (m0, n1, k0) in visits(s) {
@@ -268,18 +269,14 @@ unsafe fn lines(from: *const bf16, (count, apart): (usize, usize), (k, step): (u
 /// Rounds sums, with biases, to the nearest numbers, ties to even.
 fn round(sums: &[f32], bias: Option<&[bf16]>, to: &mut [bf16]) {
     #[inline(always)]
-    fn nearest(x: f32) -> bf16 {
-        let bits = x.to_bits();
-        let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-        bf16::from_bits(std::hint::select_unpredictable(x.is_nan(), bits >> 16 | 0x40, rounded) as u16)
-    }
-    #[inline(always)]
     fn body(sums: &[f32], bias: Option<&[bf16]>, to: &mut [bf16]) {
         match bias {
-            None => to.iter_mut().zip(sums).for_each(|(to, &x)| *to = nearest(x)),
+            None => to.iter_mut().zip(sums).for_each(|(to, &x)| *to = narrow_bf16(x)),
             Some(bias) => {
-                let wide = |b: bf16| f32::from_bits((b.to_bits() as u32) << 16);
-                to.iter_mut().zip(sums).zip(bias).for_each(|((to, &x), &b)| *to = nearest(x + wide(b)));
+                to.iter_mut()
+                    .zip(sums)
+                    .zip(bias)
+                    .for_each(|((to, &x), &b)| *to = narrow_bf16(x + widen_bf16(b)));
             }
         }
     }

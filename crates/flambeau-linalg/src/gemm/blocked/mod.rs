@@ -44,7 +44,7 @@ struct Line {
 
 /// Memory that the blocks of a thread's products are packed into, kept from product to product.
 #[derive(Default)]
-struct Scratch {
+pub(super) struct Scratch {
     memory: Vec<Line>,
 }
 thread_local! {
@@ -55,7 +55,7 @@ impl Scratch {
     const KEPT: usize = 1 << 17;
 
     /// Calls `work` with memory for so many elements, on a cache line's boundary.
-    fn with<T, R>(elements: usize, work: impl FnOnce(*mut T) -> R) -> R {
+    pub(super) fn with<T, R>(elements: usize, work: impl FnOnce(*mut T) -> R) -> R {
         let mut own = SCRATCH.take();
         let lines = (elements * size_of::<T>()).div_ceil(64);
         if own.memory.capacity() < lines {
@@ -68,11 +68,6 @@ impl Scratch {
         }
         result
     }
-}
-
-/// Calls `work` with memory of this thread for so many elements, on a cache line's boundary.
-pub(super) fn with_scratch<T, R>(elements: usize, work: impl FnOnce(*mut T) -> R) -> R {
-    Scratch::with(elements, work)
 }
 
 /// Heights of tiles that make up `count` rows, as equal as possible: `(tiles, height, how many are one higher)`.
