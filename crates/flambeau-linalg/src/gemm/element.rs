@@ -1,7 +1,7 @@
 //! Arithmetic of the element types of a matrix product.
 
 use super::blocked::{self, Kernel};
-use super::{Shape, complex};
+use super::{Shape, complex, thirds};
 use crate::level::level;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -87,6 +87,38 @@ unsafe fn by_faer<T: GemmElement + faer::traits::ComplexField>(
     }
 }
 
+/// `c = a @ b` by a unit for shorter numbers; false where there is none, or it does not pay, or not serve these numbers.
+trait InThirds: GemmElement {
+    /// # Safety
+    /// As for [`GemmElement::biased`].
+    unsafe fn in_thirds(
+        s: &Shape,
+        a: *const Self,
+        b: *const Self,
+        c: *mut Self,
+        bias: Option<*const Self>,
+    ) -> bool;
+}
+impl InThirds for f32 {
+    unsafe fn in_thirds(
+        s: &Shape,
+        a: *const f32,
+        b: *const f32,
+        c: *mut f32,
+        bias: Option<*const f32>,
+    ) -> bool {
+        let turned = s.c_cs != 1 && s.c_rs == 1 && bias.is_none();
+        let (s, a, b) = if turned { (&s.transposed(), b, a) } else { (s, a, b) };
+        // SAFETY: passed on; the transposed product reaches the same addresses.
+        s.c_cs == 1 && thirds::pays(s) && unsafe { thirds::multiply(s, a, b, bias, c) }
+    }
+}
+impl InThirds for f64 {
+    unsafe fn in_thirds(_: &Shape, _: *const f64, _: *const f64, _: *mut f64, _: Option<*const f64>) -> bool {
+        false
+    }
+}
+
 macro_rules! real {
     ($t:ty, $kernel:ident) => {
         impl GemmElement for $t {
@@ -124,7 +156,12 @@ macro_rules! real {
                 c: *mut Self,
             ) {
                 // SAFETY: passed on.
-                unsafe { blocked::multiply(blocked::$kernel(level()), s, alpha, a, b, beta, c, None) }
+                unsafe {
+                    if alpha == Self::ONE && beta == Self::ZERO && Self::in_thirds(s, a, b, c, None) {
+                        return;
+                    }
+                    blocked::multiply(blocked::$kernel(level()), s, alpha, a, b, beta, c, None)
+                }
             }
             #[allow(private_interfaces)]
             unsafe fn biased(
@@ -136,7 +173,11 @@ macro_rules! real {
             ) -> bool {
                 let kernel = blocked::$kernel(level());
                 // SAFETY: passed on.
-                unsafe { blocked::multiply(kernel, s, Self::ONE, a, b, Self::ZERO, c, Some(bias)) };
+                unsafe {
+                    if !Self::in_thirds(s, a, b, c, Some(bias)) {
+                        blocked::multiply(kernel, s, Self::ONE, a, b, Self::ZERO, c, Some(bias))
+                    }
+                };
                 true
             }
         }

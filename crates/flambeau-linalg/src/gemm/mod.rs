@@ -13,6 +13,7 @@ mod halves;
 mod integer;
 mod rows;
 mod small;
+mod thirds;
 mod vector;
 
 pub use blocked::{Base, Columns, Kernel, Lines, Rows, turn};
@@ -400,3 +401,5 @@ mod halves_tests;
 mod order_tests;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod thirds_tests;

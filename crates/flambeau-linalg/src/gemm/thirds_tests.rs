@@ -1,0 +1,191 @@
+//! Products of `f32` matrices in three parts against sums in `f64`: with the matrix unit where there is one, and with a loop in
+//! its place.
+
+use super::amx::{self, ROW, SIDE, THIRDS, TILE, Thirds};
+use super::thirds::{self, Range};
+use super::{Shape, gemm};
+use crate::level::{Level, level};
+use flambeau_core::bf16;
+
+/// What the matrix unit does, number by number.
+unsafe fn add_by_loop(o: &Thirds) {
+    const PARTS: [(usize, usize); 6] = [(2, 0), (1, 0), (1, 1), (0, 1), (0, 2), (0, 0)];
+    for r in 0..2 * SIDE {
+        for j in 0..2 * SIDE {
+            // SAFETY: addresses that the caller vouches for.
+            unsafe {
+                let mut sum = match o.base.is_null() {
+                    true => 0.0,
+                    false => o.base.wrapping_byte_add(r * o.base_row).add(j).read(),
+                };
+                for (step, &place) in o.steps.iter().enumerate() {
+                    for (x, y) in PARTS {
+                        let a = o.a.add(step * THIRDS + x * 2 * TILE + r / SIDE * TILE + r % SIDE * ROW);
+                        for p in 0..SIDE {
+                            let b = o.b.add(place + y * o.b_part + p * o.b_row + j * 4);
+                            for half in 0..2 {
+                                let a = a.cast::<bf16>().add(2 * p + half).read().to_f32();
+                                sum += a * b.cast::<bf16>().add(half).read().to_f32();
+                            }
+                        }
+                    }
+                }
+                o.sums.wrapping_byte_add(r * o.sums_row).add(j).write(sum);
+            }
+        }
+    }
+}
+
+/// A matrix of numbers of many sizes among NaNs, which none may read.
+fn matrix(rows: usize, rs: usize, cols: usize, cs: usize, seed: u64) -> Vec<f32> {
+    let mut out = vec![f32::NAN; (rows - 1) * rs + (cols - 1) * cs + 1];
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    for i in 0..rows {
+        for j in 0..cols {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let x = (state >> 40) as f32 / (1 << 24) as f32 - 0.5;
+            out[i * rs + j * cs] = x * [1.0, 37.0, 0.001, 0.0][(state % 29).min(3) as usize];
+        }
+    }
+    out
+}
+
+/// Products by the loop, and by the unit where there is one; none where the loop's vectors can't be.
+fn products(s: &Shape, a: &[f32], b: &[f32], bias: Option<&[f32]>) -> Vec<Vec<f32>> {
+    let mut all = Vec::new();
+    if level() != Level::Avx512 {
+        return all;
+    }
+    let bias = bias.map(<[f32]>::as_ptr);
+    let mut c = vec![f32::NAN; s.m * s.c_rs];
+    // SAFETY: matrices of these sizes and strides.
+    unsafe { thirds::serial(s, a.as_ptr(), b.as_ptr(), bias, c.as_mut_ptr(), add_by_loop) };
+    all.push(c);
+    if amx::available() {
+        let mut c = vec![f32::NAN; s.m * s.c_rs];
+        // SAFETY: as above; there is a unit.
+        assert!(unsafe { thirds::multiply(s, a.as_ptr(), b.as_ptr(), bias, c.as_mut_ptr()) });
+        all.push(c);
+    }
+    all
+}
+
+fn compare(m: usize, n: usize, k: usize, (a_rs, a_cs): (usize, usize), (b_rs, b_cs): (usize, usize)) {
+    let (a, b) = (matrix(m, a_rs, k, a_cs, 1), matrix(k, b_rs, n, b_cs, 2));
+    let bias = matrix(1, 1, n, 1, 3);
+    for bias in [None, Some(&bias[..])] {
+        let s = Shape { m, n, k, a_rs, a_cs, b_rs, b_cs, c_rs: n + 3, c_cs: 1 };
+        for c in products(&s, &a, &b, bias) {
+            for i in 0..m {
+                for j in 0..n {
+                    let mut sum = bias.map_or(0.0, |bias| bias[j] as f64);
+                    let mut size = sum.abs();
+                    for p in 0..k {
+                        let x = a[i * a_rs + p * a_cs] as f64 * b[p * b_rs + j * b_cs] as f64;
+                        sum += x;
+                        size += x.abs();
+                    }
+                    // Half a unit in the last place of each sum of 32 products, and what was left out.
+                    let bound = size * (k.div_ceil(32) as f64 + 3.0) * 2f64.powi(-24);
+                    let got = c[i * s.c_rs + j] as f64;
+                    assert!((got - sum).abs() <= bound, "{m}x{n}x{k} at {i}, {j}: {got} instead of {sum}");
+                }
+                assert!(c[i * s.c_rs + n..][..3].iter().all(|x| x.is_nan()));
+            }
+        }
+    }
+}
+
+#[test]
+fn all_orders_of_operands_and_odd_sizes() {
+    for (m, n, k) in [(32, 32, 32), (33, 47, 65), (50, 36, 530), (64, 64, 31)] {
+        for (a_rs, a_cs) in [(k, 1), (k + 3, 1), (1, m), (1, m + 1), (2 * k, 2)] {
+            for (b_rs, b_cs) in [(n, 1), (n + 5, 1), (1, k), (1, k + 1), (3 * n, 3)] {
+                compare(m, n, k, (a_rs, a_cs), (b_rs, b_cs));
+            }
+        }
+    }
+}
+
+#[test]
+fn several_blocks_in_every_direction() {
+    compare(290, 40, 33, (33, 1), (40, 1));
+    compare(40, 1060, 40, (1, 40), (1, 40));
+    compare(33, 34, 1100, (1100, 1), (34, 1));
+}
+
+/// Numbers of 24 bits come through a product with the identity as they are, and products of whole numbers are exact.
+#[test]
+fn exact_numbers_stay_exact() {
+    let n = 96;
+    let mut one = vec![0f32; n * n];
+    (0..n).for_each(|i| one[i * n + i] = 1.0);
+    let x = matrix(n, n, n, 1, 5);
+    let s = Shape { m: n, n, k: n, a_rs: n, a_cs: 1, b_rs: n, b_cs: 1, c_rs: n, c_cs: 1 };
+    for c in products(&s, &x, &one, None).into_iter().chain(products(&s, &one, &x, None)) {
+        assert_eq!(c, x);
+    }
+    let whole = |bits: u32, seed: u64| -> Vec<f32> {
+        matrix(n, n, n, 1, seed).iter().map(|x| (x * 2f32.powi(bits as i32 - 6)).round()).collect()
+    };
+    for (p, q) in [(8, 9), (12, 4), (14, 3), (3, 13)] {
+        let (a, b) = (whole(p, 6), whole(q, 7));
+        for c in products(&s, &a, &b, None) {
+            for i in 0..n {
+                for j in 0..n {
+                    let sum: f64 = (0..n).map(|p| a[i * n + p] as f64 * b[p * n + j] as f64).sum();
+                    assert_eq!(c[i * n + j] as f64, sum);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn ranges_of_numbers() {
+    let range = |least: f32, most: f32| Range::of(&[least, -most, 0.0]);
+    let one = range(1.0, 1.0);
+    assert!(Range::suits(one, one, 1 << 20));
+    assert!(Range::suits(range(0.0, 0.0), one, 10));
+    assert!(Range::suits(range(2f32.powi(-51), 1e10), range(2f32.powi(-51), 1e10), 1000));
+    assert!(!Range::suits(range(2f32.powi(-52), 1.0), range(2f32.powi(-51), 1.0), 1000));
+    assert!(!Range::suits(range(1e-40, 1.0), one, 10));
+    assert!(!Range::suits(range(1.0, 1e30), range(1.0, 1e8), 10));
+    assert!(!Range::suits(range(1.0, f32::MAX), range(1e-3, 1e-3), 10));
+    assert!(!Range::suits(one, range(1.0, f32::INFINITY), 10));
+    assert!(!Range::suits(range(1.0, f32::NAN), one, 10));
+}
+
+/// What the unit can't multiply comes out as from the tile kernel.
+#[test]
+fn special_values() {
+    let n = 128;
+    let (a, b) = (matrix(n, n, n, 1, 8), matrix(n, n, n, 1, 9));
+    let product = |a: &[f32], b: &[f32]| {
+        let mut c = vec![f32::NAN; n * n];
+        gemm(n, n, n, 1.0, a, n, 1, b, n, 1, 0.0, &mut c, n, 1).unwrap();
+        c
+    };
+    let usual = product(&a, &b);
+    for special in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e36, 1e-41] {
+        let mut x = a.clone();
+        x[5 * n + 7] = special;
+        let c = product(&x, &b);
+        for j in 0..n {
+            let sum: f64 = (0..n).map(|p| x[5 * n + p] as f64 * b[p * n + j] as f64).sum();
+            let got = c[5 * n + j] as f64;
+            let near = (got - sum).abs() <= sum.abs() * 1e-4 + 1e-3;
+            assert!(near || got == sum || got.is_nan() && sum.is_nan(), "{special}: {got} instead of {sum}");
+            assert!((c[6 * n + j] - usual[6 * n + j]).abs() <= usual[6 * n + j].abs() * 1e-4 + 1e-3);
+        }
+    }
+    // Subnormal results of small numbers.
+    let small: Vec<f32> = a.iter().map(|x| x * 1e-21).collect();
+    let other: Vec<f32> = b.iter().map(|x| x * 1e-21).collect();
+    for (got, x) in product(&small, &other).iter().zip(&usual) {
+        let want = *x as f64 * 1e-42;
+        assert!((*got as f64 - want).abs() <= want.abs() * 1e-4 + 2e-45 * 64.0);
+    }
+}
