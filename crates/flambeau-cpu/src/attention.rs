@@ -80,8 +80,8 @@ impl Attention {
     fn columns<T: Real>(&self, b: usize, of: &[T], depth: usize, turned: bool) -> Result<Columns<T>> {
         let of = &of[b * self.sources * depth..][..self.sources * depth];
         let made = match turned {
-            true => Columns::new(depth, self.sources, of, 1, depth)?,
-            false => Columns::new(self.sources, depth, of, depth, 1)?,
+            true => Columns::new(0, depth, self.sources, of, 1, depth)?,
+            false => Columns::new(0, self.sources, depth, of, depth, 1)?,
         };
         match made {
             Some(columns) => Ok(columns),

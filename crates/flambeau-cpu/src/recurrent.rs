@@ -245,8 +245,16 @@ impl Recurrence {
     }
 }
 
-fn columns<T: Real>(depth: usize, count: usize, b: &[T], rs: usize, cs: usize) -> Result<Columns<T>> {
-    match Columns::new(depth, count, b, rs, cs)? {
+/// Packs `count` columns of `depth` elements, for products of `m` rows.
+fn columns<T: Real>(
+    m: usize,
+    depth: usize,
+    count: usize,
+    b: &[T],
+    rs: usize,
+    cs: usize,
+) -> Result<Columns<T>> {
+    match Columns::new(m, depth, count, b, rs, cs)? {
         Some(columns) => Ok(columns),
         None => bail!("recurrence: no kernel"),
     }
@@ -281,7 +289,7 @@ pub fn forward<T: Real>(
     if state == 0 {
         return Ok(());
     }
-    let product = columns(n, width, weight, 1, n)?;
+    let product = columns(s.batch, n, width, weight, 1, n)?;
     let mut own: Vec<T> = buffer(if kept.is_some() { 0 } else { s.kept_row() })?;
     let mut share: Vec<T> = buffer(if s.cell == Cell::Gru { row } else { 0 })?;
     let mut now = h.to_vec();
@@ -363,7 +371,7 @@ pub fn backward<T: Real>(
     if state == 0 {
         return Ok(());
     }
-    let product = columns(width, n, from.weight, n, 1)?;
+    let product = columns(s.batch, width, n, from.weight, n, 1)?;
     let mut shares: Vec<T> = buffer(if gru { s.steps * row } else { 0 })?;
     for t in s.order().rev() {
         let before = s.before(t);

@@ -17,6 +17,8 @@ pub trait GemmElement: Element {
     const INTEGER: bool;
     /// A real floating-point number, of four or eight bytes.
     const REAL: bool = false;
+    /// Whether this is `f32`.
+    const SINGLE: bool = false;
     /// Whether short rows of a matrix are summed in the order of the common BLAS.
     const SHORT_ROWS: bool = false;
     fn add(self, other: Self) -> Self;
@@ -87,36 +89,25 @@ unsafe fn by_faer<T: GemmElement + faer::traits::ComplexField>(
     }
 }
 
-/// `c = a @ b` by a unit for shorter numbers; false where there is none, or it does not pay, or not serve these numbers.
-trait InThirds: GemmElement {
-    /// # Safety
-    /// As for [`GemmElement::biased`].
-    unsafe fn in_thirds(
-        s: &Shape,
-        a: *const Self,
-        b: *const Self,
-        c: *mut Self,
-        bias: Option<*const Self>,
-    ) -> bool;
-}
-impl InThirds for f32 {
-    unsafe fn in_thirds(
-        s: &Shape,
-        a: *const f32,
-        b: *const f32,
-        c: *mut f32,
-        bias: Option<*const f32>,
-    ) -> bool {
-        let turned = s.c_cs != 1 && s.c_rs == 1 && bias.is_none();
-        let (s, a, b) = if turned { (&s.transposed(), b, a) } else { (s, a, b) };
-        // SAFETY: passed on; the transposed product reaches the same addresses.
-        s.c_cs == 1 && thirds::pays(s) && unsafe { thirds::multiply(s, a, b, bias, c) }
-    }
-}
-impl InThirds for f64 {
-    unsafe fn in_thirds(_: &Shape, _: *const f64, _: *const f64, _: *mut f64, _: Option<*const f64>) -> bool {
-        false
-    }
+/// `c = a @ b` in parts of `f32`, with biases if there are any; false where that does not pay, or not serve these numbers, and
+/// for other types.
+///
+/// # Safety
+/// As for [`GemmElement::biased`].
+unsafe fn in_thirds<T: GemmElement>(
+    s: &Shape,
+    a: *const T,
+    b: *const T,
+    c: *mut T,
+    bias: Option<*const T>,
+) -> bool {
+    let turned = s.c_cs != 1 && s.c_rs == 1 && bias.is_none();
+    let (s, a, b) = if turned { (&s.transposed(), b, a) } else { (s, a, b) };
+    // SAFETY: passed on; the transposed product reaches the same addresses.
+    T::SINGLE
+        && s.c_cs == 1
+        && thirds::pays(s)
+        && unsafe { thirds::multiply(s, a.cast(), b.cast(), bias.map(<*const T>::cast), c.cast()) }
 }
 
 macro_rules! real {
@@ -126,7 +117,8 @@ macro_rules! real {
             const ONE: Self = 1.0;
             const INTEGER: bool = false;
             const REAL: bool = true;
-            const SHORT_ROWS: bool = size_of::<$t>() == 4;
+            const SINGLE: bool = size_of::<$t>() == 4;
+            const SHORT_ROWS: bool = Self::SINGLE;
             #[inline(always)]
             fn add(self, other: Self) -> Self {
                 self + other
@@ -157,7 +149,7 @@ macro_rules! real {
             ) {
                 // SAFETY: passed on.
                 unsafe {
-                    if alpha == Self::ONE && beta == Self::ZERO && Self::in_thirds(s, a, b, c, None) {
+                    if alpha == Self::ONE && beta == Self::ZERO && in_thirds(s, a, b, c, None) {
                         return;
                     }
                     blocked::multiply(blocked::$kernel(level()), s, alpha, a, b, beta, c, None)
@@ -174,7 +166,7 @@ macro_rules! real {
                 let kernel = blocked::$kernel(level());
                 // SAFETY: passed on.
                 unsafe {
-                    if !Self::in_thirds(s, a, b, c, Some(bias)) {
+                    if !in_thirds(s, a, b, c, Some(bias)) {
                         blocked::multiply(kernel, s, Self::ONE, a, b, Self::ZERO, c, Some(bias))
                     }
                 };

@@ -401,5 +401,3 @@ mod halves_tests;
 mod order_tests;
 #[cfg(test)]
 pub(crate) mod tests;
-#[cfg(test)]
-mod thirds_tests;

@@ -3,6 +3,7 @@
 use super::kernel::{self, Kernel, Tile};
 use super::pack::Part;
 use super::{Scratch, heights, pack_rows};
+use crate::gemm::thirds::Packed;
 use crate::gemm::{GemmElement, check};
 use flambeau_core::{Result, buffer, ensure};
 
@@ -14,13 +15,27 @@ pub struct Columns<T: 'static> {
     lines: Vec<usize>,
     depth: usize,
     count: usize,
+    /// The same for the matrix unit, where that pays.
+    thirds: Option<Packed>,
 }
 
 impl<T: GemmElement> Columns<T> {
-    /// Packs `count` columns of `depth` elements. None for types without a kernel.
-    pub fn new(depth: usize, count: usize, b: &[T], rs: usize, cs: usize) -> Result<Option<Columns<T>>> {
+    /// Packs `count` columns of `depth` elements, for products of about `m` rows each. None for types without a kernel.
+    pub fn new(
+        m: usize,
+        depth: usize,
+        count: usize,
+        b: &[T],
+        rs: usize,
+        cs: usize,
+    ) -> Result<Option<Columns<T>>> {
         let Some(kernel) = T::kernel() else { return Ok(None) };
         check("columns", b.len(), depth, rs, count, cs)?;
+        let thirds = match T::SINGLE {
+            // SAFETY: elements that were checked, of `f32`.
+            true => unsafe { Packed::new(m, depth, count, b.as_ptr().cast(), rs, cs)? },
+            false => None,
+        };
         let width = kernel.width();
         let Some(len) = count.checked_next_multiple_of(width).and_then(|n| n.checked_mul(depth)) else {
             flambeau_core::bail!("columns: sizes overflow")
@@ -40,6 +55,7 @@ impl<T: GemmElement> Columns<T> {
             lines: (0..depth + kernel::AHEAD).map(|p| p * width).collect(),
             depth,
             count,
+            thirds,
         }))
     }
 
@@ -73,6 +89,16 @@ impl<T: GemmElement> Columns<T> {
         ensure!(fits, "columns: an operand is out of bounds");
         if m == 0 || count == 0 {
             return Ok(());
+        }
+        if let Some(thirds) = &self.thirds
+            && alpha == T::ONE
+            && [count, depth] == [self.count, self.depth]
+        {
+            let (a, c) = (a.as_ptr().cast(), c.as_mut_ptr().cast());
+            // SAFETY: operands that were checked, of `f32`.
+            if unsafe { thirds.product(m, a, apart, add, c, stride) } {
+                return Ok(());
+            }
         }
         let (tiles, height, higher) = heights(m, kernel.rows);
         let own = (m * depth).next_multiple_of(16);

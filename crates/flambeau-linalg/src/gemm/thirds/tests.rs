@@ -1,9 +1,9 @@
 //! Products of `f32` matrices in three parts against sums in `f64`: with the matrix unit where there is one, and with a loop in
 //! its place.
 
-use super::amx::{self, ROW, SIDE, THIRDS, TILE, Thirds};
-use super::thirds::{self, Range};
-use super::{Shape, gemm};
+use super::{Packed, Range, multiply, serial};
+use crate::gemm::amx::{self, ROW, SIDE, THIRDS, TILE, Thirds};
+use crate::gemm::{Shape, gemm};
 use crate::level::{Level, level};
 use flambeau_core::bf16;
 
@@ -61,12 +61,12 @@ fn products(s: &Shape, a: &[f32], b: &[f32], bias: Option<&[f32]>) -> Vec<Vec<f3
     let bias = bias.map(<[f32]>::as_ptr);
     let mut c = vec![f32::NAN; s.m * s.c_rs];
     // SAFETY: matrices of these sizes and strides.
-    unsafe { thirds::serial(s, a.as_ptr(), b.as_ptr(), bias, c.as_mut_ptr(), add_by_loop) };
+    unsafe { serial(s, a.as_ptr(), b.as_ptr(), bias, c.as_mut_ptr(), add_by_loop) };
     all.push(c);
     if amx::available() {
         let mut c = vec![f32::NAN; s.m * s.c_rs];
         // SAFETY: as above; there is a unit.
-        assert!(unsafe { thirds::multiply(s, a.as_ptr(), b.as_ptr(), bias, c.as_mut_ptr()) });
+        assert!(unsafe { multiply(s, a.as_ptr(), b.as_ptr(), bias, c.as_mut_ptr()) });
         all.push(c);
     }
     all
@@ -187,5 +187,48 @@ fn special_values() {
     for (got, x) in product(&small, &other).iter().zip(&usual) {
         let want = *x as f64 * 1e-42;
         assert!((*got as f64 - want).abs() <= want.abs() * 1e-4 + 2e-45 * 64.0);
+    }
+}
+
+/// A packed operand gives what a product gives, added to the result or not, and leaves it alone where numbers do not allow it.
+#[test]
+fn packed_columns() {
+    for (m, n, k) in [(32, 64, 32), (64, 70, 65), (37, 512, 128), (100, 31, 40)] {
+        let (a, b) = (matrix(m, k + 2, k, 1, 10), matrix(k, 1, n, k, 11));
+        let s = Shape { m, n, k, a_rs: k + 2, a_cs: 1, b_rs: 1, b_cs: k, c_rs: n, c_cs: 1 };
+        let all = products(&s, &a, &b, None);
+        if all.is_empty() {
+            return;
+        }
+        // SAFETY: a matrix of these sizes and strides.
+        let packed = unsafe { Packed::with(k, n, b.as_ptr(), 1, k).unwrap() };
+        for (by_unit, want) in all.iter().enumerate() {
+            for more in [false, true] {
+                let mut c = vec![2.0; m * (n + 1)];
+                let mut special = a.clone();
+                special[1] = f32::NAN;
+                let mut by = |a: &[f32]| {
+                    let (a, c) = (a.as_ptr(), c.as_mut_ptr());
+                    let run = |add| {
+                        // SAFETY: a matrix of these sizes, and a unit where it is called.
+                        unsafe { packed.product_by(m, a, k + 2, more, c, n + 1, add) }
+                    };
+                    match by_unit {
+                        0 => run(add_by_loop),
+                        // SAFETY: there is a unit.
+                        _ => unsafe { amx::with_tiles(|| run(amx::add_thirds)) },
+                    }
+                };
+                assert!(!by(&special));
+                assert!(by(&a));
+                for (row, want) in c.chunks_exact(n + 1).zip(want.chunks_exact(n)) {
+                    for (&got, &want) in row.iter().zip(want) {
+                        let want = if more { want + 2.0 } else { want };
+                        assert!((got - want).abs() <= 1e-5 * want.abs().max(1.0), "{got} instead of {want}");
+                    }
+                    assert_eq!(row[n], 2.0);
+                }
+            }
+        }
     }
 }
