@@ -8,6 +8,7 @@
 mod columns;
 mod image;
 mod kernels;
+mod pairs;
 mod plane;
 mod sliding;
 

@@ -8,6 +8,7 @@
 
 use super::ConvShape;
 use super::image::{Image, SLACK, volume};
+use super::pairs;
 use super::plane::{self, Plane};
 use crate::gemm::{Base, GemmElement, Lines, Rows, dot};
 use flambeau_core::parallel::parallel;
@@ -28,18 +29,18 @@ const GRAIN: usize = 1 << 22;
 const PHASES: usize = 1024;
 
 /// A run of output positions that one tile computes.
-struct Panel {
+pub(super) struct Panel {
     /// The first position in the image's phases.
-    at: usize,
-    columns: usize,
+    pub at: usize,
+    pub columns: usize,
     /// Which of the columns are output positions.
-    keep: u64,
+    pub keep: u64,
     /// Output positions before it.
-    done: usize,
+    pub done: usize,
 }
 
 /// The runs that cover `count` positions of phases of `len`, none longer than `width`.
-fn panels(count: [usize; 3], len: [usize; 3], width: usize) -> Vec<Panel> {
+pub(super) fn panels(count: [usize; 3], len: [usize; 3], width: usize) -> Vec<Panel> {
     let mut panels: Vec<Panel> = Vec::new();
     let mut done = 0;
     for z in 0..count[0] {
@@ -84,16 +85,16 @@ fn taps(s: &ConvShape) -> Vec<[usize; 3]> {
 
 /// How the output's windows see an image by phases: the phases that any tap sees, and for each tap the phase's number and
 /// the shift in it.
-struct Windows {
-    len: [usize; 3],
-    origins: Vec<[isize; 3]>,
-    seen: Vec<(usize, [usize; 3])>,
+pub(super) struct Windows {
+    pub len: [usize; 3],
+    pub origins: Vec<[isize; 3]>,
+    pub seen: Vec<(usize, [usize; 3])>,
 }
 
 impl Windows {
     /// None where this way does not pay: an image is much larger than what it is a copy of, or most of its positions are not the
     /// output's.
-    fn new(s: &ConvShape) -> Option<Windows> {
+    pub(super) fn new(s: &ConvShape) -> Option<Windows> {
         let [a, b, c] = s.stride;
         let number = a.checked_mul(b)?.checked_mul(c).filter(|&number| number <= PHASES)?;
         let (mut len, mut phases, mut seen) = (s.output, Vec::new(), Vec::new());
@@ -115,7 +116,7 @@ impl Windows {
         pays.then(|| Windows { len, origins: phases.iter().map(origin).collect(), seen })
     }
 
-    fn place(&self, at: [usize; 3]) -> usize {
+    pub(super) fn place(&self, at: [usize; 3]) -> usize {
         (at[0] * self.len[1] + at[1]) * self.len[2] + at[2]
     }
 }
@@ -143,6 +144,11 @@ pub(super) fn forward<T: GemmElement>(
         return Ok(false);
     }
     let Some(windows) = Windows::new(s) else { return Ok(false) };
+    if let (Some(input), Some(weight), Some(out)) = (T::floats(input), T::floats(weight), T::floats_mut(out))
+        && pairs::forward(s, &windows, input, weight, bias.and_then(T::floats), out)?
+    {
+        return Ok(true);
+    }
     let (depth, phases, plane) = (ins * s.kernel_plane(), windows.origins.len(), volume(windows.len));
     let channel = |c: usize| {
         let windows = &windows;
@@ -179,8 +185,9 @@ pub(super) fn forward<T: GemmElement>(
     let image = Image::<T>::new(s.batch, ins, s.input, windows.len, s.stride, windows.origins)?;
     let (each, from, to) = (image.each(), s.input_plane(), s.output_plane());
     let work = s.c_out * to * depth;
-    let parts = out.chunks_mut(image.count * s.c_out * to).collect();
-    on_threads(image, parts, work, |image, part, out| {
+    let image_count = image.count;
+    let parts = out.chunks_mut(image_count * s.c_out * to).collect();
+    on_threads(image, Image::another, image_count, parts, work, |image, part, out| {
         let first = part * image.count;
         let count = image.count.min(s.batch - first);
         for (g, rows) in groups.iter().enumerate() {
@@ -203,27 +210,29 @@ pub(super) fn forward<T: GemmElement>(
     Ok(true)
 }
 
-/// Calls `body` for all parts of the output, of images that go together, with their numbers and images of its own. `work` is
-/// the number of multiplications for one image.
-fn on_threads<T: GemmElement>(
-    image: Image<T>,
+/// Calls `body` for all parts of the output, of `count` images that go together, with their numbers and a state of the thread's
+/// own, the given one or `another`. `work` is the number of multiplications for one image.
+pub(super) fn on_threads<S: Sync + Send, T: Send>(
+    state: S,
+    another: impl Fn(&S) -> Result<S> + Sync,
+    count: usize,
     parts: Vec<&mut [T]>,
     work: usize,
-    body: impl Fn(&mut Image<T>, usize, &mut [T]) -> Result<()> + Sync,
+    body: impl Fn(&mut S, usize, &mut [T]) -> Result<()> + Sync,
 ) -> Result<()> {
-    let grain = (GRAIN / image.count.saturating_mul(work).max(1)).max(1);
+    let grain = (GRAIN / count.saturating_mul(work).max(1)).max(1);
     if parts.len() <= grain {
-        let mut image = image;
-        return parts.into_iter().enumerate().try_for_each(|(part, out)| body(&mut image, part, out));
+        let mut state = state;
+        return parts.into_iter().enumerate().try_for_each(|(part, out)| body(&mut state, part, out));
     }
     let parts: Vec<Mutex<&mut [T]>> = parts.into_iter().map(Mutex::new).collect();
     let done = Mutex::new(Ok(()));
     parallel(parts.len(), grain, |range| {
         let run = || {
-            let mut image = image.another()?;
+            let mut state = another(&state)?;
             // Each part is taken once: nobody waits.
             range.clone().try_for_each(|part| match parts[part].lock() {
-                Ok(mut out) => body(&mut image, part, &mut out),
+                Ok(mut out) => body(&mut state, part, &mut out),
                 Err(_) => flambeau_core::bail!("convolution: a thread panicked"),
             })
         };
@@ -258,6 +267,69 @@ fn sides(s: &ConvShape, d: usize) -> Vec<Side> {
     (0..stride).map(side).filter(|side| side.count > 0).collect()
 }
 
+/// One phase of the input: what its elements see of the output gradient.
+pub(super) struct Phase {
+    /// The kernel's taps, and the place of each in a plane of the output gradient.
+    pub seen: Vec<(usize, usize)>,
+    /// Positions along each dimension.
+    pub counts: [usize; 3],
+    /// The first of them in the input.
+    pub start: usize,
+}
+
+/// The phases of the input in a padded output gradient of size `len`, which begins at `origin`.
+struct Phases {
+    len: [usize; 3],
+    origin: [isize; 3],
+    jobs: Vec<Phase>,
+    /// Whether some of the input is seen by no tap.
+    untouched: bool,
+}
+
+impl Phases {
+    /// None where this way does not pay.
+    fn new(s: &ConvShape) -> Option<Phases> {
+        if s.stride.iter().zip(s.input).any(|(&stride, size)| stride > size.max(8)) {
+            return None;
+        }
+        let all = [0, 1, 2].map(|d| sides(s, d));
+        let most = [0, 1, 2].map(|d| ((s.kernel[d] - 1) * s.dilation[d]) / s.stride[d]);
+        let least = [0, 1, 2].map(|d| all[d].iter().map(|x| x.first).min().unwrap_or(0));
+        let reach = |d: usize| all[d].iter().map(|x| x.first - least[d] + x.count).max().unwrap_or(0);
+        let len = [0, 1, 2].map(|d| reach(d) + most[d]);
+        let counts = [0, 1, 2].map(|d| all[d].iter().map(|x| x.count).max().unwrap_or(0));
+        if volume(counts) == 0 || len[2] > 2 * counts[2] + 64 || !fits(s, len, 1) {
+            return None;
+        }
+        let (mut jobs, mut untouched) = (Vec::new(), false);
+        for z in &all[0] {
+            for y in &all[1] {
+                for x in &all[2] {
+                    let sides = [z, y, x];
+                    let at = |d: usize, t: usize| most[d] - t + sides[d].first - least[d];
+                    let mut seen = Vec::new();
+                    for &(kz, tz) in &z.taps {
+                        for &(ky, ty) in &y.taps {
+                            for &(kx, tx) in &x.taps {
+                                let place = (at(0, tz) * len[1] + at(1, ty)) * len[2] + at(2, tx);
+                                seen.push(((kz * s.kernel[1] + ky) * s.kernel[2] + kx, place));
+                            }
+                        }
+                    }
+                    if seen.is_empty() {
+                        untouched = true;
+                        continue;
+                    }
+                    let start = (z.start * s.input[1] + y.start) * s.input[2] + x.start;
+                    jobs.push(Phase { seen, counts: sides.map(|side| side.count), start });
+                }
+            }
+        }
+        let origin = [0, 1, 2].map(|d| least[d] as isize - most[d] as isize);
+        Some(Phases { len, origin, jobs, untouched })
+    }
+}
+
 /// The gradient by the input, or a transposed convolution; false where this way does not pay, with nothing written.
 pub(super) fn grad_input<T: GemmElement>(
     s: &ConvShape,
@@ -266,91 +338,69 @@ pub(super) fn grad_input<T: GemmElement>(
     out: &mut [T],
 ) -> Result<bool> {
     let (outs, ins) = (s.c_out / s.groups, s.c_in / s.groups);
-    if T::kernel().is_none() || s.stride.iter().zip(s.input).any(|(&stride, size)| stride > size.max(8)) {
+    if T::kernel().is_none() {
         return Ok(false);
     }
-    let all = [0, 1, 2].map(|d| sides(s, d));
-    let most = [0, 1, 2].map(|d| ((s.kernel[d] - 1) * s.dilation[d]) / s.stride[d]);
-    let least = [0, 1, 2].map(|d| all[d].iter().map(|x| x.first).min().unwrap_or(0));
-    let reach = |d: usize| all[d].iter().map(|x| x.first - least[d] + x.count).max().unwrap_or(0);
-    let len = [0, 1, 2].map(|d| reach(d) + most[d]);
-    let counts = [0, 1, 2].map(|d| all[d].iter().map(|x| x.count).max().unwrap_or(0));
-    if volume(counts) == 0 || len[2] > 2 * counts[2] + 64 || !fits(s, len, 1) {
-        return Ok(false);
-    }
-    let plane = volume(len);
-    let origin = [0, 1, 2].map(|d| least[d] as isize - most[d] as isize);
-    let mut image = Image::<T>::new(s.batch, outs, s.output, len, [1; 3], vec![origin])?;
-    let (spread, depth) = (s.stride != [1; 3], ins * s.kernel_plane());
-    let mut jobs = Vec::new();
-    let mut untouched = false;
-    for z in &all[0] {
-        for y in &all[1] {
-            for x in &all[2] {
-                let sides = [z, y, x];
-                let mut seen = Vec::new();
-                for &(kz, tz) in &z.taps {
-                    for &(ky, ty) in &y.taps {
-                        for &(kx, tx) in &x.taps {
-                            let at = |d: usize, t: usize| most[d] - t + sides[d].first - least[d];
-                            let place = (at(0, tz) * len[1] + at(1, ty)) * len[2] + at(2, tx);
-                            seen.push(((kz * s.kernel[1] + ky) * s.kernel[2] + kx, place));
-                        }
-                    }
-                }
-                if seen.is_empty() {
-                    untouched = true;
-                    continue;
-                }
-                let places: Vec<usize> =
-                    (0..outs).flat_map(|c| seen.iter().map(move |&(_, place)| c * plane + place)).collect();
-                let turned = |g: usize| {
-                    let mut turned: Vec<T> = Vec::with_capacity(ins * places.len());
-                    for i in 0..ins {
-                        for o in 0..outs {
-                            let from = &weight[(g * outs + o) * depth + i * s.kernel_plane()..];
-                            turned.extend(seen.iter().map(|&(tap, _)| from[tap]));
-                        }
-                    }
-                    turned
-                };
-                if !spread && plane::pays(ins, places.len()) {
-                    let weights: Vec<Vec<T>> = (0..s.groups).map(turned).collect();
-                    let (from, to) = (outs * s.output_plane(), ins * s.input_plane());
-                    let (pieces, width) = (&plane::pieces(s.input, len)[..], s.input[2]);
-                    for (i, out) in out.chunks_exact_mut(to).enumerate() {
-                        image.fill(0, &grad[i * from..][..from]);
-                        let weights = weights[i % s.groups].chunks_exact(places.len());
-                        for (weights, out) in weights.zip(out.chunks_exact_mut(s.input_plane())) {
-                            let (image, places, base) = (&image.data[..], &places[..], None);
-                            Plane { image, places, weights, base, pieces, width, out }.compute();
-                        }
-                    }
-                    return Ok(true);
-                }
-                let lines = Lines::new(places.clone());
-                let mut groups = Vec::with_capacity(s.groups);
-                for g in 0..s.groups {
-                    let turned = turned(g);
-                    let Some(rows) = Rows::new(ins, lines.count(), &turned, lines.count(), 1)? else {
-                        return Ok(false);
-                    };
-                    groups.push(rows);
-                }
-                let Some(width) = groups.first().map(Rows::width) else { return Ok(false) };
-                let panels = panels(sides.map(|side| side.count), len, width);
-                let start = (z.start * s.input[1] + y.start) * s.input[2] + x.start;
-                jobs.push((lines, groups, panels, start, [y.count, x.count]));
-            }
-        }
-    }
+    let Some(Phases { len, origin, jobs: phases, untouched }) = Phases::new(s) else { return Ok(false) };
     if untouched {
         out.fill(T::ZERO);
     }
+    if let (Some(grad), Some(weight), Some(out)) = (T::floats(grad), T::floats(weight), T::floats_mut(out))
+        && pairs::grad_input(s, (len, origin), &phases, grad, weight, out)?
+    {
+        return Ok(true);
+    }
+    let plane = volume(len);
+    let mut image = Image::<T>::new(s.batch, outs, s.output, len, [1; 3], vec![origin])?;
+    let (spread, depth) = (s.stride != [1; 3], ins * s.kernel_plane());
+    let mut jobs = Vec::new();
+    for Phase { seen, counts, start } in &phases {
+        let places: Vec<usize> =
+            (0..outs).flat_map(|c| seen.iter().map(move |&(_, place)| c * plane + place)).collect();
+        let turned = |g: usize| {
+            let mut turned: Vec<T> = Vec::with_capacity(ins * places.len());
+            for i in 0..ins {
+                for o in 0..outs {
+                    let from = &weight[(g * outs + o) * depth + i * s.kernel_plane()..];
+                    turned.extend(seen.iter().map(|&(tap, _)| from[tap]));
+                }
+            }
+            turned
+        };
+        if !spread && plane::pays(ins, places.len()) {
+            let weights: Vec<Vec<T>> = (0..s.groups).map(turned).collect();
+            let (from, to) = (outs * s.output_plane(), ins * s.input_plane());
+            let (pieces, width) = (&plane::pieces(s.input, len)[..], s.input[2]);
+            for (i, out) in out.chunks_exact_mut(to).enumerate() {
+                image.fill(0, &grad[i * from..][..from]);
+                let weights = weights[i % s.groups].chunks_exact(places.len());
+                for (weights, out) in weights.zip(out.chunks_exact_mut(s.input_plane())) {
+                    let (image, places, base) = (&image.data[..], &places[..], None);
+                    Plane { image, places, weights, base, pieces, width, out }.compute();
+                }
+            }
+            return Ok(true);
+        }
+        let lines = Lines::new(places.clone());
+        let mut groups = Vec::with_capacity(s.groups);
+        for g in 0..s.groups {
+            let turned = turned(g);
+            let Some(rows) = Rows::new(ins, lines.count(), &turned, lines.count(), 1)? else {
+                return Ok(false);
+            };
+            groups.push(rows);
+        }
+        let Some(width) = groups.first().map(Rows::width) else { return Ok(false) };
+        let panels = panels(*counts, len, width);
+        jobs.push((lines, groups, panels, *start, [counts[1], counts[2]]));
+    }
     let (each_image, input, from) = (image.each(), s.input_plane(), s.output_plane());
-    let parts = out.chunks_mut(image.count * s.c_in * input).collect();
+    let image_count = image.count;
+    let parts = out.chunks_mut(image_count * s.c_in * input).collect();
     on_threads(
         image,
+        Image::another,
+        image_count,
         parts,
         s.c_in * input * outs * s.kernel_plane() / volume(s.stride),
         |image, part, out| {
@@ -429,6 +479,11 @@ pub(super) fn grad_weight<T: GemmElement>(
             Some(windows) => single_sums(s, windows, grad, input, out),
             None => Ok(false),
         };
+    }
+    if let (Some(grad), Some(input), Some(out)) = (T::floats(grad), T::floats(input), T::floats_mut(out))
+        && pairs::grad_weight(s, grad, input, out)?
+    {
+        return Ok(true);
     }
     // Along the last dimension what successive taps see of a position lies next to each other, channels included.
     let across = if s.dilation[2] == 1 { s.kernel[2] } else { 1 };

@@ -142,6 +142,37 @@ fn several_parts() {
     }
 }
 
+/// Enough channels for the matrix unit, where there is one; numbers that it does not multiply take the usual way.
+#[test]
+fn pairs_of_channels_and_positions() {
+    let mut rng = Rng(5);
+    let unit = crate::gemm::PairRows::new(1, 1, &[0.0], 1, 1).unwrap().is_some();
+    for (batch, ins, outs, groups, input, kernel, stride, padding, dilation) in [
+        (2, 64, 50, 1, &[12, 13][..], &[3, 3][..], &[1, 1][..], &[1, 1][..], &[1, 1][..]),
+        (2, 60, 90, 1, &[17, 31], &[3, 3], &[2, 2], &[1, 1], &[1, 1]),
+        (1, 128, 128, 2, &[13, 21], &[2, 3], &[1, 2], &[0, 2], &[2, 1]),
+        (2, 64, 64, 1, &[150], &[5], &[1], &[2], &[1]),
+        (1, 32, 64, 1, &[1300], &[3], &[1], &[0], &[2]),
+        (1, 64, 64, 1, &[5, 6, 7], &[3, 2, 3], &[1, 1, 1], &[1, 0, 1], &[1, 1, 1]),
+        (2, 64, 96, 1, &[20, 20], &[4, 4], &[2, 2], &[1, 1], &[1, 1]),
+    ] {
+        let s = ConvShape::new(batch, ins, outs, groups, input, kernel, stride, padding, dilation).unwrap();
+        check(&s, &mut rng, |r| r.unit() as f32, |x, y| (x - y).abs() as f64 * 1e-6);
+        let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.unit() as f32).collect() };
+        let (mut x, weight, grad) = (random(s.input_len()), random(s.weight_len()), random(s.output_len()));
+        let mut out = vec![0.0; s.output_len()];
+        let mut by_weight = vec![0.0; s.weight_len()];
+        let windows = sliding::Windows::new(&s).unwrap();
+        assert_eq!(pairs::forward(&s, &windows, &x, &weight, None, &mut out).unwrap(), unit, "{s:?}");
+        assert_eq!(pairs::grad_weight(&s, &grad, &x, &mut by_weight).unwrap(), unit, "{s:?}");
+        x[7] = f32::INFINITY;
+        assert!(!pairs::forward(&s, &windows, &x, &weight, None, &mut out).unwrap());
+        assert!(!pairs::grad_weight(&s, &grad, &x, &mut by_weight).unwrap());
+        forward(&s, &x, &weight, None, &mut out).unwrap();
+        assert!(out.iter().any(|x| !x.is_finite()) && out.iter().any(|x| x.is_finite()));
+    }
+}
+
 /// Few channels in a group, in rows shorter and longer than what is summed up together.
 #[test]
 fn planes() {
@@ -175,7 +206,8 @@ fn planes() {
 #[test]
 fn any_number_of_threads() {
     let mut rng = Rng(4);
-    for (channels, outs, groups, stride) in [(16, 24, 1, 1), (18, 12, 2, 2)] {
+    for (channels, outs, groups, stride) in [(16, 24, 1, 1), (18, 12, 2, 2), (64, 64, 1, 1), (64, 128, 1, 2)]
+    {
         let shape = ConvShape::new(
             60,
             channels,

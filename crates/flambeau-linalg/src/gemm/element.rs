@@ -21,6 +21,14 @@ pub trait GemmElement: Element {
     const SINGLE: bool = false;
     /// Whether short rows of a matrix are summed in the order of the common BLAS.
     const SHORT_ROWS: bool = false;
+    /// These numbers, if they are `f32`.
+    fn floats(_: &[Self]) -> Option<&[f32]> {
+        None
+    }
+    /// [`GemmElement::floats`] to write to.
+    fn floats_mut(_: &mut [Self]) -> Option<&mut [f32]> {
+        None
+    }
     fn add(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
     fn conj(self) -> Self;
@@ -119,6 +127,16 @@ macro_rules! real {
             const REAL: bool = true;
             const SINGLE: bool = size_of::<$t>() == 4;
             const SHORT_ROWS: bool = Self::SINGLE;
+            fn floats(x: &[Self]) -> Option<&[f32]> {
+                // SAFETY: the same type.
+                let same = || unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), x.len()) };
+                Self::SINGLE.then(same)
+            }
+            fn floats_mut(x: &mut [Self]) -> Option<&mut [f32]> {
+                // SAFETY: the same type.
+                let same = || unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) };
+                Self::SINGLE.then(same)
+            }
             #[inline(always)]
             fn add(self, other: Self) -> Self {
                 self + other

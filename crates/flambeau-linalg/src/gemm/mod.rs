@@ -20,6 +20,7 @@ pub use blocked::{Base, Columns, Kernel, Lines, Rows, turn};
 pub use element::GemmElement;
 pub use halves::{gemm_bf16, has_bf16};
 pub(crate) use small::total;
+pub use thirds::{PairLines, PairRows, Piece, pairs_pay};
 pub use vector::{axpy, dot, gemv};
 
 use flambeau_core::parallel::{num_threads, parallel};

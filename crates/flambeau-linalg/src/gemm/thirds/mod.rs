@@ -9,15 +9,18 @@
 //! pass the largest one, infinities and NaNs.
 
 mod packed;
+mod shifted;
 #[cfg(target_arch = "x86_64")]
 mod vectors;
 
 pub(super) use packed::Packed;
+pub use shifted::{PairLines, PairRows, Piece};
 
 use super::amx::{self, ROW, SIDE, THIRDS, TILE, Thirds};
 use super::blocked::Scratch;
 use super::{Shape, Shared, divided};
 use crate::level::{Level, level};
+use flambeau_core::{Result, buffer};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Elements of a step in each row, and rows and columns of a block.
@@ -33,7 +36,14 @@ const COLUMNS: usize = 1024;
 
 /// Whether a product of these sizes is computed by the matrix unit where its numbers allow it.
 pub(super) fn pays(s: &Shape) -> bool {
-    s.m.min(s.n) >= BLOCK && available() && is_faster(s.m, s.n, s.k, s.m + s.n)
+    let (steps, elements) = (s.k.div_ceil(STEP), (s.m + s.n).saturating_mul(s.k));
+    s.m.min(s.n) >= BLOCK && available() && is_faster((s.m, s.n, s.k), steps, elements)
+}
+
+/// Whether the unit takes less time than the tile kernel for `m` packed rows and `n` columns that are read where they are: `k` products
+/// for each, in so many steps, and so many elements to be brought in parts.
+pub fn pairs_pay((m, n, k): (usize, usize, usize), steps: usize, elements: usize) -> bool {
+    available() && is_faster((m, n, k), steps, elements)
 }
 
 /// Whether there is a unit, and leave to use it.
@@ -41,14 +51,31 @@ fn available() -> bool {
     level() == Level::Avx512 && amx::available()
 }
 
-/// Whether the unit takes less time than the tile kernel, if so many lines of `k` elements are to be packed. Measured on a Sapphire
-/// Rapids: 93 multiplications in a nanosecond by the tile kernel; by the unit 102 nanoseconds for a step of a block, 245 for a
-/// visit to its sums, and one for 5 elements in parts.
-fn is_faster(m: usize, n: usize, k: usize, lines: usize) -> bool {
-    let [x, y, z, lines] = [m, n, k, lines].map(|of| of as f64);
+/// Whether the unit takes less time than the tile kernel, for so many steps, and elements to be packed. Measured on a Sapphire Rapids: 93
+/// multiplications in a nanosecond by the tile kernel; by the unit 102 nanoseconds for a step of a block, 245 for a visit to
+/// its sums, and one for 5 elements in parts.
+fn is_faster((m, n, k): (usize, usize, usize), steps: usize, elements: usize) -> bool {
+    let [x, y, z, elements] = [m, n, k, elements].map(|of| of as f64);
     let blocks = (m.div_ceil(BLOCK) * n.div_ceil(BLOCK)) as f64;
-    let block = 102.0 * k.div_ceil(STEP) as f64 + 245.0 * k.div_ceil(DEPTH) as f64;
-    x * y * z / 93.0 > 500.0 + blocks * block + lines * z / 5.0
+    let block = 102.0 * steps as f64 + 245.0 * k.div_ceil(DEPTH) as f64;
+    x * y * z / 93.0 > 500.0 + blocks * block + elements / 5.0
+}
+
+/// Memory that begins with a cache line.
+struct Aligned {
+    memory: Vec<f32>,
+}
+impl Aligned {
+    fn new(length: usize) -> Result<Aligned> {
+        let Some(length) = length.checked_add(ROW / size_of::<f32>()) else {
+            flambeau_core::bail!("gemm: sizes overflow")
+        };
+        Ok(Aligned { memory: buffer(length)? })
+    }
+    fn start(&self) -> *mut f32 {
+        let own = self.memory.as_ptr().cast_mut();
+        own.wrapping_add(own.align_offset(ROW))
+    }
 }
 
 /// Bits of the least magnitude above zero, less one, and of the greatest.

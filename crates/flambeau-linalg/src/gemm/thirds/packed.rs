@@ -1,13 +1,13 @@
 //! A right operand in three parts, for many products.
 
-use super::{BLOCK, Block, Lines, Range, SIDES, STEP, STRIDE, Start, available, is_faster, split};
+use super::{Aligned, BLOCK, Block, Lines, Range, SIDES, STEP, STRIDE, Start, available, is_faster, split};
 use crate::gemm::amx::{self, ROW, THIRDS, TILE, Thirds};
 use crate::gemm::blocked::Scratch;
-use flambeau_core::{Result, buffer};
+use flambeau_core::Result;
 
 /// The columns of a matrix as the matrix unit reads them.
 pub(in crate::gemm) struct Packed {
-    memory: Vec<f32>,
+    memory: Aligned,
     /// Bytes from a panel's start to its steps.
     places: Vec<usize>,
     depth: usize,
@@ -29,7 +29,7 @@ impl Packed {
         rs: usize,
         cs: usize,
     ) -> Result<Option<Packed>> {
-        if !available() || !is_faster(m, count, depth, m) {
+        if !available() || !Packed::pays(m, depth, count) {
             return Ok(None);
         }
         // SAFETY: passed on; there is AVX-512.
@@ -49,11 +49,12 @@ impl Packed {
         cs: usize,
     ) -> Result<Packed> {
         let each = depth.div_ceil(STEP) * STRIDE;
-        let length = count.div_ceil(BLOCK).checked_mul(each).and_then(|n| n.checked_add(ROW));
+        let length = count.div_ceil(BLOCK).checked_mul(each);
         let Some(length) = length else { flambeau_core::bail!("columns: sizes overflow") };
         let places = (0..depth.div_ceil(STEP)).map(|step| step * THIRDS).collect();
-        let mut packed = Packed { memory: buffer(length)?, places, depth, count, range: Range::NOTHING };
-        let to = packed.start().cast_mut();
+        let mut packed =
+            Packed { memory: Aligned::new(length)?, places, depth, count, range: Range::NOTHING };
+        let to = packed.memory.start();
         for j in (0..count).step_by(BLOCK) {
             let part = Lines { count: BLOCK.min(count - j), apart: cs, k: depth, step: rs };
             // SAFETY: a panel of the memory; the rest is passed on.
@@ -63,10 +64,9 @@ impl Packed {
         Ok(packed)
     }
 
-    /// The first cache line of the memory.
-    fn start(&self) -> *const f32 {
-        let own = self.memory.as_ptr();
-        own.wrapping_byte_add(own.align_offset(ROW) * size_of::<f32>())
+    /// Whether products of `m` rows are computed by the unit.
+    fn pays(m: usize, depth: usize, count: usize) -> bool {
+        is_faster((m, count, depth), depth.div_ceil(STEP), m.saturating_mul(depth))
     }
 
     /// `c = a @ b`, or what is added to `c`, for `m` rows of `a` and `c`, `apart` and `stride` elements apart; false, and nothing
@@ -84,7 +84,7 @@ impl Packed {
         stride: usize,
     ) -> bool {
         // SAFETY: passed on; there is a unit if there is an operand for it.
-        is_faster(m, self.count, self.depth, m)
+        Packed::pays(m, self.depth, self.count)
             && unsafe { amx::with_tiles(|| self.product_by(m, a, apart, more, c, stride, amx::add_thirds)) }
     }
 
@@ -122,7 +122,7 @@ impl Packed {
                     unsafe {
                         let c = c.add(i * stride + j);
                         let block = Block {
-                            b: self.start().add(j / BLOCK * each).cast(),
+                            b: self.memory.start().add(j / BLOCK * each).cast(),
                             b_row: 2 * ROW,
                             b_part: 2 * TILE,
                             steps: &self.places,

@@ -1,9 +1,9 @@
 //! Products of `f32` matrices in three parts against sums in `f64`: with the matrix unit where there is one, and with a loop in
 //! its place.
 
-use super::{Packed, Range, multiply, serial};
+use super::{Packed, PairLines, PairRows, Piece, Range, multiply, serial};
 use crate::gemm::amx::{self, ROW, SIDE, THIRDS, TILE, Thirds};
-use crate::gemm::{Shape, gemm};
+use crate::gemm::{Base, Shape, gemm};
 use crate::level::{Level, level};
 use flambeau_core::bf16;
 
@@ -230,5 +230,87 @@ fn packed_columns() {
                 }
             }
         }
+    }
+}
+
+/// Columns at any place of lines of pairs: a convolution of one dimension, with gaps between its rows.
+#[test]
+fn shifted_columns() {
+    if level() != Level::Avx512 {
+        return;
+    }
+    let (channels, taps, outs, length, width) = (40, 3, 37, 103, 25);
+    let image = matrix(channels, length, length, 1, 12);
+    let weight = matrix(outs, channels * taps, channels * taps, 1, 13);
+    let mut lines = PairLines::with(2 * SIDE, length).unwrap();
+    for line in 0..2 * SIDE {
+        let channel = |c: usize| image.get(c * length..(c + 1) * length).unwrap_or(&[]);
+        let first = line / SIDE * 2 * SIDE + line % SIDE;
+        lines.fill(line, channel(first), channel(first + SIDE)).unwrap();
+    }
+    // Steps: 32 channels of a tap, with zeros for channels that there are not.
+    let (mut rows, mut places) = (vec![0f32; outs * 2 * taps * 32], Vec::new());
+    for (step, (group, tap)) in (0..2).flat_map(|g| (0..taps).map(move |t| (g, t))).enumerate() {
+        places.push(group * SIDE * lines.pitch() + tap);
+        for o in 0..outs {
+            for c in (group * 32..channels).take(32) {
+                rows[(o * 2 * taps + step) * 32 + c % 32] = weight[(o * channels + c) * taps + tap];
+            }
+        }
+    }
+    let depth = places.len() * 32;
+    let rows = PairRows::with(outs, depth, &rows, depth, 1).unwrap();
+    assert!(rows.suits(&lines) && rows.sizes() == (2, 6));
+    // 100 positions, the last of each 25 left out, in pieces of 32.
+    let piece = |at: usize| {
+        let keep = (0..32).filter(|j| at + j < 100 && (at + j) % width != width - 1);
+        let done = (0..at).filter(|j| j % width != width - 1).count();
+        Piece { at, keep: keep.map(|j| 1 << j).sum(), done }
+    };
+    let pieces = [0, 32, 64, 96].map(piece);
+    let kept: Vec<usize> = (0..100).filter(|j| j % width != width - 1).collect();
+    let bias: Vec<f32> = (0..outs).map(|o| o as f32).collect();
+    let mut units: Vec<unsafe fn(&Thirds)> = vec![add_by_loop];
+    if amx::available() {
+        units.push(amx::add_thirds);
+    }
+    for add in units {
+        let mut out = vec![f32::NAN; outs * kept.len()];
+        for block in 0..2 {
+            let (out, base) = (&mut out[block * 32 * kept.len()..], Base::Rows(&bias[block * 32..]));
+            let mut run = || {
+                // SAFETY: there is AVX-512, and a unit where it is called.
+                unsafe { rows.multiply_by(block, &lines, &places, &pieces, base, out, kept.len(), add) }
+            };
+            let done = match amx::available() {
+                // SAFETY: there is a unit.
+                true => unsafe { amx::with_tiles(run) },
+                false => run(),
+            };
+            done.unwrap();
+        }
+        for o in 0..outs {
+            for (i, &at) in kept.iter().enumerate() {
+                let (mut sum, mut size) = (bias[o] as f64, bias[o] as f64);
+                for c in 0..channels {
+                    for tap in 0..taps {
+                        let x = weight[(o * channels + c) * taps + tap] as f64
+                            * image[c * length + at + tap] as f64;
+                        sum += x;
+                        size += x.abs();
+                    }
+                }
+                let got = out[o * kept.len() + i] as f64;
+                assert!(
+                    (got - sum).abs() <= size * 8.0 * 2f64.powi(-24),
+                    "{o}, {at}: {got} instead of {sum}"
+                );
+            }
+        }
+        let short = &mut out[..kept.len() * 32 - 1];
+        // SAFETY: refused before anything is computed.
+        let refused =
+            unsafe { rows.multiply_by(0, &lines, &places, &pieces, Base::Nothing, short, kept.len(), add) };
+        assert!(refused.unwrap_err().to_string().contains("out of bounds"));
     }
 }

@@ -158,3 +158,49 @@ unsafe fn turn(tile: *mut f32, line: usize) {
         }
     }
 }
+
+/// Writes pairs of the elements of `low` and `high` (zeros if it is empty) in three parts, each `part` floats after the one before.
+///
+/// # Safety
+/// As many floats as `low` has are valid in each part, rounded up to whole cache lines; there is AVX-512.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2")]
+pub unsafe fn pairs(low: &[f32], high: &[f32], to: *mut f32, part: usize) -> Range {
+    let mut parts = Parts { least: _mm512_set1_epi32(-1), most: _mm512_setzero_si512() };
+    for i in (0..low.len()).step_by(SIDE) {
+        let mask = ((1u32 << SIDE.min(low.len() - i)) - 1) as __mmask16;
+        // SAFETY: elements under the mask, and a cache line of each part.
+        unsafe {
+            let x = _mm512_maskz_loadu_ps(mask, low.as_ptr().add(i));
+            let y = match high.is_empty() {
+                true => _mm512_setzero_ps(),
+                false => _mm512_maskz_loadu_ps(mask, high.as_ptr().add(i)),
+            };
+            let all = parts.of(x, y);
+            for (p, own) in all.into_iter().enumerate() {
+                _mm512_storeu_si512(to.add(p * part + i).cast(), own);
+            }
+        }
+    }
+    Range { least: _mm512_reduce_min_epu32(parts.least), most: _mm512_reduce_max_epu32(parts.most) }
+}
+
+/// Writes those of 32 columns that have a bit in `keep` next to each other, for `rows` rows of a block.
+///
+/// # Safety
+/// The block has so many rows, and so have `to`, `stride` apart, with an element for each bit; there is AVX-512.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2")]
+pub unsafe fn kept(block: *const f32, rows: usize, keep: u32, to: *mut f32, stride: usize) {
+    let halves = [keep as __mmask16, (keep >> SIDE) as __mmask16];
+    let counts = halves.map(u16::count_ones);
+    let masks = counts.map(|count| ((1u32 << count) - 1) as __mmask16);
+    for r in 0..rows {
+        // SAFETY: a row of both.
+        unsafe {
+            let (from, to) = (block.add(r * 2 * SIDE), to.add(r * stride));
+            let [x, y] =
+                [0, 1].map(|h| _mm512_maskz_compress_ps(halves[h], _mm512_loadu_ps(from.add(h * SIDE))));
+            _mm512_mask_storeu_ps(to, masks[0], x);
+            _mm512_mask_storeu_ps(to.wrapping_add(counts[0] as usize), masks[1], y);
+        }
+    }
+}
