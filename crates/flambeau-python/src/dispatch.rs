@@ -6,7 +6,7 @@ use crate::class::{self, Class};
 use crate::errors::owned_ptr;
 use crate::errors::{IntoPy, guard};
 use crate::object;
-use crate::parse::{self, Given, Parsed};
+use crate::parse::{self, Candidate, Given, Parsed};
 use crate::profile;
 use crate::types;
 use flambeau::schema::{Call, Kind, OpDef, Overload, Ret, Target};
@@ -32,7 +32,7 @@ pub struct OpFunction {
     /// Whether a parameter is a list of tensors.
     lists: bool,
     /// The overloads that it may mean: those of its place, and for an in-place form those that have one.
-    candidates: &'static [&'static Overload],
+    candidates: &'static [Candidate],
     /// Attributes that programs set.
     dict: *mut PyObject,
 }
@@ -105,7 +105,8 @@ pub fn function(
         let takes_list =
             |o: &&Overload| o.params.iter().any(|p| matches!(p.kind, Kind::Tensors | Kind::OptTensors));
         (*object).lists = candidates.iter().any(takes_list);
-        (*object).candidates = Vec::leak(candidates);
+        let method = place == "Tensor";
+        (*object).candidates = Vec::leak(candidates.iter().map(|o| Candidate::new(o, method)).collect());
         Ok(owned_ptr(py, object.cast()))
     }
 }

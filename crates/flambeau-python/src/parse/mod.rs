@@ -52,6 +52,31 @@ impl From<PyErr> for Refusal {
 
 type Attempt<T> = Result<T, Refusal>;
 
+/// An overload with what attempts ask of its parameters, under one kind of call.
+pub struct Candidate {
+    pub overload: &'static Overload,
+    /// Parameters that are not given by keyword only.
+    slots: usize,
+    /// Where a method's `self` stands among the parameters: `polygamma(n, self)`.
+    own: usize,
+    /// Whether the only positional parameter beside `self` is a list of ints.
+    spread: bool,
+}
+
+impl Candidate {
+    pub fn new(overload: &'static Overload, method: bool) -> Candidate {
+        let params = overload.params;
+        let slots = params.iter().filter(|p| !p.keyword_only).count();
+        let own = match method {
+            true => params.iter().position(|p| p.name == "self").unwrap_or(0),
+            false => 0,
+        };
+        let first = method as usize;
+        let ints = matches!(params.get(first).map(|p| p.kind), Some(Kind::Ints(_) | Kind::OptInts(_)));
+        Candidate { overload, slots, own, spread: slots == first + 1 && ints }
+    }
+}
+
 /// What an attempt is made with.
 #[derive(Clone, Copy)]
 struct Manner<'a> {
@@ -119,7 +144,7 @@ impl<'py> Given<'py> {
 /// Finds the overload that takes the arguments, which go `into`. `method` means that the first argument is `self`.
 pub fn parse<'py>(
     op: &'static OpDef,
-    candidates: &[&'static Overload],
+    candidates: &[Candidate],
     name: &str,
     method: bool,
     given: &Given<'py>,
@@ -127,12 +152,12 @@ pub fn parse<'py>(
 ) -> PyResult<&'static Overload> {
     for numbers in [false, true] {
         let manner = Manner { name, method, numbers, explain: false };
-        for &overload in candidates {
-            if numbers && !overload.numbers {
+        for candidate in candidates {
+            if numbers && !candidate.overload.numbers {
                 continue;
             }
-            match attempt(overload, manner, given, into) {
-                Ok(()) => return Ok(overload),
+            match attempt(candidate, manner, given, into) {
+                Ok(()) => return Ok(candidate.overload),
                 Err(Refusal::Raise(error)) => return Err(error),
                 Err(Refusal::Message(_)) => {}
             }
@@ -141,9 +166,9 @@ pub fn parse<'py>(
     // Once more, for the texts.
     let manner = Manner { name, method, numbers: false, explain: true };
     let mut messages: SmallVec<[String; 4]> = SmallVec::new();
-    for &overload in candidates {
-        match attempt(overload, manner, given, into) {
-            Ok(()) => return Ok(overload),
+    for candidate in candidates {
+        match attempt(candidate, manner, given, into) {
+            Ok(()) => return Ok(candidate.overload),
             Err(Refusal::Raise(error)) => return Err(error),
             Err(Refusal::Message(text)) => messages.push(text),
         }
@@ -152,7 +177,7 @@ pub fn parse<'py>(
 }
 
 fn attempt<'py>(
-    overload: &'static Overload,
+    &Candidate { overload, slots, own, spread }: &Candidate,
     manner: Manner,
     given: &Given<'py>,
     into: &mut Parsed<'py>,
@@ -161,13 +186,6 @@ fn attempt<'py>(
     let params = overload.params;
     let positional = given.positional;
     let first = method as usize;
-    let slots = params.iter().filter(|p| !p.keyword_only).count();
-    // Where an argument stands in `positional`: a method's `self` comes first even if the signature has it later,
-    // as in `polygamma(n, self)`.
-    let own = match params.first() {
-        Some(p) if method && p.name != "self" => params.iter().position(|p| p.name == "self").unwrap_or(0),
-        _ => 0,
-    };
     let place = |i: usize| match i {
         _ if own == 0 || i > own => i,
         _ if i == own => 0,
@@ -176,10 +194,7 @@ fn attempt<'py>(
     into.args.clear();
     let mut used_keywords = 0;
     // `x.view(2, 3)`: the only positional parameter takes all the ints.
-    let spread = slots == first + 1
-        && positional.len() > first
-        && matches!(params.get(first).map(|p| p.kind), Some(Kind::Ints(_) | Kind::OptInts(_)))
-        && is_int(&given.bound(positional[first]));
+    let spread = spread && positional.len() > first && is_int(&given.bound(positional[first]));
     if positional.len() > slots && !spread {
         return manner.refuse(|| {
             format!(
