@@ -92,7 +92,9 @@ pub(super) unsafe fn serial(
         false => (0, 1),
     };
     let (right, left) = (depth * BLOCK / 2, rows * depth / 2);
-    Scratch::with(right + left + slots * rows * BLOCK, |memory: *mut f32| {
+    let spare = TILE / size_of::<f32>();
+    Scratch::with(spare + right + left + slots * rows * BLOCK, |memory: *mut f32| {
+        let (spare, memory) = (memory, memory.wrapping_add(spare));
         let (right, left) = (memory, memory.wrapping_add(right));
         let sums = left.wrapping_add(rows * depth / 2);
         for (m0, n1, k0) in visits(s) {
@@ -130,6 +132,7 @@ pub(super) unsafe fn serial(
                             b: [right.cast(), right.add(apart).cast()],
                             steps,
                             sums: sums.add(i * BLOCK),
+                            spare,
                             more: k0 > 0,
                         };
                         add(&operands, count > SIDE);

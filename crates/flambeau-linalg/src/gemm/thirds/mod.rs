@@ -52,13 +52,13 @@ fn available() -> bool {
 }
 
 /// Whether the unit takes less time than the tile kernel, for so many steps, and elements to be packed. Measured on a Sapphire Rapids: 93
-/// multiplications in a nanosecond by the tile kernel; by the unit 102 nanoseconds for a step of a block, 245 for a visit to
-/// its sums, and one for 5 elements in parts.
+/// multiplications in a nanosecond by the tile kernel; by the unit 102 nanoseconds for a step of a block, 100 for a visit to
+/// its sums, and one for 4 elements in parts.
 fn is_faster((m, n, k): (usize, usize, usize), steps: usize, elements: usize) -> bool {
     let [x, y, z, elements] = [m, n, k, elements].map(|of| of as f64);
     let blocks = (m.div_ceil(BLOCK) * n.div_ceil(BLOCK)) as f64;
-    let block = 102.0 * steps as f64 + 245.0 * k.div_ceil(DEPTH) as f64;
-    x * y * z / 93.0 > 500.0 + blocks * block + elements / 5.0
+    let block = 102.0 * steps as f64 + 100.0 * k.div_ceil(DEPTH) as f64;
+    x * y * z / 93.0 > 300.0 + blocks * block + elements / 4.0
 }
 
 /// Memory that begins with a cache line.
@@ -210,7 +210,8 @@ pub(super) unsafe fn serial(
                                 let at = |i: usize, j: usize| c.wrapping_add((m0 + i) * s.c_rs + n0 + j);
                                 let block = Block {
                                     b,
-                                    b_row: 2 * ROW,
+                                    b_row: ROW,
+                                    b_right: TILE,
                                     b_part: 2 * TILE,
                                     steps: &places[..steps],
                                     c: at(i, j),
@@ -254,6 +255,7 @@ struct Block<'a> {
     /// As in [`Thirds`].
     b: *const u8,
     b_row: usize,
+    b_right: usize,
     b_part: usize,
     steps: &'a [usize],
     c: *mut f32,
@@ -293,6 +295,7 @@ impl Block<'_> {
             a,
             b: self.b,
             b_row: self.b_row,
+            b_right: self.b_right,
             b_part: self.b_part,
             steps: self.steps,
             base,

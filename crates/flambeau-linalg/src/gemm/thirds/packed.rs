@@ -123,7 +123,8 @@ impl Packed {
                         let c = c.add(i * stride + j);
                         let block = Block {
                             b: self.memory.start().add(j / BLOCK * each).cast(),
-                            b_row: 2 * ROW,
+                            b_row: ROW,
+                            b_right: TILE,
                             b_part: 2 * TILE,
                             steps: &self.places,
                             c,

@@ -221,6 +221,7 @@ impl PairRows {
                     let product = Block {
                         b: b.memory.start().wrapping_add(piece.at).cast(),
                         b_row: b.pitch * size_of::<f32>(),
+                        b_right: ROW,
                         b_part: b.lines * b.pitch * size_of::<f32>(),
                         steps: std::slice::from_raw_parts(bytes, places.len()),
                         c: own,

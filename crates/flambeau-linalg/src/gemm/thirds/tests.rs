@@ -22,7 +22,9 @@ unsafe fn add_by_loop(o: &Thirds) {
                     for (x, y) in PARTS {
                         let a = o.a.add(step * THIRDS + x * 2 * TILE + r / SIDE * TILE + r % SIDE * ROW);
                         for p in 0..SIDE {
-                            let b = o.b.add(place + y * o.b_part + p * o.b_row + j * 4);
+                            let b = o.b.add(
+                                place + y * o.b_part + p * o.b_row + j / SIDE * o.b_right + j % SIDE * 4,
+                            );
                             for half in 0..2 {
                                 let a = a.cast::<bf16>().add(2 * p + half).read().to_f32();
                                 sum += a * b.cast::<bf16>().add(half).read().to_f32();

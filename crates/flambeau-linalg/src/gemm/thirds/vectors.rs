@@ -61,8 +61,7 @@ pub unsafe fn split<const ALONG: bool, const COLUMNS: bool>(
             // SAFETY: elements below `count` and `k`, and the tiles of this step.
             unsafe {
                 let from = from.wrapping_add(t * STEP * x.step + h * SIDE * x.apart);
-                // Rows of a tile after those of the other one, or 32 columns side by side.
-                let to = to.add(t * STRIDE + h * if COLUMNS { SIDE } else { SIDE * SIDE });
+                let to = to.add(t * STRIDE + h * SIDE * SIDE);
                 if count == SIDE && k == STEP && (!ALONG || x.step == 1) {
                     tiles::<COLUMNS, ALONG>(&mut parts, to, |r| match ALONG {
                         true => {
@@ -108,30 +107,29 @@ unsafe fn tiles<const COLUMNS: bool, const ALONG: bool>(
     to: *mut f32,
     vectors: impl Fn(usize) -> (__m512, __m512),
 ) {
-    let line = if COLUMNS { 2 * SIDE } else { SIDE };
     for r in 0..SIDE {
         let (low, high) = vectors(r);
         let parts = parts.of(low, high);
         for (i, part) in parts.into_iter().enumerate() {
             // SAFETY: a row of a tile.
-            unsafe { _mm512_store_si512(to.add(i * APART + r * line).cast(), part) };
+            unsafe { _mm512_store_si512(to.add(i * APART + r * SIDE).cast(), part) };
         }
     }
     if ALONG == COLUMNS {
         // SAFETY: the tiles that were written.
-        (0..3).for_each(|i| unsafe { turn(to.add(i * APART), line) });
+        (0..3).for_each(|i| unsafe { turn(to.add(i * APART)) });
     }
 }
 
-/// Transposes a tile of 16 by 16 pairs, `line` floats between its rows.
+/// Transposes a tile of 16 by 16 pairs.
 ///
 /// # Safety
 /// The tile is valid.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2")]
-unsafe fn turn(tile: *mut f32, line: usize) {
+unsafe fn turn(tile: *mut f32) {
     // SAFETY: a row of the tile.
-    let row = |i: usize| unsafe { _mm512_load_si512(tile.add(i * line).cast()) };
+    let row = |i: usize| unsafe { _mm512_load_si512(tile.add(i * SIDE).cast()) };
     // Columns 4 l + i of rows 4 j..4 j + 4, for the quarters l of a register.
     let mut z = [[_mm512_setzero_si512(); 4]; 4];
     for j in 0..4 {
@@ -152,8 +150,8 @@ unsafe fn turn(tile: *mut f32, line: usize) {
             let odd = _mm512_shuffle_i32x4::<0xdd>(ab[l], cd[l]);
             // SAFETY: rows of the tile, all of which were read.
             unsafe {
-                _mm512_store_si512(tile.add((8 * l + i) * line).cast(), even);
-                _mm512_store_si512(tile.add((8 * l + 4 + i) * line).cast(), odd);
+                _mm512_store_si512(tile.add((8 * l + i) * SIDE).cast(), even);
+                _mm512_store_si512(tile.add((8 * l + 4 + i) * SIDE).cast(), odd);
             }
         }
     }
