@@ -269,10 +269,12 @@ struct Block<'a> {
     soon: *const f32,
 }
 impl Block<'_> {
-    /// Writes the products of packed rows and the columns.
+    /// Writes the products of packed rows and the columns. Inlined, as reading what was just written of a block in other pieces would
+    /// wait for all of the result that is on its way to memory.
     ///
     /// # Safety
     /// All addresses are valid, and `add` callable.
+    #[inline(always)]
     unsafe fn compute(&self, a: *const u8, start: Start, add: unsafe fn(&Thirds)) {
         let line = size_of::<f32>();
         let whole = self.wide == BLOCK && self.high == BLOCK;
