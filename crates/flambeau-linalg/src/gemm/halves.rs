@@ -87,13 +87,13 @@ pub(super) unsafe fn serial(
     let depth = s.k.min(DEPTH).next_multiple_of(STEP);
     let rows = s.m.min(ROWS).next_multiple_of(BLOCK);
     // Sums of all panels are kept where these are visited again.
-    let (panels, slots) = match s.k > DEPTH {
-        true => (rows * BLOCK, s.n.min(COLUMNS).div_ceil(BLOCK)),
-        false => (0, 1),
+    let (panels, all) = match s.k > DEPTH {
+        true => (rows * BLOCK, rows * s.n.min(COLUMNS).next_multiple_of(BLOCK)),
+        false => (0, BLOCK * BLOCK),
     };
     let (right, left) = (depth * BLOCK / 2, rows * depth / 2);
     let spare = TILE / size_of::<f32>();
-    Scratch::with(spare + right + left + slots * rows * BLOCK, |memory: *mut f32| {
+    Scratch::with(spare + right + left + all, |memory: *mut f32| {
         let (spare, memory) = (memory, memory.wrapping_add(spare));
         let (right, left) = (memory, memory.wrapping_add(right));
         let sums = left.wrapping_add(rows * depth / 2);
@@ -125,24 +125,26 @@ pub(super) unsafe fn serial(
                             true => (from.cast(), 2 * s.a_rs, ROW, 2 * SIDE * s.a_rs),
                             false => (own.cast::<u8>().cast_const(), ROW, TILE, steps * TILE),
                         };
+                        let own_sums = if s.k > DEPTH { sums.add(i * BLOCK) } else { sums };
                         let operands = Operands {
                             a: [first, first.wrapping_add(second)],
                             a_row: row,
                             a_step: step,
                             b: [right.cast(), right.add(apart).cast()],
                             steps,
-                            sums: sums.add(i * BLOCK),
+                            sums: own_sums,
                             spare,
                             more: k0 > 0,
                         };
                         add(&operands, count > SIDE);
-                    }
-                    let last = if k0 + k == s.k { m } else { 0 };
-                    let bias = bias.map(|bias| &bias[n0..n0 + n]);
-                    for i in 0..last {
-                        let sums = std::slice::from_raw_parts(sums.add(i * BLOCK), n);
-                        let to = std::slice::from_raw_parts_mut(c.add((m0 + i) * s.c_rs + n0), n);
-                        round(sums, bias, to);
+                        // The sums are near now.
+                        let last = if k0 + k == s.k { count } else { 0 };
+                        let bias = bias.map(|bias| &bias[n0..n0 + n]);
+                        for r in i..i + last {
+                            let sums = std::slice::from_raw_parts(own_sums.add((r - i) * BLOCK), n);
+                            let to = std::slice::from_raw_parts_mut(c.add((m0 + r) * s.c_rs + n0), n);
+                            round(sums, bias, to);
+                        }
                     }
                 }
             }
