@@ -76,12 +76,12 @@ impl Attention {
         if self.causal { keys.min(query + 1) } else { keys }
     }
 
-    /// The keys (or values) of one entry as columns of `depth` elements, turned or not.
+    /// The keys (or values) of one entry as columns of `depth` elements, turned or not, for blocks of queries.
     fn columns<T: Real>(&self, b: usize, of: &[T], depth: usize, turned: bool) -> Result<Columns<T>> {
         let of = &of[b * self.sources * depth..][..self.sources * depth];
         let made = match turned {
-            true => Columns::new(0, depth, self.sources, of, 1, depth)?,
-            false => Columns::new(0, self.sources, depth, of, depth, 1)?,
+            true => Columns::new(BLOCK, depth, self.sources, of, 1, depth)?,
+            false => Columns::new(BLOCK, self.sources, depth, of, depth, 1)?,
         };
         match made {
             Some(columns) => Ok(columns),

@@ -5,6 +5,7 @@ use super::pack::Part;
 use super::{Scratch, heights, pack_rows};
 use crate::gemm::thirds::Packed;
 use crate::gemm::{GemmElement, check};
+use crate::level::{Level, level};
 use flambeau_core::{Result, buffer, ensure};
 
 /// The columns of a matrix in the order in which the tile kernel reads them.
@@ -91,12 +92,14 @@ impl<T: GemmElement> Columns<T> {
             return Ok(());
         }
         if let Some(thirds) = &self.thirds
-            && alpha == T::ONE
-            && [count, depth] == [self.count, self.depth]
+            && (alpha == T::ONE || !add)
         {
-            let (a, c) = (a.as_ptr().cast(), c.as_mut_ptr().cast());
+            let (from, to) = (a.as_ptr().cast(), c.as_mut_ptr().cast());
             // SAFETY: operands that were checked, of `f32`.
-            if unsafe { thirds.product(m, a, apart, add, c, stride) } {
+            if unsafe { thirds.product(m, from, apart, [count, depth], add, to, stride) } {
+                if alpha != T::ONE {
+                    scale(m, count, alpha, c, stride);
+                }
                 return Ok(());
             }
         }
@@ -145,4 +148,26 @@ impl<T: GemmElement> Columns<T> {
         });
         Ok(())
     }
+}
+
+/// Multiplies `m` rows of `count` elements, `stride` apart.
+fn scale<T: GemmElement>(m: usize, count: usize, by: T, c: &mut [T], stride: usize) {
+    #[inline(always)]
+    fn rows<T: GemmElement>(m: usize, count: usize, by: T, c: &mut [T], stride: usize) {
+        for i in 0..m {
+            c[i * stride..][..count].iter_mut().for_each(|x| *x = x.mul(by));
+        }
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+        fn wide<T: GemmElement>(m: usize, count: usize, by: T, c: &mut [T], stride: usize) {
+            rows(m, count, by, c, stride)
+        }
+        if level() == Level::Avx512 {
+            // SAFETY: detected.
+            return unsafe { wide(m, count, by, c, stride) };
+        }
+    }
+    rows(m, count, by, c, stride)
 }

@@ -10,10 +10,11 @@ pub(in crate::gemm) struct Packed {
     memory: Aligned,
     /// Bytes from a panel's start to its steps.
     places: Vec<usize>,
-    depth: usize,
-    count: usize,
     range: Range,
 }
+
+/// Elements from which on an operand is packed for the unit too: smaller ones gain less than that takes.
+const WORTH: usize = 1 << 14;
 
 impl Packed {
     /// Packs `count` columns of `depth` elements; none if there is no unit, products of `m` rows do not pay, or the unit does not serve
@@ -29,7 +30,7 @@ impl Packed {
         rs: usize,
         cs: usize,
     ) -> Result<Option<Packed>> {
-        if !available() || !Packed::pays(m, depth, count) {
+        if count.saturating_mul(depth) < WORTH || !available() || !Packed::pays(m, depth, count) {
             return Ok(None);
         }
         // SAFETY: passed on; there is AVX-512.
@@ -52,8 +53,7 @@ impl Packed {
         let length = count.div_ceil(BLOCK).checked_mul(each);
         let Some(length) = length else { flambeau_core::bail!("columns: sizes overflow") };
         let places = (0..depth.div_ceil(STEP)).map(|step| step * THIRDS).collect();
-        let mut packed =
-            Packed { memory: Aligned::new(length)?, places, depth, count, range: Range::NOTHING };
+        let mut packed = Packed { memory: Aligned::new(length)?, places, range: Range::NOTHING };
         let to = packed.memory.start();
         for j in (0..count).step_by(BLOCK) {
             let part = Lines { count: BLOCK.min(count - j), apart: cs, k: depth, step: rs };
@@ -69,73 +69,81 @@ impl Packed {
         is_faster((m, count, depth), depth.div_ceil(STEP), m.saturating_mul(depth))
     }
 
-    /// `c = a @ b`, or what is added to `c`, for `m` rows of `a` and `c`, `apart` and `stride` elements apart; false, and nothing
-    /// written, where this does not pay or the numbers do not allow it.
+    /// `c = a @ b`, or what is added to `c`, where `b` is the first `depth` elements of the first `count` columns, for `m` rows of `a`
+    /// and `c`, `apart` and `stride` elements apart; false, and nothing written, where this does not pay or the numbers do not allow
+    /// it.
     ///
     /// # Safety
-    /// The rows are valid.
+    /// The rows are valid, and there are so many columns and elements.
     pub unsafe fn product(
         &self,
         m: usize,
         a: *const f32,
         apart: usize,
+        [count, depth]: [usize; 2],
         more: bool,
         c: *mut f32,
         stride: usize,
     ) -> bool {
         // SAFETY: passed on; there is a unit if there is an operand for it.
-        Packed::pays(m, self.depth, self.count)
-            && unsafe { amx::with_tiles(|| self.product_by(m, a, apart, more, c, stride, amx::add_thirds)) }
+        Packed::pays(m, depth, count)
+            && unsafe {
+                amx::with_tiles(|| {
+                    self.product_by(m, a, apart, [count, depth], more, c, stride, amx::add_thirds)
+                })
+            }
     }
 
     /// [`Packed::product`] with [`amx::add_thirds`] or what stands in for it.
     ///
     /// # Safety
-    /// The rows are valid, and `add` callable.
+    /// As for [`Packed::product`], and `add` callable.
     pub(super) unsafe fn product_by(
         &self,
         m: usize,
         a: *const f32,
         apart: usize,
+        [count, depth]: [usize; 2],
         more: bool,
         c: *mut f32,
         stride: usize,
         add: unsafe fn(&Thirds),
     ) -> bool {
-        let each = self.places.len() * STRIDE;
-        let own = m.div_ceil(BLOCK) * each;
+        // Elements of the last step beyond `depth` meet zeros.
+        let steps = depth.div_ceil(STEP);
+        let own = m.div_ceil(BLOCK) * steps * STRIDE;
         Scratch::with(own + SIDES, |memory: *mut f32| {
             let mut range = Range::NOTHING;
             for i in (0..m).step_by(BLOCK) {
-                let part = Lines { count: BLOCK.min(m - i), apart, k: self.depth, step: 1 };
+                let part = Lines { count: BLOCK.min(m - i), apart, k: depth, step: 1 };
+                let to = memory.wrapping_add(i / BLOCK * steps * STRIDE);
                 // SAFETY: a panel of the memory; the rest is passed on.
-                let of =
-                    unsafe { split::<false>(&part, a.wrapping_add(i * apart), memory.add(i / BLOCK * each)) };
-                range = range.and(of);
+                range = range.and(unsafe { split::<false>(&part, a.wrapping_add(i * apart), to) });
             }
-            if !Range::suits(range, self.range, self.depth) {
+            if !Range::suits(range, self.range, depth) {
                 return false;
             }
-            for j in (0..self.count).step_by(BLOCK) {
+            let panel = self.places.len() * STRIDE;
+            for j in (0..count).step_by(BLOCK) {
                 for i in (0..m).step_by(BLOCK) {
                     // SAFETY: panels of the memory and of this; the rest is passed on.
                     unsafe {
                         let c = c.add(i * stride + j);
                         let block = Block {
-                            b: self.memory.start().add(j / BLOCK * each).cast(),
+                            b: self.memory.start().add(j / BLOCK * panel).cast(),
                             b_row: ROW,
                             b_right: TILE,
                             b_part: 2 * TILE,
-                            steps: &self.places,
+                            steps: &self.places[..steps],
                             c,
                             c_rs: stride,
                             high: BLOCK.min(m - i),
-                            wide: BLOCK.min(self.count - j),
+                            wide: BLOCK.min(count - j),
                             side: memory.add(own),
                             soon: c.wrapping_add(if i + BLOCK < m { BLOCK * stride } else { BLOCK }),
                         };
                         let start = if more { Start::Result } else { Start::Zero };
-                        block.compute(memory.add(i / BLOCK * each).cast(), start, add);
+                        block.compute(memory.add(i / BLOCK * steps * STRIDE).cast(), start, add);
                     }
                 }
             }

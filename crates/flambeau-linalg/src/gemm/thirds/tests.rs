@@ -3,7 +3,7 @@
 
 use super::{Packed, PairLines, PairRows, Piece, Range, multiply, serial};
 use crate::gemm::amx::{self, ROW, SIDE, THIRDS, TILE, Thirds};
-use crate::gemm::{Base, Shape, gemm};
+use crate::gemm::{Base, Columns, Shape, gemm};
 use crate::level::{Level, level};
 use flambeau_core::bf16;
 
@@ -213,7 +213,7 @@ fn packed_columns() {
                     let (a, c) = (a.as_ptr(), c.as_mut_ptr());
                     let run = |add| {
                         // SAFETY: a matrix of these sizes, and a unit where it is called.
-                        unsafe { packed.product_by(m, a, k + 2, more, c, n + 1, add) }
+                        unsafe { packed.product_by(m, a, k + 2, [n, k], more, c, n + 1, add) }
                     };
                     match by_unit {
                         0 => run(add_by_loop),
@@ -314,5 +314,27 @@ fn shifted_columns() {
         let refused =
             unsafe { rows.multiply_by(0, &lines, &places, &pieces, Base::Nothing, short, kept.len(), add) };
         assert!(refused.unwrap_err().to_string().contains("out of bounds"));
+    }
+}
+
+/// Products with the first elements of the first columns, scaled or not, as attention to earlier keys has them.
+#[test]
+fn first_columns_and_elements() {
+    let (m, n, k) = (32, 200, 160);
+    let (a, b) = (matrix(m, k, k, 1, 14), matrix(k, n, n, 1, 15));
+    let columns = Columns::new(m, k, n, &b, n, 1).unwrap().unwrap();
+    for (count, depth) in [(n, k), (170, k), (n, 100), (33, 97), (64, 64)] {
+        for alpha in [1.0, 0.125] {
+            let mut c = vec![7.0; m * (n + 1)];
+            columns.product(m, &a, k, [count, depth], alpha, false, &mut c, n + 1).unwrap();
+            for (i, row) in c.chunks_exact(n + 1).enumerate() {
+                for (j, &got) in row.iter().enumerate() {
+                    let terms = (0..depth).map(|p| a[i * k + p] as f64 * b[p * n + j.min(n - 1)] as f64);
+                    let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), x| (sum + x, size + x.abs()));
+                    let near = (got as f64 - sum * alpha as f64).abs() <= size * 1e-5;
+                    assert!(if j < count { near } else { got == 7.0 }, "{count} {depth} at {i}, {j}: {got}");
+                }
+            }
+        }
     }
 }
