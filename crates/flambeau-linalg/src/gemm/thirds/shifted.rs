@@ -168,6 +168,7 @@ impl PairRows {
         let high = BLOCK.min(self.count.saturating_sub(block * BLOCK));
         let last = places.iter().max().copied().unwrap_or(0);
         let fits = high > 0
+            && self.steps > 0
             && places.len() == self.steps
             && !matches!(base, Base::Rows(rows) if rows.len() < high)
             && pieces.iter().all(|piece| {

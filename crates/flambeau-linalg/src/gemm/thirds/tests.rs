@@ -338,3 +338,25 @@ fn first_columns_and_elements() {
         }
     }
 }
+
+#[test]
+fn any_number_of_threads() {
+    for (m, n, k) in [(520, 300, 600), (100, 1500, 200)] {
+        let (mut a, b) = (matrix(m, k, k, 1, 19), matrix(k, 1, n, k, 20));
+        for special in [1.0, 1e-42] {
+            // One part alone has the number that sends the whole product the other way.
+            a[(m - 1) * k] = special;
+            let run = |threads: usize| {
+                flambeau_core::parallel::set_num_threads(threads);
+                let mut c = vec![f32::NAN; m * n];
+                gemm(m, n, k, 1.0, &a, k, 1, &b, 1, k, 0.0, &mut c, n, 1).unwrap();
+                c
+            };
+            let alone = run(1);
+            for threads in [2, 3, 8] {
+                assert!(run(threads) == alone, "{threads} threads");
+            }
+        }
+    }
+    flambeau_core::parallel::set_num_threads(1);
+}
