@@ -201,7 +201,9 @@ pub fn gemm_batched<T: GemmElement>(
         }
     };
     let work = m.saturating_mul(n).saturating_mul(k).max(1);
-    match c_bs > 0 && batch > 1 {
+    // Few large products are divided themselves.
+    let few = batch < num_threads() && work >= 2 * GRAIN;
+    match c_bs > 0 && batch > 1 && !few {
         true => parallel(batch, (GRAIN / work).max(1), each),
         false => each(0..batch),
     }

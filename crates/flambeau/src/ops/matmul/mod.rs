@@ -131,15 +131,19 @@ fn product_with(
                     } else {
                         let few = matches!((as_a, as_b), (As::Batch, As::Batch))
                             && m.saturating_mul(n).saturating_mul(k) < FEW;
-                        for (i, to) in (0..batch).zip(to.chunks_exact_mut(step)) {
-                            let a = xs.get((i * p.strides[0]) as usize..).unwrap_or(&[]);
-                            let b = ys.get((i * q.strides[0]) as usize..).unwrap_or(&[]);
-                            match few {
-                                true => gemm::gemm_rounded(m, n, k, a, a_rs, a_cs, b, b_rs, b_cs, to)?,
-                                false => {
-                                    gemm::gemm(m, n, k, one, a, a_rs, a_cs, b, b_rs, b_cs, zero, to, n, 1)?
-                                }
+                        if few {
+                            for (i, to) in (0..batch).zip(to.chunks_exact_mut(step)) {
+                                let a = xs.get((i * p.strides[0]) as usize..).unwrap_or(&[]);
+                                let b = ys.get((i * q.strides[0]) as usize..).unwrap_or(&[]);
+                                gemm::gemm_rounded(m, n, k, a, a_rs, a_cs, b, b_rs, b_cs, to)?;
                             }
+                        } else {
+                            let count = batch as usize;
+                            let [a_bs, b_bs] = [&p, &q].map(|x| x.strides[0] as usize);
+                            gemm::gemm_batched(
+                                count, m, n, k, one, xs, a_bs, a_rs, a_cs, ys, b_bs, b_rs, b_cs, zero, to,
+                                step, n, 1,
+                            )?;
                         }
                     }
                 }
