@@ -5,7 +5,7 @@ use crate::gemm::{Columns, GemmElement, gemm, size_product};
 use crate::vector::{Elementary, Vector};
 use crate::wide::{Body, wide};
 use flambeau_core::parallel::each;
-use flambeau_core::{Result, bail, buffer, ensure};
+use flambeau_core::{Result, buffer, ensure};
 use num_traits::Float;
 
 /// Queries that are worked on together: few, as a causal attention computes the scores of a block for all keys that its last
@@ -79,13 +79,9 @@ impl Attention {
     /// The keys (or values) of one entry as columns of `depth` elements, turned or not, for blocks of queries.
     fn columns<T: Real>(&self, b: usize, of: &[T], depth: usize, turned: bool) -> Result<Columns<T>> {
         let of = &of[b * self.sources * depth..][..self.sources * depth];
-        let made = match turned {
-            true => Columns::new(BLOCK, depth, self.sources, of, 1, depth)?,
-            false => Columns::new(BLOCK, self.sources, depth, of, depth, 1)?,
-        };
-        match made {
-            Some(columns) => Ok(columns),
-            None => bail!("attention: no kernel"),
+        match turned {
+            true => Columns::new(BLOCK, depth, self.sources, of, 1, depth),
+            false => Columns::new(BLOCK, self.sources, depth, of, depth, 1),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::gemm::{Columns, GemmElement, gemm};
 use crate::vector::{Elementary, Vector};
 use crate::wide::{Body, wide};
-use flambeau_core::{Result, bail, buffer, ensure};
+use flambeau_core::{Result, buffer, ensure};
 use num_traits::Float;
 
 /// What a layer computes in each step; H is the hidden size.
@@ -245,21 +245,6 @@ impl Recurrence {
     }
 }
 
-/// Packs `count` columns of `depth` elements, for products of `m` rows.
-fn columns<T: Real>(
-    m: usize,
-    depth: usize,
-    count: usize,
-    b: &[T],
-    rs: usize,
-    cs: usize,
-) -> Result<Columns<T>> {
-    match Columns::new(m, depth, count, b, rs, cs)? {
-        Some(columns) => Ok(columns),
-        None => bail!("recurrence: no kernel"),
-    }
-}
-
 /// Computes the states of all steps from the gates' share of the input, the first states, the weights (gates * hidden, hidden)
 /// and, if there are any, biases of the state's share. Writes `out` (steps, batch, hidden) and the last cell state (LSTM), and
 /// for [`backward`] the activations and cell states of all steps.
@@ -289,7 +274,7 @@ pub fn forward<T: Real>(
     if state == 0 {
         return Ok(());
     }
-    let product = columns(s.batch, n, width, weight, 1, n)?;
+    let product = Columns::new(s.batch, n, width, weight, 1, n)?;
     let mut own: Vec<T> = buffer(if kept.is_some() { 0 } else { s.kept_row() })?;
     let mut share: Vec<T> = buffer(if s.cell == Cell::Gru { row } else { 0 })?;
     let mut now = h.to_vec();
@@ -371,7 +356,7 @@ pub fn backward<T: Real>(
     if state == 0 {
         return Ok(());
     }
-    let product = columns(s.batch, width, n, from.weight, n, 1)?;
+    let product = Columns::new(s.batch, width, n, from.weight, n, 1)?;
     let mut shares: Vec<T> = buffer(if gru { s.steps * row } else { 0 })?;
     for t in s.order().rev() {
         let before = s.before(t);

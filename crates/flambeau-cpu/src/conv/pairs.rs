@@ -10,7 +10,7 @@ use flambeau_core::{Result, buffer};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Channels, or positions, of a step; columns of a piece.
-const STEP: usize = 32;
+const STEP: usize = PairLines::STEP;
 /// Elements of an image beyond which its parts do not stay in the second-level cache.
 const ELEMENTS: usize = 1 << 18;
 /// Positions whose products are added up at once in the gradient by the weight.
@@ -20,7 +20,8 @@ const WEIGHTS: usize = 1 << 18;
 
 /// The first channels of the lines of pairs of so many channels.
 fn lows(channels: usize) -> impl Iterator<Item = usize> {
-    (0..channels.div_ceil(STEP) * STEP / 2).map(|line| line / 16 * STEP + line % 16)
+    let half = STEP / 2;
+    (0..channels.div_ceil(STEP) * half).map(move |line| line / half * STEP + line % half)
 }
 
 /// The channels of an image as planes, and these as lines of pairs.
@@ -78,13 +79,13 @@ struct Job {
 }
 
 impl Job {
-    /// For taps that see a line of a channel at `seen`; `weight(row, channel, tap)` are the rows of one group.
-    fn new<'a>(
+    /// For taps that see a line of a channel at `seen`; `weight(group, row, channel, tap)` are the rows.
+    fn new(
         source: &Source,
         groups: usize,
         rows: usize,
         seen: &[usize],
-        weight: impl Fn(usize) -> Box<dyn Fn(usize, usize, usize) -> f32 + 'a>,
+        weight: impl Fn(usize, usize, usize, usize) -> f32,
         panels: Vec<Panel>,
     ) -> Result<Option<Job>> {
         let blocks = source.channels.div_ceil(STEP);
@@ -95,12 +96,11 @@ impl Job {
         let mut all = Vec::with_capacity(groups);
         let mut packed: Vec<f32> = buffer(rows * depth)?;
         for g in 0..groups {
-            let weight = weight(g);
             for (row, packed) in packed.chunks_exact_mut(depth.max(1)).enumerate() {
                 for (step, packed) in packed.chunks_exact_mut(STEP).enumerate() {
                     let (block, tap) = (step / seen.len(), step % seen.len());
                     let channels = block * STEP..source.channels.min((block + 1) * STEP);
-                    packed.iter_mut().zip(channels).for_each(|(x, c)| *x = weight(row, c, tap));
+                    packed.iter_mut().zip(channels).for_each(|(x, c)| *x = weight(g, row, c, tap));
                 }
             }
             let Some(rows) = PairRows::new(rows, depth, &packed, depth, 1)? else { return Ok(None) };
@@ -133,8 +133,7 @@ fn correlate(
     let work = s.groups * rows * s.output_plane() * (s.c_in / s.groups) * s.kernel_plane() / 2;
     let unsuited = AtomicBool::new(false);
     let parts: Vec<&mut [f32]> = out.chunks_mut((s.groups * rows * plane).max(1)).collect();
-    let most = jobs.iter().filter(|job| job.apart.is_some()).map(|job| job.apart.map_or(0, |x| volume(x.0)));
-    let apart_len = STEP * most.max().unwrap_or(0);
+    let apart_len = STEP * jobs.iter().filter_map(|job| job.apart).map(|x| volume(x.0)).max().unwrap_or(0);
     on_threads(source, Source::another, 1, parts, work, |source, image, out| {
         let mut apart: Vec<f32> = buffer(apart_len)?;
         for g in 0..s.groups {
@@ -147,24 +146,24 @@ fn correlate(
                     return Ok(());
                 }
                 let (blocks, steps) = own.sizes();
-                // Rows of a few blocks stay near while they go over some pieces.
-                let pieces = (WEIGHTS / (steps * STEP * STEP * 6).max(1)).max(1);
-                let pieces = if blocks <= pieces { 16 } else { job.pieces.len().max(1) };
-                for pieces in job.pieces.chunks(pieces) {
-                    for block in 0..blocks {
-                        let first = block * STEP;
-                        let base = bias.map_or(Base::Nothing, |bias| Base::Rows(&bias[g * rows + first..]));
-                        let (pairs, places) = (&source.pairs, &job.places);
-                        if job.apart.is_none() {
+                let (pairs, places) = (&source.pairs, &job.places);
+                let Some((counts, start)) = job.apart else {
+                    // Rows of a few blocks stay near while they go over some pieces.
+                    let near = (WEIGHTS / (steps * STEP * STEP * 6).max(1)).max(1);
+                    let pieces = if blocks <= near { 16 } else { job.pieces.len().max(1) };
+                    for pieces in job.pieces.chunks(pieces) {
+                        for block in 0..blocks {
+                            let first = block * STEP;
+                            let base =
+                                bias.map_or(Base::Nothing, |bias| Base::Rows(&bias[g * rows + first..]));
                             let out = &mut out[first * plane..];
                             own.multiply(block, pairs, places, pieces, base, out, plane)?;
                         }
                     }
-                }
-                let Some((counts, start)) = job.apart else { continue };
+                    continue;
+                };
                 let kept = volume(counts);
                 for block in 0..blocks {
-                    let (pairs, places) = (&source.pairs, &job.places);
                     own.multiply(block, pairs, places, &job.pieces, Base::Nothing, &mut apart, kept)?;
                     let planes = out[block * STEP * plane..].chunks_exact_mut(plane);
                     for (from, to) in apart.chunks_exact(kept.max(1)).zip(planes) {
@@ -203,9 +202,7 @@ pub(super) fn forward(
     };
     let seen: Vec<usize> =
         windows.seen.iter().map(|&(phase, shift)| phase * plane + windows.place(shift)).collect();
-    let rows = |g: usize| -> Box<dyn Fn(usize, usize, usize) -> f32> {
-        Box::new(move |row, c, tap| weight[((g * outs + row) * ins + c) * taps + tap])
-    };
+    let rows = |g: usize, row: usize, c: usize, tap: usize| weight[((g * outs + row) * ins + c) * taps + tap];
     let Some(job) = Job::new(&source, s.groups, outs, &seen, rows, panels)? else { return Ok(false) };
     correlate(s, source, &[job], input, bias, out, (outs, s.output))
 }
@@ -231,8 +228,8 @@ pub(super) fn grad_input(
     let mut jobs = Vec::with_capacity(phases.len());
     for (phase, panels) in phases.iter().zip(all) {
         let seen: Vec<usize> = phase.seen.iter().map(|&(_, place)| place).collect();
-        let rows = |g: usize| -> Box<dyn Fn(usize, usize, usize) -> f32 + '_> {
-            Box::new(move |row, c, tap| weight[((g * outs + c) * ins + row) * taps + phase.seen[tap].0])
+        let rows = |g: usize, row: usize, c: usize, tap: usize| {
+            weight[((g * outs + c) * ins + row) * taps + phase.seen[tap].0]
         };
         let Some(job) = Job::new(&source, s.groups, ins, &seen, rows, panels)? else { return Ok(false) };
         let apart = (s.stride != [1; 3]).then_some((phase.counts, phase.start));

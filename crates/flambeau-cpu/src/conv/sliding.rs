@@ -131,7 +131,7 @@ fn fits(s: &ConvShape, len: [usize; 3], phases: usize) -> bool {
     })
 }
 
-/// Convolves images with weights; false where this way does not pay, with nothing written.
+/// Convolves images with weights; false where this way does not pay, with nothing useful written.
 pub(super) fn forward<T: GemmElement>(
     s: &ConvShape,
     input: &[T],
@@ -330,7 +330,7 @@ impl Phases {
     }
 }
 
-/// The gradient by the input, or a transposed convolution; false where this way does not pay, with nothing written.
+/// The gradient by the input, or a transposed convolution; false where this way does not pay, with nothing useful written.
 pub(super) fn grad_input<T: GemmElement>(
     s: &ConvShape,
     grad: &[T],

@@ -23,6 +23,7 @@ pub(crate) use small::total;
 pub use thirds::{PairLines, PairRows, Piece, pairs_pay};
 pub use vector::{axpy, dot, gemv};
 
+use crate::level::{Level, level};
 use flambeau_core::parallel::{num_threads, parallel};
 use flambeau_core::{Result, ensure};
 use std::ops::Range;
@@ -362,6 +363,11 @@ impl Shape {
             return;
         }
         for i in 0..self.m {
+            if self.c_cs == 1 && beta != T::ZERO {
+                // SAFETY: a row of the matrix.
+                scale_row(beta, unsafe { std::slice::from_raw_parts_mut(c.add(i * self.c_rs), self.n) });
+                continue;
+            }
             for j in 0..self.n {
                 // SAFETY: inside the m x n matrix.
                 unsafe {
@@ -371,6 +377,26 @@ impl Shape {
             }
         }
     }
+}
+
+/// Multiplies numbers that are next to each other.
+fn scale_row<T: GemmElement>(by: T, row: &mut [T]) {
+    #[inline(always)]
+    fn body<T: GemmElement>(by: T, row: &mut [T]) {
+        row.iter_mut().for_each(|x| *x = by.mul(*x));
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+        fn wide<T: GemmElement>(by: T, row: &mut [T]) {
+            body(by, row)
+        }
+        if level() == Level::Avx512 {
+            // SAFETY: detected.
+            return unsafe { wide(by, row) };
+        }
+    }
+    body(by, row)
 }
 
 /// Runs `$body` compiled for AVX2 and FMA where the processor has them: `fused!((args: types) => body)` defines

@@ -4,14 +4,14 @@ use crate::Tensor;
 use crate::autograd::{self, record};
 use crate::ops::support::copy_array;
 use crate::ops::{shape, sparse};
+use crate::pointwise::{Held, held};
 use flambeau_core::{
     Array, Dims, Init, MemoryFormat, Result, bail, contiguous_strides, numel, show, strides_for, wrap_dim,
 };
 use smallvec::SmallVec;
-use std::ops::Deref;
 
 /// The strides of a joined tensor: channels-last if all parts are.
-fn joined_strides<A: Deref<Target = Array>>(arrays: &[A], sizes: &[i64]) -> Result<Dims> {
+fn joined_strides(arrays: &[Held], sizes: &[i64]) -> Result<Dims> {
     let format = MemoryFormat::channels_last(sizes.len());
     match arrays.iter().all(|a| a.is_contiguous_as(format) && !a.is_contiguous()) {
         true => strides_for(sizes, format),
@@ -19,12 +19,12 @@ fn joined_strides<A: Deref<Target = Array>>(arrays: &[A], sizes: &[i64]) -> Resu
     }
 }
 
-fn promoted<A: Deref<Target = Array>>(refs: &[&Tensor], arrays: &[A]) -> flambeau_core::DType {
+fn promoted(refs: &[&Tensor], arrays: &[Held]) -> flambeau_core::DType {
     let first = arrays[0].dtype;
     if arrays.iter().all(|a| a.dtype == first) { first } else { crate::pointwise::result_type(refs) }
 }
 
-fn device_of<A: Deref<Target = Array>>(refs: &[&Tensor], arrays: &[A]) -> Result<flambeau_core::Device> {
+fn device_of(refs: &[&Tensor], arrays: &[Held]) -> Result<flambeau_core::Device> {
     let first = arrays[0].device();
     if arrays.iter().all(|a| a.device() == first) { Ok(first) } else { crate::ops::common_device(refs) }
 }
@@ -38,7 +38,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         bail!(Value, "torch.cat(): expected a non-empty list of Tensors");
     }
     let refs: SmallVec<[&Tensor; 8]> = tensors.iter().collect();
-    let arrays: SmallVec<[_; 4]> = tensors.iter().map(|t| t.read()).collect();
+    let arrays = held(&refs);
     if let Some(i) = arrays.iter().position(|a| a.dim() == 0) {
         bail!("zero-dimensional tensor (at position {i}) cannot be concatenated");
     }
@@ -135,7 +135,7 @@ pub fn stack(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
             );
         }
     }
-    let arrays: SmallVec<[_; 4]> = tensors.iter().map(|t| t.read()).collect();
+    let arrays = held(&refs);
     let dtype = promoted(&refs, &arrays);
     let device = device_of(&refs, &arrays)?;
     let mut whole = sizes.clone();
@@ -232,7 +232,7 @@ pub fn block_diag(tensors: &[Tensor]) -> Result<Tensor> {
     if tensors.is_empty() {
         return Tensor::zeros_raw(&[1, 0], crate::default_dtype(), crate::default_device());
     }
-    let arrays: SmallVec<[_; 4]> = tensors.iter().map(|t| t.read()).collect();
+    let arrays = held(&refs);
     let dtype = promoted(&refs, &arrays);
     let device = device_of(&refs, &arrays)?;
     let out = Tensor::zeros_raw(&[rows, columns], dtype, device)?;

@@ -114,8 +114,11 @@ fn apply(
     execute(&to, def.backward_name, tensors, resolve::values(&params), record, dest, def.name)
 }
 
+/// An array that nobody changes meanwhile.
+pub(crate) type Held<'a> = RwLockReadGuard<'a, Array>;
+
 /// The arrays of tensors, held in place.
-fn held<'a>(tensors: &[&'a Tensor]) -> SmallVec<[RwLockReadGuard<'a, Array>; 3]> {
+pub(crate) fn held<'a>(tensors: &[&'a Tensor]) -> SmallVec<[Held<'a>; 3]> {
     tensors.iter().map(|t| t.read()).collect()
 }
 

@@ -4,8 +4,7 @@ use super::kernel::{self, Kernel, Tile};
 use super::pack::Part;
 use super::{Scratch, heights, pack_rows};
 use crate::gemm::thirds::Packed;
-use crate::gemm::{GemmElement, check};
-use crate::level::{Level, level};
+use crate::gemm::{GemmElement, Shape, check};
 use flambeau_core::{Result, buffer, ensure};
 
 /// The columns of a matrix in the order in which the tile kernel reads them.
@@ -21,16 +20,9 @@ pub struct Columns<T: 'static> {
 }
 
 impl<T: GemmElement> Columns<T> {
-    /// Packs `count` columns of `depth` elements, for products of about `m` rows each. None for types without a kernel.
-    pub fn new(
-        m: usize,
-        depth: usize,
-        count: usize,
-        b: &[T],
-        rs: usize,
-        cs: usize,
-    ) -> Result<Option<Columns<T>>> {
-        let Some(kernel) = T::kernel() else { return Ok(None) };
+    /// Packs `count` columns of `depth` elements, for products of about `m` rows each. Fails for types without a kernel.
+    pub fn new(m: usize, depth: usize, count: usize, b: &[T], rs: usize, cs: usize) -> Result<Columns<T>> {
+        let Some(kernel) = T::kernel() else { flambeau_core::bail!("columns: no kernel") };
         check("columns", b.len(), depth, rs, count, cs)?;
         let thirds = match T::SINGLE {
             // SAFETY: elements that were checked, of `f32`.
@@ -50,14 +42,14 @@ impl<T: GemmElement> Columns<T> {
                 (kernel.pack)(&part, b.as_ptr().wrapping_add(j * cs), to, width, width)
             };
         }
-        Ok(Some(Columns {
+        Ok(Columns {
             kernel,
             packed,
             lines: (0..depth + kernel::AHEAD).map(|p| p * width).collect(),
             depth,
             count,
             thirds,
-        }))
+        })
     }
 
     /// Number of columns, and of elements in each.
@@ -94,13 +86,24 @@ impl<T: GemmElement> Columns<T> {
         if let Some(thirds) = &self.thirds
             && (alpha == T::ONE || !add)
         {
-            let (from, to) = (a.as_ptr().cast(), c.as_mut_ptr().cast());
+            let s = Shape {
+                m,
+                n: count,
+                k: depth,
+                a_rs: apart,
+                a_cs: 1,
+                b_rs: 0,
+                b_cs: 0,
+                c_rs: stride,
+                c_cs: 1,
+            };
+            let (from, to) = (a.as_ptr().cast(), c.as_mut_ptr());
             // SAFETY: operands that were checked, of `f32`.
-            if unsafe { thirds.product(m, from, apart, [count, depth], add, to, stride) } {
-                if alpha != T::ONE {
-                    scale(m, count, alpha, c, stride);
+            unsafe {
+                if thirds.product(&s, from, add, to.cast()) {
+                    s.scale(alpha, to);
+                    return Ok(());
                 }
-                return Ok(());
             }
         }
         let (tiles, height, higher) = heights(m, kernel.rows);
@@ -148,26 +151,4 @@ impl<T: GemmElement> Columns<T> {
         });
         Ok(())
     }
-}
-
-/// Multiplies `m` rows of `count` elements, `stride` apart.
-fn scale<T: GemmElement>(m: usize, count: usize, by: T, c: &mut [T], stride: usize) {
-    #[inline(always)]
-    fn rows<T: GemmElement>(m: usize, count: usize, by: T, c: &mut [T], stride: usize) {
-        for i in 0..m {
-            c[i * stride..][..count].iter_mut().for_each(|x| *x = x.mul(by));
-        }
-    }
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
-        fn wide<T: GemmElement>(m: usize, count: usize, by: T, c: &mut [T], stride: usize) {
-            rows(m, count, by, c, stride)
-        }
-        if level() == Level::Avx512 {
-            // SAFETY: detected.
-            return unsafe { wide(m, count, by, c, stride) };
-        }
-    }
-    rows(m, count, by, c, stride)
 }

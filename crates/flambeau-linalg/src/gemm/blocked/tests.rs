@@ -133,7 +133,7 @@ fn packed_columns() {
     for (m, k, n) in [(1, 3, 5), (30, 7, 70), (4, 0, 3), (3, 5, 32)] {
         let (a, b) = (numbers(&mut rng, m * (k + 1)), numbers(&mut rng, k * n));
         let before = numbers(&mut rng, m * (n + 2));
-        let columns = Columns::new(m, k, n, &b, n, 1).unwrap().unwrap();
+        let columns = Columns::new(m, k, n, &b, n, 1).unwrap();
         for (count, depth, add) in [(n, k, false), (n, k, true), (n - 1, k / 2, true)] {
             let mut c = before.clone();
             columns.product(m, &a, k + 1, [count, depth], 0.5, add, &mut c, n + 2).unwrap();

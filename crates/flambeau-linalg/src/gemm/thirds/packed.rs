@@ -1,6 +1,7 @@
 //! A right operand in three parts, for many products.
 
 use super::{Aligned, BLOCK, Block, Lines, Range, SIDES, STEP, STRIDE, Start, available, is_faster, split};
+use crate::gemm::Shape;
 use crate::gemm::amx::{self, ROW, THIRDS, TILE, Thirds};
 use crate::gemm::blocked::Scratch;
 use flambeau_core::Result;
@@ -69,29 +70,15 @@ impl Packed {
         is_faster((m, count, depth), depth.div_ceil(STEP), m.saturating_mul(depth))
     }
 
-    /// `c = a @ b`, or what is added to `c`, where `b` is the first `depth` elements of the first `count` columns, for `m` rows of `a`
-    /// and `c`, `apart` and `stride` elements apart; false, and nothing written, where this does not pay or the numbers do not allow
-    /// it.
+    /// `c = a @ b`, or what is added to `c` (`more`), where `b` is the first `s.k` elements of the first `s.n` columns; rows of `a`
+    /// and `c` are contiguous. False, and nothing written, where this does not pay or the numbers do not allow it.
     ///
     /// # Safety
     /// The rows are valid, and there are so many columns and elements.
-    pub unsafe fn product(
-        &self,
-        m: usize,
-        a: *const f32,
-        apart: usize,
-        [count, depth]: [usize; 2],
-        more: bool,
-        c: *mut f32,
-        stride: usize,
-    ) -> bool {
+    pub unsafe fn product(&self, s: &Shape, a: *const f32, more: bool, c: *mut f32) -> bool {
         // SAFETY: passed on; there is a unit if there is an operand for it.
-        Packed::pays(m, depth, count)
-            && unsafe {
-                amx::with_tiles(|| {
-                    self.product_by(m, a, apart, [count, depth], more, c, stride, amx::add_thirds)
-                })
-            }
+        Packed::pays(s.m, s.k, s.n)
+            && unsafe { amx::with_tiles(|| self.product_by(s, a, more, c, amx::add_thirds)) }
     }
 
     /// [`Packed::product`] with [`amx::add_thirds`] or what stands in for it.
@@ -100,15 +87,13 @@ impl Packed {
     /// As for [`Packed::product`], and `add` callable.
     pub(super) unsafe fn product_by(
         &self,
-        m: usize,
+        s: &Shape,
         a: *const f32,
-        apart: usize,
-        [count, depth]: [usize; 2],
         more: bool,
         c: *mut f32,
-        stride: usize,
         add: unsafe fn(&Thirds),
     ) -> bool {
+        let Shape { m, n: count, k: depth, a_rs: apart, c_rs: stride, .. } = *s;
         // Elements of the last step beyond `depth` meet zeros.
         let steps = depth.div_ceil(STEP);
         let own = m.div_ceil(BLOCK) * steps * STRIDE;

@@ -19,6 +19,9 @@ pub struct PairLines {
 }
 
 impl PairLines {
+    /// Elements of a step, half of them in each place of the pairs, and columns of a piece.
+    pub const STEP: usize = STEP;
+
     /// Room for so many lines, zeros at first; none where there is no unit to multiply them.
     pub fn new(lines: usize, length: usize) -> Result<Option<PairLines>> {
         if available() { PairLines::with(lines, length).map(Some) } else { Ok(None) }

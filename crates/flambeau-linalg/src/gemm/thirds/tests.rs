@@ -213,7 +213,7 @@ fn packed_columns() {
                     let (a, c) = (a.as_ptr(), c.as_mut_ptr());
                     let run = |add| {
                         // SAFETY: a matrix of these sizes, and a unit where it is called.
-                        unsafe { packed.product_by(m, a, k + 2, [n, k], more, c, n + 1, add) }
+                        unsafe { packed.product_by(&Shape { c_rs: n + 1, ..s }, a, more, c, add) }
                     };
                     match by_unit {
                         0 => run(add_by_loop),
@@ -322,7 +322,7 @@ fn shifted_columns() {
 fn first_columns_and_elements() {
     let (m, n, k) = (32, 200, 160);
     let (a, b) = (matrix(m, k, k, 1, 14), matrix(k, n, n, 1, 15));
-    let columns = Columns::new(m, k, n, &b, n, 1).unwrap().unwrap();
+    let columns = Columns::new(m, k, n, &b, n, 1).unwrap();
     for (count, depth) in [(n, k), (170, k), (n, 100), (33, 97), (64, 64)] {
         for alpha in [1.0, 0.125] {
             let mut c = vec![7.0; m * (n + 1)];
