@@ -9,9 +9,11 @@
 use parking_lot::Mutex;
 use std::alloc::Layout;
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::parallel::each;
 use crate::storage::Init;
 
 /// Blocks from this size on are kept; the allocator of the system is quick with smaller ones.
@@ -201,7 +203,7 @@ pub(crate) fn allocate(nbytes: usize, init: Init) -> Option<Block> {
         drop(lists);
         if init == Init::Zero {
             // SAFETY: the block is ours, of at least `nbytes`.
-            unsafe { std::ptr::write_bytes(pointer.as_ptr(), 0, nbytes) };
+            zero(unsafe { std::slice::from_raw_parts_mut(pointer.as_ptr().cast(), nbytes) });
         }
         return Some(Block { pointer, size: found });
     }
@@ -240,6 +242,17 @@ pub(crate) unsafe fn release(pointer: NonNull<u8>, size: usize) {
     }
     // SAFETY: passed on from the caller.
     unsafe { give_back(pointer, size) }
+}
+
+/// Writes zeros.
+fn zero(bytes: &mut [MaybeUninit<u8>]) {
+    // Bytes that are worth a thread.
+    const GRAIN: usize = 1 << 18;
+    // No part fails.
+    let _ = each(bytes.chunks_mut(GRAIN), 1, |part| {
+        part.fill(MaybeUninit::new(0));
+        Ok(())
+    });
 }
 
 #[cfg(test)]

@@ -20,6 +20,18 @@ const MOST: usize = 1024;
 thread_local! {
     /// Whether this thread is at work on a part of something: parts are not divided further.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// Whether the next sweep that this thread begins goes backwards.
+    static BACKWARDS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sweeps of fewer pieces always go forwards.
+const FEW: usize = 4;
+/// Pieces that a sweep backwards on one thread takes together.
+const TOGETHER: usize = 2;
+
+/// Whether a sweep over so many pieces goes backwards.
+fn turn(pieces: usize) -> bool {
+    pieces >= FEW && BACKWARDS.replace(!BACKWARDS.get())
 }
 
 struct Pool {
@@ -95,13 +107,25 @@ fn pool(size: usize) -> Option<&'static ThreadPool> {
 ///
 /// A grain is worth some tens of microseconds, which is what waking a thread may cost.
 pub fn parallel(n: usize, grain: usize, body: impl Fn(Range<usize>) + Sync) {
+    share(n, grain.max(1), false, body);
+}
+
+/// As [`parallel`], for work that passes over memory once. Every other sweep goes backwards: what the one before touched
+/// last, often what this one reads, is then still in the caches.
+pub fn sweep(n: usize, grain: usize, body: impl Fn(Range<usize>) + Sync) {
     let grain = grain.max(1);
+    let backwards = !INSIDE.get() && turn(n.div_ceil(grain));
+    share(n, grain, backwards, body);
+}
+
+/// See [`parallel`] and [`sweep`].
+fn share(n: usize, grain: usize, backwards: bool, body: impl Fn(Range<usize>) + Sync) {
     let pieces = n.div_ceil(grain);
     let threads = if pieces <= 1 || INSIDE.get() { 1 } else { num_threads().min(pieces) };
     let Some(pool) = (if threads > 1 { pool(threads - 1) } else { None }) else {
-        if n > 0 {
-            body(0..n);
-        }
+        let together = if backwards { TOGETHER * grain } else { n.max(1) };
+        // Forwards, all there is at once.
+        (0..n).step_by(together).rev().for_each(|start| body(start..n.min(start + together)));
         return;
     };
     let next = AtomicUsize::new(0);
@@ -112,6 +136,7 @@ pub fn parallel(n: usize, grain: usize, body: impl Fn(Range<usize>) + Sync) {
             if piece >= pieces {
                 break;
             }
+            let piece = if backwards { pieces - 1 - piece } else { piece };
             body(piece * grain..n.min((piece + 1) * grain));
         }
     };
@@ -123,18 +148,20 @@ pub fn parallel(n: usize, grain: usize, body: impl Fn(Range<usize>) + Sync) {
 }
 
 /// Calls `body` with every part, on several threads if there are more than `grain` for each: for parts that own what they
-/// write to. The first error is returned; which of the other parts were done is then open.
+/// write to. Their order is that of a [`sweep`]. The first error is returned; which of the other parts were done is then
+/// open.
 pub fn each<P: Send>(
-    parts: impl ExactSizeIterator<Item = P>,
+    mut parts: impl ExactSizeIterator<Item = P> + DoubleEndedIterator,
     grain: usize,
     body: impl Fn(P) -> Result<()> + Sync,
 ) -> Result<()> {
     if parts.len() <= grain || INSIDE.get() || num_threads() == 1 {
-        return parts.into_iter().try_for_each(body);
+        let backwards = !INSIDE.get() && turn(parts.len());
+        return if backwards { parts.rev().try_for_each(body) } else { parts.try_for_each(body) };
     }
     let parts: Vec<Mutex<Option<P>>> = parts.map(|part| Mutex::new(Some(part))).collect();
     let failed = OnceLock::new();
-    parallel(parts.len(), grain, |range| {
+    sweep(parts.len(), grain, |range| {
         for part in &parts[range] {
             let part = part.lock().take();
             if let Some(Err(error)) = part.map(&body) {

@@ -6,7 +6,7 @@
 
 use crate::wide::{Body, wide};
 use flambeau_core::DType;
-use flambeau_core::parallel::parallel;
+use flambeau_core::parallel::sweep;
 use num_traits::Float;
 
 /// The update of one element: from its gradient, the parameter `x[0]` and `N - 1` remembered numbers.
@@ -340,7 +340,7 @@ pub unsafe fn update(step: Step, dtype: DType, n: usize, grad: *const u8, x: &[*
             }
             // As numbers, which threads may share.
             let (grad, x) = (grad as usize, x.iter().map(|&p| p as usize).collect::<Vec<_>>());
-            parallel(n, GRAIN, |range| {
+            sweep(n, GRAIN, |range| {
                 let at = |p: usize| (p as *mut $t).wrapping_add(range.start);
                 // SAFETY: as promised by the caller, and aligned; ranges do not overlap.
                 let (grad, mut x) = unsafe {

@@ -2,7 +2,7 @@
 
 use crate::pointwise::Operand;
 use flambeau_core::Result;
-use flambeau_core::parallel::parallel;
+use flambeau_core::parallel::sweep;
 use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -43,7 +43,7 @@ pub(crate) unsafe fn along(
     let units = size / unit;
     let shared = Shared(operands);
     let failed = OnceLock::new();
-    parallel(units, grain, |range| {
+    sweep(units, grain, |range| {
         let end = if range.end == units { size } else { range.end * unit };
         let range = range.start * unit..end;
         let operands = shared.piece(dim, &range);

@@ -7,7 +7,7 @@ mod transpose;
 
 use crate::pieces::{along, distinct};
 use crate::pointwise::{Operand, Plan, Program, Source, run};
-use flambeau_core::parallel::num_threads;
+use flambeau_core::parallel::sweep;
 use flambeau_core::{DType, Result};
 
 /// Bytes that are worth a thread.
@@ -40,6 +40,28 @@ pub unsafe fn copy(dst: &Operand, src: &Operand, sizes: &[i64]) -> Result<()> {
     unsafe { run(&program, compute, sizes, dst, std::slice::from_ref(src), &[]) }
 }
 
+/// Places of bytes that threads share.
+struct Bytes(*mut u8, *const u8);
+// SAFETY: pieces of a copy write to places of their own and read what nobody writes to.
+unsafe impl Sync for Bytes {}
+
+/// Copies `n` adjacent bytes.
+///
+/// # Safety
+/// `from` must be valid for them, `to` for writing them; they may overlap.
+pub unsafe fn bytes(to: *mut u8, from: *const u8, n: usize) {
+    if n < 2 * GRAIN || to.addr().abs_diff(from.addr()) < n {
+        // SAFETY: passed on from the caller.
+        return unsafe { std::ptr::copy(from, to, n) };
+    }
+    let places = Bytes(to, from);
+    sweep(n, GRAIN, |range| {
+        let Bytes(to, from) = &places;
+        // SAFETY: a part of what the caller vouches for; the places do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(from.add(range.start), to.add(range.start), range.len()) }
+    });
+}
+
 /// Elements as they are, on several threads where there are many.
 ///
 /// # Safety
@@ -57,7 +79,7 @@ unsafe fn copy_pieces(dst: &Operand, src: &Operand, sizes: &[i64]) -> Result<()>
     // The outermost dimension in memory, so that pieces are long stretches of it.
     let outermost = (0..sizes.len()).filter(|&d| sizes[d] > 1).max_by_key(|&d| dst.strides[d].unsigned_abs());
     match outermost {
-        Some(dim) if total >= 2 * GRAIN && num_threads() > 1 && distinct(dst, sizes, |_| true) => {
+        Some(dim) if total >= 2 * GRAIN && distinct(dst, sizes, |_| true) => {
             let size = sizes[dim] as usize;
             let unit = if size >= 2 * UNIT { UNIT } else { 1 };
             // SAFETY: the elements of `dst` are distinct.

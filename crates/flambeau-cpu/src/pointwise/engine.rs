@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::transfer::{aligned, fill, load, store};
 use super::update::{Update, others};
 use super::{Prim, block, halves};
-use flambeau_core::parallel::parallel;
+use flambeau_core::parallel::sweep;
 use flambeau_core::{DType, Result, Scalar, bail, dispatch};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
@@ -123,7 +123,7 @@ pub unsafe fn run(
     }
     let work = Work { program, compute, plan: &plan, out, inputs, consts };
     let failed = OnceLock::new();
-    parallel(plan.sizes[outermost], GRAIN.div_ceil(each), |range| {
+    sweep(plan.sizes[outermost], GRAIN.div_ceil(each), |range| {
         // SAFETY: passed on from the caller: pieces write to different elements of the output.
         if let Err(error) = unsafe { work.piece(range) } {
             let _ = failed.set(error);

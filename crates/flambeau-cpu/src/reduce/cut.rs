@@ -13,10 +13,10 @@ const GROUP: usize = 64;
 /// Up to so many elements of a line, lines that do not lie side by side are worked on together too.
 const SHORT: usize = 16;
 
-/// Whether there is so little to do that one thread does all of it.
+/// Whether there is so little to do that it is not cut.
 pub(super) fn is_whole(sizes: &[i64]) -> bool {
     let total = sizes.iter().fold(1usize, |total, &size| total.saturating_mul(size as usize));
-    total < 2 * GRAIN || num_threads() == 1
+    total < 2 * GRAIN
 }
 
 /// Calls `body` with pieces of the operands, the first of which is read and the others have results for each line, or
@@ -33,7 +33,9 @@ pub(super) fn pieces(
         return body(operands, sizes);
     }
     let apart = operands[1..].iter().all(|o| distinct(o, sizes, |d| many || !reduced(d)));
-    let Some((dim, unit)) = place(operands[0], sizes, reduced).filter(|_| apart) else {
+    // Lines side by side are short stretches of memory when they are cut from each other: worth it for other threads alone.
+    let fits = |&(_, unit): &(usize, usize)| apart && (unit == 1 || num_threads() > 1);
+    let Some((dim, unit)) = place(operands[0], sizes, reduced).filter(fits) else {
         return body(operands, sizes);
     };
     let each =

@@ -11,7 +11,7 @@ use crate::lanes::{LANES, merged};
 use crate::pointwise::{Compute, Operand, load, store};
 use crate::wide::{Body, wide};
 use flambeau_core::Element;
-use flambeau_core::parallel::{num_threads, parallel};
+use flambeau_core::parallel::sweep;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
@@ -22,7 +22,7 @@ const TILE: usize = 1024;
 /// Tiles of long runs that a thread adds up, as a power of two, and their elements.
 const SQUARE_LEVEL: u32 = 5;
 const SQUARE: usize = TILE << SQUARE_LEVEL;
-/// Runs that are worth several threads.
+/// Runs that are worth several threads, or a sweep.
 const LONG: usize = 2 * SQUARE;
 /// Outputs whose accumulators are updated together.
 const WIDTH: usize = 1024;
@@ -260,7 +260,7 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
     let whole = if direct && stride == 1 { 2 * LANES } else { TILE / 2 };
     let mut cascade = Cascade::new();
     let mut first = 0;
-    if outer.is_empty() && run >= LONG && num_threads() > 1 {
+    if outer.is_empty() && run >= LONG {
         let sums = Squares {
             r,
             src,
@@ -269,7 +269,7 @@ unsafe fn one<R: Reducer>(r: &R, plan: &Plan, src: &Operand, from: *mut u8) -> R
             accs: (0..run / SQUARE).map(|_| Mutex::new(r.start())).collect(),
         };
         let body: &(dyn Fn(Range<usize>) + Sync) = &|range| sums.work(range);
-        parallel(sums.accs.len(), 1, body);
+        sweep(sums.accs.len(), 1, body);
         first = sums.accs.len() * SQUARE;
         sums.accs.iter().for_each(|acc| cascade.push_level(r, *acc.lock(), SQUARE_LEVEL));
     }

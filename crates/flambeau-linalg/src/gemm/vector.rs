@@ -3,7 +3,9 @@
 use super::rows::{self, GROUP};
 use super::{GemmElement, Shared, check, divided, multiversion};
 use crate::prefetch::ahead;
+use flambeau_core::parallel::sweep;
 use flambeau_core::{Result, ensure};
+use std::ops::Range;
 
 /// The longest row that is added up in the order of [`short_row`].
 const SHORT: usize = 17;
@@ -354,6 +356,8 @@ multiversion! {
 
 /// How many multiplications in the caches are worth one whose number comes from memory.
 const MEMORY: usize = 8;
+/// Elements of a matrix that are worth a thread.
+const LARGE: usize = 1 << 17;
 /// Rows of a matrix that threads take at least.
 const EACH: usize = 64;
 
@@ -382,7 +386,7 @@ pub(super) unsafe fn gemv_raw<T: GemmElement>(
         return unsafe { gemv_serial(m, n, alpha, a, a_rs, a_cs, x, incx, beta, y, incy, one) };
     }
     let [a, x, y] = [a, x, y.cast_const()].map(Shared);
-    divided(m / EACH, EACH * n * MEMORY, |units| {
+    let body = |units: Range<usize>| {
         // The last unit takes what is left over.
         let (first, end) = (units.start * EACH, if units.end == m / EACH { m } else { units.end * EACH });
         // SAFETY: rows of the matrix; ranges have none in common.
@@ -390,5 +394,10 @@ pub(super) unsafe fn gemv_raw<T: GemmElement>(
             let (a, y) = (a.get().add(first * a_rs), y.get().cast_mut().add(first * incy));
             gemv_serial(end - first, n, alpha, a, a_rs, a_cs, x.get(), incx, beta, y, incy, one)
         }
-    });
+    };
+    // Long rows one after the other are memory that is passed over once; columns are read side by side.
+    match a_cs == 1 && m.saturating_mul(n) >= 2 * LARGE {
+        true => sweep(m / EACH, (LARGE / (EACH * n)).max(1), body),
+        false => divided(m / EACH, EACH * n * MEMORY, body),
+    }
 }

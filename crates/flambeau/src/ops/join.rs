@@ -5,6 +5,7 @@ use crate::autograd::{self, record};
 use crate::ops::support::copy_array;
 use crate::ops::{shape, sparse};
 use crate::pointwise::{Held, held};
+use flambeau_core::parallel::each;
 use flambeau_core::{
     Array, Dims, Init, MemoryFormat, Result, bail, contiguous_strides, numel, show, strides_for, wrap_dim,
 };
@@ -27,6 +28,26 @@ fn promoted(refs: &[&Tensor], arrays: &[Held]) -> flambeau_core::DType {
 fn device_of(refs: &[&Tensor], arrays: &[Held]) -> Result<flambeau_core::Device> {
     let first = arrays[0].device();
     if arrays.iter().all(|a| a.device() == first) { Ok(first) } else { crate::ops::common_device(refs) }
+}
+
+/// Bytes of a result whose parts are worth several threads, or a sweep.
+const LARGE: usize = 1 << 20;
+
+/// Copies each array to its window of the result, as which `place` makes the one before; windows have no element in common.
+fn fill(mut window: Array, arrays: &[Held], mut place: impl FnMut(usize, &mut Array)) -> Result<()> {
+    let bytes = |a: &Held| a.numel().saturating_mul(window.dtype.size());
+    if arrays.len() == 1 || arrays.iter().map(bytes).fold(0, usize::saturating_add) < LARGE {
+        return arrays.iter().enumerate().try_for_each(|(i, a)| {
+            place(i, &mut window);
+            copy_array(&window, a)
+        });
+    }
+    let mut parts: Vec<(Array, &Array)> = Vec::with_capacity(arrays.len());
+    for (i, a) in arrays.iter().enumerate() {
+        place(i, &mut window);
+        parts.push((window.clone(), a));
+    }
+    each(parts.into_iter(), 1, |(window, a)| copy_array(&window, a))
 }
 
 /// `torch.cat`: tensors one after the other along a dimension. Empty tensors of one dimension are skipped.
@@ -70,22 +91,14 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
     numel(&sizes)?;
     let strides = joined_strides(&arrays, &sizes)?;
     let out = Tensor::from_array(Array::empty_strided(&sizes, strides, dtype, device, Init::Uninit)?);
-    let mut window = out.array();
+    let lengths: SmallVec<[i64; 8]> =
+        arrays.iter().map(|a| if skipped(a) { -1 } else { a.sizes[d] }).collect();
     let mut start = 0;
-    let mut lengths: SmallVec<[i64; 8]> = SmallVec::new();
-    for a in &arrays {
-        if skipped(a) {
-            lengths.push(-1);
-            continue;
-        }
-        lengths.push(a.sizes[d]);
-        if a.numel() > 0 {
-            window.sizes[d] = a.sizes[d];
-            window.offset = start * window.strides[d];
-            copy_array(&window, a)?;
-        }
-        start += a.sizes[d];
-    }
+    fill(out.array(), &arrays, |i, window| {
+        window.sizes[d] = lengths[i].max(0);
+        window.offset = start * window.strides[d];
+        start += window.sizes[d];
+    })?;
     if autograd::needs_grad(&refs) && dtype.is_differentiable() {
         let dtypes: SmallVec<[flambeau_core::DType; 8]> = arrays.iter().map(|a| a.dtype).collect();
         record(&[&out], "CatBackward0", &refs, &[], move |ctx| {
@@ -141,15 +154,12 @@ pub fn stack(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
     let mut whole = sizes.clone();
     whole.insert(d, tensors.len() as i64);
     let out = Tensor::empty_raw(&whole, dtype, device)?;
-    let mut window = out.array();
-    window.sizes.remove(d);
-    let stride = window.strides.remove(d);
+    let mut whole = out.array();
+    whole.sizes.remove(d);
+    let stride = whole.strides.remove(d);
     // Without elements, strides may be of any size.
     let filled = if out.numel() == 0 { 0 } else { arrays.len() };
-    for (i, a) in arrays[..filled].iter().enumerate() {
-        window.offset = i as i64 * stride;
-        copy_array(&window, a)?;
-    }
+    fill(whole, &arrays[..filled], |i, window| window.offset = i as i64 * stride)?;
     if autograd::needs_grad(&refs) && dtype.is_differentiable() {
         let dtypes: SmallVec<[flambeau_core::DType; 8]> = arrays.iter().map(|a| a.dtype).collect();
         record(&[&out], "StackBackward0", &refs, &[], move |ctx| {

@@ -466,8 +466,8 @@ pub fn copy_array(d: &Array, s: &Array) -> Result<()> {
         return Ok(());
     }
     if d.dtype == s.dtype && d.sizes == s.sizes && d.is_contiguous() && s.is_contiguous() {
-        // SAFETY: both are blocks of n elements within their storages; this is memmove, so they may overlap.
-        unsafe { std::ptr::copy(s.data_ptr(), d.data_ptr(), n * d.dtype.size()) };
+        // SAFETY: both are blocks of n elements within their storages.
+        unsafe { flambeau_cpu::copy::bytes(d.data_ptr(), s.data_ptr(), n * d.dtype.size()) };
         return Ok(());
     }
     let source = Operand {

@@ -9,7 +9,7 @@ use super::cut::{is_whole, pieces};
 use super::plan::{Plan, advance, each_kept};
 use crate::pointwise::{Operand, narrow_bf16, narrow_f16, widen_bf16, widen_f16};
 use crate::wide::{Body, ahead, wide};
-use flambeau_core::parallel::{each as each_part, num_threads};
+use flambeau_core::parallel::each as each_part;
 use flambeau_core::{C32, C64, DType, Result, bf16, f16};
 use num_complex::Complex;
 use num_traits::{Float, Zero};
@@ -215,7 +215,7 @@ unsafe fn row<S: Source, const N: usize, const W: usize, const P: usize>(
     }
 }
 
-/// Rows from this length on are added up by several threads.
+/// Rows from this length on are added up in parts, which several threads may share.
 const LONG: usize = 1 << 16;
 
 /// Rows that are added up side by side where they are short: the last additions of each wait for each other.
@@ -428,7 +428,7 @@ unsafe fn each<S: Source, const N: usize, const W: usize, const P: usize>(
     if stride != 1 && ((from, to) != (1, 1) || !blocks.is_empty()) {
         return false;
     }
-    if plan.kept.is_empty() && blocks.is_empty() && stride == 1 && n >= LONG && num_threads() > 1 {
+    if plan.kept.is_empty() && blocks.is_empty() && stride == 1 && n >= LONG {
         let x = src.pointer.cast::<S>().cast_const();
         let Ok(known) = known::<S, N, W, P>(x, n) else { return false };
         let (results, inner) = (out.pointer.cast::<S>(), inner(&plan));

@@ -3,9 +3,13 @@
 use super::{finish, resolve};
 use crate::Tensor;
 use crate::schema::TensorOptions;
+use flambeau_core::parallel::each;
 use flambeau_core::{
     Array, C32, C64, DType, Device, Init, Number, Result, Scalar, bail, bf16, dispatch, f16,
 };
+
+/// Elements that are worth a thread.
+const GRAIN: usize = 1 << 15;
 
 /// `torch.arange(end)`
 pub fn arange(end: Scalar, options: &TensorOptions) -> Result<Tensor> {
@@ -67,10 +71,14 @@ pub fn arange_start_step(
             _ => {
                 let (first, by) = (start.to_i64(), step.to_i64());
                 dispatch!(storage dtype, T => {
-                    let list = elements::<T>(&mut out, n);
-                    for (i, v) in list.iter_mut().enumerate() {
-                        *v = <T as Number>::from_scalar(Scalar::Int(first.wrapping_add(by.wrapping_mul(i as i64))));
-                    }
+                    each(elements::<T>(&mut out, n).chunks_mut(GRAIN).enumerate(), 1, |(k, list)| {
+                        let mut value = first.wrapping_add(by.wrapping_mul((k * GRAIN) as i64));
+                        for v in list {
+                            *v = <T as Number>::from_scalar(Scalar::Int(value));
+                            value = value.wrapping_add(by);
+                        }
+                        Ok(())
+                    })?
                 })
             }
         }

@@ -6,7 +6,7 @@ use crate::autograd::{Save, needs_grad, record};
 use crate::ops::shape;
 use crate::ops::support::change;
 use flambeau_core::{Array, DType, Dims, Result, Scalar, bail, show, wrap_dim};
-use flambeau_cpu::index::{Fold, Walk, fold, put, take};
+use flambeau_cpu::index::{Fold, Walk, fold, put, take_within};
 use smallvec::{SmallVec, smallvec};
 
 /// An index tensor with one dimension where it has none, as PyTorch treats zero-dim tensors here.
@@ -25,11 +25,16 @@ fn check_index(index: &Tensor, name: &str) -> Result<()> {
 }
 
 /// Checks indices against the size of the dimension.
-fn checked_values(index: &Tensor, d: usize, size: i64) -> Result<Array> {
-    let values = index_values(index)?;
-    if let Some(bad) = outside(&values, 0, size) {
+fn check_values(values: &Array, d: usize, size: i64) -> Result<()> {
+    if let Some(bad) = outside(values, 0, size) {
         bail!("index {bad} is out of bounds for dimension {d} with size {size}");
     }
+    Ok(())
+}
+
+fn checked_values(index: &Tensor, d: usize, size: i64) -> Result<Array> {
+    let values = index_values(index)?;
+    check_values(&values, d, size)?;
     Ok(at_least_1d(values))
 }
 
@@ -56,11 +61,14 @@ pub fn gather(self_: &Tensor, dim: i64, index: &Tensor, sparse_grad: bool) -> Re
             );
         }
     }
-    let values = checked_values(index, d, a.sizes[d])?;
+    let values = at_least_1d(index_values(index)?);
     let out = Tensor::empty_raw(&sizes, a.dtype, a.device())?;
     if !a.device().is_meta() && index.numel() > 0 {
-        // SAFETY: indices were checked, the other dimensions too; the output is fresh.
-        unsafe { take(&walk(&at_least_1d(out.array()), &a, d, &values)) };
+        // SAFETY: the dimensions beside the indexed one were checked; the output is fresh, the values row-major.
+        let inside = unsafe { take_within(&walk(&at_least_1d(out.array()), &a, d, &values)) };
+        if !inside {
+            check_values(&values, d, a.sizes[d])?;
+        }
     }
     let from = self_.sizes();
     record(&[&out], "GatherBackward0", &[self_], &[Save::Input(index)], move |ctx| {
