@@ -1,8 +1,10 @@
 //! The error function.
 
+use super::MAGIC;
 use super::coefficients::{ERF, ERF_NEAR, ERF_PIECES, ERFC, GELU_PIECES};
+use super::erf_pieces::ERF_DOUBLE;
 use super::exp::{MAGIC_SINGLE, parts, power};
-use super::lane::{Single, piece, pieces, series, single};
+use super::lane::{Double, Single, piece, pieces, series, single};
 use super::polynomial;
 
 /// Polynomials about multiples of 1/4.
@@ -55,4 +57,20 @@ pub(super) fn erf_double(x: f64) -> f64 {
     let scaled = power(k) * polynomial(&ERFC, (z - 2.0) / (z + 2.0));
     let far = 1.0 - scaled.mul_add(h + l, scaled);
     (if z < 1.0 { near } else { far }).copysign(x)
+}
+
+/// Faster than [`erf_double`] where tables of 16 `f64` fit two registers; within 1.1 units in the last place.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn erf_by_pieces<L: Double>(x: L) -> L {
+    // From 5.922 on the result is 1.
+    let z = x.magnitude().at_most(5.925);
+    let k = z.fused(L::of(8.0 / 3.0), L::of(MAGIC)).at_most(MAGIC + 15.0);
+    let t = k.minus(L::of(MAGIC)).fused(L::of(-0.375), z);
+    // Not a fold: closures would not be compiled for the registers' instructions.
+    let mut y = k.pick(&ERF_DOUBLE[13]);
+    for j in (0..13).rev() {
+        y = y.fused(t, k.pick(&ERF_DOUBLE[j]));
+    }
+    y.with_sign(x)
 }

@@ -13,6 +13,7 @@ mod avx2;
 mod avx512;
 mod coefficients;
 mod erf;
+mod erf_pieces;
 mod exp;
 mod hyperbolic;
 mod lane;
@@ -77,7 +78,8 @@ pub trait Vector: Sized + Copy {
     fn erf(self) -> Self;
     /// `x / 2 * (1 + erf(x / sqrt(2)))`; not accurate where that nearly cancels.
     fn gelu(self) -> Self;
-    /// The function of each element of `x`, in `out`, with the bits of the one of its name: faster than a loop.
+    /// The function of each element of `x`, in `out`: faster than a loop, with the bits of the one of its name (`erf` of
+    /// `f64` within two units in the last place of it).
     fn map(f: Elementary, x: &[Self], out: &mut [Self]);
     /// [`Vector::map`] in place.
     fn map_in_place(f: Elementary, x: &mut [Self]);

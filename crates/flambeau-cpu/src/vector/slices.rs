@@ -70,14 +70,14 @@ pub(super) mod registers {
     use super::super::{avx2, avx512, erf, exp, hyperbolic, log, trigonometric};
     use super::Elementary;
     use crate::wide::Level;
-    use erf::{erf_single, gelu_single};
+    use erf::{erf_by_pieces, erf_single, gelu_single};
     use exp::{exp_double, exp_single};
     use hyperbolic::{sigmoid_double, sigmoid_single, tanh_single};
     use log::{log_double, log_single};
     use trigonometric::{cos_double, sin_double};
 
     macro_rules! registers {
-        ($map:ident, $t:ident, $function:ident, $lane:ident, $($name:ident: $f:ident),*) => {
+        ($map:ident, $t:ident, $function:ident, $lane:ident, $($name:ident: $f:ident $(at $least:ident)?),*) => {
             /// False for a function or at a level without such instructions.
             ///
             /// # Safety
@@ -87,7 +87,7 @@ pub(super) mod registers {
                     return false;
                 }
                 match f {
-                    $(Elementary::$name => {
+                    $(Elementary::$name $(if level >= Level::$least)? => {
                         struct $name;
                         impl $function for $name {
                             #[inline(always)]
@@ -111,8 +111,8 @@ pub(super) mod registers {
     }
     registers!(map, f32, Function, Single, Erf: erf_single, Exp: exp_single, Gelu: gelu_single, Log: log_single,
         Sigmoid: sigmoid_single, Tanh: tanh_single);
-    registers!(map_double, f64, DoubleFunction, Double, Cos: cos_double, Exp: exp_double, Log: log_double, Sigmoid: sigmoid_double,
-        Sin: sin_double);
+    registers!(map_double, f64, DoubleFunction, Double, Cos: cos_double, Erf: erf_by_pieces at Avx512, Exp: exp_double,
+        Log: log_double, Sigmoid: sigmoid_double, Sin: sin_double);
 }
 
 macro_rules! slices {
