@@ -54,10 +54,12 @@ fn place(src: &Operand, sizes: &[i64], reduced: impl Fn(usize) -> bool + Copy) -
     let count = along().fold(1usize, |count, d| count.saturating_mul(sizes[d] as usize));
     // Lines one after the other, each by itself.
     let rows = count > SHORT && along().map(stride).min() < Some(stride(last));
-    let whole = (sizes[last] as usize).is_multiple_of(GROUP);
-    let unit = |d: usize| if rows || (d != last && whole) { 1 } else { GROUP };
-    let fits = |d: &usize| sizes[*d] as usize >= 2 * unit(*d);
     // Dimensions that follow each other in memory are walked as one, which is cut along the outer one.
-    let outer = |d: &usize| rows || !kept().any(|o| stride(o) == sizes[*d] as u64 * stride(*d));
+    let follows = |outer: usize, d: usize| stride(outer) == sizes[d] as u64 * stride(d);
+    let outer = |d: &usize| rows || !kept().any(|o| follows(o, *d));
+    let alone = |d: usize| !kept().any(|o| follows(d, o));
+    let whole = (sizes[last] as usize).is_multiple_of(GROUP);
+    let unit = |d: usize| if rows || (d != last && (whole || alone(d))) { 1 } else { GROUP };
+    let fits = |d: &usize| sizes[*d] as usize >= 2 * unit(*d);
     kept().filter(fits).filter(outer).max_by_key(|&d| stride(d)).map(|d| (d, unit(d)))
 }

@@ -12,6 +12,8 @@ mod element;
 mod halves;
 mod integer;
 mod rows;
+#[cfg(target_arch = "x86_64")]
+mod rows_wide;
 mod small;
 mod thirds;
 mod vector;

@@ -2,11 +2,13 @@
 //! processors with AVX-512 (found by probing, bit for bit): in lanes of 64 bytes, which are then added up by halves.
 
 use super::GemmElement;
+#[cfg(target_arch = "x86_64")]
+use crate::level::{Level, level};
 use crate::prefetch::ahead;
 
 /// Bytes ahead that memory is asked for: in long rows, and at most where the next group is asked for.
 const AHEAD: usize = 2048;
-const NEAR: usize = 1 << 14;
+pub(super) const NEAR: usize = 1 << 14;
 /// Rows whose sums run side by side.
 pub(super) const GROUP: usize = 4;
 
@@ -55,6 +57,45 @@ fn halves<T: GemmElement, const L: usize>(mut lanes: [T; L]) -> T {
         half /= 2;
     }
     lanes[0]
+}
+
+/// [`group`], in the widest registers that there are for the type.
+///
+/// # Safety
+/// As for [`group`].
+#[inline(always)]
+pub(super) unsafe fn quick_group<T: GemmElement, const FMA: bool>(
+    n: usize,
+    a: *const T,
+    step: usize,
+    x: *const T,
+) -> [T; GROUP] {
+    #[cfg(target_arch = "x86_64")]
+    if FMA && T::SINGLE && level() == Level::Avx512 {
+        // SAFETY: there is AVX-512; T is `f32`, and the rest is passed on.
+        let sums = unsafe { super::rows_wide::group(n, a.cast(), step, x.cast()) };
+        // SAFETY: arrays of one type, known by two names.
+        return unsafe { std::mem::transmute_copy(&sums) };
+    }
+    // SAFETY: passed on.
+    unsafe { group::<T, FMA>(n, a, step, x) }
+}
+
+/// [`wide`], in the widest registers that there are for the type.
+///
+/// # Safety
+/// As for [`wide`].
+#[inline(always)]
+pub(super) unsafe fn quick_wide<T: GemmElement, const FMA: bool>(n: usize, a: *const T, x: *const T) -> T {
+    #[cfg(target_arch = "x86_64")]
+    if FMA && T::REAL && size_of::<T>() == 8 && level() == Level::Avx512 {
+        // SAFETY: there is AVX-512; T is `f64`, and the rest is passed on.
+        let sum = unsafe { super::rows_wide::double(n, a.cast(), x.cast()) };
+        // SAFETY: numbers of one type, known by two names.
+        return unsafe { std::mem::transmute_copy(&sum) };
+    }
+    // SAFETY: passed on.
+    unsafe { wide::<T, FMA>(n, a, x) }
 }
 
 /// Sums of [`GROUP`] rows, `step` apart, of `n` numbers of four bytes: the first lane begins with the first product; what

@@ -329,7 +329,7 @@ unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
     } else if size_of::<T>() == 4 {
         for i in (0..grouped).step_by(GROUP) {
             // SAFETY: rows i..i + GROUP have n contiguous elements, as the vector has.
-            let sums = unsafe { rows::group::<T, FMA>(n, a.add(i * a_rs), a_rs, x) };
+            let sums = unsafe { rows::quick_group::<T, FMA>(n, a.add(i * a_rs), a_rs, x) };
             sums.into_iter().enumerate().for_each(|(r, sum)| store(i + r, sum));
         }
         for i in grouped..m {
@@ -339,7 +339,7 @@ unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
     } else {
         for i in 0..m {
             // SAFETY: as above.
-            store(i, unsafe { rows::wide::<T, FMA>(n, a.add(i * a_rs), x) });
+            store(i, unsafe { rows::quick_wide::<T, FMA>(n, a.add(i * a_rs), x) });
         }
     }
 }
