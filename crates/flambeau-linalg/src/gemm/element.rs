@@ -41,6 +41,29 @@ pub trait GemmElement: Element {
     unsafe fn dot(_n: usize, _x: *const Self, _y: *const Self) -> Option<Self> {
         None
     }
+    /// The most rows of [`Route::Dots`].
+    ///
+    /// [`Route::Dots`]: super::Route::Dots
+    #[doc(hidden)]
+    fn few() -> usize {
+        super::small::FEW
+    }
+    /// A product of few rows, both operands contiguous along `k`, in the widest registers; false where there are none.
+    ///
+    /// # Safety
+    /// As for [`GemmElement::large`]; `k` is nonzero.
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    unsafe fn dots(
+        _: &Shape,
+        _alpha: Self,
+        _a: *const Self,
+        _b: *const Self,
+        _beta: Self,
+        _c: *mut Self,
+    ) -> bool {
+        false
+    }
     /// The tile kernel of this type, where there is one.
     fn kernel() -> Option<&'static Kernel<Self>> {
         None
@@ -152,6 +175,30 @@ macro_rules! real {
             #[inline(always)]
             fn mul_add<const FMA: bool>(self, b: Self, c: Self) -> Self {
                 fma::<$t, FMA>(self, b, c)
+            }
+            fn few() -> usize {
+                #[cfg(target_arch = "x86_64")]
+                if level() == crate::level::Level::Avx512 {
+                    return super::dots_wide::FEW;
+                }
+                super::small::FEW
+            }
+            #[allow(private_interfaces)]
+            unsafe fn dots(
+                s: &Shape,
+                alpha: Self,
+                a: *const Self,
+                b: *const Self,
+                beta: Self,
+                c: *mut Self,
+            ) -> bool {
+                #[cfg(target_arch = "x86_64")]
+                if level() == crate::level::Level::Avx512 {
+                    // SAFETY: passed on; there is AVX-512.
+                    unsafe { super::dots_wide::multiply(s, alpha, a, b, beta, c) };
+                    return true;
+                }
+                false
             }
             fn kernel() -> Option<&'static Kernel<$t>> {
                 Some(blocked::$kernel(level()))

@@ -8,6 +8,8 @@
 mod amx;
 mod blocked;
 mod complex;
+#[cfg(target_arch = "x86_64")]
+mod dots_wide;
 mod element;
 mod halves;
 mod integer;
@@ -310,8 +312,8 @@ impl Shape {
             Route::Packed { turned: !(self.c_cs <= self.c_rs || n > m) }
         } else if T::INTEGER {
             Route::Integer
-        } else if self.a_cs == 1 && self.b_rs == 1 && m.min(n) <= small::FEW {
-            Route::Dots { turned: m > small::FEW }
+        } else if self.a_cs == 1 && self.b_rs == 1 && m.min(n) <= T::few() {
+            Route::Dots { turned: m > n }
         } else {
             Route::Large
         }
@@ -349,9 +351,22 @@ impl Shape {
                 Route::Packed { turned: false } => small::packed(&self, alpha, a, b, beta, c),
                 Route::Packed { turned: true } => small::packed(&self.transposed(), alpha, b, a, beta, c),
                 Route::Integer => integer::multiply(&self, alpha, a, b, beta, c),
-                Route::Dots { turned: false } => small::dots(&self, alpha, a, b, beta, c),
-                Route::Dots { turned: true } => small::dots(&self.transposed(), alpha, b, a, beta, c),
+                Route::Dots { turned: true } => self.transposed().dots(alpha, b, a, beta, c),
+                Route::Dots { turned: false } => self.dots(alpha, a, b, beta, c),
                 Route::Large => T::large(&self, alpha, a, b, beta, c),
+            }
+        }
+    }
+
+    /// A product of few rows.
+    ///
+    /// # Safety
+    /// As for `multiply`; `a_cs` and `b_rs` are 1, `k` is nonzero.
+    unsafe fn dots<T: GemmElement>(self, alpha: T, a: *const T, b: *const T, beta: T, c: *mut T) {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            if !T::dots(&self, alpha, a, b, beta, c) {
+                small::dots(&self, alpha, a, b, beta, c);
             }
         }
     }

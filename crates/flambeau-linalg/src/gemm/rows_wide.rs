@@ -18,7 +18,7 @@ fn first(n: usize) -> __mmask16 {
 /// Adds up the lanes of each register, halves at a time; a quarter of the result for each, all four of its lanes alike.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn halves([a, b, c, d]: [__m512; GROUP]) -> __m512 {
+pub(super) fn halves([a, b, c, d]: [__m512; GROUP]) -> __m512 {
     let eight = |a, b| {
         _mm512_add_ps(
             _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b),

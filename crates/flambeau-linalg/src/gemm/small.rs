@@ -13,7 +13,7 @@ pub(super) const PANEL: usize = 512;
 const ROWS: usize = 4;
 
 #[inline(always)]
-unsafe fn store<T: GemmElement>(at: *mut T, alpha: T, sum: T, beta: T) {
+pub(super) unsafe fn store<T: GemmElement>(at: *mut T, alpha: T, sum: T, beta: T) {
     // SAFETY: the caller passes a valid element of `c`.
     unsafe {
         let product = if alpha == T::ONE { sum } else { alpha.mul(sum) };
