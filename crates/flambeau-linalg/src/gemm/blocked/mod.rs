@@ -29,6 +29,11 @@ const TILES: usize = 16;
 const COLUMNS: usize = 2048;
 /// Elements of a block of `b` that are read where they are: packing does not pay while it stays in the second-level cache.
 const NEAR: usize = 1 << 15;
+/// Tiles of rows for which contiguous columns of `b` are read where they are: in general, and where its rows are so many bytes
+/// apart at most, so that a panel has its place in the caches.
+const SEEN: usize = 5;
+const SEEN_CLOSE: usize = 20;
+const CLOSE: usize = 4096;
 /// Panels of `b` for which contiguous rows of `a` are read where they are.
 const PANELS: usize = 4;
 /// Bytes between rows whose elements meet in few sets of the first-level cache.
@@ -210,8 +215,9 @@ unsafe fn serial<T: GemmElement>(
     let columns = s.n.min(COLUMNS).next_multiple_of(width);
     // Where columns of `b` are contiguous and few rows see them, or a block stays near with its vectors in one cache line each, only
     // the last panel is copied.
+    let few = if s.b_rs * size_of::<T>() <= CLOSE { SEEN_CLOSE } else { SEEN };
     let in_place = s.b_cs == 1
-        && (s.m <= 2 * kernel.rows
+        && (s.m <= few * kernel.rows
             || depth.saturating_mul(s.n) <= NEAR && s.b_rs.is_multiple_of(kernel.lanes));
     // So are contiguous rows that few panels see, but where their elements would meet in few sets of the first-level cache.
     let apart = s.a_rs * size_of::<T>() % CROWDED;
