@@ -20,6 +20,7 @@ mod pieces;
 pub mod pointwise;
 pub mod pool;
 pub mod random;
+pub mod range;
 pub mod recurrent;
 pub mod reduce;
 pub mod sort;

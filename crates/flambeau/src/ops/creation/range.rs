@@ -7,6 +7,7 @@ use flambeau_core::parallel::each;
 use flambeau_core::{
     Array, C32, C64, DType, Device, Init, Number, Result, Scalar, bail, bf16, dispatch, f16,
 };
+use flambeau_cpu::range::{from_both_ends, multiples};
 
 /// Elements that are worth a thread.
 const GRAIN: usize = 1 << 15;
@@ -60,13 +61,17 @@ pub fn arange_start_step(
     if !device.is_meta() && count > 0 {
         let n = count as usize;
         match dtype {
-            DType::Float64 => multiples(elements::<f64>(&mut out, n), 4, a, by, |v| v, |v| v),
+            DType::Float64 => multiples::<_, f64, 4>(elements(&mut out, n), a, by, |v| v, |v| v)?,
             DType::Float32 => {
-                multiples(elements::<f32>(&mut out, n), 8, a, by, |v| v as f32, |v: f32| v as f64)
+                multiples::<_, f64, 8>(elements(&mut out, n), a, by, |v| v as f32, |v: f32| v as f64)?
             }
-            DType::Float16 => half_multiples(elements::<f16>(&mut out, n), a, by, f16::from_f32, f32::from),
+            DType::Float16 => {
+                let (a, by) = (a as f32, by as f32);
+                multiples::<_, f32, 16>(elements(&mut out, n), a, by, f16::from_f32, f32::from)?
+            }
             DType::BFloat16 => {
-                half_multiples(elements::<bf16>(&mut out, n), a, by, bf16::from_f32, f32::from)
+                let (a, by) = (a as f32, by as f32);
+                multiples::<_, f32, 16>(elements(&mut out, n), a, by, bf16::from_f32, f32::from)?
             }
             _ => {
                 let (first, by) = (start.to_i64(), step.to_i64());
@@ -104,51 +109,6 @@ fn elements<T>(a: &mut Array, n: usize) -> &mut [T] {
     unsafe { std::slice::from_raw_parts_mut(a.data_ptr().cast::<T>(), n) }
 }
 
-/// `start + i*step` in double precision. PyTorch computes whole pairs of vectors of `lanes` elements from
-/// their first element, which is rounded to the element type, and the rest one by one.
-fn multiples<T: Copy>(
-    out: &mut [T],
-    lanes: usize,
-    start: f64,
-    step: f64,
-    round: impl Fn(f64) -> T,
-    widen: impl Fn(T) -> f64,
-) {
-    let whole = out.len() / (2 * lanes) * (2 * lanes);
-    let (vectors, rest) = out.split_at_mut(whole);
-    for (k, vector) in vectors.chunks_exact_mut(lanes).enumerate() {
-        let base = widen(round(step.mul_add((k * lanes) as f64, start)));
-        for (j, v) in vector.iter_mut().enumerate() {
-            *v = round(step.mul_add(j as f64, base));
-        }
-    }
-    for (i, v) in rest.iter_mut().enumerate() {
-        *v = round(step.mul_add((whole + i) as f64, start));
-    }
-}
-
-/// The same for half types, in single precision with vectors of 16.
-fn half_multiples<T: Copy>(
-    out: &mut [T],
-    start: f64,
-    step: f64,
-    round: impl Fn(f32) -> T,
-    widen: impl Fn(T) -> f32,
-) {
-    let (start, step) = (start as f32, step as f32);
-    let whole = out.len() / 32 * 32;
-    let (vectors, rest) = out.split_at_mut(whole);
-    for (k, vector) in vectors.chunks_exact_mut(16).enumerate() {
-        let base = widen(round(step.mul_add((k * 16) as f32, start)));
-        for (j, v) in vector.iter_mut().enumerate() {
-            *v = round(step.mul_add(j as f32, base));
-        }
-    }
-    for (i, v) in rest.iter_mut().enumerate() {
-        *v = round(step.mul_add((whole + i) as f32, start));
-    }
-}
-
 fn check_steps(steps: i64) -> Result<()> {
     if steps < 0 {
         bail!("number of steps must be non-negative");
@@ -172,14 +132,6 @@ fn space_dtype(name: &str, start: Scalar, end: Scalar, options: &TensorOptions) 
     Ok(options.dtype.unwrap_or(default))
 }
 
-/// Writes both halves of a range, each counted from its own end: `at(i, from_end)`.
-fn from_both_ends<T>(out: &mut [T], at: impl Fn(usize, bool) -> T) {
-    let n = out.len();
-    for (i, v) in out.iter_mut().enumerate() {
-        *v = if i < n / 2 { at(i, false) } else { at(n - 1 - i, true) };
-    }
-}
-
 /// `torch.linspace`: `steps` numbers in equal steps, both ends included.
 pub fn linspace(start: Scalar, end: Scalar, steps: i64, options: &TensorOptions) -> Result<Tensor> {
     check_steps(steps)?;
@@ -198,8 +150,8 @@ pub fn linspace(start: Scalar, end: Scalar, steps: i64, options: &TensorOptions)
                 let (a, b) = (<$t as Number>::from_scalar(start), <$t as Number>::from_scalar(end));
                 let step = (b - a) / (n - 1) as $t;
                 from_both_ends(elements::<$t>(&mut out, n), |i, end| {
-                    if end { (-step).mul_add(i as $t, b) } else { step.mul_add(i as $t, a) }
-                })
+                    if end { (-step).mul_add(i as i64 as $t, b) } else { step.mul_add(i as i64 as $t, a) }
+                })?
             }};
         }
         macro_rules! halves {
@@ -211,7 +163,7 @@ pub fn linspace(start: Scalar, end: Scalar, steps: i64, options: &TensorOptions)
                 let step = (b - a) / (n - 1) as f32;
                 from_both_ends(elements::<$t>(&mut out, n), |i, end| {
                     <$t>::from_f32(if end { b - step * i as f32 } else { a + step * i as f32 })
-                })
+                })?
             }};
         }
         macro_rules! complex {
@@ -220,7 +172,7 @@ pub fn linspace(start: Scalar, end: Scalar, steps: i64, options: &TensorOptions)
                 let step = (b - a) / (n - 1) as $r;
                 from_both_ends(elements::<$t>(&mut out, n), |i, end| {
                     if end { b - step * i as $r } else { a + step * i as $r }
-                })
+                })?
             }};
         }
         match dtype {
@@ -237,7 +189,7 @@ pub fn linspace(start: Scalar, end: Scalar, steps: i64, options: &TensorOptions)
                 from_both_ends(elements::<T>(&mut out, n), |i, end| {
                     let v = if end { b - step * i as f64 } else { a + step * i as f64 };
                     <T as Number>::from_scalar(Scalar::Float(v))
-                })
+                })?
             }),
         }
     }
@@ -273,7 +225,7 @@ pub fn logspace(
             let (a, b) = (a.to_complex(), b.to_complex());
             let step = (b - a) / parts;
             let power = |x: C64| <T as Number>::from_scalar(Scalar::Complex((x * C64::new(base, 0.0).ln()).exp()));
-            from_both_ends(list, |i, end| power(if end && n > 1 { b - step * i as f64 } else { a + step * i as f64 }));
+            from_both_ends(list, |i, end| power(if end && n > 1 { b - step * i as f64 } else { a + step * i as f64 }))?;
         } else {
             let (a, b) = (a.to_f64(), b.to_f64());
             // Integers step in single precision.
@@ -283,7 +235,7 @@ pub fn logspace(
                 let x = exponent(i, end);
                 let x = if dtype.is_integral() { x as f32 as f64 } else { x };
                 <T as Number>::from_scalar(Scalar::Float(base.powf(x)))
-            });
+            })?;
         }
     });
     finish(Tensor::from_array(out), options)
