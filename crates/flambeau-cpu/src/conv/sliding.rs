@@ -9,8 +9,8 @@
 use super::ConvShape;
 use super::image::{Image, SLACK, volume};
 use super::pairs;
-use super::plane::{self, Plane};
-use crate::gemm::{Base, GemmElement, Lines, Rows, dot};
+use super::plane::{self, Plane, Products};
+use crate::gemm::{Base, GemmElement, Lines, Rows};
 use flambeau_core::parallel::parallel;
 use flambeau_core::{Result, buffer};
 use std::sync::Mutex;
@@ -556,22 +556,21 @@ fn single_sums<T: GemmElement>(
     let reach = ((s.output[0] - 1) * len[1] + s.output[1] - 1) * len[2] + s.output[2];
     let mut image = Image::<T>::new(1, ins, s.input, len, s.stride, windows.origins)?;
     let mut slopes = Image::<T>::new(1, outs, s.output, len, [1; 3], vec![[0; 3]])?;
-    out.fill(T::ZERO);
-    for n in 0..s.batch {
-        for g in 0..s.groups {
+    // Lanes of the sums of a group's weights, over all images.
+    let mut sums = vec![[T::ZERO; plane::WIDTH]; outs * ins * taps];
+    for (g, out) in out.chunks_exact_mut(sums.len()).enumerate() {
+        sums.fill([T::ZERO; plane::WIDTH]);
+        for n in 0..s.batch {
             image.fill(0, &input[(n * s.c_in + g * ins) * s.input_plane()..][..ins * s.input_plane()]);
             slopes.fill(0, &grad[(n * s.c_out + g * outs) * s.output_plane()..][..outs * s.output_plane()]);
-            for o in 0..outs {
+            for (pair, sums) in sums.chunks_exact_mut(taps).enumerate() {
+                let (o, i) = (pair / ins, pair % ins);
+                let image = &image.data[i * phases * plane..];
                 let slopes = &slopes.data[o * plane..][..reach];
-                for i in 0..ins {
-                    let out = &mut out[((g * outs + o) * ins + i) * taps..][..taps];
-                    for (x, place) in out.iter_mut().zip(&places) {
-                        let seen = &image.data[i * phases * plane + place..];
-                        *x = x.add(dot(reach, seen, 1, slopes, 1)?);
-                    }
-                }
+                Products { image, places: &places, slopes, sums }.add();
             }
         }
+        out.iter_mut().zip(&sums).for_each(|(x, lanes)| *x = plane::total(lanes));
     }
     // Zero times anything else is not zero.
     Ok(out.iter().all(|&x| x.mul(T::ZERO) == T::ZERO))
