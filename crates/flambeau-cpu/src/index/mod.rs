@@ -237,6 +237,34 @@ unsafe fn visit(walk: &Walk, item: usize, visitor: &dyn Visit) {
     }
 }
 
+/// Copies `n` bytes, which may overlap: few of them as two blocks, both read before they are written.
+///
+/// # Safety
+/// `from` is readable and `to` writable for them.
+#[inline(always)]
+unsafe fn move_bytes(from: *const u8, to: *mut u8, n: usize) {
+    macro_rules! two {
+        ($t:ty) => {{
+            let last = n - size_of::<$t>();
+            // SAFETY: blocks within the `n` bytes.
+            unsafe {
+                let (a, b) =
+                    (from.cast::<$t>().read_unaligned(), from.add(last).cast::<$t>().read_unaligned());
+                to.cast::<$t>().write_unaligned(a);
+                to.add(last).cast::<$t>().write_unaligned(b);
+            }
+        }};
+    }
+    match n {
+        // SAFETY: passed on from the caller.
+        0..4 | 65.. => unsafe { std::ptr::copy(from, to, n) },
+        4..8 => two!(u32),
+        8..16 => two!(u64),
+        16..32 => two!(u128),
+        _ => two!([u128; 2]),
+    }
+}
+
 /// Copies elements of type `U` by their bits, to the plain or to the indexed operand.
 struct Mover<U, const PUT: bool>(std::marker::PhantomData<U>);
 
@@ -271,8 +299,8 @@ impl<U: Copy, const PUT: bool> Visit for Mover<U, PUT> {
         let size = size_of::<U>() as isize;
         let (from, to) = if PUT { (plain, indexed) } else { (indexed, plain) };
         if steps == (size, size) {
-            // SAFETY: n consecutive elements on both sides; memmove allows overlap.
-            unsafe { std::ptr::copy(from, to, n * size as usize) };
+            // SAFETY: n consecutive elements on both sides.
+            unsafe { move_bytes(from, to, n * size as usize) };
             return;
         }
         for i in 0..n as isize {

@@ -1,5 +1,6 @@
 //! What functions are written in: one number, which compilers vectorise in loops, or a register full of them
-//! (`avx512.rs`, `avx2.rs`), where instructions are used that compilers do not choose. All give the same bits.
+//! (`avx512.rs`, `avx2.rs`), where instructions are used that compilers do not choose. All give the same bits, but for `erf`
+//! of `f64` (see `erf.rs`).
 
 use super::MAGIC;
 use super::exp::MAGIC_SINGLE;
