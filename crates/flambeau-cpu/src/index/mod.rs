@@ -79,6 +79,22 @@ trait Visit {
     /// # Safety
     /// The `n` elements of both are valid.
     unsafe fn run(&self, plain: *mut u8, indexed: *mut u8, n: usize, steps: (isize, isize));
+    /// Rows of `n` adjacent elements, `apart` bytes from one to the next at `plain`, with those that values in a row name. False
+    /// where nothing was done.
+    ///
+    /// # Safety
+    /// All of them are valid.
+    unsafe fn rows(
+        &self,
+        _plain: *mut u8,
+        _apart: isize,
+        _indexed: *mut u8,
+        _n: usize,
+        _index: Along,
+        _count: usize,
+    ) -> bool {
+        false
+    }
 }
 
 /// Values in a row, the size of the dimension that they index and its stride in bytes.
@@ -176,6 +192,17 @@ unsafe fn visit(walk: &Walk, item: usize, visitor: &dyn Visit) {
         let value = unsafe { index.values.offset(at as isize).read() };
         (from_start(value, index.size) * index.stride) as isize
     };
+    // Whole rows, one for each value.
+    if let ([index], [_, rows], true) = (&walk.indices[..], &sizes[..], uniform && steps == (item, item))
+        && let [apart, 0, 1] = strides[1][..]
+    {
+        let along = Along { values: index.values, size: index.size, stride: index.stride as isize * item };
+        let (plain, indexed, apart) = (walk.plain.pointer, walk.indexed.pointer, apart as isize * item);
+        // SAFETY: every position is valid by the caller's promise.
+        if unsafe { visitor.rows(plain, apart, indexed, n, along, *rows as usize) } {
+            return;
+        }
+    }
     loop {
         let plain = walk.plain.pointer.wrapping_offset(at[0] as isize * item);
         let mut indexed = walk.indexed.pointer.wrapping_offset(at[1] as isize * item);
@@ -236,6 +263,9 @@ unsafe fn visit(walk: &Walk, item: usize, visitor: &dyn Visit) {
         }
     }
 }
+
+/// Bytes of rows that are copied without asking for the next ones.
+const SHORT: usize = 64;
 
 /// Copies `n` bytes, which may overlap: few of them as two blocks, both read before they are written.
 ///
@@ -307,6 +337,31 @@ impl<U: Copy, const PUT: bool> Visit for Mover<U, PUT> {
             // SAFETY: passed on from the caller.
             unsafe { Self::one(plain.wrapping_offset(i * steps.0), indexed.wrapping_offset(i * steps.1)) }
         }
+    }
+    unsafe fn rows(
+        &self,
+        plain: *mut u8,
+        apart: isize,
+        indexed: *mut u8,
+        n: usize,
+        index: Along,
+        count: usize,
+    ) -> bool {
+        let bytes = n * size_of::<U>();
+        // Longer rows are worth asking for ahead, one by one.
+        if bytes > SHORT {
+            return false;
+        }
+        for i in 0..count {
+            let plain = plain.wrapping_offset(i as isize * apart);
+            // SAFETY: passed on from the caller.
+            unsafe {
+                let indexed = indexed.wrapping_offset(index.offset(i));
+                let (from, to) = if PUT { (plain, indexed) } else { (indexed, plain) };
+                move_bytes(from, to, bytes);
+            }
+        }
+        true
     }
 }
 
