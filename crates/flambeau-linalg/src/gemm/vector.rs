@@ -9,8 +9,9 @@ use std::ops::Range;
 
 /// The longest row that is added up in the order of [`short_row`].
 const SHORT: usize = 17;
-/// Rows of a column-major matrix accumulated together.
-const ROWS: usize = 1024;
+/// Rows of a column-major matrix accumulated together: of long columns, and of short ones, for which fewer sums are set to zero.
+const ROWS: usize = 2048;
+const FEW_ROWS: usize = 128;
 /// Rows of four columns for which those of the next four are asked for at once.
 const PIECE: usize = 64;
 /// Bytes ahead that memory is asked for.
@@ -220,7 +221,7 @@ pub fn gemv<T: GemmElement>(
 /// # Safety
 /// Every address that the sizes and strides reach must be valid.
 #[inline(always)]
-unsafe fn columns<T: GemmElement, const FMA: bool>(
+unsafe fn columns<T: GemmElement, const FMA: bool, const ROWS: usize>(
     m: usize,
     n: usize,
     a: *const T,
@@ -298,9 +299,11 @@ unsafe fn gemv_body<T: GemmElement, const FMA: bool>(
     if a_cs != 1 && a_rs == 1 && m > 1 {
         // SAFETY: passed on from the caller.
         return unsafe {
-            match short {
-                true => columns::<T, false>(m, n, a, a_cs, x, incx, store),
-                false => columns::<T, FMA>(m, n, a, a_cs, x, incx, store),
+            match (short, m <= FEW_ROWS) {
+                (true, true) => columns::<T, false, FEW_ROWS>(m, n, a, a_cs, x, incx, store),
+                (true, false) => columns::<T, false, ROWS>(m, n, a, a_cs, x, incx, store),
+                (false, true) => columns::<T, FMA, FEW_ROWS>(m, n, a, a_cs, x, incx, store),
+                (false, false) => columns::<T, FMA, ROWS>(m, n, a, a_cs, x, incx, store),
             }
         };
     }
