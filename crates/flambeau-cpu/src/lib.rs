@@ -16,6 +16,7 @@ pub mod mask;
 pub mod math;
 pub mod norm;
 pub mod optim;
+pub mod pad;
 mod pieces;
 pub mod pointwise;
 pub mod pool;

@@ -1,12 +1,17 @@
-//! Padding: constant, reflecting, replicating, circular.
+//! Padding: constant, reflecting, replicating, circular. Has unsafe code.
 
 use crate::Tensor;
 use crate::autograd::record;
+use crate::ops::dense::{Dense, computed};
 use crate::ops::shape;
-use crate::ops::support::{copy_data, zeros_like_grad};
-use flambeau_core::{Array, DType, Device, Dims, Init, Result, Scalar, bail, numel, show};
-use flambeau_cpu::index::{Fold, Index, Walk, fold, take};
+use crate::ops::support::copy_data;
+use flambeau_core::{
+    Array, C32, C64, DType, Device, Dims, Init, MemoryFormat, Result, Scalar, bail, bf16, f16, numel, show,
+    strides_for,
+};
+use flambeau_cpu::pad::Plan;
 use smallvec::{SmallVec, smallvec};
+use std::sync::Arc;
 
 /// `torch.constant_pad_nd`: pairs of amounts from the last dimension on; negative ones crop.
 pub fn constant_pad_nd(self_: &Tensor, pad: &[i64], value: Scalar) -> Result<Tensor> {
@@ -45,11 +50,11 @@ pub fn constant_pad_nd(self_: &Tensor, pad: &[i64], value: Scalar) -> Result<Ten
     let out = Tensor::from_array(match a.is_contiguous() || a.dim() != 4 {
         true => Array::empty(&sizes, a.dtype, a.device(), Init::Uninit)?,
         false => {
-            let format = match a.is_contiguous_as(flambeau_core::MemoryFormat::ChannelsLast) {
-                true => flambeau_core::MemoryFormat::ChannelsLast,
-                false => flambeau_core::MemoryFormat::Contiguous,
+            let format = match a.is_contiguous_as(MemoryFormat::ChannelsLast) {
+                true => MemoryFormat::ChannelsLast,
+                false => MemoryFormat::Contiguous,
             };
-            let strides = flambeau_core::strides_for(&sizes, format)?;
+            let strides = strides_for(&sizes, format)?;
             Array::empty_strided(&sizes, strides, a.dtype, a.device(), Init::Uninit)?
         }
     });
@@ -69,51 +74,60 @@ pub fn constant_pad_nd(self_: &Tensor, pad: &[i64], value: Scalar) -> Result<Ten
 }
 
 /// For each dimension of the output the place in the input that each index reads; none where it is the same.
-type Maps = SmallVec<[Option<Tensor>; 5]>;
+type Maps = SmallVec<[Option<Arc<[i64]>>; 5]>;
 
-fn map(length: i64, place: impl Fn(i64) -> i64) -> Result<Tensor> {
-    let a = Array::empty(&[length], DType::Int64, Device::CPU, Init::Zero)?;
-    if length > 0 {
-        // SAFETY: a fresh array of `length` integers.
-        let list = unsafe { std::slice::from_raw_parts_mut(a.data_ptr().cast::<i64>(), length as usize) };
-        list.iter_mut().enumerate().for_each(|(i, v)| *v = place(i as i64));
-    }
-    Ok(Tensor::from_array(a))
+fn map(length: i64, place: impl Fn(i64) -> i64) -> Result<Option<Arc<[i64]>>> {
+    flambeau_core::check_memory(length.max(0) as usize, size_of::<i64>())?;
+    Ok(Some((0..length).map(place).collect()))
 }
 
 fn mapped_sizes(sizes: &[i64], maps: &Maps) -> Dims {
-    sizes.iter().zip(maps).map(|(&n, m)| m.as_ref().map_or(n, |m| m.numel() as i64)).collect()
+    sizes.iter().zip(maps).map(|(&n, m)| m.as_ref().map_or(n, |m| m.len() as i64)).collect()
 }
 
-/// The walk in which `plain` has the output's sizes and `indexed` is read or written through the maps. The
-/// maps must outlive the walk.
-fn walk(plain: &Array, indexed: &Array, maps: &Maps) -> Walk {
-    let mut to = crate::ops::operand(indexed);
-    let mut indices: SmallVec<[Index; 2]> = SmallVec::new();
-    for (d, m) in maps.iter().enumerate() {
-        let Some(m) = m else { continue };
-        let mut strides: SmallVec<[i64; 5]> = SmallVec::from_elem(0, maps.len());
-        strides[d] = 1;
-        indices.push(Index {
-            values: m.with_array(|a| a.data_ptr().cast::<i64>().cast_const()),
-            strides,
-            size: indexed.sizes[d],
-            stride: std::mem::replace(&mut to.strides[d], 0),
-        });
+/// How dense arrays of `sizes` are read through the maps, whose dimensions lie in memory in this order.
+fn plan<'a>(sizes: &[i64], maps: &'a Maps, order: impl Iterator<Item = usize>) -> Result<Plan<'a>> {
+    let mut dims: SmallVec<[usize; 5]> = SmallVec::new();
+    let mut places: SmallVec<[Option<&[i64]>; 5]> = SmallVec::new();
+    for d in order {
+        dims.push(sizes[d] as usize);
+        places.push(maps[d].as_deref());
     }
-    Walk { sizes: plain.sizes.clone(), plain: crate::ops::operand(plain), indexed: to, indices }
+    Plan::new(&dims, &places)
 }
 
 /// The input read through maps, all of whose values lie within it; in its memory format if `formatted`.
 fn pad_through(self_: &Tensor, maps: Maps, names: [&'static str; 2], formatted: bool) -> Result<Tensor> {
     let a = self_.array();
-    let out = Tensor::empty_raw(&mapped_sizes(&a.sizes, &maps), a.dtype, a.device())?;
-    if !a.device().is_meta() {
-        // SAFETY: the maps' values lie within the input; the output is fresh.
-        unsafe { take(&walk(&out.array(), &a, &maps)) };
+    let (rank, sizes, to) = (a.dim(), a.sizes.clone(), mapped_sizes(&a.sizes, &maps));
+    let format = MemoryFormat::channels_last(rank);
+    // Channels that lie behind all the other dimensions stay there.
+    let last = formatted && a.suggested_format() == format && format != MemoryFormat::Contiguous;
+    let last = last && a.is_contiguous_as(format) && !a.device().is_meta();
+    let out = if last {
+        let strides = strides_for(&to, format)?;
+        Tensor::from_array(Array::empty_strided(&to, strides, a.dtype, a.device(), Init::Uninit)?)
+    } else {
+        Tensor::empty_raw(&to, a.dtype, a.device())?
+    };
+    if !a.device().is_meta() && out.numel() > 0 {
+        let dense = (last || a.is_contiguous()) && a.in_bounds();
+        let a = if dense { a } else { shape::clone_dense(self_)?.array() };
+        let plan = match last {
+            true => plan(&sizes, &maps, [0].into_iter().chain(2..rank).chain([1]))?,
+            false => plan(&sizes, &maps, 0..rank)?,
+        };
+        let (item, target) = (a.dtype.size(), out.array());
+        // SAFETY: dense arrays of so many elements, the second of which is fresh.
+        let (from, to) = unsafe {
+            (
+                std::slice::from_raw_parts(a.data_ptr().cast_const(), a.numel() * item),
+                std::slice::from_raw_parts_mut(target.data_ptr(), target.numel() * item),
+            )
+        };
+        plan.take(item, from, to)?;
     }
-    let out = if formatted { shape::in_format_of(out, &[self_])? } else { out };
-    let sizes = a.sizes;
+    let out = if formatted && !last { shape::in_format_of(out, &[self_])? } else { out };
     record(&[&out], names[0], &[self_], &[], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
         let grad = pad_through_backward(grad, &sizes, maps.clone(), names)?;
@@ -129,11 +143,25 @@ fn pad_through_backward(
     maps: Maps,
     names: [&'static str; 2],
 ) -> Result<Tensor> {
-    let out = zeros_like_grad(grad, sizes)?;
-    if !grad.is_meta() {
-        // SAFETY: as above, with the roles exchanged.
-        unsafe { fold(&walk(&grad.array(), &out.array(), &maps), Fold::Add) };
-    }
+    let out = if grad.is_meta() {
+        Tensor::zeros_raw(sizes, grad.dtype(), grad.device())?
+    } else {
+        let plan = plan(sizes, &maps, 0..sizes.len())?;
+        macro_rules! add {
+            ($T:ty) => {{
+                let from = Dense::<$T>::of(grad)?;
+                computed::<$T>(sizes, grad.dtype(), |to| plan.add(&from, to))?
+            }};
+        }
+        match grad.dtype() {
+            DType::Float64 => add!(f64),
+            DType::Float16 => add!(f16),
+            DType::BFloat16 => add!(bf16),
+            DType::Complex64 => add!(C32),
+            DType::Complex128 => add!(C64),
+            _ => add!(f32),
+        }
+    };
     record(&[&out], names[1], &[grad], &[], move |ctx| {
         let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None]) };
         Ok(smallvec![Some(pad_through(grad, maps.clone(), names, false)?)])
@@ -199,7 +227,7 @@ fn by_place(
     for (i, pair) in padding.chunks_exact(2).enumerate() {
         let d = rank - 1 - i;
         let (before, size) = (pair[0], sizes[d]);
-        maps[d] = Some(map(padded[d], |j| place(j - before, size))?);
+        maps[d] = map(padded[d], |j| place(j - before, size))?;
     }
     pad_through(self_, maps, names, true)
 }
@@ -269,7 +297,7 @@ fn circular(self_: &Tensor, padding: &[i64]) -> Result<Tensor> {
             bail!("Negative padding value is resulting in an empty dimension");
         }
         let total = left + before.max(0) + after.max(0);
-        maps[d] = Some(map(total, |j| first + (j - before.max(0)).rem_euclid(left))?);
+        maps[d] = map(total, |j| first + (j - before.max(0)).rem_euclid(left))?;
     }
     let names = ["PadCircularBackward0", "PadCircularBackwardBackward0"];
     pad_through(self_, maps, names, false)
