@@ -27,11 +27,13 @@ pub(super) struct Line<F> {
     pub factors: [[F; 3]; 4],
 }
 
+#[inline(always)]
 fn to<F: Float>(x: f64) -> F {
     F::from(x).unwrap_or_else(F::nan)
 }
 
 /// A coordinate limited to [0, last], and the derivative of that.
+#[inline(always)]
 fn clip<F: Float>(x: F, last: F) -> (F, F) {
     if x <= F::zero() {
         (F::zero(), F::zero())
@@ -43,6 +45,7 @@ fn clip<F: Float>(x: F, last: F) -> (F, F) {
 }
 
 /// A coordinate mirrored into [low / 2, high / 2], and the sign of that.
+#[inline(always)]
 fn mirror<F: Float>(x: F, low: F, high: F) -> (F, F) {
     if low == high {
         return (F::zero(), F::zero());
@@ -50,13 +53,21 @@ fn mirror<F: Float>(x: F, low: F, high: F) -> (F, F) {
     let two = to::<F>(2.0);
     let (start, span) = (low / two, (high - low) / two);
     let (distance, sign) = if x < start { (start - x, -F::one()) } else { (x - start, F::one()) };
-    let extra = distance % span;
-    let flips = (distance / span).floor();
-    if flips % two == F::zero() { (extra + start, sign) } else { (span - extra + start, -sign) }
+    let spans = distance / span;
+    // Near the image the remainder is known without a division of its own, to the same bits.
+    let (extra, even) = if spans < F::one() {
+        (distance, true)
+    } else if spans < two {
+        (distance - span, false)
+    } else {
+        (distance % span, spans.floor() % two == F::zero())
+    };
+    if even { (extra + start, sign) } else { (span - extra + start, -sign) }
 }
 
 /// A coordinate in elements, brought into the image as the padding says, and its derivative.
-fn placed<F: Float>(x: F, size: usize, padding: Padding, align_corners: bool) -> (F, F) {
+#[inline(always)]
+pub(super) fn placed<F: Float>(x: F, size: usize, padding: Padding, align_corners: bool) -> (F, F) {
     let size = to::<F>(size as f64);
     let last = size - F::one();
     match padding {
@@ -73,21 +84,34 @@ fn placed<F: Float>(x: F, size: usize, padding: Padding, align_corners: bool) ->
     }
 }
 
+/// A normalised coordinate in elements, and the derivative of that.
+#[inline(always)]
+pub(super) fn normalised<F: Float>(x: F, size: usize, align_corners: bool) -> (F, F) {
+    let (one, two, count) = (F::one(), to::<F>(2.0), to::<F>(size as f64));
+    if align_corners {
+        ((x + one) / two * (count - one), (count - one) / two)
+    } else {
+        (((x + one) * count - one) / two, count / two)
+    }
+}
+
 /// Whole coordinates as integers; NaN and those far outside come to lie outside.
 fn whole<F: Float>(x: F) -> isize {
     x.to_f64().filter(|x| x.abs() < 1e15).map_or(-100, |x| x as isize)
 }
 
 /// Round half to even.
-fn nearest<F: Float>(x: F) -> F {
+#[inline(always)]
+pub(super) fn nearest<F: Float>(x: F) -> F {
     let (floor, half) = (x.floor(), to::<F>(0.5));
     let rest = x - floor;
-    let odd = floor % to::<F>(2.0) != F::zero();
+    let odd = (floor * half).floor() != floor * half;
     if rest > half || (rest == half && odd) { floor + F::one() } else { floor }
 }
 
 /// Keys' weights of the four neighbours at fraction `t`, with their first and second derivatives.
-fn keys<F: Float>(t: F) -> [[F; 3]; 4] {
+#[inline(always)]
+pub(super) fn keys<F: Float>(t: F) -> [[F; 3]; 4] {
     let a = to::<F>(-0.75);
     let c = |x: f64| to::<F>(x);
     // At a distance below one, and from one to two.
@@ -121,13 +145,8 @@ impl<F: Float> Line<F> {
 
     /// The line of a normalised coordinate along a dimension of `size` elements.
     pub fn new(x: F, size: usize, s: &GridShape) -> Self {
-        let (zero, one, two) = (F::zero(), F::one(), to::<F>(2.0));
-        let count = to::<F>(size as f64);
-        let (place, scale) = if s.align_corners {
-            ((x + one) / two * (count - one), (count - one) / two)
-        } else {
-            (((x + one) * count - one) / two, count / two)
-        };
+        let (zero, one) = (F::zero(), F::one());
+        let (place, scale) = normalised(x, size, s.align_corners);
         let inside = |i: isize| usize::try_from(i).ok().filter(|&i| i < size);
         let mut line = Line { count: 0, at: [None; 4], factors: [[zero; 3]; 4] };
         let mut push = |at: Option<usize>, factor: [F; 3], slope: F| {

@@ -4,14 +4,35 @@
 //! coordinates in [-1, 1]. The weight of a neighbour is a product of one factor for each dimension, so that all
 //! derivatives come from the factors' own.
 
+mod block;
 mod line;
 
 pub use line::{Interpolation, Padding};
 
 use crate::gemm::size_product;
+use crate::wide::wide;
+use flambeau_core::parallel::each;
 use flambeau_core::{Element, Result, ensure};
 use line::Line;
 use num_traits::Float;
+
+/// Neighbours that are worth a thread.
+const GRAIN: usize = 1 << 15;
+
+/// What images and positions are made of.
+pub trait Real: Float + Element {
+    /// Without its fraction, limited to the integers; 0 for NaN.
+    fn truncated(self) -> i32;
+}
+macro_rules! real {
+    ($($t:ty),*) => { $(impl Real for $t {
+        #[inline(always)]
+        fn truncated(self) -> i32 {
+            self as i32
+        }
+    })* };
+}
+real!(f32, f64);
 
 /// Sizes and ways of a sampling; missing leading spatial dimensions are of size 1.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +70,14 @@ impl GridShape {
             && output == size_product(&[self.batch, self.channels, self.points])?;
         ensure!(fits && (2..=3).contains(&self.dims), "grid_sampler: buffers don't match the sizes");
         Ok(())
+    }
+    /// Whether planes are of a size that tables of places hold.
+    fn has_blocks(&self) -> bool {
+        (1..=i32::MAX as usize).contains(&self.plane())
+    }
+    /// Batch entries that are worth a thread.
+    fn together(&self) -> usize {
+        GRAIN.div_ceil(self.channels.saturating_mul(self.points).saturating_mul(4).max(1))
     }
     /// Calls `visit` for each neighbour inside the image of a position, with derivatives up to an order (zeros beyond).
     fn taps<const ORDER: usize, F: Float>(&self, position: &[F], mut visit: impl FnMut(Tap<F>)) {
@@ -96,8 +125,23 @@ impl GridShape {
 }
 
 /// Samples `input` at `grid`; writes all of `out` (batch, channels, points).
-pub fn sample<F: Float + Element>(s: &GridShape, input: &[F], grid: &[F], out: &mut [F]) -> Result<()> {
+pub fn sample<F: Real>(s: &GridShape, input: &[F], grid: &[F], out: &mut [F]) -> Result<()> {
     s.check(input.len(), grid.len(), out.len())?;
+    if out.is_empty() || !s.has_blocks() {
+        sample_each(s, input, grid, out);
+        return Ok(());
+    }
+    let parts = out.chunks_mut(s.channels * s.points).enumerate();
+    each(parts, s.together(), |(n, out)| {
+        let input = &input[n * s.channels * s.plane()..][..s.channels * s.plane()];
+        let grid = &grid[n * s.points * s.dims..][..s.points * s.dims];
+        wide(block::Forward { s, input, grid, out });
+        Ok(())
+    })
+}
+
+/// [`sample`] position by position.
+fn sample_each<F: Real>(s: &GridShape, input: &[F], grid: &[F], out: &mut [F]) {
     let (plane, dims) = (s.plane(), s.dims);
     out.fill(F::zero());
     s.each_point(|n, p| {
@@ -109,11 +153,10 @@ pub fn sample<F: Float + Element>(s: &GridShape, input: &[F], grid: &[F], out: &
             }
         });
     });
-    Ok(())
 }
 
 /// The gradients of [`sample`] by the input and by the grid; all of both is written.
-pub fn sample_backward<F: Float + Element>(
+pub fn sample_backward<F: Real>(
     s: &GridShape,
     grad: &[F],
     input: &[F],
@@ -123,8 +166,29 @@ pub fn sample_backward<F: Float + Element>(
 ) -> Result<()> {
     s.check(input.len(), grid.len(), grad.len())?;
     s.check(grad_input.len(), grad_grid.len(), grad.len())?;
-    let (plane, dims) = (s.plane(), s.dims);
     grad_input.fill(F::zero());
+    if grad.is_empty() || !s.has_blocks() {
+        backward_each(s, [grad, input, grid], grad_input, grad_grid);
+        return Ok(());
+    }
+    let (pixels, places) = (s.channels * s.plane(), s.points * s.dims);
+    let parts = grad_input.chunks_mut(pixels).zip(grad_grid.chunks_mut(places)).enumerate();
+    each(parts, s.together(), |(n, (grad_input, grad_grid))| {
+        let grad = &grad[n * s.channels * s.points..][..s.channels * s.points];
+        let (input, grid) = (&input[n * pixels..][..pixels], &grid[n * places..][..places]);
+        wide(block::Backward { s, grad, input, grid, grad_input, grad_grid });
+        Ok(())
+    })
+}
+
+/// [`sample_backward`] position by position; `grad_input` starts as zeros.
+fn backward_each<F: Real>(
+    s: &GridShape,
+    [grad, input, grid]: [&[F]; 3],
+    grad_input: &mut [F],
+    grad_grid: &mut [F],
+) {
+    let (plane, dims) = (s.plane(), s.dims);
     grad_grid.fill(F::zero());
     s.each_point(|n, p| {
         let start = (n * s.points + p) * dims;
@@ -140,12 +204,11 @@ pub fn sample_backward<F: Float + Element>(
             }
         });
     });
-    Ok(())
 }
 
 /// The gradients of [`sample_backward`]'s results, whose own gradients are `of_input` and `of_grid`: by the output's
 /// gradient, the input and the grid. All of the three is written.
-pub fn sample_backward_backward<F: Float + Element>(
+pub fn sample_backward_backward<F: Real>(
     s: &GridShape,
     [of_input, of_grid]: [&[F]; 2],
     [grad, input, grid]: [&[F]; 3],

@@ -73,3 +73,51 @@ fn outside_and_nan() {
     assert_eq!(out[1], 0.0);
     assert!(sample(&s, &[1.0; 23], &[0.0; 4], &mut out).is_err());
 }
+
+fn numbers(n: usize, scale: f64) -> Vec<f64> {
+    (0..n).map(|i| ((i * 7919 + i * i % 31) % 1009) as f64 / 504.5 * scale - scale).collect()
+}
+
+/// Blocks of positions give what each position by itself gives, to the bit.
+#[test]
+fn blocks() {
+    fn check<F: Real>(s: &GridShape) {
+        let of = |n: usize, scale: f64| -> Vec<F> {
+            numbers(n, scale).iter().map(|&x| F::from(x).unwrap()).collect()
+        };
+        let [d, h, w] = s.input;
+        let (pixels, places) = (s.batch * s.channels * d * h * w, s.batch * s.points * s.dims);
+        let (input, mut grid) = (of(pixels, 3.0), of(places, 1.6));
+        let grad = of(s.batch * s.channels * s.points, 1.0);
+        for (i, x) in [f64::NAN, f64::INFINITY, -1e30, 1e30, 1.0, -1.0, 7.3].into_iter().enumerate() {
+            if let Some(to) = grid.get_mut(i * 5) {
+                *to = F::from(x).unwrap();
+            }
+        }
+        let same = |a: &[F], b: &[F]| {
+            assert!(a.iter().zip(b).all(|(x, y)| x == y || (x.is_nan() && y.is_nan())), "{s:?}");
+        };
+        let (mut out, mut wanted) = (grad.clone(), grad.clone());
+        sample(s, &input, &grid, &mut out).unwrap();
+        sample_each(s, &input, &grid, &mut wanted);
+        same(&out, &wanted);
+        let (mut gi, mut gg) = (input.clone(), grid.clone());
+        let (mut wanted_gi, mut wanted_gg) = (vec![F::zero(); pixels], grid.clone());
+        sample_backward(s, &grad, &input, &grid, &mut gi, &mut gg).unwrap();
+        backward_each(s, [&grad, &input, &grid], &mut wanted_gi, &mut wanted_gg);
+        same(&gi, &wanted_gi);
+        same(&gg, &wanted_gg);
+    }
+    for interpolation in [Interpolation::Linear, Interpolation::Nearest, Interpolation::Cubic] {
+        for padding in [Padding::Zeros, Padding::Border, Padding::Reflection] {
+            for align_corners in [false, true] {
+                let base = shape(interpolation, padding, align_corners);
+                for (dims, input, points) in [(2, [1, 6, 5], 150), (2, [1, 1, 3], 3), (3, [3, 2, 4], 70)] {
+                    let s = GridShape { batch: 2, channels: 3, dims, input, points, ..base };
+                    check::<f32>(&s);
+                    check::<f64>(&s);
+                }
+            }
+        }
+    }
+}
