@@ -204,6 +204,42 @@ mod tests {
     }
 
     #[test]
+    fn sweeps_turn() {
+        for threads in [1, 3] {
+            set_num_threads(threads);
+            for (n, grain) in [(0, 5), (3, 1), (1000, 7), (64, 16), (65, 16), (999, 333)] {
+                for _ in 0..2 {
+                    let order = Mutex::new(Vec::new());
+                    sweep(n, grain, |range| {
+                        assert!(range.start.is_multiple_of(grain));
+                        order.lock().push(range);
+                    });
+                    let mut order = order.into_inner();
+                    if threads == 1 && n.div_ceil(grain) >= FEW {
+                        // One of two in succession begins at the end.
+                        assert_eq!(order[0].start == 0, BACKWARDS.get());
+                    }
+                    order.sort_by_key(|range| range.start);
+                    let items: Vec<usize> = order.into_iter().flatten().collect();
+                    assert!(items.into_iter().eq(0..n));
+                }
+            }
+        }
+        set_num_threads(1);
+        let mut seen = [[0; 8]; 2];
+        for seen in &mut seen {
+            let next = AtomicUsize::new(0);
+            each(seen.iter_mut(), 1, |x| {
+                *x = next.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            })
+            .unwrap();
+        }
+        seen[1].reverse();
+        assert_eq!(seen[0], seen[1]);
+    }
+
+    #[test]
     fn each_part_once() {
         for threads in [1, 4] {
             set_num_threads(threads);
