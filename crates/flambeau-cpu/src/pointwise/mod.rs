@@ -3,6 +3,7 @@
 mod block;
 mod complex;
 mod convert;
+mod division;
 mod engine;
 mod flat;
 mod fuse;

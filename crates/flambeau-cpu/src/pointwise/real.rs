@@ -1,6 +1,7 @@
 //! Primitives on `f32` and `f64`.
 
 use super::Prim;
+use super::division;
 use super::kernels::{Kernel, arithmetic, binary, unary};
 use crate::vector::{Elementary, Vector};
 use crate::wide::{Body, wide};
@@ -26,6 +27,25 @@ macro_rules! each {
 macro_rules! vector {
     ($t:ident, $f:ident) => {
         Kernel::Unary(|a: &[$t], o: &mut [$t]| each!($t, $f, a, o))
+    };
+}
+
+/// A binary kernel from a function of [`Vector`].
+macro_rules! vector_binary {
+    ($t:ident, $f:ident) => {
+        Kernel::Binary(|a: &[$t], b: &[$t], o: &mut [$t]| {
+            struct Each<'a>(&'a [$t], &'a [$t], &'a mut [$t]);
+            impl Body for Each<'_> {
+                type Output = ();
+                #[inline(always)]
+                fn run(self) {
+                    for ((o, &a), &b) in self.2.iter_mut().zip(self.0).zip(self.1) {
+                        *o = <$t as Vector>::$f(a, b);
+                    }
+                }
+            }
+            wide(Each(a, b, o))
+        })
     };
 }
 
@@ -80,12 +100,9 @@ pub(super) fn min<T: PartialOrd + Copy>(a: T, b: T) -> T {
 }
 
 macro_rules! real_kernels {
-    ($name:ident, $t:ident) => {
+    ($name:ident, $t:ident, $pow:ident, $fmod:ident, $remainder:ident, $floor_divide:ident) => {
         pub(super) fn $name(p: Prim) -> Option<Kernel<$t>> {
             use Prim::*;
-            const ZERO: $t = 0.0;
-            let flag = |b: bool| if b { 1.0 as $t } else { ZERO };
-            let _ = flag;
             Some(match p {
                 Neg => unary!($t, |a: $t| -a),
                 Abs => unary!($t, |a: $t| a.abs()),
@@ -103,18 +120,20 @@ macro_rules! real_kernels {
                 Sin => periodic!($t, sin, |a, o| <$t as Vector>::map(Elementary::Sin, a, o)),
                 Cos => periodic!($t, cos, |a, o| <$t as Vector>::map(Elementary::Cos, a, o)),
                 Tan => periodic!($t, tan),
-                Asin => unary!($t, |a: $t| a.asin()),
-                Acos => unary!($t, |a: $t| a.acos()),
-                Atan => unary!($t, |a: $t| a.atan()),
+                Asin => vector!($t, asin),
+                Acos => vector!($t, acos),
+                Atan => vector!($t, atan),
                 Sinh => vector!($t, sinh),
                 Cosh => vector!($t, cosh),
                 Tanh => slices!($t, Tanh),
-                Asinh => unary!($t, |a: $t| (a as f64).asinh() as $t),
-                Acosh => unary!($t, |a: $t| (a as f64).acosh() as $t),
-                Atanh => unary!($t, |a: $t| (a as f64).atanh() as $t),
+                Asinh => vector!($t, asinh),
+                Acosh => vector!($t, acosh),
+                Atanh => vector!($t, atanh),
                 Sigmoid => slices!($t, Sigmoid),
                 Gelu => slices!($t, Gelu),
                 Erf => slices!($t, Erf),
+                Erfc => vector!($t, erfc),
+                Erfinv => vector!($t, erfinv),
                 Floor => unary!($t, |a: $t| a.floor()),
                 Ceil => unary!($t, |a: $t| a.ceil()),
                 Round => unary!($t, |a: $t| a.round_ties_even()),
@@ -137,30 +156,11 @@ macro_rules! real_kernels {
                 Sub => arithmetic!($t, |a: $t, b: $t| a - b),
                 Mul => arithmetic!($t, |a: $t, b: $t| a * b),
                 Div => arithmetic!($t, |a: $t, b: $t| a / b),
-                Pow => binary!($t, |a: $t, b: $t| a.powf(b)),
-                Atan2 => binary!($t, |a: $t, b: $t| a.atan2(b)),
-                Fmod => binary!($t, |a: $t, b: $t| a % b),
-                Remainder => binary!($t, |a: $t, b: $t| {
-                    let r = a % b;
-                    if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }
-                }),
-                FloorDiv => binary!($t, |a: $t, b: $t| {
-                    // As Python's: the quotient of what the remainder leaves, rounded to the nearest integer below.
-                    if b == 0.0 {
-                        return a / b;
-                    }
-                    let r = a % b;
-                    let mut q = (a - r) / b;
-                    if r != 0.0 && (b < 0.0) != (r < 0.0) {
-                        q -= 1.0;
-                    }
-                    if q != 0.0 {
-                        let floor = q.floor();
-                        if q - floor > 0.5 { floor + 1.0 } else { floor }
-                    } else {
-                        ZERO.copysign(a / b)
-                    }
-                }),
+                Pow => Kernel::Binary(division::$pow),
+                Atan2 => vector_binary!($t, atan2),
+                Fmod => Kernel::Binary(division::$fmod),
+                Remainder => Kernel::Binary(division::$remainder),
+                FloorDiv => Kernel::Binary(division::$floor_divide),
                 Max => binary!($t, max),
                 Min => binary!($t, min),
                 Fmax => binary!($t, |a: $t, b: $t| a.max(b)),
@@ -174,7 +174,7 @@ macro_rules! real_kernels {
                 And => binary!($t, |a: $t, b: $t| (a != 0.0 && b != 0.0) as i32 as $t),
                 Or => binary!($t, |a: $t, b: $t| (a != 0.0 || b != 0.0) as i32 as $t),
                 Xor => binary!($t, |a: $t, b: $t| ((a != 0.0) != (b != 0.0)) as i32 as $t),
-                Hypot => binary!($t, |a: $t, b: $t| a.hypot(b)),
+                Hypot => vector_binary!($t, hypot),
                 Copysign => binary!($t, |a: $t, b: $t| a.copysign(b)),
                 // One operand shifted by powers of two, as PyTorch's float overload does.
                 Shl => binary!($t, |a: $t, b: $t| a * b.exp2()),
@@ -184,5 +184,5 @@ macro_rules! real_kernels {
         }
     };
 }
-real_kernels!(kernel_f32, f32);
-real_kernels!(kernel_f64, f64);
+real_kernels!(kernel_f32, f32, pow_f32, fmod_f32, remainder_f32, floor_divide_f32);
+real_kernels!(kernel_f64, f64, pow_f64, fmod_f64, remainder_f64, floor_divide_f64);

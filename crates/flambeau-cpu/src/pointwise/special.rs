@@ -53,8 +53,6 @@ pub(super) fn kernel<T: Real>(p: Prim) -> Option<Kernel<T>> {
     use Prim::*;
     Some(match p {
         Sinc => one!(math::sinc),
-        Erfc => one!(math::erfc),
-        Erfinv => one!(math::erfinv),
         Erfcx => one!(math::erfcx),
         Lgamma => one!(math::lgamma),
         Digamma => one!(math::digamma),

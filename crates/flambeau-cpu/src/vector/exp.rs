@@ -2,12 +2,15 @@
 
 use super::coefficients::{EXP, EXP_SHORT, EXP_TINY, SIXTEENTHS, SIXTEENTHS_REST};
 use super::lane::{Double, Single, rest, series_double, single};
+use super::log_pairs::log2_medium;
 use super::{MAGIC, polynomial};
 use std::f64::consts::{LN_2, LOG2_E};
 
 /// The upper bits of log(2), so few that its products with exponents are exact, and the rest.
 pub(super) const LN_2_HIGH: f64 = f64::from_bits(LN_2.to_bits() & 0xFFFF_FFFF_0000_0000);
-pub(super) const LN_2_LOW: f64 = LN_2 - LN_2_HIGH + 2.3190468138462996e-17;
+pub(super) const LN_2_LOW: f64 = LN_2 - LN_2_HIGH + LN_2_REST;
+/// What log(2) has beyond its nearest `f64`.
+const LN_2_REST: f64 = 2.3190468138462996e-17;
 const ONE: u64 = 1f64.to_bits();
 
 /// `2^n` from `k = n + MAGIC`, for `n` from -1022 to 1023.
@@ -33,7 +36,12 @@ pub(super) fn short_parts(x: f64) -> (f64, f64) {
 
 #[inline(always)]
 pub(super) fn exp2_single(x: f32) -> f32 {
-    let x = limit(x as f64, -160.0, 130.0);
+    exp2_short(x as f64)
+}
+
+#[inline(always)]
+fn exp2_short(x: f64) -> f32 {
+    let x = limit(x, -160.0, 130.0);
     let k = x + MAGIC;
     let r = (x - (k - MAGIC)) * LN_2;
     let s = power(k);
@@ -83,7 +91,7 @@ static POWERS: [f64; 16] = SIXTEENTHS;
 static POWERS_REST: [f64; 16] = SIXTEENTHS_REST;
 const STEP: f64 = LN_2 / 16.0;
 /// What `log(2) / 16` has beyond its nearest `f64`.
-const STEP_REST: f64 = 2.3190468138462996e-17 / 16.0;
+const STEP_REST: f64 = LN_2_REST / 16.0;
 
 /// As [`exp_single`], in `f64`.
 #[inline(always)]
@@ -95,4 +103,38 @@ pub(super) fn exp_double<L: Double>(x: L) -> L {
     let p = r.times(r).fused(series_double(&EXP_TINY, r), r);
     let high = k.pick(&POWERS);
     high.plus(high.fused(p, k.pick(&POWERS_REST))).scaled(k)
+}
+
+/// `2^x` by a polynomial alone: the fraction times log(2) is a sum of two.
+#[inline(always)]
+pub(super) fn exp2_double(x: f64) -> f64 {
+    let x = limit(x, -1100.0, 1025.0);
+    let k = x + MAGIC;
+    let fraction = x - (k - MAGIC);
+    let r = fraction * LN_2;
+    let low = fraction.mul_add(LN_2_REST, fraction.mul_add(LN_2, -r));
+    let tail = (r * r).mul_add(polynomial(&EXP, r), low);
+    scaled(1.0 + (r + tail), k)
+}
+
+/// `y 2^n` rounded once, from `k = n + MAGIC`, for `n` from -1200 to 1200.
+#[inline(always)]
+pub(super) fn scaled(y: f64, k: f64) -> f64 {
+    const UP: f64 = f64::from_bits((1023 + 200) << 52);
+    let small = k < MAGIC;
+    let first = power(if small { k + 200.0 } else { k - 200.0 });
+    y * first * if small { 1.0 / UP } else { UP }
+}
+
+/// `a^b`, or NaN where the result may not be a normal number or is a special case.
+#[inline(always)]
+pub(crate) fn pow_single(a: f32, b: f32) -> f32 {
+    let z = a.abs();
+    let x = b as f64 * log2_medium(z as f64);
+    let whole = b == b.trunc();
+    let odd = whole & (b * 0.5 != (b * 0.5).trunc());
+    let y = exp2_short(x);
+    let y = if (a < 0.0) & odd { -y } else { y };
+    let counts = (z > 0.0) & (z < f32::INFINITY) & (x.abs() < 126.0) & ((a > 0.0) | whole);
+    if counts { y } else { f32::NAN }
 }

@@ -3,6 +3,8 @@
 use super::coefficients::{TANH_MIDDLES, TANH_NEAR, TANH_PIECES};
 use super::exp::{exp_double, exp_single, limit, parts, power, short_parts};
 use super::lane::{Double, Single, piece, pieces, series, single};
+use super::polynomial;
+use super::series::SINH;
 
 /// `exp(x) - 1` to 30 bits, for `|x| < 700`.
 #[inline(always)]
@@ -69,4 +71,41 @@ pub(super) fn tanh_double(x: f64) -> f64 {
 pub(super) fn sigmoid_double<L: Double>(x: L) -> L {
     let one = L::of(1.0);
     one.over(one.plus(exp_double(L::of(0.0).minus(x))))
+}
+
+/// `exp(x)` as a sum of two, times `2^-shift`.
+#[inline(always)]
+fn exp_pair(x: f64, shift: f64) -> (f64, f64) {
+    let (k, h, l) = parts(x);
+    let s = power(k - shift);
+    let part = s * h;
+    let sum = s + part;
+    (sum, s.mul_add(l, part - (sum - s)))
+}
+
+#[inline(always)]
+pub(super) fn expm1_double(x: f64) -> f64 {
+    let (k, h, l) = parts(limit(x, -50.0, 710.0));
+    // Half of it, as the power may be just too large.
+    let s = power(k - 1.0);
+    let (whole, part) = (s - 0.5, s * h);
+    let sum = whole + part;
+    let y = 2.0 * (sum + s.mul_add(l, part - (sum - whole)));
+    if x.abs() < 1e-17 { x } else { y }
+}
+
+#[inline(always)]
+pub(super) fn sinh_double(x: f64) -> f64 {
+    let z = limit(x.abs(), 0.0, 710.5);
+    let square = z * z;
+    let near = (z * square).mul_add(polynomial(&SINH, square), z);
+    let (high, low) = exp_pair(z, 2.0);
+    let far = 2.0 * (high + (low - 0.0625 / (high + low)));
+    (if z < 1.0 { near } else { far }).copysign(x)
+}
+
+#[inline(always)]
+pub(super) fn cosh_double(x: f64) -> f64 {
+    let (high, low) = exp_pair(limit(x.abs(), 0.0, 710.5), 2.0);
+    2.0 * (high + (low + 0.0625 / (high + low)))
 }

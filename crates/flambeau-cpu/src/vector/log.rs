@@ -10,7 +10,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E, LOG10_2, LOG10_E};
 
 /// `(k, m - 1)` of a positive normal number.
 #[inline(always)]
-fn split(x: f64) -> (f64, f64) {
+pub(super) fn split(x: f64) -> (f64, f64) {
     let bits = x.to_bits();
     let shifted = bits.wrapping_sub(FRAC_1_SQRT_2.to_bits());
     // The exponent as a number, through the bits of one in [2^52, 2^53): processors convert few integers.
@@ -22,14 +22,14 @@ fn split(x: f64) -> (f64, f64) {
 
 /// `y` unless `x` is zero, negative, infinite or NaN.
 #[inline(always)]
-fn special(x: f64, y: f64) -> f64 {
+pub(super) fn special(x: f64, y: f64) -> f64 {
     let y = if x < f64::INFINITY { y } else { x };
     let outside = if x == 0.0 { f64::NEG_INFINITY } else { f64::NAN };
     if x > 0.0 { y } else { outside }
 }
 
 #[inline(always)]
-fn short(f: f64) -> f64 {
+pub(super) fn short(f: f64) -> f64 {
     f * polynomial(&LOG_SHORT, f)
 }
 

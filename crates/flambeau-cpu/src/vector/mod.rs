@@ -5,7 +5,7 @@
 //!
 //! Range reductions follow W. J. Cody and W. Waite, Software Manual for the Elementary Functions (1980); compensated
 //! sums T. J. Dekker, A floating-point technique for extending the available precision (1971). Polynomials come from
-//! `tests/fixtures/math/fit_vector.py`.
+//! `tests/fixtures/math/fit_vector.py` and `fit_series.py`.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -14,10 +14,14 @@ mod avx512;
 mod coefficients;
 mod erf;
 mod erf_pieces;
+mod erfc;
 mod exp;
 mod hyperbolic;
+mod inverse;
 mod lane;
 mod log;
+mod log_pairs;
+mod series;
 mod slices;
 #[cfg(test)]
 mod tests;
@@ -53,6 +57,7 @@ macro_rules! polynomial {
 }
 polynomial!(polynomial, f64);
 
+pub(crate) use exp::pow_single;
 pub use slices::Elementary;
 
 /// Functions that vectorise; NaN gives NaN. In units in the last place of the correct result, those of `f32` are
@@ -76,6 +81,18 @@ pub trait Vector: Sized + Copy {
     /// `1 / (1 + exp(-x))`
     fn sigmoid(self) -> Self;
     fn erf(self) -> Self;
+    fn asin(self) -> Self;
+    fn acos(self) -> Self;
+    fn atan(self) -> Self;
+    /// The angle of a point whose ordinate this is.
+    fn atan2(self, x: Self) -> Self;
+    fn asinh(self) -> Self;
+    fn acosh(self) -> Self;
+    fn atanh(self) -> Self;
+    fn erfc(self) -> Self;
+    fn erfinv(self) -> Self;
+    /// `sqrt(x^2 + y^2)` without overflow on the way.
+    fn hypot(self, other: Self) -> Self;
     /// `x / 2 * (1 + erf(x / sqrt(2)))`; not accurate where that nearly cancels.
     fn gelu(self) -> Self;
     /// The function of each element of `x`, in `out`: faster than a loop, with the bits of the one of its name (`erf` of
@@ -151,6 +168,46 @@ impl Vector for f32 {
     fn gelu(self) -> f32 {
         erf::gelu_single(self)
     }
+    #[inline(always)]
+    fn asin(self) -> f32 {
+        inverse::asin_single(self)
+    }
+    #[inline(always)]
+    fn acos(self) -> f32 {
+        inverse::acos_single(self)
+    }
+    #[inline(always)]
+    fn atan(self) -> f32 {
+        inverse::atan_single(self)
+    }
+    #[inline(always)]
+    fn atan2(self, x: f32) -> f32 {
+        inverse::atan2_single(self, x)
+    }
+    #[inline(always)]
+    fn asinh(self) -> f32 {
+        log_pairs::asinh_single(self)
+    }
+    #[inline(always)]
+    fn acosh(self) -> f32 {
+        log_pairs::acosh_single(self)
+    }
+    #[inline(always)]
+    fn atanh(self) -> f32 {
+        log_pairs::atanh_single(self)
+    }
+    #[inline(always)]
+    fn erfc(self) -> f32 {
+        erfc::erfc_single(self)
+    }
+    #[inline(always)]
+    fn erfinv(self) -> f32 {
+        erfc::erfinv_single(self)
+    }
+    #[inline(always)]
+    fn hypot(self, other: f32) -> f32 {
+        inverse::hypot_single(self, other)
+    }
     fn map(f: Elementary, x: &[f32], out: &mut [f32]) {
         slices::map_single(f, x, out)
     }
@@ -159,7 +216,6 @@ impl Vector for f32 {
     }
 }
 
-/// Those without a vector form yet are the system's.
 impl Vector for f64 {
     const PERIODIC: f64 = 1e6;
     #[inline(always)]
@@ -168,11 +224,11 @@ impl Vector for f64 {
     }
     #[inline(always)]
     fn exp2(self) -> f64 {
-        f64::exp2(self)
+        exp::exp2_double(self)
     }
     #[inline(always)]
     fn expm1(self) -> f64 {
-        f64::exp_m1(self)
+        hyperbolic::expm1_double(self)
     }
     #[inline(always)]
     fn log(self) -> f64 {
@@ -180,15 +236,15 @@ impl Vector for f64 {
     }
     #[inline(always)]
     fn log2(self) -> f64 {
-        f64::log2(self)
+        log_pairs::log2_double(self)
     }
     #[inline(always)]
     fn log10(self) -> f64 {
-        f64::log10(self)
+        log_pairs::log10_double(self)
     }
     #[inline(always)]
     fn log1p(self) -> f64 {
-        f64::ln_1p(self)
+        log_pairs::log1p_double(self)
     }
     #[inline(always)]
     fn sin(self) -> f64 {
@@ -200,15 +256,15 @@ impl Vector for f64 {
     }
     #[inline(always)]
     fn tan(self) -> f64 {
-        f64::tan(self)
+        trigonometric::tan_double(self)
     }
     #[inline(always)]
     fn sinh(self) -> f64 {
-        f64::sinh(self)
+        hyperbolic::sinh_double(self)
     }
     #[inline(always)]
     fn cosh(self) -> f64 {
-        f64::cosh(self)
+        hyperbolic::cosh_double(self)
     }
     #[inline(always)]
     fn tanh(self) -> f64 {
@@ -225,6 +281,46 @@ impl Vector for f64 {
     #[inline(always)]
     fn gelu(self) -> f64 {
         0.5 * self * (1.0 + erf::erf_double(self * std::f64::consts::FRAC_1_SQRT_2))
+    }
+    #[inline(always)]
+    fn asin(self) -> f64 {
+        inverse::asin_double(self)
+    }
+    #[inline(always)]
+    fn acos(self) -> f64 {
+        inverse::acos_double(self)
+    }
+    #[inline(always)]
+    fn atan(self) -> f64 {
+        inverse::atan_double(self)
+    }
+    #[inline(always)]
+    fn atan2(self, x: f64) -> f64 {
+        inverse::atan2_double(self, x)
+    }
+    #[inline(always)]
+    fn asinh(self) -> f64 {
+        log_pairs::asinh_double(self)
+    }
+    #[inline(always)]
+    fn acosh(self) -> f64 {
+        log_pairs::acosh_double(self)
+    }
+    #[inline(always)]
+    fn atanh(self) -> f64 {
+        log_pairs::atanh_double(self)
+    }
+    #[inline(always)]
+    fn erfc(self) -> f64 {
+        erfc::erfc_double(self)
+    }
+    #[inline(always)]
+    fn erfinv(self) -> f64 {
+        erfc::erfinv_double(self)
+    }
+    #[inline(always)]
+    fn hypot(self, other: f64) -> f64 {
+        inverse::hypot_double(self, other)
     }
     fn map(f: Elementary, x: &[f64], out: &mut [f64]) {
         slices::map_double(f, x, out)

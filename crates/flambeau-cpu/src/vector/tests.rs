@@ -88,6 +88,14 @@ single! {
     tanh: tanh, 0.95, ALL, f64::tanh;
     sigmoid: sigmoid, 2.0, 87.0, |x| 1.0 / (1.0 + (-x).exp());
     erf: erf, 0.85, ALL, crate::math::erf;
+    asin: asin, 0.51, ALL, f64::asin;
+    acos: acos, 0.51, ALL, f64::acos;
+    atan: atan, 0.51, ALL, f64::atan;
+    asinh: asinh, 0.52, ALL, f64::asinh;
+    acosh: acosh, 0.52, ALL, f64::acosh;
+    atanh: atanh, 0.52, ALL, f64::atanh;
+    erfc: erfc, 0.51, ALL, crate::math::erfc;
+    erfinv: erfinv, 0.51, ALL, crate::math::erfinv;
 }
 
 macro_rules! double {
@@ -117,7 +125,29 @@ macro_rules! double {
         }
     )* };
 }
-// Results differ by whole units: at most two here, and three where the comparison has larger errors of its own.
+/// More exact than the standard library's.
+fn exact_asinh(x: f64) -> f64 {
+    let z = x.abs();
+    let y =
+        if z > 1e150 { z.ln() + std::f64::consts::LN_2 } else { (z + z * z / (1.0 + z.hypot(1.0))).ln_1p() };
+    y.copysign(x)
+}
+fn exact_acosh(x: f64) -> f64 {
+    let t = x - 1.0;
+    match x {
+        1e150.. => x.ln() + std::f64::consts::LN_2,
+        1.0.. => (t + (t * (t + 2.0)).sqrt()).ln_1p(),
+        _ => f64::NAN,
+    }
+}
+fn exact_atanh(x: f64) -> f64 {
+    let z = x.abs();
+    // An exact quotient near zero.
+    let y = if z < 0.5 { 2.0 * z + 2.0 * z * z / (1.0 - z) } else { 2.0 * z / (1.0 - z) };
+    (0.5 * y.ln_1p()).copysign(x)
+}
+
+// Results differ by whole units: at most two here, and more where the comparison has larger errors of its own.
 double! {
     exp_double: exp, 1.0, ALL_DOUBLE, f64::exp;
     log_double: log, 1.0, ALL_DOUBLE, f64::ln;
@@ -126,6 +156,22 @@ double! {
     tanh_double: tanh, 3.0, ALL_DOUBLE, f64::tanh;
     sigmoid_double: sigmoid, 4.0, 708.0, |x| if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) };
     erf_double: erf, 2.0, ALL_DOUBLE, crate::math::erf;
+    exp2_double: exp2, 1.0, ALL_DOUBLE, f64::exp2;
+    expm1_double: expm1, 2.0, ALL_DOUBLE, f64::exp_m1;
+    log2_double: log2, 1.0, ALL_DOUBLE, f64::log2;
+    log10_double: log10, 2.0, ALL_DOUBLE, f64::log10;
+    log1p_double: log1p, 1.0, ALL_DOUBLE, f64::ln_1p;
+    tan_double: tan, 2.0, f64::PERIODIC, f64::tan;
+    sinh_double: sinh, 2.0, ALL_DOUBLE, f64::sinh;
+    cosh_double: cosh, 2.0, ALL_DOUBLE, f64::cosh;
+    asin_double: asin, 1.0, ALL_DOUBLE, f64::asin;
+    acos_double: acos, 1.0, ALL_DOUBLE, f64::acos;
+    atan_double: atan, 1.0, ALL_DOUBLE, f64::atan;
+    asinh_double: asinh, 3.0, ALL_DOUBLE, exact_asinh;
+    acosh_double: acosh, 4.0, ALL_DOUBLE, exact_acosh;
+    atanh_double: atanh, 3.0, ALL_DOUBLE, exact_atanh;
+    erfc_double: erfc, 8.0, ALL_DOUBLE, crate::math::erfc;
+    erfinv_double: erfinv, 4.0, ALL_DOUBLE, crate::math::erfinv;
 }
 
 /// As exact as the definition is in `f32`, which cancels for negative numbers.
@@ -266,4 +312,120 @@ fn mostly_rounded_correctly() {
     assert!(log > 0.95, "{log}");
     let tanh = share(Elementary::Tanh, f64::tanh, &x);
     assert!(tanh > 0.94, "{tanh}");
+}
+
+/// Angles and distances of points, among them those on the axes, at infinity and without coordinates.
+#[test]
+fn points() {
+    let special = [0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 5e-324, -1e-310, 3e-45];
+    let numbers = || special.into_iter().chain([1e308, -1.7e308, 2.5, -2.4142135, 0.41421356, 1e-300]);
+    let mut points: Vec<(f64, f64)> = numbers().flat_map(|y| numbers().map(move |x| (y, x))).collect();
+    points.extend(
+        (0..20000).map(|i| ((i as f64).sin() * 3.0, (i as f64 * 1.7).cos() * 0.01 * (i % 900) as f64)),
+    );
+    for (y, x) in points {
+        let near = |got: f64, right: f64| {
+            let unit = f64::from_bits(right.abs().to_bits() + 1) - right.abs();
+            got == right && got.is_sign_negative() == right.is_sign_negative()
+                || got.is_nan() && right.is_nan()
+                || (got - right).abs() <= unit
+        };
+        assert!(near(Vector::atan2(y, x), f64::atan2(y, x)), "{y:e} {x:e} {:e}", Vector::atan2(y, x));
+        assert!(near(Vector::hypot(y, x), f64::hypot(y, x)), "{y:e} {x:e} {:e}", Vector::hypot(y, x));
+        let (y, x) = (y as f32, x as f32);
+        assert!(ulps(Vector::atan2(y, x), f64::atan2(y as f64, x as f64)) <= 0.51, "{y:e} {x:e}");
+        assert!(ulps(Vector::hypot(y, x), f64::hypot(y as f64, x as f64)) <= 0.51, "{y:e} {x:e}");
+    }
+}
+
+/// Logarithms of powers of their bases.
+#[test]
+fn powers_of_bases() {
+    for n in -1074..1024 {
+        let x = f64::from_bits(if n < -1022 { 1 << (n + 1074) } else { ((n + 1023) as u64) << 52 });
+        assert_eq!(Vector::log2(x), n as f64);
+        assert_eq!(Vector::exp2(n as f64), x);
+    }
+    for n in 0..23 {
+        assert_eq!(Vector::log10(10f64.powi(n)), n as f64);
+    }
+}
+
+/// Functions whose comparisons above are not exact enough, by numbers of 60 digits.
+#[test]
+fn exact_values() {
+    let near = |name: &str, x: f64, got: f64, right: f64| {
+        let unit = f64::from_bits(right.abs().to_bits() + 1) - right.abs();
+        assert!((got - right).abs() <= 2.0 * unit, "{name} {x:e}: {got:e} {right:e}");
+    };
+    for (x, right) in [
+        (-3.7, 1.9999998328489421),
+        (-0.6, 1.6038560908479258),
+        (0.3, 0.6713732405408726),
+        (0.74, 0.2953219221452542),
+        (0.76, 0.28246324719440913),
+        (0.8219899252646468, 0.24504488777740244),
+        (1.3, 0.06599205505934755),
+        (2.2, 0.0018628462979818898),
+        (5.1, 5.49382021755532e-13),
+        (11.7, 1.7025329069808723e-61),
+        (18.068584952624384, 5.1060482532258874e-144),
+        (22.29005312378716, 4.2188927414994794e-218),
+        (26.36048742270357, 3.545296163655424e-304),
+    ] {
+        near("erfc", x, Vector::erfc(x), right);
+    }
+    for (x, right) in [
+        (1e-9, 8.86226925452758e-10),
+        (-0.2543000124201234, -0.22932494058258568),
+        (0.5, 0.4769362762044699),
+        (0.77, 0.8487818883709608),
+        (0.9, 1.1630871536766743),
+        (-0.98, -1.6449763571331868),
+        (0.985, 1.7199517267412125),
+        (0.9995, 2.461266457171732),
+        (0.999998, 3.361178562629473),
+        (0.9999994658249939, 3.54515942431075),
+        (0.99999999999, 4.812924058944833),
+        (0.9999999999999999, 5.8635847487551676),
+    ] {
+        near("erfinv", x, Vector::erfinv(x), right);
+    }
+    for (x, right) in [
+        (1.0000000000016434, 1.8129269820098693e-6),
+        (1.00000311, 0.002493992136297758),
+        (1.0001, 0.014142017775251545),
+        (1.37, 0.8357006094949866),
+        (2.0, 1.3169578969248168),
+        (9.3, 2.9202584594780787),
+        (100000.0, 12.206072645505174),
+        (1e19, 44.44226394744681),
+        (1e300, 691.4686750787737),
+    ] {
+        near("acosh", x, Vector::acosh(x), right);
+    }
+    for (x, right) in [
+        (1e-12, 1e-12),
+        (0.01, 0.009999833340832888),
+        (0.3, 0.29567304756342244),
+        (0.7, 0.6526665660823557),
+        (1.0138293053986955, 0.8911186524798289),
+        (4.4, 2.1874217606869744),
+        (10000000.0, 16.811242831518268),
+        (1e200, 461.2101657793691),
+    ] {
+        near("asinh", x, Vector::asinh(x), right);
+    }
+    for (x, right) in [
+        (1e-9, 1e-9),
+        (0.1, 0.10033534773107558),
+        (0.33, 0.3428282544153939),
+        (-0.1690485138521483, -0.17068702392387508),
+        (0.7, 0.8673005276940531),
+        (0.987825, 2.5477058431020705),
+        (0.99999, 6.1030338227611125),
+        (0.9999999999999999, 18.714973875118524),
+    ] {
+        near("atanh", x, Vector::atanh(x), right);
+    }
 }

@@ -2,7 +2,9 @@
 
 use super::coefficients::{COS_TINY, COSINES, SIN_SHORT, SIN_TINY, SINES, SINES_REST};
 use super::lane::{Double, series_double};
-use super::{MAGIC, horner};
+use super::log_pairs::two_sum;
+use super::series::TAN;
+use super::{MAGIC, horner, polynomial};
 use std::f64::consts::{FRAC_1_PI, PI};
 
 /// What pi has beyond its nearest `f64`.
@@ -82,4 +84,26 @@ pub(super) fn sin_double<L: Double>(x: L) -> L {
 #[inline(always)]
 pub(super) fn cos_double<L: Double>(x: L) -> L {
     shifted(x, 8.0)
+}
+
+/// The tangent of what multiples of pi / 2 leave, or the opposite of its reciprocal.
+#[inline(always)]
+pub(super) fn tan_double(x: f64) -> f64 {
+    let k = x.mul_add(2.0 * FRAC_1_PI, MAGIC);
+    let n = k - MAGIC;
+    let first = n.mul_add(-PI / 2.0, x);
+    let product = n * (PI_SECOND / 2.0);
+    let (r, lost) = two_sum(first, -product);
+    let lost = n.mul_add(-PI_THIRD / 2.0, lost - n.mul_add(PI_SECOND / 2.0, -product));
+    let square = r * r;
+    // The slope carries on what the reduction lost.
+    let tangent = (r * square) * polynomial(&TAN, square);
+    let slope = (r + tangent) * (r + tangent) + 1.0;
+    let low = lost.mul_add(slope, tangent);
+    let high = r + low;
+    let low = low - (high - r);
+    let inverse = -1.0 / high;
+    let error = inverse.mul_add(low, inverse.mul_add(high, 1.0));
+    let y = if k.to_bits() & 1 == 0 { high } else { inverse.mul_add(error, inverse) };
+    if x.abs() < 1e-8 { x } else { y }
 }
