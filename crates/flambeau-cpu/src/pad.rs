@@ -12,6 +12,9 @@ const GRAIN: usize = 1 << 18;
 /// From so many bytes on the system's copy is worth its call.
 const LONG: usize = 1024;
 
+/// Stretches of fewer places that don't go on by one are taken apart.
+const SHORT: usize = 4;
+
 /// Places `to..to + n` of a row that read `from`, `from + step` and so on.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
@@ -58,7 +61,7 @@ fn product(sizes: impl Iterator<Item = usize>) -> Option<usize> {
     sizes.into_iter().try_fold(1, |n: usize, size| n.checked_mul(size))
 }
 
-/// The fewest stretches that make up a map, none that turns around.
+/// The stretches that make up a map, none of which turns around.
 fn stretches(map: &[i64]) -> SmallVec<[Stretch; 4]> {
     let mut all: SmallVec<[Stretch; 4]> = SmallVec::new();
     let mut to = 0;
@@ -69,6 +72,8 @@ fn stretches(map: &[i64]) -> SmallVec<[Stretch; 4]> {
             true => 1 + map[to..].windows(2).take_while(goes_on).count(),
             false => 1,
         };
+        // A few by themselves are faster than a loop.
+        let n = if n < SHORT && step != 1 { 1 } else { n };
         all.push(Stretch { to, from: map[to] as usize, n, step: if n == 1 { 0 } else { step as isize } });
         to += n;
     }
@@ -233,6 +238,10 @@ impl<const N: usize> Body for Take<'_, '_, N> {
             let from = &input[start..][..plan.row[0]];
             let to = &mut out[(row - first) * plan.row[1]..][..plan.row[1]];
             for s in &plan.stretches {
+                if s.n == 1 && block == 1 {
+                    to[s.to] = from[s.from];
+                    continue;
+                }
                 let to = &mut to[s.to * block..][..s.n * block];
                 match (s.step, block) {
                     (1, _) => copy(&from[s.from * block..][..s.n * block], to),
@@ -277,6 +286,10 @@ impl<T: Copy + Add<Output = T>> Body for Sum<'_, '_, T> {
             let from = &grad[(row - first) * plan.row[1]..][..plan.row[1]];
             let to = &mut sum[start - origin..][..plan.row[0]];
             for s in &plan.stretches {
+                if s.n == 1 && block == 1 {
+                    to[s.from] = to[s.from] + from[s.to];
+                    continue;
+                }
                 let from = &from[s.to * block..][..s.n * block];
                 match (s.step, block) {
                     (1, _) => add_row(from, &mut to[s.from * block..][..s.n * block]),

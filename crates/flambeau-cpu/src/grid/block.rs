@@ -43,16 +43,21 @@ impl<F: Real> Lines<F> {
     /// The lines of normalised coordinates along a dimension of `size` elements.
     #[inline(always)]
     fn fill(&mut self, x: &Row<F>, size: usize, s: &GridShape) {
+        let limit = F::one() + F::one() / (F::one() + F::one());
         // A loop of its own for each way.
         match s.padding {
-            Padding::Zeros => self.fill_padded(x, size, s, Padding::Zeros),
-            Padding::Border => self.fill_padded(x, size, s, Padding::Border),
-            Padding::Reflection => self.fill_padded(x, size, s, Padding::Reflection),
+            Padding::Zeros => self.fill_padded(x, size, s, Padding::Zeros, true),
+            Padding::Border => self.fill_padded(x, size, s, Padding::Border, true),
+            // Positions and their neighbours that are less than twice the image's length from its start.
+            Padding::Reflection if size >= 8 && x.iter().fold(true, |near, x| near & (x.abs() <= limit)) => {
+                self.fill_padded(x, size, s, Padding::Reflection, true);
+            }
+            Padding::Reflection => self.fill_padded(x, size, s, Padding::Reflection, false),
         }
     }
 
     #[inline(always)]
-    fn fill_padded(&mut self, x: &Row<F>, size: usize, s: &GridShape, padding: Padding) {
+    fn fill_padded(&mut self, x: &Row<F>, size: usize, s: &GridShape, padding: Padding, near: bool) {
         let (count, corners, one) = (size as i32, s.align_corners, F::one());
         let [f0, f1, f2, f3] = &mut self.factors;
         let [s0, s1, s2, s3] = &mut self.slopes;
@@ -62,7 +67,7 @@ impl<F: Real> Lines<F> {
                 self.count = 1;
                 for p in 0..BLOCK {
                     let (place, _) = normalised(x[p], size, corners);
-                    let (place, _) = placed(place, size, padding, corners);
+                    let (place, _) = placed(place, size, padding, corners, near);
                     a0[p] = inside(whole(nearest(place)), count);
                     (f0[p], s0[p]) = (one, F::zero());
                 }
@@ -71,7 +76,7 @@ impl<F: Real> Lines<F> {
                 self.count = 2;
                 for p in 0..BLOCK {
                     let (place, scale) = normalised(x[p], size, corners);
-                    let (place, slope) = placed(place, size, padding, corners);
+                    let (place, slope) = placed(place, size, padding, corners, near);
                     let floor = place.floor();
                     let at = whole(floor);
                     (a0[p], a1[p]) = (inside(at, count), inside(at.wrapping_add(1), count));
@@ -85,7 +90,7 @@ impl<F: Real> Lines<F> {
                     let (place, scale) = normalised(x[p], size, corners);
                     let floor = place.floor();
                     // Each neighbour is brought into the image by itself.
-                    let at = |by: F| inside(whole(placed(floor + by, size, padding, corners).0), count);
+                    let at = |by: F| inside(whole(placed(floor + by, size, padding, corners, near).0), count);
                     (a0[p], a1[p]) = (at(-one), at(F::zero()));
                     (a2[p], a3[p]) = (at(one), at(one + one));
                     let keys = keys(place - floor);

@@ -44,30 +44,35 @@ fn clip<F: Float>(x: F, last: F) -> (F, F) {
     }
 }
 
-/// A coordinate mirrored into [low / 2, high / 2], and the sign of that.
+/// A coordinate mirrored into [low / 2, high / 2], and the sign of that; if `near`, less than two such lengths from there.
 #[inline(always)]
-fn mirror<F: Float>(x: F, low: F, high: F) -> (F, F) {
+fn mirror<F: Float>(x: F, low: F, high: F, near: bool) -> (F, F) {
     if low == high {
         return (F::zero(), F::zero());
     }
     let two = to::<F>(2.0);
     let (start, span) = (low / two, (high - low) / two);
     let (distance, sign) = if x < start { (start - x, -F::one()) } else { (x - start, F::one()) };
-    let spans = distance / span;
-    // Near the image the remainder is known without a division of its own, to the same bits.
-    let (extra, even) = if spans < F::one() {
+    // Near the image the remainder is known without a division, to the same bits.
+    let (extra, even) = if distance < span {
         (distance, true)
-    } else if spans < two {
+    } else if near {
         (distance - span, false)
     } else {
-        (distance % span, spans.floor() % two == F::zero())
+        (distance % span, (distance / span).floor() % two == F::zero())
     };
     if even { (extra + start, sign) } else { (span - extra + start, -sign) }
 }
 
-/// A coordinate in elements, brought into the image as the padding says, and its derivative.
+/// A coordinate in elements, brought into the image as the padding says, and its derivative; `near` as in [`mirror`].
 #[inline(always)]
-pub(super) fn placed<F: Float>(x: F, size: usize, padding: Padding, align_corners: bool) -> (F, F) {
+pub(super) fn placed<F: Float>(
+    x: F,
+    size: usize,
+    padding: Padding,
+    align_corners: bool,
+    near: bool,
+) -> (F, F) {
     let size = to::<F>(size as f64);
     let last = size - F::one();
     match padding {
@@ -77,7 +82,7 @@ pub(super) fn placed<F: Float>(x: F, size: usize, padding: Padding, align_corner
             let two = to::<F>(2.0);
             let (low, high) =
                 if align_corners { (F::zero(), two * last) } else { (-F::one(), two * size - F::one()) };
-            let (x, sign) = mirror(x, low, high);
+            let (x, sign) = mirror(x, low, high, near);
             let (x, slope) = clip(x, last);
             (x, sign * slope)
         }
@@ -156,11 +161,11 @@ impl<F: Float> Line<F> {
         };
         match s.interpolation {
             Interpolation::Nearest => {
-                let (place, _) = placed(place, size, s.padding, s.align_corners);
+                let (place, _) = placed(place, size, s.padding, s.align_corners, false);
                 push(inside(whole(nearest(place))), [one, zero, zero], zero);
             }
             Interpolation::Linear => {
-                let (place, slope) = placed(place, size, s.padding, s.align_corners);
+                let (place, slope) = placed(place, size, s.padding, s.align_corners, false);
                 let floor = place.floor();
                 let at = whole(floor);
                 push(inside(at), [floor + one - place, -one, zero], scale * slope);
@@ -170,7 +175,7 @@ impl<F: Float> Line<F> {
                 let floor = place.floor();
                 for (i, factor) in keys(place - floor).into_iter().enumerate() {
                     // Each neighbour is brought into the image by itself.
-                    let (at, _) = placed(floor + to(i as f64 - 1.0), size, s.padding, s.align_corners);
+                    let (at, _) = placed(floor + to(i as f64 - 1.0), size, s.padding, s.align_corners, false);
                     push(inside(whole(at)), factor, scale);
                 }
             }

@@ -87,7 +87,7 @@ fn blocks() {
         };
         let [d, h, w] = s.input;
         let (pixels, places) = (s.batch * s.channels * d * h * w, s.batch * s.points * s.dims);
-        let (input, mut grid) = (of(pixels, 3.0), of(places, 1.6));
+        let (input, mut grid) = (of(pixels, 3.0), of(places, 1.48));
         let grad = of(s.batch * s.channels * s.points, 1.0);
         for (i, x) in [f64::NAN, f64::INFINITY, -1e30, 1e30, 1.0, -1.0, 7.3].into_iter().enumerate() {
             if let Some(to) = grid.get_mut(i * 5) {
@@ -112,7 +112,7 @@ fn blocks() {
         for padding in [Padding::Zeros, Padding::Border, Padding::Reflection] {
             for align_corners in [false, true] {
                 let base = shape(interpolation, padding, align_corners);
-                for (dims, input, points) in [(2, [1, 6, 5], 150), (2, [1, 1, 3], 3), (3, [3, 2, 4], 70)] {
+                for (dims, input, points) in [(2, [1, 9, 8], 300), (2, [1, 1, 3], 3), (3, [3, 2, 8], 70)] {
                     let s = GridShape { batch: 2, channels: 3, dims, input, points, ..base };
                     check::<f32>(&s);
                     check::<f64>(&s);
