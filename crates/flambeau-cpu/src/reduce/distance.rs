@@ -48,7 +48,9 @@ fn distance<T: Real>(a: &[T], b: &[T], norm: Norm) -> T {
 /// Sums that one distance is made of; the `k`th term goes to the one of number `k % LANES`.
 const LANES: usize = 8;
 /// Distances that are computed side by side.
-const COLUMNS: usize = 16;
+const COLUMNS: usize = 64;
+/// From so many distances on tiles are worth it, even if they are filled up.
+const FEW: usize = 16;
 
 /// [`distance`] between a row and others, to the same bits. These are in tiles of `COLUMNS` rows (the last one is filled up),
 /// each with the first elements of its rows, then the second ones and so on; `out` has room for all of the tiles.
@@ -75,9 +77,15 @@ impl<T: Real> Row<'_, T> {
                     }
                 }
             }
-            for (j, out) in out.iter_mut().enumerate() {
-                let half = [0, 1, 2, 3].map(|i| merge(lanes[i][j], lanes[i + 4][j]));
-                *out = finish(merge(merge(half[0], half[2]), merge(half[1], half[3])));
+            // Loops over whole lanes, which become vectors.
+            let (low, high) = lanes.split_at_mut(LANES / 2);
+            for (low, high) in low.iter_mut().zip(high) {
+                for j in 0..COLUMNS {
+                    low[j] = merge(low[j], high[j]);
+                }
+            }
+            for j in 0..COLUMNS {
+                out[j] = finish(merge(merge(lanes[0][j], lanes[2][j]), merge(lanes[1][j], lanes[3][j])));
             }
         }
     }
@@ -138,7 +146,7 @@ unsafe fn run<T: Real>(a: &Operand, b: &Operand, out: &Operand, sizes: &[i64], w
     let (n, m) = (sizes[rank - 2] as usize, sizes[rank - 1] as usize);
     let batch = &sizes[..rank - 2];
     let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, batch.len());
-    let tiled = m >= COLUMNS && width > 0;
+    let tiled = m >= FEW && width > 0;
     let filled = if tiled { m.next_multiple_of(COLUMNS) } else { m };
     let (mut left, mut right) = (vec![T::default(); n * width], vec![T::default(); m * width]);
     let (mut tiles, mut row) =
@@ -189,7 +197,7 @@ mod tests {
     fn tiles_are_as_pairs() {
         let number =
             |i: usize| ((i * 7919 % 1013) as f32 / 300.0 - 1.7) * if i % 97 == 5 { f32::NAN } else { 1.0 };
-        for (m, width) in [(16, 1), (17, 10), (40, 8), (33, 27), (3, 5), (20, 0)] {
+        for (m, width) in [(16, 1), (17, 10), (40, 8), (33, 27), (150, 11), (3, 5), (20, 0)] {
             let left: Vec<f32> = (0..2 * width).map(|i| number(i + 11)).collect();
             let right: Vec<f32> = (0..m * width).map(number).collect();
             for norm in [Norm::Zero, Norm::One, Norm::Two, Norm::Max, Norm::Min, Norm::P(2.5)] {

@@ -4,6 +4,7 @@ mod arg;
 mod cascade;
 mod cut;
 mod distance;
+mod distance_backward;
 mod engine;
 mod norm;
 mod plan;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use arg::extreme_with_index;
 pub use distance::distances;
+pub use distance_backward::{Order, Pairs, distances_backward};
 pub use engine::{Reducer, reduce};
 pub use norm::{Norm, norm};
 pub use reducers::{Extremum, Truth, minmax, moments, prod, sum, truth};

@@ -1,13 +1,14 @@
 //! Distances between vectors, and normalisation.
 
 use crate::Tensor;
-use crate::autograd::{Save, record};
+use crate::autograd::{Save, grad_enabled, record};
 use crate::generated::functions as f;
+use crate::ops::dense::{Dense, written_all};
 use crate::ops::index::{index_add, index_select};
 use crate::ops::reduce::{Geometry, linalg_vector_norm, norm_backward, sum_dim};
 use crate::ops::{self, operand, shape};
 use flambeau_core::{DType, Dims, Result, bail, broadcast_shapes};
-use flambeau_cpu::reduce::{Norm, distances};
+use flambeau_cpu::reduce::{Norm, Order, Pairs, distances, distances_backward};
 use smallvec::smallvec;
 
 /// `nn.functional.normalize`: divided by the norm, which counts as `eps` at least.
@@ -98,6 +99,12 @@ pub fn cdist(x1: &Tensor, x2: &Tensor, p: f64, compute_mode: Option<&str>) -> Re
         move |ctx| {
             let Some(grad) = ctx.grad(0) else { return Ok(smallvec![None, None]) };
             let (x1, x2, result) = (ctx.saved(0)?, ctx.saved(1)?, ctx.saved(2)?);
+            if let Some([left, right]) = cdist_backward(grad, &x1, &x2, &result, p)? {
+                return Ok(smallvec![
+                    Some(left).filter(|_| ctx.needs(0)),
+                    Some(right).filter(|_| ctx.needs(1))
+                ]);
+            }
             let between = |t: &Tensor, d: usize| {
                 let mut sizes = t.sizes();
                 sizes.insert(d, 1);
@@ -122,6 +129,43 @@ pub fn cdist(x1: &Tensor, x2: &Tensor, p: f64, compute_mode: Option<&str>) -> Re
         },
     )?;
     Ok(out)
+}
+
+/// The gradients of `cdist` where they are not differentiated further and its order has a kernel.
+fn cdist_backward(
+    grad: &Tensor,
+    x1: &Tensor,
+    x2: &Tensor,
+    result: &Tensor,
+    p: f64,
+) -> Result<Option<[Tensor; 2]>> {
+    let order = match Norm::new(p) {
+        Norm::One => Order::One,
+        Norm::Two => Order::Two,
+        _ => return Ok(None),
+    };
+    let (sizes, dtype) = (result.sizes(), x1.dtype());
+    if grad_enabled() || grad.is_meta() || grad.sizes() != sizes || grad.dtype() != dtype {
+        return Ok(None);
+    }
+    let (batch, width) = (&sizes[..sizes.len() - 2], x1.sizes()[x1.dim() - 1]);
+    let (left, right) = (batches(x1, batch)?, batches(x2, batch)?);
+    let pairs = Pairs {
+        batch: flambeau_core::count(batch) as usize,
+        rows: [sizes[sizes.len() - 2] as usize, sizes[sizes.len() - 1] as usize],
+        width: width as usize,
+    };
+    macro_rules! run {
+        ($T:ty) => {{
+            let (grad, result) = (Dense::<$T>::of(grad)?, Dense::<$T>::of(result)?);
+            let (a, b) = (Dense::<$T>::of(&left)?, Dense::<$T>::of(&right)?);
+            written_all::<$T, 2>([&left.sizes(), &right.sizes()], dtype, |to| {
+                distances_backward(&pairs, order, [&grad, &result], [&a, &b], to)
+            })?
+        }};
+    }
+    let [a, b] = if dtype == DType::Float64 { run!(f64) } else { run!(f32) };
+    Ok(Some([ops::sum_to_size(&a, &x1.sizes())?, ops::sum_to_size(&b, &x2.sizes())?]))
 }
 
 /// `nn.functional.pdist`: distances between all pairs of rows, those of the upper triangle of `cdist`.
