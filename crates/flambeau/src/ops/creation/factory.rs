@@ -1,6 +1,7 @@
 //! `zeros`, `full`, `eye` and other tensors of given sizes.
 
 use crate::Tensor;
+use crate::ops::dense::written;
 use crate::schema::TensorOptions;
 use flambeau_core::{
     Array, DType, Device, Dims, Init, Layout, MemoryFormat, Result, Scalar, bail, check_sizes, strides_for,
@@ -183,18 +184,20 @@ fn triangle_indices(
         bail!(NotImplemented, "\"{name}\" not implemented for '{}'", dtype.cpp_name());
     }
     let Ok(count) = i64::try_from(count()) else { bail!("numel: integer multiplication overflow") };
-    let out = Array::empty(&[2, count], DType::Int64, Device::CPU, Init::Zero)?;
-    if count > 0 {
-        // SAFETY: a fresh array of 2 * count integers.
-        let list =
-            unsafe { std::slice::from_raw_parts_mut(out.data_ptr().cast::<i64>(), 2 * count as usize) };
-        let (first, second) = list.split_at_mut(count as usize);
-        let places = rows().flat_map(|i| columns(i).map(move |j| (i, j)));
-        for ((i, j), place) in first.iter_mut().zip(second).zip(places) {
-            (*i, *j) = place;
+    let out = written::<i64>(&[2, count], dtype, |list| {
+        let (mut first, mut second) = list.split_at_mut(list.len() / 2);
+        for i in rows() {
+            let columns = columns(i);
+            let n = usize::try_from(columns.end - columns.start).unwrap_or(0).min(first.len());
+            let (row, column);
+            (row, first) = first.split_at_mut(n);
+            (column, second) = second.split_at_mut(n);
+            row.fill(i);
+            column.iter_mut().zip(columns).for_each(|(to, j)| *to = j);
         }
-    }
-    let out = crate::ops::shape::to_copy(&Tensor::from_array(out), Some(dtype), Some(device), None)?;
+        Ok(())
+    })?;
+    let out = crate::ops::shape::to_copy(&out, Some(dtype), Some(device), None)?;
     finish(out, options)
 }
 
