@@ -10,7 +10,7 @@ pub trait LinalgElement:
     GemmElement + ComplexField + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Neg<Output = Self>
 {
     /// The real type of the parts.
-    type R: LinalgElement<R = Self::R> + num_traits::Float;
+    type R: Real;
     const COMPLEX: bool;
     fn re(self) -> Self::R;
     fn im(self) -> Self::R;
@@ -30,8 +30,19 @@ pub trait LinalgElement:
     }
 }
 
+/// `f32` or `f64`.
+pub trait Real: LinalgElement<R = Self> + num_traits::Float {
+    fn of(x: f64) -> Self;
+}
+
 macro_rules! real {
     ($t:ty) => {
+        impl Real for $t {
+            #[inline(always)]
+            fn of(x: f64) -> $t {
+                x as $t
+            }
+        }
         impl LinalgElement for $t {
             type R = $t;
             const COMPLEX: bool = false;

@@ -1,10 +1,10 @@
-//! Singular values and eigenvalues, by faer.
+//! Singular values and eigenvalues of general matrices, by faer.
 
 use super::{LinalgElement, check};
 use crate::gemm::GemmElement;
 use faer::diag::DiagMut;
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
-use faer::linalg::evd::{self, ComputeEigenvectors, SelfAdjointEvdParams};
+use faer::linalg::evd::{self, ComputeEigenvectors};
 use faer::linalg::svd::{self as faer_svd, ComputeSvdVectors, SvdParams};
 use faer::{Auto, MatMut, MatRef, Par, Spec};
 use flambeau_core::{C32, C64, Result, ensure};
@@ -17,19 +17,14 @@ pub trait Spectral: LinalgElement {
     fn widen(self) -> Self::Wide;
     fn narrow(wide: Self::Wide) -> Self;
     fn narrow_real(wide: <Self::Wide as LinalgElement>::R) -> Self::R;
-    /// The two decompositions of faer; methods of the trait, so that this crate compiles each of them once and its
-    /// users compile none. Whether the iteration converged.
+    /// The decomposition of faer; a method of the trait, so that this crate compiles it once and its users do not.
+    /// Whether the iteration converged.
     fn faer_svd(
         a: MatRef<'_, Self::Wide>,
         s: &mut [Self::Wide],
         u: Option<MatMut<'_, Self::Wide>>,
         v: Option<MatMut<'_, Self::Wide>>,
         full: bool,
-    ) -> Result<bool>;
-    fn faer_eigh(
-        a: MatRef<'_, Self::Wide>,
-        values: &mut [Self::Wide],
-        vectors: Option<MatMut<'_, Self::Wide>>,
     ) -> Result<bool>;
 }
 macro_rules! spectral {
@@ -53,9 +48,6 @@ macro_rules! spectral {
         ) -> Result<bool> {
             run_svd(a, s, u, v, full)
         }
-        fn faer_eigh(a: MatRef<'_, $w>, values: &mut [$w], vectors: Option<MatMut<'_, $w>>) -> Result<bool> {
-            run_eigh(a, values, vectors)
-        }
     })* };
 }
 spectral! {
@@ -65,9 +57,8 @@ spectral! {
     C64, f64 => C64, f64;
 }
 
-/// Sizes below which faer's divisions of a problem end in QR iterations: measured (its own choice is 128).
+/// Size below which faer's divisions of a problem end in QR iterations: measured (its own choice is 128).
 const UNDIVIDED_SVD: usize = 32;
-const UNDIVIDED_EIGH: usize = 64;
 
 fn run_svd<W: LinalgElement>(
     a: MatRef<'_, W>,
@@ -94,22 +85,8 @@ fn wish(wanted: bool) -> ComputeEigenvectors {
     if wanted { ComputeEigenvectors::Yes } else { ComputeEigenvectors::No }
 }
 
-fn run_eigh<W: LinalgElement>(
-    a: MatRef<'_, W>,
-    values: &mut [W],
-    vectors: Option<MatMut<'_, W>>,
-) -> Result<bool> {
-    let compute = wish(vectors.is_some());
-    let mut params = <SelfAdjointEvdParams as Auto<W>>::auto();
-    params.recursion_threshold = UNDIVIDED_EIGH;
-    let params: Spec<SelfAdjointEvdParams, W> = params.into();
-    let mut buffer = scratch(evd::self_adjoint_evd_scratch::<W>(a.nrows(), compute, Par::Seq, params))?;
-    let (values, stack) = (DiagMut::from_slice_mut(values), MemStack::new(&mut buffer));
-    Ok(evd::self_adjoint_evd(a, values, vectors, Par::Seq, stack, params).is_ok())
-}
-
 /// Scratch memory, or an error instead of an abort when there is not enough.
-fn scratch(requirement: StackReq) -> Result<MemBuffer> {
+pub(super) fn scratch(requirement: StackReq) -> Result<MemBuffer> {
     MemBuffer::try_new(requirement).map_err(|_| {
         flambeau_core::Error::runtime(format!(
             "DefaultCPUAllocator: not enough memory: you tried to allocate {} bytes.",
@@ -178,61 +155,6 @@ pub fn svd<T: Spectral>(
         }
         for (out, x) in out_vh.iter_mut().zip(&v) {
             *out = T::narrow(x.conj());
-        }
-    }
-    Ok(0)
-}
-
-/// Eigenvalues (ascending) and, in the columns of `vectors`, orthonormal eigenvectors of the n x n Hermitian `a`, of
-/// which the upper or lower triangle is read. Returns 0, or a positive info when the iteration did not converge or
-/// an element is not finite.
-pub fn eigh<T: Spectral>(
-    n: usize,
-    a: &[T],
-    upper: bool,
-    values: &mut [T::R],
-    vectors: Option<&mut [T]>,
-) -> Result<i32> {
-    check("eigh", a.len(), n, n)?;
-    ensure!(values.len() == n, "eigh: expected {n} eigenvalues");
-    if let Some(v) = &vectors {
-        check("eigh", v.len(), n, n)?;
-    }
-    let triangle = |i: usize| if upper { i * n + i..(i + 1) * n } else { i * n..i * n + i + 1 };
-    if (0..n).any(|i| a[triangle(i)].iter().any(|x| !x.finite())) {
-        return Ok(n as i32 + 1);
-    }
-    if n == 0 {
-        return Ok(0);
-    }
-    // faer reads the lower triangle of a column-major matrix.
-    let mut wide = vec![T::Wide::ZERO; n * n];
-    for i in 0..n {
-        for j in 0..=i {
-            let x = if upper { a[j * n + i].widen().conj() } else { a[i * n + j].widen() };
-            // The imaginary part of the diagonal counts as zero.
-            wide[j * n + i] = if i == j { T::Wide::from_real(x.re()) } else { x };
-        }
-    }
-    let wanted = vectors.is_some();
-    let mut eigenvalues = vec![T::Wide::ZERO; n];
-    let mut u = vec![T::Wide::ZERO; if wanted { n * n } else { 0 }];
-    let converged = T::faer_eigh(
-        MatRef::from_column_major_slice(&wide, n, n),
-        &mut eigenvalues,
-        wanted.then(|| MatMut::from_column_major_slice_mut(&mut u, n, n)),
-    )?;
-    if !converged {
-        return Ok(n as i32);
-    }
-    for (out, value) in values.iter_mut().zip(&eigenvalues) {
-        *out = T::narrow_real(value.re());
-    }
-    if let Some(out) = vectors {
-        for i in 0..n {
-            for j in 0..n {
-                out[i * n + j] = T::narrow(u[j * n + i]);
-            }
         }
     }
     Ok(0)

@@ -301,11 +301,12 @@ fn check_spectral<T: Spectral>() {
             assert!(close(&only, &s));
         }
     }
-    for n in [0, 1, 2, 3, 8, 40, 70] {
+    for n in [0, 1, 2, 3, 8, 40, 70, 150] {
         let a: Vec<T> = hermitian(&mut rng, n);
         for upper in [false, true] {
-            let (mut w, mut v) = (vec![T::R::ZERO; n], vec![T::ZERO; n * n]);
-            assert_eq!(eigh(n, &a, upper, &mut w, Some(&mut v)).unwrap(), 0);
+            let (mut w, mut rows) = (vec![T::R::ZERO; n], vec![T::ZERO; n * n]);
+            assert_eq!(eigh(n, &a, upper, &mut w, Some(&mut rows)).unwrap(), 0);
+            let v = super::transpose(n, n, &rows, |x| x);
             assert!(w.windows(2).all(|w| w[0] <= w[1]));
             let mut scaled = v.clone();
             scaled.iter_mut().enumerate().for_each(|(i, x)| *x *= T::from_real(w[i % n]));

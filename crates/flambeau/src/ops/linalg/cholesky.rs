@@ -1,7 +1,7 @@
 //! Cholesky factors.
 
 use super::batch::{Buffer, Source, count, first_info, place, worked_on};
-use super::{add, adjoint, batch_sizes, check_float, check_square, elements, with};
+use super::{add, adjoint, batch_sizes, check_float, check_square, elements, turned, with};
 use crate::Tensor;
 use crate::autograd::{Save, record};
 use crate::generated::functions as f;
@@ -21,15 +21,6 @@ fn check_factor(info: &Tensor, name: &str) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// A fresh matrix with its last dimensions exchanged, without history.
-fn turned(t: &Tensor) -> Tensor {
-    let mut a = t.array();
-    let n = a.dim();
-    a.sizes.swap(n - 2, n - 1);
-    a.strides.swap(n - 2, n - 1);
-    Tensor::from_array(a)
 }
 
 /// `torch.linalg.cholesky_ex`: the factors, and for each matrix the order of the first minor that is not

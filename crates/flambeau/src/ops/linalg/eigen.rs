@@ -3,7 +3,8 @@
 use super::batch::{Buffer, Source, place, worked_on};
 use super::spectral::gaps;
 use super::{
-    add, adjoint, batch_sizes, check_square, columns, conj, elements, in_dtype_of, linalg_solve, sub, with,
+    add, adjoint, batch_sizes, check_square, columns, conj, elements, in_dtype_of, linalg_solve, sub, turned,
+    with,
 };
 use crate::Tensor;
 use crate::autograd::{Save, needs_grad, record};
@@ -54,6 +55,8 @@ fn hermitian(self_: &Tensor, uplo: &str, wanted: bool) -> Result<(Tensor, Tensor
         }
         (values.tensor(), vectors.tensor())
     });
+    // Vectors come in rows, and are columns with the strides that LAPACK's have.
+    let vectors = if wanted { turned(&vectors) } else { vectors };
     if !wanted {
         return Ok((values, vectors));
     }

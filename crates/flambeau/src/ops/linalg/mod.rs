@@ -147,6 +147,15 @@ fn eye(n: usize, m: usize, dtype: DType, like: &Tensor) -> Result<Tensor> {
     Ok(out)
 }
 
+/// A fresh matrix with its last dimensions exchanged, without history.
+fn turned(t: &Tensor) -> Tensor {
+    let mut a = t.array();
+    let n = a.dim();
+    a.sizes.swap(n - 2, n - 1);
+    a.strides.swap(n - 2, n - 1);
+    Tensor::from_array(a)
+}
+
 /// A vector's elements as factors of the columns of matrices.
 fn columns(vector: &Tensor) -> Result<Tensor> {
     shape::unsqueeze(vector, -2)

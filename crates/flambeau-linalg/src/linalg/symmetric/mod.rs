@@ -1,0 +1,148 @@
+//! Eigenvalues and vectors of symmetric and Hermitian matrices: faer's reduction to a tridiagonal one, which is divided.
+
+mod divide;
+mod leaf;
+mod secular;
+
+use super::element::Real;
+use super::spectral::{Spectral, scratch};
+use super::{LinalgElement, check};
+use crate::gemm::GemmElement;
+use divide::tridiagonal;
+use faer::dyn_stack::{MemStack, StackReq};
+use faer::linalg::evd::tridiag::{tridiag_in_place, tridiag_in_place_scratch};
+use faer::linalg::householder::{
+    apply_block_householder_sequence_on_the_left_in_place_scratch,
+    apply_block_householder_sequence_on_the_left_in_place_with_conj,
+};
+use faer::linalg::qr::no_pivoting::factor::recommended_block_size;
+use faer::reborrow::{Reborrow, ReborrowMut};
+use faer::{Conj, MatMut, Par};
+use flambeau_core::{Result, ensure};
+use num_traits::Float;
+
+/// Eigenvalues (ascending) and, in the rows of `vectors`, orthonormal eigenvectors of the n x n Hermitian `a`, of which
+/// the upper or lower triangle is read. Returns 0, or a positive info when the iteration did not converge or an element
+/// is not finite.
+pub fn eigh<T: Spectral>(
+    n: usize,
+    a: &[T],
+    upper: bool,
+    values: &mut [T::R],
+    vectors: Option<&mut [T]>,
+) -> Result<i32> {
+    check("eigh", a.len(), n, n)?;
+    ensure!(values.len() == n, "eigh: expected {n} eigenvalues");
+    if let Some(v) = &vectors {
+        check("eigh", v.len(), n, n)?;
+    }
+    let triangle = |i: usize| if upper { i * n + i..(i + 1) * n } else { i * n..i * n + i + 1 };
+    if (0..n).any(|i| a[triangle(i)].iter().any(|x| !x.finite())) {
+        return Ok(n as i32 + 1);
+    }
+    if n == 0 {
+        return Ok(0);
+    }
+    // The lower triangle of a column-major matrix is what faer reads.
+    let mut lower = vec![T::Wide::ZERO; n * n];
+    if upper {
+        for i in 0..n {
+            for (to, x) in lower[triangle(i)].iter_mut().zip(&a[triangle(i)]) {
+                *to = x.widen().conj();
+            }
+        }
+    } else {
+        const TILE: usize = 16;
+        for i0 in (0..n).step_by(TILE) {
+            for j0 in (0..=i0).step_by(TILE) {
+                for i in i0..n.min(i0 + TILE) {
+                    for j in j0..(j0 + TILE).min(i + 1) {
+                        lower[j * n + i] = a[i * n + j].widen();
+                    }
+                }
+            }
+        }
+    }
+    let mut found = vec![<T::Wide as LinalgElement>::R::ZERO; n];
+    let mut wide = vec![T::Wide::ZERO; if vectors.is_some() { n * n } else { 0 }];
+    if !decompose(n, &mut lower, &mut found, vectors.is_some().then_some(&mut wide[..]))? {
+        return Ok(n as i32);
+    }
+    for (to, &x) in values.iter_mut().zip(&found) {
+        *to = T::narrow_real(x);
+    }
+    for (to, &x) in vectors.into_iter().flatten().zip(&wide) {
+        *to = T::narrow(x);
+    }
+    Ok(0)
+}
+
+/// [`eigh`] of the lower triangle of a column-major matrix of finite numbers, which is lost.
+fn decompose<W: LinalgElement>(
+    n: usize,
+    a: &mut [W],
+    values: &mut [W::R],
+    vectors: Option<&mut [W]>,
+) -> Result<bool> {
+    let scale = balance(a.iter().fold(W::R::ZERO, |m, x| m.max(x.re().abs()).max(x.im().abs())));
+    if scale != W::R::ONE {
+        a.iter_mut().for_each(|x| *x *= W::from_real(scale));
+    }
+    let block = recommended_block_size::<W>(n, n);
+    let mut reflectors = vec![W::ZERO; block * (n - 1)];
+    let mut buffer = scratch(StackReq::any_of(&[
+        tridiag_in_place_scratch::<W>(n, Par::Seq, Default::default()),
+        apply_block_householder_sequence_on_the_left_in_place_scratch::<W>(n - 1, block, n),
+    ]))?;
+    let stack = MemStack::new(&mut buffer);
+    let mut reduced = MatMut::from_column_major_slice_mut(a, n, n);
+    let mut reflectors = MatMut::from_column_major_slice_mut(&mut reflectors, block, n - 1);
+    tridiag_in_place(reduced.rb_mut(), reflectors.rb_mut(), Par::Seq, stack, Default::default());
+    let reduced = reduced.rb();
+
+    let below = |i: usize| reduced[(i + 1, i)];
+    values.iter_mut().enumerate().for_each(|(i, d)| *d = reduced[(i, i)].re());
+    let mut beside: Vec<W::R> =
+        (0..n - 1).map(|i| if W::COMPLEX { below(i).modulus() } else { below(i).re() }).collect();
+    let mut rows = vec![W::R::ZERO; if vectors.is_some() { n * n } else { 0 }];
+    let converged = tridiagonal(values, &mut beside, vectors.is_some().then_some(&mut rows[..]))?;
+    values.iter_mut().for_each(|x| *x /= scale);
+    let Some(vectors) = vectors.filter(|_| converged) else {
+        return Ok(converged);
+    };
+    // Rows and columns turned by these are real.
+    let mut phases = vec![W::ONE; n];
+    for i in 1..if W::COMPLEX { n } else { 0 } {
+        let next = below(i - 1) * phases[i - 1];
+        phases[i] = if next == W::ZERO { W::ONE } else { next.divide(W::from_real(next.modulus())) };
+    }
+    for (to, row) in vectors.chunks_exact_mut(n).zip(rows.chunks_exact(n)) {
+        for ((to, &x), &phase) in to.iter_mut().zip(row).zip(&phases) {
+            *to = phase * W::from_real(x);
+        }
+    }
+    apply_block_householder_sequence_on_the_left_in_place_with_conj(
+        reduced.submatrix(1, 0, n - 1, n - 1),
+        reflectors.rb(),
+        Conj::No,
+        MatMut::from_column_major_slice_mut(vectors, n, n).subrows_mut(1, n - 1),
+        Par::Seq,
+        stack,
+    );
+    Ok(true)
+}
+
+/// The factor that takes the largest element to where squares neither overflow nor vanish, as LAPACK's `syevd` has it.
+fn balance<R: Real>(largest: R) -> R {
+    let small = (R::min_positive_value() / <R as Float>::epsilon()).sqrt();
+    if largest > R::ZERO && largest < small {
+        small / largest
+    } else if largest > R::ONE / small {
+        R::ONE / (small * largest)
+    } else {
+        R::ONE
+    }
+}
+
+#[cfg(test)]
+mod tests;
