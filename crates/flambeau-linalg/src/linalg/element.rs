@@ -23,6 +23,8 @@ pub trait LinalgElement:
     /// The quotient, without overflow of intermediate values.
     fn divide(self, other: Self) -> Self;
     fn finite(self) -> bool;
+    /// The same numbers as those of the real type, where that is what they are.
+    fn as_real(numbers: &mut [Self]) -> Option<&mut [Self::R]>;
     fn to_c64(self) -> C64;
     fn from_c64(z: C64) -> Self;
     fn from_real(re: Self::R) -> Self {
@@ -33,6 +35,7 @@ pub trait LinalgElement:
 /// `f32` or `f64`.
 pub trait Real: LinalgElement<R = Self> + num_traits::Float {
     fn of(x: f64) -> Self;
+    fn wide(self) -> f64;
 }
 
 macro_rules! real {
@@ -41,6 +44,10 @@ macro_rules! real {
             #[inline(always)]
             fn of(x: f64) -> $t {
                 x as $t
+            }
+            #[inline(always)]
+            fn wide(self) -> f64 {
+                self as f64
             }
         }
         impl LinalgElement for $t {
@@ -73,6 +80,9 @@ macro_rules! real {
             #[inline(always)]
             fn finite(self) -> bool {
                 self.is_finite()
+            }
+            fn as_real(numbers: &mut [$t]) -> Option<&mut [$t]> {
+                Some(numbers)
             }
             fn to_c64(self) -> C64 {
                 C64::new(self as f64, 0.0)
@@ -127,6 +137,9 @@ macro_rules! complex {
             #[inline(always)]
             fn finite(self) -> bool {
                 self.re.is_finite() && self.im.is_finite()
+            }
+            fn as_real(_numbers: &mut [$t]) -> Option<&mut [$f]> {
+                None
             }
             fn to_c64(self) -> C64 {
                 C64::new(self.re as f64, self.im as f64)

@@ -5,6 +5,7 @@
 //! algorithms over the crate's `gemm`, and so are eigenvalues of symmetric matrices once they are tridiagonal; singular
 //! values and eigenvalues of general matrices come from faer.
 
+mod basis;
 mod cholesky;
 mod element;
 mod exp;
@@ -13,6 +14,7 @@ mod ldl;
 mod lstsq;
 mod lu;
 mod qr;
+mod secular;
 mod spectral;
 mod symmetric;
 mod triangular;

@@ -2,7 +2,7 @@
 
 use super::kernels::{axpy, dotc};
 use super::{LinalgElement, View, check, transpose};
-use crate::gemm::GemmElement;
+use crate::gemm::{GemmElement, gemm};
 use flambeau_core::{Result, ensure};
 use num_traits::Float;
 
@@ -78,12 +78,13 @@ struct Block<T> {
     /// The vectors, one after the other, and their conjugates.
     v: Vec<T>,
     conjugated: Vec<T>,
+    /// The columns of `T`, one after the other.
     t: Vec<T>,
 }
 
 impl<T: LinalgElement> Block<T> {
     /// Of the reflectors `start..start + width` in column-major storage of `m` rows.
-    fn new(columns: &[T], m: usize, start: usize, width: usize, tau: &[T]) -> Self {
+    fn new(columns: &[T], m: usize, start: usize, width: usize, tau: &[T]) -> Result<Self> {
         let rows = m - start;
         let mut v = vec![T::ZERO; rows * width];
         for (j, v) in v.chunks_exact_mut(rows).enumerate() {
@@ -91,19 +92,20 @@ impl<T: LinalgElement> Block<T> {
             let column = &columns[(start + j) * m..(start + j + 1) * m];
             v[j + 1..].copy_from_slice(&column[start + j + 1..]);
         }
+        let conjugated = if T::COMPLEX { v.iter().map(|x| x.conj()).collect() } else { Vec::new() };
+        let mut products = vec![T::ZERO; width * width];
+        let left = if T::COMPLEX { &conjugated } else { &v };
+        gemm(width, width, rows, T::ONE, left, rows, 1, &v, 1, rows, T::ZERO, &mut products, width, 1)?;
         let mut t = vec![T::ZERO; width * width];
         for i in 0..width {
             let tau = tau[start + i];
-            let products: Vec<T> = (0..i)
-                .map(|p| -tau * dotc(&v[p * rows + i..(p + 1) * rows], &v[i * rows + i..(i + 1) * rows]))
-                .collect();
-            for p in 0..i {
-                t[p * width + i] = (p..i).fold(T::ZERO, |sum, q| sum + t[p * width + q] * products[q]);
+            let (before, column) = t.split_at_mut(i * width);
+            for q in 0..i {
+                axpy(-tau * products[q * width + i], &before[q * width..=q * width + q], &mut column[..=q]);
             }
-            t[i * width + i] = tau;
+            column[i] = tau;
         }
-        let conjugated = if T::COMPLEX { v.iter().map(|x| x.conj()).collect() } else { Vec::new() };
-        Block { rows, width, v, conjugated, t }
+        Ok(Block { rows, width, v, conjugated, t })
     }
 
     /// Multiplies `c` (of `rows` rows) from the left by the product, or by its conjugate transpose.
@@ -120,18 +122,18 @@ impl<T: LinalgElement> Block<T> {
         }
         if adjoint {
             let mut conjugated: Vec<T> = self.t.iter().map(|x| x.conj()).collect();
-            let t = View::row_major(&mut conjugated, width, width).transposed();
-            second.multiply(T::ONE, t, first, T::ZERO);
+            second.multiply(T::ONE, View::row_major(&mut conjugated, width, width), first, T::ZERO);
         } else {
-            second.multiply(T::ONE, View::row_major(&mut self.t, width, width), first, T::ZERO);
+            let t = View::row_major(&mut self.t, width, width).transposed();
+            second.multiply(T::ONE, t, first, T::ZERO);
         }
         c.multiply(-T::ONE, View::new(&mut self.v, rows, width, 1, rows), second, T::ONE);
     }
 }
 
-/// Factors `n` columns of `m` elements in place; `tau` has min(m, n) elements.
-fn factor<T: LinalgElement>(columns: &mut [T], m: usize, n: usize, tau: &mut [T]) {
-    let size = m.min(n);
+/// Factors `n` columns of `m` elements in place, the first `tau.len()` of which (at most `m`) have reflectors.
+pub(super) fn factor<T: LinalgElement>(columns: &mut [T], m: usize, n: usize, tau: &mut [T]) -> Result<()> {
+    let size = tau.len();
     for start in (0..size).step_by(BLOCK) {
         let width = BLOCK.min(size - start);
         // The last block of a small matrix takes the remaining columns along.
@@ -151,16 +153,32 @@ fn factor<T: LinalgElement>(columns: &mut [T], m: usize, n: usize, tau: &mut [T]
             }
         }
         if panel < n {
-            let mut block = Block::new(columns, m, start, width, tau);
+            let mut block = Block::new(columns, m, start, width, tau)?;
             let all = View::new(columns, m, n, 1, m);
             block.apply(all.block(start, panel, m - start, n - panel), true);
+        }
+    }
+    Ok(())
+}
+
+/// The upper triangle of the factored columns, `rows` x `cols`, zero below its diagonal.
+pub(super) fn upper<T: LinalgElement>(columns: &[T], m: usize, rows: usize, cols: usize, r: &mut [T]) {
+    const TILE: usize = 16;
+    r.fill(T::ZERO);
+    for i0 in (0..rows).step_by(TILE) {
+        for j0 in (i0..cols).step_by(TILE) {
+            for i in i0..rows.min(i0 + TILE) {
+                for j in j0.max(i)..cols.min(j0 + TILE) {
+                    r[i * cols + j] = columns[j * m + i];
+                }
+            }
         }
     }
 }
 
 /// Multiplies `c` from the left by the product of the first `k` reflectors, or by its conjugate transpose.
 /// With `triangular`, `c` starts as the identity, and reflector `j` leaves its first `j` columns alone.
-fn apply<T: LinalgElement>(
+pub(super) fn reflect<T: LinalgElement>(
     columns: &[T],
     m: usize,
     k: usize,
@@ -168,16 +186,17 @@ fn apply<T: LinalgElement>(
     c: View<'_, T>,
     adjoint: bool,
     triangular: bool,
-) {
+) -> Result<()> {
     let mut starts: Vec<usize> = (0..k).step_by(BLOCK).collect();
     if !adjoint {
         starts.reverse();
     }
     for start in starts {
-        let mut block = Block::new(columns, m, start, BLOCK.min(k - start), tau);
+        let mut block = Block::new(columns, m, start, BLOCK.min(k - start), tau)?;
         let from = if triangular { start } else { 0 };
         block.apply(c.block(start, from, m - start, c.cols - from), adjoint);
     }
+    Ok(())
 }
 
 /// QR factors of the m x n `a`, in place, as LAPACK's `geqrf`: R in the upper triangle, the reflectors below it, and
@@ -186,7 +205,7 @@ pub fn geqrf<T: LinalgElement>(m: usize, n: usize, a: &mut [T], tau: &mut [T]) -
     check("geqrf", a.len(), m, n)?;
     ensure!(tau.len() == m.min(n), "geqrf: expected {} elements of tau", m.min(n));
     let mut columns = transpose(m, n, a, |x| x);
-    factor(&mut columns, m, n, tau);
+    factor(&mut columns, m, n, tau)?;
     a.copy_from_slice(&transpose(n, m, &columns, |x| x));
     Ok(())
 }
@@ -207,11 +226,10 @@ pub fn householder_product<T: LinalgElement>(
         "torch.linalg.householder_product: input.shape[-1] must be greater than or equal to tau.shape[-1]"
     );
     let columns = transpose(m, n, a, |x| x);
-    form_q(&columns, m, n, tau, out);
-    Ok(())
+    form_q(&columns, m, n, tau, out)
 }
 
-fn form_q<T: LinalgElement>(columns: &[T], m: usize, n: usize, tau: &[T], out: &mut [T]) {
+fn form_q<T: LinalgElement>(columns: &[T], m: usize, n: usize, tau: &[T], out: &mut [T]) -> Result<()> {
     if m * n <= SMALL {
         // One reflector after the other, on contiguous columns.
         let mut q = vec![T::ZERO; m * n];
@@ -226,11 +244,11 @@ fn form_q<T: LinalgElement>(columns: &[T], m: usize, n: usize, tau: &[T], out: &
             }
         }
         out.copy_from_slice(&transpose(n, m, &q, |x| x));
-        return;
+        return Ok(());
     }
     out.fill(T::ZERO);
     (0..m.min(n)).for_each(|i| out[i * n + i] = T::ONE);
-    apply(columns, m, tau.len(), tau, View::row_major(out, m, n), false, true);
+    reflect(columns, m, tau.len(), tau, View::row_major(out, m, n), false, true)
 }
 
 /// Multiplies the p x q `c`, in place, by the product `Q` of the reflectors in the m x k `a` (or `op(Q)`), from the
@@ -255,11 +273,11 @@ pub fn ormqr<T: LinalgElement>(
     );
     let columns = transpose(m, k, a, |x| x);
     if left {
-        apply(&columns, m, tau.len(), tau, View::row_major(c, p, q), adjoint, false);
+        reflect(&columns, m, tau.len(), tau, View::row_major(c, p, q), adjoint, false)?;
     } else {
         // C @ Q is the conjugate transpose of Q.H @ C.H.
         let mut flipped = transpose(p, q, c, |x| x.conj());
-        apply(&columns, m, tau.len(), tau, View::row_major(&mut flipped, q, p), !adjoint, false);
+        reflect(&columns, m, tau.len(), tau, View::row_major(&mut flipped, q, p), !adjoint, false)?;
         c.copy_from_slice(&transpose(q, p, &flipped, |x| x.conj()));
     }
     Ok(())
@@ -282,14 +300,10 @@ pub fn qr<T: LinalgElement>(
     check("qr", q.len(), if mode == QrMode::R { 0 } else { m }, inner)?;
     let mut columns = transpose(m, n, a, |x| x);
     let mut tau = vec![T::ZERO; size];
-    factor(&mut columns, m, n, &mut tau);
-    for i in 0..inner {
-        for j in 0..n {
-            r[i * n + j] = if j >= i { columns[j * m + i] } else { T::ZERO };
-        }
-    }
+    factor(&mut columns, m, n, &mut tau)?;
+    upper(&columns, m, inner, n, r);
     if mode != QrMode::R && inner > 0 {
-        form_q(&columns, m, inner, &tau, q);
+        form_q(&columns, m, inner, &tau, q)?;
     }
     Ok(())
 }

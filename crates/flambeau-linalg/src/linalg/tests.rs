@@ -376,7 +376,8 @@ fn check_lstsq<T: Spectral>() {
             // The normal equations hold, and wide systems are solved exactly.
             let normal = product(n, 2, m, &adjoint(m, n, &a), &rest);
             assert!(distance(&normal, &vec![T::ZERO; n * 2]) < 1e4, "{m} {n} {driver:?}");
-            assert_eq!(x.residuals.len(), if m > n && n > 0 { 2 } else { 0 });
+            let some = m > n && n > 0 && driver != Driver::Gelsy;
+            assert_eq!(x.residuals.len(), if some { 2 } else { 0 });
         }
     }
     // Rank one, least norm: [[1, 1], [1, 1]] x = [2, 2] is solved by [1, 1].

@@ -1,6 +1,7 @@
 //! Eigenvalues and vectors of a small symmetric tridiagonal matrix by the implicit QL method (Martin and Wilkinson,
 //! "The implicit QL algorithm", Numer. Math. 12, 1968).
 
+use crate::level::Body;
 use crate::linalg::element::Real;
 use num_traits::Float;
 
@@ -15,7 +16,20 @@ const SWEEPS: usize = 20;
 
 /// Replaces the diagonal `d` by the eigenvalues, in no order, and returns their vectors; `e` is lost. Nothing when it
 /// does not converge. The numbers are at most 1.
-pub(super) fn ql<R: Real>(d: &mut [R], e: &mut [R]) -> Option<Rows<R>> {
+pub(super) struct Leaf<'a, R> {
+    pub d: &'a mut [R],
+    pub e: &'a mut [R],
+}
+impl<R: Real> Body for Leaf<'_, R> {
+    type Output = Option<Rows<R>>;
+    #[inline(always)]
+    fn run(self) -> Option<Rows<R>> {
+        ql(self.d, self.e)
+    }
+}
+
+#[inline(always)]
+fn ql<R: Real>(d: &mut [R], e: &mut [R]) -> Option<Rows<R>> {
     let n = d.len();
     let mut rows = [[R::ZERO; LEAF]; LEAF];
     // Small numbers first: sweeps go towards them.

@@ -2,12 +2,12 @@
 
 mod divide;
 mod leaf;
-mod secular;
 
 use super::element::Real;
 use super::spectral::{Spectral, scratch};
 use super::{LinalgElement, check};
 use crate::gemm::GemmElement;
+use crate::level::wide;
 use divide::tridiagonal;
 use faer::dyn_stack::{MemStack, StackReq};
 use faer::linalg::evd::tridiag::{tridiag_in_place, tridiag_in_place_scratch};
@@ -37,11 +37,17 @@ pub fn eigh<T: Spectral>(
         check("eigh", v.len(), n, n)?;
     }
     let triangle = |i: usize| if upper { i * n + i..(i + 1) * n } else { i * n..i * n + i + 1 };
-    if (0..n).any(|i| a[triangle(i)].iter().any(|x| !x.finite())) {
-        return Ok(n as i32 + 1);
-    }
     if n == 0 {
         return Ok(0);
+    }
+    let (mut largest, mut finite) = (<T::Wide as LinalgElement>::R::ZERO, true);
+    for i in 0..n {
+        let (of_row, all) = wide(|| survey(&a[triangle(i)]));
+        largest = largest.max(T::from_real(of_row).widen().re());
+        finite &= all;
+    }
+    if !finite {
+        return Ok(n as i32 + 1);
     }
     // The lower triangle of a column-major matrix is what faer reads.
     let mut lower = vec![T::Wide::ZERO; n * n];
@@ -64,27 +70,27 @@ pub fn eigh<T: Spectral>(
         }
     }
     let mut found = vec![<T::Wide as LinalgElement>::R::ZERO; n];
-    let mut wide = vec![T::Wide::ZERO; if vectors.is_some() { n * n } else { 0 }];
-    if !decompose(n, &mut lower, &mut found, vectors.is_some().then_some(&mut wide[..]))? {
+    let mut rows = vec![T::Wide::ZERO; if vectors.is_some() { n * n } else { 0 }];
+    if !decompose(n, &mut lower, balance(largest), &mut found, vectors.is_some().then_some(&mut rows[..]))? {
         return Ok(n as i32);
     }
     for (to, &x) in values.iter_mut().zip(&found) {
         *to = T::narrow_real(x);
     }
-    for (to, &x) in vectors.into_iter().flatten().zip(&wide) {
+    for (to, &x) in vectors.into_iter().flatten().zip(&rows) {
         *to = T::narrow(x);
     }
     Ok(0)
 }
 
-/// [`eigh`] of the lower triangle of a column-major matrix of finite numbers, which is lost.
+/// [`eigh`] of the lower triangle of a column-major matrix of finite numbers, which is lost, by way of its multiple.
 fn decompose<W: LinalgElement>(
     n: usize,
     a: &mut [W],
+    scale: W::R,
     values: &mut [W::R],
     vectors: Option<&mut [W]>,
 ) -> Result<bool> {
-    let scale = balance(a.iter().fold(W::R::ZERO, |m, x| m.max(x.re().abs()).max(x.im().abs())));
     if scale != W::R::ONE {
         a.iter_mut().for_each(|x| *x *= W::from_real(scale));
     }
@@ -104,22 +110,31 @@ fn decompose<W: LinalgElement>(
     values.iter_mut().enumerate().for_each(|(i, d)| *d = reduced[(i, i)].re());
     let mut beside: Vec<W::R> =
         (0..n - 1).map(|i| if W::COMPLEX { below(i).modulus() } else { below(i).re() }).collect();
-    let mut rows = vec![W::R::ZERO; if vectors.is_some() { n * n } else { 0 }];
-    let converged = tridiagonal(values, &mut beside, vectors.is_some().then_some(&mut rows[..]))?;
-    values.iter_mut().for_each(|x| *x /= scale);
-    let Some(vectors) = vectors.filter(|_| converged) else {
+    let Some(vectors) = vectors else {
+        let converged = tridiagonal(values, &mut beside, None)?;
+        values.iter_mut().for_each(|x| *x /= scale);
         return Ok(converged);
     };
-    // Rows and columns turned by these are real.
-    let mut phases = vec![W::ONE; n];
-    for i in 1..if W::COMPLEX { n } else { 0 } {
-        let next = below(i - 1) * phases[i - 1];
-        phases[i] = if next == W::ZERO { W::ONE } else { next.divide(W::from_real(next.modulus())) };
-    }
-    for (to, row) in vectors.chunks_exact_mut(n).zip(rows.chunks_exact(n)) {
-        for ((to, &x), &phase) in to.iter_mut().zip(row).zip(&phases) {
-            *to = phase * W::from_real(x);
+    let converged = match W::as_real(vectors) {
+        Some(rows) => tridiagonal(values, &mut beside, Some(rows))?,
+        None => {
+            let mut rows = vec![W::R::ZERO; n * n];
+            let converged = tridiagonal(values, &mut beside, Some(&mut rows))?;
+            // Rows and columns turned by these are real.
+            let mut phase = W::ONE;
+            for i in 0..n {
+                for j in 0..n {
+                    vectors[j * n + i] = phase * W::from_real(rows[j * n + i]);
+                }
+                let next = if i + 1 < n { below(i) * phase } else { W::ZERO };
+                phase = if next == W::ZERO { W::ONE } else { next.divide(W::from_real(next.modulus())) };
+            }
+            converged
         }
+    };
+    values.iter_mut().for_each(|x| *x /= scale);
+    if !converged {
+        return Ok(false);
     }
     apply_block_householder_sequence_on_the_left_in_place_with_conj(
         reduced.submatrix(1, 0, n - 1, n - 1),
@@ -130,6 +145,30 @@ fn decompose<W: LinalgElement>(
         stack,
     );
     Ok(true)
+}
+
+/// The largest real or imaginary part of finite numbers, and whether they are.
+#[inline(always)]
+fn survey<T: LinalgElement>(numbers: &[T]) -> (T::R, bool) {
+    const LANES: usize = 16;
+    let (mut largest, mut zeros) = ([T::R::ZERO; LANES], [T::R::ZERO; LANES]);
+    let step = |largest: &mut T::R, zeros: &mut T::R, x: T| {
+        let (re, im) = (Float::abs(x.re()), Float::abs(x.im()));
+        *largest = if re > *largest { re } else { *largest };
+        *largest = if im > *largest { im } else { *largest };
+        *zeros = *zeros + re * T::R::ZERO + im * T::R::ZERO;
+    };
+    let chunks = numbers.chunks_exact(LANES);
+    for (l, &x) in chunks.remainder().iter().enumerate() {
+        step(&mut largest[l], &mut zeros[l], x);
+    }
+    for chunk in chunks {
+        for l in 0..LANES {
+            step(&mut largest[l], &mut zeros[l], chunk[l]);
+        }
+    }
+    let sum = zeros.into_iter().fold(T::R::ZERO, |sum, x| sum + x);
+    (largest.into_iter().fold(T::R::ZERO, Float::max), sum == T::R::ZERO)
 }
 
 /// The factor that takes the largest element to where squares neither overflow nor vanish, as LAPACK's `syevd` has it.

@@ -1,25 +1,48 @@
 //! Roots and vectors of a diagonal matrix changed by one of rank one, many side by side.
 //!
-//! The eigenvalues of `D + rho z z'` are the roots of `1/rho + sum(z[i]^2 / (d[i] - x))`, one between each pair of
-//! neighbouring poles. A root is kept as its distance from the nearer pole, so that differences between it and the poles
-//! have all their digits (Gu and Eisenstat, "A divide-and-conquer algorithm for the symmetric tridiagonal
-//! eigenproblem", SIAM J. Matrix Anal. Appl. 16, 1995). Each lane of a register looks for one root.
+//! The eigenvalues of `D + rho z z'` are the roots of `1/rho + sum(z[i]^2 / (p[i] - x))`, one between each pair of
+//! neighbouring poles; the poles are the diagonal `d`, or its squares, of which only `d` is known. A root is kept as its
+//! distance from the nearer pole, so that differences between it and the poles have all their digits (Gu and Eisenstat,
+//! "A divide-and-conquer algorithm for the symmetric tridiagonal eigenproblem", SIAM J. Matrix Anal. Appl. 16, 1995).
+//! Each lane of a register looks for one root.
 
+use super::element::Real;
 use crate::level::Body;
-use crate::linalg::element::Real;
+use std::marker::PhantomData;
 
-/// Where the roots are: root `j` is `origin[j] + offset[j]`.
+/// The poles of a sum: numbers, or their squares.
+pub(super) trait Poles<R> {
+    /// The pole of `d` less that of `other`.
+    fn apart(d: R, other: R) -> R;
+}
+pub(super) struct Plain;
+impl<R: Real> Poles<R> for Plain {
+    #[inline(always)]
+    fn apart(d: R, other: R) -> R {
+        d - other
+    }
+}
+pub(super) struct Squares;
+impl<R: Real> Poles<R> for Squares {
+    #[inline(always)]
+    fn apart(d: R, other: R) -> R {
+        (d - other) * (d + other)
+    }
+}
+
+/// Where the roots are: root `j` is the pole of `origin[j]` and `offset[j]` more.
 pub(super) struct Roots<R> {
     pub origin: Vec<R>,
     pub offset: Vec<R>,
 }
 
 /// Looks for the roots between the ascending poles `d`; `z` has no zeros and `rho` is positive.
-pub(super) struct Search<'a, R, const L: usize> {
+pub(super) struct Search<'a, R, P, const L: usize> {
     pub d: &'a [R],
     pub z: &'a [R],
     pub rho: R,
     pub roots: &'a mut Roots<R>,
+    pub poles: PhantomData<P>,
 }
 
 /// The parts of the function at one point a lane: terms of the poles up to the root's own, and of those above.
@@ -36,7 +59,7 @@ struct Sums<R, const L: usize> {
 const TRUSTED: usize = 12;
 const STEPS: usize = 160;
 
-impl<R: Real, const L: usize> Body for Search<'_, R, L> {
+impl<R: Real, P: Poles<R>, const L: usize> Body for Search<'_, R, P, L> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
@@ -52,7 +75,7 @@ impl<R: Real, const L: usize> Body for Search<'_, R, L> {
     }
 }
 
-impl<R: Real, const L: usize> Search<'_, R, L> {
+impl<R: Real, P: Poles<R>, const L: usize> Search<'_, R, P, L> {
     /// Roots `first..first + L`; lanes beyond the last root repeat it.
     #[inline(always)]
     fn group(&self, first: usize) -> ([R; L], [R; L]) {
@@ -64,7 +87,8 @@ impl<R: Real, const L: usize> Search<'_, R, L> {
         let root: [usize; L] = std::array::from_fn(|l| (first + l).min(k - 1));
         let low: [R; L] = root.map(|j| d[j]);
         // Above the last pole there is none: the root's bound takes its place, without a weight.
-        let width: [R; L] = root.map(|j| if j + 1 < k { d[j + 1] - d[j] } else { self.rho * length });
+        let width: [R; L] =
+            root.map(|j| if j + 1 < k { P::apart(d[j + 1], d[j]) } else { self.rho * length });
         let own: [R; L] = root.map(|j| z[j] * z[j]);
         let other: [R; L] = root.map(|j| if j + 1 < k { z[j + 1] * z[j + 1] } else { zero });
         let last: [bool; L] = root.map(|j| j + 1 == k);
@@ -103,9 +127,12 @@ impl<R: Real, const L: usize> Search<'_, R, L> {
                     upper[l] = if tau[l] < upper[l] { tau[l] } else { upper[l] };
                 }
                 // Both parts are replaced by a constant and the nearest pole, with their values and slopes here.
-                let near = (low[l] - origin[l]) - tau[l];
-                let far =
-                    if last[l] { width[l] + width[l] } else { (low[l] - origin[l]) + width[l] - tau[l] };
+                let near = P::apart(low[l], origin[l]) - tau[l];
+                let far = if last[l] {
+                    width[l] + width[l]
+                } else {
+                    P::apart(low[l], origin[l]) + width[l] - tau[l]
+                };
                 let c = value - near * sums.below_slope[l] - far * sums.above_slope[l];
                 let a = (near + far) * value - near * far * slope;
                 let mut change = smaller(c, a, near * far * value);
@@ -134,7 +161,7 @@ impl<R: Real, const L: usize> Search<'_, R, L> {
         for (i, (&d, &z)) in self.d.iter().zip(self.z).enumerate() {
             let mut next = sum;
             for l in 0..L {
-                next[l] = sum[l] + z * (z / ((d - origin[l]) - tau[l]));
+                next[l] = sum[l] + z * (z / (P::apart(d, origin[l]) - tau[l]));
             }
             if i >= first && i <= first + L {
                 for l in 0..L {
@@ -164,7 +191,7 @@ impl<R: Real, const L: usize> Search<'_, R, L> {
         for i in first..(first + L).min(k) {
             let (d, z) = (self.d[i], self.z[i]);
             for l in 0..L {
-                let t = z / ((d - origin[l]) - tau[l]);
+                let t = z / (P::apart(d, origin[l]) - tau[l]);
                 let own = i <= root[l];
                 let (term, slope) = (z * t, t * t);
                 let none = R::ZERO;
@@ -188,7 +215,7 @@ impl<R: Real, const L: usize> Search<'_, R, L> {
         let (mut sum, mut slopes, mut doubt) = ([R::ZERO; L], [R::ZERO; L], [R::ZERO; L]);
         for (&d, &z) in self.d[poles.clone()].iter().zip(&self.z[poles]) {
             for l in 0..L {
-                let t = z / ((d - origin[l]) - tau[l]);
+                let t = z / (P::apart(d, origin[l]) - tau[l]);
                 sum[l] += z * t;
                 slopes[l] += t * t;
                 doubt[l] += sum[l].abs();
@@ -214,12 +241,13 @@ fn inside<R: Real>(x: R, lower: R, upper: R, half: R) -> R {
 }
 
 /// Replaces `z` by the one whose roots are exactly those found (Gu and Eisenstat), so that the vectors are orthogonal.
-pub(super) struct Refit<'a, R, const L: usize> {
+pub(super) struct Refit<'a, R, P, const L: usize> {
     pub d: &'a [R],
     pub z: &'a mut [R],
     pub roots: &'a Roots<R>,
+    pub poles: PhantomData<P>,
 }
-impl<R: Real, const L: usize> Body for Refit<'_, R, L> {
+impl<R: Real, P: Poles<R>, const L: usize> Body for Refit<'_, R, P, L> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
@@ -229,12 +257,12 @@ impl<R: Real, const L: usize> Body for Refit<'_, R, L> {
         while first < k {
             let pole: [usize; L] = std::array::from_fn(|l| (first + l).min(k - 1));
             let own = pole.map(|i| self.d[i]);
-            let mut product: [R; L] = pole.map(|i| (origin[i] - self.d[i]) + offset[i]);
+            let mut product: [R; L] = pole.map(|i| P::apart(origin[i], self.d[i]) + offset[i]);
             for j in 0..k {
                 let (d, origin, offset) = (self.d[j], origin[j], offset[j]);
                 let mut next = product;
                 for l in 0..L {
-                    next[l] = product[l] * (((own[l] - origin) - offset) / (own[l] - d));
+                    next[l] = product[l] * ((P::apart(own[l], origin) - offset) / P::apart(own[l], d));
                 }
                 if j >= first && j < first + L {
                     for l in 0..L {
@@ -252,17 +280,21 @@ impl<R: Real, const L: usize> Body for Refit<'_, R, L> {
     }
 }
 
-/// Writes the vectors: `to[place[i] * pitch + j]` is component `i` of the one of root `j`, of length 1.
-/// The rows are as long as `pitch`, a multiple of the lanes.
-pub(super) struct Vectors<'a, R, const L: usize> {
+/// Writes the vectors: `to[place[i] * pitch + j]` is component `i` of the one of root `j`, of length 1, which is
+/// `weights[i]` over the distance of pole `i` from the root, or the same for all roots. Rows are as long as `pitch`, a
+/// multiple of the lanes.
+pub(super) struct Vectors<'a, R, W, P, const L: usize> {
     pub d: &'a [R],
-    pub z: &'a [R],
+    pub weights: &'a [R],
     pub roots: &'a Roots<R>,
+    /// A component that does not depend on the root, and the number it is.
+    pub fixed: Option<(usize, R)>,
     pub place: &'a [usize],
     pub pitch: usize,
-    pub to: &'a mut [R],
+    pub to: &'a mut [W],
+    pub poles: PhantomData<P>,
 }
-impl<R: Real, const L: usize> Body for Vectors<'_, R, L> {
+impl<R: Real, W: Real, P: Poles<R>, const L: usize> Body for Vectors<'_, R, W, P, L> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
@@ -274,16 +306,23 @@ impl<R: Real, const L: usize> Body for Vectors<'_, R, L> {
             let offset = root.map(|j| self.roots.offset[j]);
             let mut squares = [R::ZERO; L];
             for i in 0..k {
-                let (d, z) = (self.d[i], self.z[i]);
+                let (d, weight) = (self.d[i], self.weights[i]);
                 let at = self.place[i] * self.pitch + first;
                 let mut row = [R::ZERO; L];
                 for l in 0..L {
-                    row[l] = z / ((d - origin[l]) - offset[l]);
+                    row[l] = weight / (P::apart(d, origin[l]) - offset[l]);
+                }
+                if let Some((fixed, value)) = self.fixed
+                    && fixed == i
+                {
+                    row = [value; L];
+                }
+                for l in 0..L {
                     squares[l] += row[l] * row[l];
                 }
-                self.to[at..at + L].copy_from_slice(&row);
+                self.to[at..at + L].copy_from_slice(&row.map(|x| W::of(x.wide())));
             }
-            let scale = squares.map(|x| R::ONE / x.sqrt());
+            let scale = squares.map(|x| W::of((R::ONE / x.sqrt()).wide()));
             for i in 0..k {
                 let row = &mut self.to[i * self.pitch + first..][..L];
                 for l in 0..L {
