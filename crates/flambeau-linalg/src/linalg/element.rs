@@ -1,8 +1,10 @@
 //! Scalars of linear algebra.
 
 use crate::gemm::GemmElement;
+use crate::level::wide;
 use faer::traits::ComplexField;
 use flambeau_core::{C32, C64};
+use num_traits::Float;
 use std::ops::{Add, Mul, Neg, Sub};
 
 /// `f32`, `f64`, `Complex<f32>` or `Complex<f64>`.
@@ -152,3 +154,43 @@ macro_rules! complex {
 }
 complex!(C32, f32);
 complex!(C64, f64);
+
+/// The largest real or imaginary part of numbers, if all are finite.
+pub(super) fn largest<T: LinalgElement>(numbers: &[T]) -> Option<T::R> {
+    wide(|| survey(numbers))
+}
+
+#[inline(always)]
+fn survey<T: LinalgElement>(numbers: &[T]) -> Option<T::R> {
+    const LANES: usize = 16;
+    let (mut largest, mut zeros) = ([T::R::ZERO; LANES], [T::R::ZERO; LANES]);
+    let step = |largest: &mut T::R, zeros: &mut T::R, x: T| {
+        let (re, im) = (Float::abs(x.re()), Float::abs(x.im()));
+        *largest = if re > *largest { re } else { *largest };
+        *largest = if im > *largest { im } else { *largest };
+        *zeros = *zeros + re * T::R::ZERO + im * T::R::ZERO;
+    };
+    let chunks = numbers.chunks_exact(LANES);
+    for (l, &x) in chunks.remainder().iter().enumerate() {
+        step(&mut largest[l], &mut zeros[l], x);
+    }
+    for chunk in chunks {
+        for l in 0..LANES {
+            step(&mut largest[l], &mut zeros[l], chunk[l]);
+        }
+    }
+    let sum = zeros.into_iter().fold(T::R::ZERO, |sum, x| sum + x);
+    (sum == T::R::ZERO).then(|| largest.into_iter().fold(T::R::ZERO, Float::max))
+}
+
+/// The factor that takes the largest element to where squares neither overflow nor vanish, as LAPACK's drivers have it.
+pub(super) fn balance<R: Real>(largest: R) -> R {
+    let small = (R::min_positive_value() / <R as Float>::epsilon()).sqrt();
+    if largest > R::ZERO && largest < small {
+        small / largest
+    } else if largest > R::ONE / small {
+        R::ONE / (small * largest)
+    } else {
+        R::ONE
+    }
+}

@@ -269,7 +269,8 @@ fn by_svd<T: Spectral>(
         b
     };
     let mut c = vec![T::ZERO; size * k];
-    matmul(size, k, rows, &transpose(rows, size, &u, |x| x.conj()), b, &mut c)?;
+    u.iter_mut().for_each(|x| *x = x.conj());
+    matmul(size, k, rows, &u, b, &mut c)?;
     for i in 0..size {
         let value = T::from_real(s[i]);
         for x in &mut c[i * k..(i + 1) * k] {

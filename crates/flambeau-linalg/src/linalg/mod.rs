@@ -2,8 +2,8 @@
 //!
 //! One matrix a call; the caller loops over batches. Functions return LAPACK's `info` where the numbers decide
 //! (0 is success), and an error only for operands of wrong size. Factorizations, solves and QR are blocked
-//! algorithms over the crate's `gemm`, and so are eigenvalues of symmetric matrices once they are tridiagonal; singular
-//! values and eigenvalues of general matrices come from faer.
+//! algorithms over the crate's `gemm`; symmetric matrices become tridiagonal, and others bidiagonal, by faer, and are
+//! then divided; eigenvalues of general matrices come from faer.
 
 mod basis;
 mod cholesky;
@@ -15,6 +15,7 @@ mod lstsq;
 mod lu;
 mod qr;
 mod secular;
+mod singular;
 mod spectral;
 mod symmetric;
 mod triangular;
@@ -27,7 +28,8 @@ pub use ldl::{ldl_factor, ldl_solve};
 pub use lstsq::{Driver, LeastSquares, lstsq};
 pub use lu::{det, inv, lu_det, lu_factor, lu_slogdet, lu_solve, lu_unpack, slogdet, solve};
 pub use qr::{QrMode, geqrf, householder_product, ormqr, qr};
-pub use spectral::{eig, svd};
+pub use singular::svd;
+pub use spectral::eig;
 pub use symmetric::eigh;
 pub use triangular::{solve_triangular, solve_triangular_right};
 

@@ -1,52 +1,61 @@
-//! Singular values and eigenvalues of general matrices, by faer.
+//! Eigenvalues of general matrices, by faer, and what types have these and other decompositions.
 
-use super::{LinalgElement, check};
+use super::singular::{self, Factors};
+use super::{LinalgElement, check, symmetric};
 use crate::gemm::GemmElement;
 use faer::diag::DiagMut;
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 use faer::linalg::evd::{self, ComputeEigenvectors};
-use faer::linalg::svd::{self as faer_svd, ComputeSvdVectors, SvdParams};
-use faer::{Auto, MatMut, MatRef, Par, Spec};
+use faer::{MatMut, MatRef, Par};
 use flambeau_core::{C32, C64, Result, ensure};
 use num_complex::Complex;
 
-/// Types with a decomposition. `Complex<f32>` is computed in `Complex<f64>`.
+/// Types with a decomposition. `Complex<f32>` is computed in `Complex<f64>`. Whether its iteration converged is what
+/// the methods return; they are methods of the trait, so that this crate compiles each once and its users none.
 #[doc(hidden)]
 pub trait Spectral: LinalgElement {
     type Wide: LinalgElement;
     fn widen(self) -> Self::Wide;
     fn narrow(wide: Self::Wide) -> Self;
     fn narrow_real(wide: <Self::Wide as LinalgElement>::R) -> Self::R;
-    /// The decomposition of faer; a method of the trait, so that this crate compiles it once and its users do not.
-    /// Whether the iteration converged.
-    fn faer_svd(
-        a: MatRef<'_, Self::Wide>,
-        s: &mut [Self::Wide],
-        u: Option<MatMut<'_, Self::Wide>>,
-        v: Option<MatMut<'_, Self::Wide>>,
-        full: bool,
+    /// Eigenvalues and vectors (rows) of the lower triangle of a column-major matrix, which is lost, by way of its
+    /// multiple.
+    fn eigh_of(
+        n: usize,
+        a: &mut [Self::Wide],
+        scale: <Self::Wide as LinalgElement>::R,
+        values: &mut [<Self::Wide as LinalgElement>::R],
+        vectors: Option<&mut [Self::Wide]>,
+    ) -> Result<bool>;
+    /// Singular values and vectors of a column-major matrix, which is lost, with at least as many rows as columns.
+    fn svd_of(
+        m: usize,
+        n: usize,
+        a: &mut [Self::Wide],
+        values: &mut [<Self::Wide as LinalgElement>::R],
+        factors: Option<Factors<'_, Self::Wide>>,
     ) -> Result<bool>;
 }
 macro_rules! spectral {
     ($($t:ty, $r:ty => $w:ty, $wr:ty;)*) => { $(impl Spectral for $t {
         type Wide = $w;
+        #[inline(always)]
         fn widen(self) -> $w {
             <$w>::from_c64(self.to_c64())
         }
+        #[inline(always)]
         fn narrow(wide: $w) -> Self {
             Self::from_c64(wide.to_c64())
         }
+        #[inline(always)]
         fn narrow_real(wide: $wr) -> $r {
             wide as $r
         }
-        fn faer_svd(
-            a: MatRef<'_, $w>,
-            s: &mut [$w],
-            u: Option<MatMut<'_, $w>>,
-            v: Option<MatMut<'_, $w>>,
-            full: bool,
-        ) -> Result<bool> {
-            run_svd(a, s, u, v, full)
+        fn eigh_of(n: usize, a: &mut [$w], scale: $wr, values: &mut [$wr], vectors: Option<&mut [$w]>) -> Result<bool> {
+            symmetric::decompose(n, a, scale, values, vectors)
+        }
+        fn svd_of(m: usize, n: usize, a: &mut [$w], values: &mut [$wr], factors: Option<Factors<'_, $w>>) -> Result<bool> {
+            singular::decompose(m, n, a, values, factors)
         }
     })* };
 }
@@ -55,30 +64,6 @@ spectral! {
     f64, f64 => f64, f64;
     C32, f32 => C64, f64;
     C64, f64 => C64, f64;
-}
-
-/// Size below which faer's divisions of a problem end in QR iterations: measured (its own choice is 128).
-const UNDIVIDED_SVD: usize = 32;
-
-fn run_svd<W: LinalgElement>(
-    a: MatRef<'_, W>,
-    s: &mut [W],
-    u: Option<MatMut<'_, W>>,
-    v: Option<MatMut<'_, W>>,
-    full: bool,
-) -> Result<bool> {
-    let compute = match (&u, full) {
-        (None, _) => ComputeSvdVectors::No,
-        (_, false) => ComputeSvdVectors::Thin,
-        (_, true) => ComputeSvdVectors::Full,
-    };
-    let (m, n) = (a.nrows(), a.ncols());
-    let mut params = <SvdParams as Auto<W>>::auto();
-    params.recursion_threshold = UNDIVIDED_SVD;
-    let params: Spec<SvdParams, W> = params.into();
-    let mut buffer = scratch(faer_svd::svd_scratch::<W>(m, n, compute, compute, Par::Seq, params))?;
-    let (s, stack) = (DiagMut::from_slice_mut(s), MemStack::new(&mut buffer));
-    Ok(faer_svd::svd(a, s, u, v, Par::Seq, stack, params).is_ok())
 }
 
 fn wish(wanted: bool) -> ComputeEigenvectors {
@@ -93,71 +78,6 @@ pub(super) fn scratch(requirement: StackReq) -> Result<MemBuffer> {
             requirement.size_bytes()
         ))
     })
-}
-
-/// Singular value decomposition `a = U @ diag(s) @ Vh` of the m x n `a`.
-///
-/// `s` receives min(m, n) values in descending order; `vectors` the factors `U` (m x k) and `Vh` (k' x n), where k and
-/// k' are min(m, n), or m and n when `full`. Returns 0, or a positive info when the iteration did not converge or
-/// an element is not finite.
-pub fn svd<T: Spectral>(
-    m: usize,
-    n: usize,
-    a: &[T],
-    full: bool,
-    s: &mut [T::R],
-    vectors: Option<(&mut [T], &mut [T])>,
-) -> Result<i32> {
-    check("svd", a.len(), m, n)?;
-    let size = m.min(n);
-    ensure!(s.len() == size, "svd: expected {size} singular values");
-    let (left, right) = if full { (m, n) } else { (size, size) };
-    if let Some((u, vh)) = &vectors {
-        check("svd", u.len(), m, left)?;
-        check("svd", vh.len(), right, n)?;
-    }
-    if a.iter().any(|x| !x.finite()) {
-        return Ok(size as i32 + 1);
-    }
-    if size == 0 {
-        if let Some((u, vh)) = vectors {
-            u.fill(T::ZERO);
-            vh.fill(T::ZERO);
-            u.iter_mut().step_by(left + 1).for_each(|x| *x = T::ONE);
-            vh.iter_mut().step_by(right + 1).for_each(|x| *x = T::ONE);
-        }
-        return Ok(0);
-    }
-    let wide: Vec<T::Wide> = a.iter().map(|x| x.widen()).collect();
-    let mut values = vec![T::Wide::ZERO; size];
-    let wanted = vectors.is_some();
-    // Column-major U, and V with contiguous rows of V.T: both are what the outputs need after one pass.
-    let mut u = vec![T::Wide::ZERO; if wanted { m * left } else { 0 }];
-    let mut v = vec![T::Wide::ZERO; if wanted { n * right } else { 0 }];
-    let converged = T::faer_svd(
-        MatRef::from_row_major_slice(&wide, m, n),
-        &mut values,
-        wanted.then(|| MatMut::from_column_major_slice_mut(&mut u, m, left)),
-        wanted.then(|| MatMut::from_column_major_slice_mut(&mut v, n, right)),
-        full,
-    )?;
-    if !converged {
-        return Ok(size as i32);
-    }
-    for (s, value) in s.iter_mut().zip(&values) {
-        *s = T::narrow_real(value.re());
-    }
-    if let Some((out_u, out_vh)) = vectors {
-        for i in 0..m {
-            for j in 0..left {
-                out_u[i * left + j] = T::narrow(u[j * m + i]);
-            }
-        }
-        for (out, x) in out_vh.iter_mut().zip(&v) {
-            *out = T::narrow(x.conj());
-        }
-    }
-    Ok(0)
 }
 
 /// Eigenvalues and, in the columns of `vectors`, right eigenvectors of the n x n `a`; computed in double precision.

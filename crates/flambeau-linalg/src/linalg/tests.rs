@@ -276,7 +276,20 @@ fn qr_factors() {
 
 fn check_spectral<T: Spectral>() {
     let mut rng = Rng(5);
-    for (m, n) in [(0, 2), (2, 0), (1, 1), (2, 2), (3, 5), (5, 3), (30, 12), (12, 30), (40, 40)] {
+    for (m, n) in [
+        (0, 2),
+        (2, 0),
+        (1, 1),
+        (2, 2),
+        (3, 5),
+        (5, 3),
+        (30, 12),
+        (12, 30),
+        (40, 40),
+        (90, 90),
+        (75, 70),
+        (33, 80),
+    ] {
         let a: Vec<T> = random(&mut rng, m * n);
         let size = m.min(n);
         for full in [false, true] {
@@ -284,6 +297,7 @@ fn check_spectral<T: Spectral>() {
             let (mut u, mut vh, mut s) =
                 (vec![T::ZERO; m * left], vec![T::ZERO; right * n], vec![T::R::ZERO; size]);
             assert_eq!(svd(m, n, &a, full, &mut s, Some((&mut u, &mut vh))).unwrap(), 0);
+            let u = super::transpose(left, m, &u, |x| x);
             assert!(s.windows(2).all(|w| w[0] >= w[1]));
             let mut scaled = vec![T::ZERO; m * size];
             for i in 0..m {

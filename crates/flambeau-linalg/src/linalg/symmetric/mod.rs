@@ -3,11 +3,10 @@
 mod divide;
 mod leaf;
 
-use super::element::Real;
+use super::element::{balance, largest};
 use super::spectral::{Spectral, scratch};
 use super::{LinalgElement, check};
 use crate::gemm::GemmElement;
-use crate::level::wide;
 use divide::tridiagonal;
 use faer::dyn_stack::{MemStack, StackReq};
 use faer::linalg::evd::tridiag::{tridiag_in_place, tridiag_in_place_scratch};
@@ -40,15 +39,10 @@ pub fn eigh<T: Spectral>(
     if n == 0 {
         return Ok(0);
     }
-    let (mut largest, mut finite) = (<T::Wide as LinalgElement>::R::ZERO, true);
-    for i in 0..n {
-        let (of_row, all) = wide(|| survey(&a[triangle(i)]));
-        largest = largest.max(T::from_real(of_row).widen().re());
-        finite &= all;
-    }
-    if !finite {
+    let Some(largest) = (0..n).try_fold(T::R::ZERO, |m, i| Some(m.max(largest(&a[triangle(i)])?))) else {
         return Ok(n as i32 + 1);
-    }
+    };
+    let largest = T::from_real(largest).widen().re();
     // The lower triangle of a column-major matrix is what faer reads.
     let mut lower = vec![T::Wide::ZERO; n * n];
     if upper {
@@ -71,7 +65,7 @@ pub fn eigh<T: Spectral>(
     }
     let mut found = vec![<T::Wide as LinalgElement>::R::ZERO; n];
     let mut rows = vec![T::Wide::ZERO; if vectors.is_some() { n * n } else { 0 }];
-    if !decompose(n, &mut lower, balance(largest), &mut found, vectors.is_some().then_some(&mut rows[..]))? {
+    if !T::eigh_of(n, &mut lower, balance(largest), &mut found, vectors.is_some().then_some(&mut rows[..]))? {
         return Ok(n as i32);
     }
     for (to, &x) in values.iter_mut().zip(&found) {
@@ -84,7 +78,7 @@ pub fn eigh<T: Spectral>(
 }
 
 /// [`eigh`] of the lower triangle of a column-major matrix of finite numbers, which is lost, by way of its multiple.
-fn decompose<W: LinalgElement>(
+pub(super) fn decompose<W: LinalgElement>(
     n: usize,
     a: &mut [W],
     scale: W::R,
@@ -145,42 +139,6 @@ fn decompose<W: LinalgElement>(
         stack,
     );
     Ok(true)
-}
-
-/// The largest real or imaginary part of finite numbers, and whether they are.
-#[inline(always)]
-fn survey<T: LinalgElement>(numbers: &[T]) -> (T::R, bool) {
-    const LANES: usize = 16;
-    let (mut largest, mut zeros) = ([T::R::ZERO; LANES], [T::R::ZERO; LANES]);
-    let step = |largest: &mut T::R, zeros: &mut T::R, x: T| {
-        let (re, im) = (Float::abs(x.re()), Float::abs(x.im()));
-        *largest = if re > *largest { re } else { *largest };
-        *largest = if im > *largest { im } else { *largest };
-        *zeros = *zeros + re * T::R::ZERO + im * T::R::ZERO;
-    };
-    let chunks = numbers.chunks_exact(LANES);
-    for (l, &x) in chunks.remainder().iter().enumerate() {
-        step(&mut largest[l], &mut zeros[l], x);
-    }
-    for chunk in chunks {
-        for l in 0..LANES {
-            step(&mut largest[l], &mut zeros[l], chunk[l]);
-        }
-    }
-    let sum = zeros.into_iter().fold(T::R::ZERO, |sum, x| sum + x);
-    (largest.into_iter().fold(T::R::ZERO, Float::max), sum == T::R::ZERO)
-}
-
-/// The factor that takes the largest element to where squares neither overflow nor vanish, as LAPACK's `syevd` has it.
-fn balance<R: Real>(largest: R) -> R {
-    let small = (R::min_positive_value() / <R as Float>::epsilon()).sqrt();
-    if largest > R::ZERO && largest < small {
-        small / largest
-    } else if largest > R::ONE / small {
-        R::ONE / (small * largest)
-    } else {
-        R::ONE
-    }
 }
 
 #[cfg(test)]

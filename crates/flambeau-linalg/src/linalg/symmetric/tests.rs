@@ -1,5 +1,6 @@
 use super::divide::tridiagonal;
 use super::*;
+use crate::linalg::element::Real;
 
 /// Residual and lack of orthogonality, in units of the last place of the matrix and of 1.
 fn defects<R: Real>(d: &[R], e: &[R]) -> (f64, f64) {

@@ -3,7 +3,7 @@
 use super::batch::{Buffer, Source, worked_on};
 use super::{
     add, adjoint, batch_sizes, check_float, check_matrix, columns, elements, eye, in_dtype_of, rows, sub,
-    with,
+    turned, with,
 };
 use crate::Tensor;
 use crate::autograd::{Context, Save, record};
@@ -144,7 +144,7 @@ pub fn linalg_svd(A: &Tensor, full_matrices: bool, driver: Option<&str>) -> Resu
     let (left, right) = if full_matrices { (m, n) } else { (size, size) };
     let (u, s, vh) = elements!(dtype, "linalg_svd_cpu", T => {
         let from = Source::<T>::of(A)?;
-        let mut u = Buffer::<T>::zeros(&with(&batch, &[m, left]), dtype, device)?;
+        let mut u = Buffer::<T>::zeros(&with(&batch, &[left, m]), dtype, device)?;
         let mut s = Buffer::<<T as LinalgElement>::R>::zeros(&with(&batch, &[size]), dtype.to_real(), device)?;
         let mut vh = Buffer::<T>::zeros(&with(&batch, &[right, n]), dtype, device)?;
         if !u.is_meta() {
@@ -155,7 +155,8 @@ pub fn linalg_svd(A: &Tensor, full_matrices: bool, driver: Option<&str>) -> Resu
                 check_convergence(info, &batch, i, a.iter().all(|x| x.finite()))?;
             }
         }
-        (u.tensor(), s.tensor(), vh.tensor())
+        // The columns of U come one after the other, as LAPACK has them.
+        (turned(&u.tensor()), s.tensor(), vh.tensor())
     });
     let save = [Save::Output(0), Save::Output(1), Save::Output(2)];
     record(&[&u, &s, &vh], "LinalgSvdBackward0", &[A], &save, |ctx| Ok(smallvec![Some(svd_grad(ctx)?)]))?;
