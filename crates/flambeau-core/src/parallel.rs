@@ -31,7 +31,14 @@ const TOGETHER: usize = 2;
 
 /// Whether a sweep over so many pieces goes backwards.
 fn turn(pieces: usize) -> bool {
-    pieces >= FEW && BACKWARDS.replace(!BACKWARDS.get())
+    pieces >= FEW && turns()
+}
+
+/// Whether work on one thread that passes over more memory than the first-level cache holds, too little for [`sweep`],
+/// goes backwards: every other one does.
+#[inline(always)]
+pub fn turns() -> bool {
+    BACKWARDS.replace(!BACKWARDS.get())
 }
 
 struct Pool {

@@ -4,6 +4,7 @@
 use super::engine::{GRAIN, LINE, Program, Source, numbers, run_steps, tile_width};
 use super::kernels::{Compute, Kernel};
 use super::transfer::{aligned, fill, load, store};
+use flambeau_core::parallel::turns;
 use flambeau_core::{DType, Result, Scalar, bail, dispatch};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
@@ -12,6 +13,8 @@ use std::mem::MaybeUninit;
 pub const FLAT: usize = 2 * GRAIN - 1;
 /// Elements that are computed as one tile whatever the program.
 pub const SMALL: usize = 512;
+/// Bytes of an operand that are computed at once where a step goes backwards over more than the first-level cache holds.
+const PIECE: usize = 8192;
 /// Elements that fit on the stack.
 const STACK: usize = 96;
 
@@ -143,29 +146,42 @@ unsafe fn run_step<T: Compute>(
         Source::Input(i) => inputs[i as usize].single,
         _ => true,
     };
-    let operand = |s: Source| match s {
-        Source::Input(i) => {
-            let Flat { pointer, single, .. } = inputs[i as usize];
-            // SAFETY: the caller vouches for so many elements.
-            unsafe { std::slice::from_raw_parts(pointer.cast::<T>(), if single { 1 } else { n }) }
-        }
-        _ => std::slice::from_ref(&number),
-    };
+    let kernel = T::kernel(step.operation);
     let [a, b, c, _] = step.args;
-    // SAFETY: valid for n writes, and no input.
-    let to = || unsafe { std::slice::from_raw_parts_mut(out.pointer.cast::<T>(), n) };
-    match T::kernel(step.operation) {
-        Some(Kernel::Unary(f)) if n == 1 || !is_single(a) => f(operand(a), to()),
-        Some(Kernel::Binary(f)) if n == 1 || !is_single(a) && !is_single(b) => {
-            f(operand(a), operand(b), to())
-        }
-        Some(Kernel::Arithmetic(f)) if n == 1 || !(is_single(a) && is_single(b)) => {
-            f(operand(a), operand(b), to())
-        }
-        Some(Kernel::Ternary(f)) if n == 1 || ![a, b, c].iter().any(|&s| is_single(s)) => {
-            f(operand(a), operand(b), operand(c), to())
-        }
+    let whole = match kernel {
+        Some(Kernel::Unary(_)) => !is_single(a),
+        Some(Kernel::Binary(_)) => !is_single(a) && !is_single(b),
+        Some(Kernel::Arithmetic(_)) => !(is_single(a) && is_single(b)),
+        Some(Kernel::Ternary(_)) => ![a, b, c].iter().any(|&s| is_single(s)),
         _ => return false,
+    };
+    if !whole && n > 1 {
+        return false;
+    }
+    let part = |start: usize, n: usize| {
+        let operand = |s: Source| match s {
+            Source::Input(i) => {
+                let Flat { pointer, single, .. } = inputs[i as usize];
+                let (start, n) = if single { (0, 1) } else { (start, n) };
+                // SAFETY: the caller vouches for so many elements.
+                unsafe { std::slice::from_raw_parts(pointer.cast::<T>().add(start), n) }
+            }
+            _ => std::slice::from_ref(&number),
+        };
+        // SAFETY: valid for so many writes, and no input.
+        let to = unsafe { std::slice::from_raw_parts_mut(out.pointer.cast::<T>().add(start), n) };
+        match kernel {
+            Some(Kernel::Unary(f)) => f(operand(a), to),
+            Some(Kernel::Binary(f) | Kernel::Arithmetic(f)) => f(operand(a), operand(b), to),
+            Some(Kernel::Ternary(f)) => f(operand(a), operand(b), operand(c), to),
+            _ => {}
+        }
+    };
+    let piece = PIECE / size_of::<T>();
+    if n > 2 * piece && turns() {
+        (0..n).step_by(piece).rev().for_each(|start| part(start, piece.min(n - start)));
+    } else {
+        part(0, n);
     }
     true
 }

@@ -114,7 +114,7 @@ macro_rules! real_kernels {
                 Log2 => vector!($t, log2),
                 Log10 => vector!($t, log10),
                 Log1p => vector!($t, log1p),
-                Sqrt => unary!($t, |a: $t| a.sqrt()),
+                Sqrt => slices!($t, Sqrt),
                 Rsqrt => unary!($t, |a: $t| 1.0 / a.sqrt()),
                 Reciprocal => unary!($t, |a: $t| 1.0 / a),
                 Sin => periodic!($t, sin, |a, o| <$t as Vector>::map(Elementary::Sin, a, o)),

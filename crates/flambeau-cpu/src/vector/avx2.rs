@@ -25,7 +25,7 @@ macro_rules! on {
 macro_rules! lane {
     (
         $name:ident, $t:ident, $bits:ident, $bias:literal, $width:literal, $magic:expr, $set:ident, $add:ident, $sub:ident, $mul:ident,
-        $div:ident, $fma:ident, $and:ident, $andnot:ident, $or:ident, $max:ident, $min:ident, $compare:ident, $blend:ident,
+        $div:ident, $root:ident, $fma:ident, $and:ident, $andnot:ident, $or:ident, $max:ident, $min:ident, $compare:ident, $blend:ident,
         $integer:ident, $float:ident, $left:ident, $right:ident, $sum:ident, $shift:ident
     ) => {
         impl Lane for $name {
@@ -49,6 +49,10 @@ macro_rules! lane {
             #[inline(always)]
             fn over(self, b: Self) -> Self {
                 $name(on!($div(self.0, b.0)))
+            }
+            #[inline(always)]
+            fn root(self) -> Self {
+                $name(on!($root(self.0)))
             }
             #[inline(always)]
             fn fused(self, b: Self, c: Self) -> Self {
@@ -143,6 +147,7 @@ lane!(
     _mm256_sub_ps,
     _mm256_mul_ps,
     _mm256_div_ps,
+    _mm256_sqrt_ps,
     _mm256_fmadd_ps,
     _mm256_and_ps,
     _mm256_andnot_ps,
@@ -170,6 +175,7 @@ lane!(
     _mm256_sub_pd,
     _mm256_mul_pd,
     _mm256_div_pd,
+    _mm256_sqrt_pd,
     _mm256_fmadd_pd,
     _mm256_and_pd,
     _mm256_andnot_pd,

@@ -26,7 +26,8 @@ macro_rules! lane {
     (
         $name:ident, $t:ident, $magic:expr, $set:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident, $abs:ident, $and:ident,
         $andnot:ident, $or:ident, $max:ident, $min:ident, $less:ident, $blend:ident, $scale:ident, $exponent:ident,
-        $significand:ident, $integer:ident, $float:ident, $shift:ident, $pick:expr
+        $significand:ident, $integer:ident, $float:ident, $shift:ident, $pick:expr,
+        $root:expr
     ) => {
         impl Lane for $name {
             type Number = $t;
@@ -49,6 +50,10 @@ macro_rules! lane {
             #[inline(always)]
             fn over(self, b: Self) -> Self {
                 $name(on!($div(self.0, b.0)))
+            }
+            #[inline(always)]
+            fn root(self) -> Self {
+                $name($root(self.0))
             }
             #[inline(always)]
             fn fused(self, b: Self, c: Self) -> Self {
@@ -137,7 +142,8 @@ lane!(
     |k, table: &[f32; 16]| on!(_mm512_permutexvar_ps(
         _mm512_castps_si512(k),
         _mm512_loadu_ps(table.as_ptr())
-    ))
+    )),
+    root
 );
 lane!(
     Eight,
@@ -167,8 +173,33 @@ lane!(
         _mm512_loadu_pd(table.as_ptr()),
         _mm512_castpd_si512(k),
         _mm512_loadu_pd(table.as_ptr().add(8))
-    ))
+    )),
+    |x| on!(_mm512_sqrt_pd(x))
 );
+
+/// Square roots, rounded correctly: one step from an estimate of 14 bits, then the rest of the square is divided among
+/// both factors (P. Markstein, "Software division and square root using Goldschmidt's algorithms", 2004). Half the time of
+/// the processor's instruction, which numbers go to whose rest would be too small, and those without a root.
+#[inline(always)]
+fn root(x: __m512) -> __m512 {
+    let lowest = MIN_ROOT.to_bits() as i32;
+    let range = f32::INFINITY.to_bits() as i32 - lowest;
+    on!({
+        let from_lowest = _mm512_sub_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(lowest));
+        let outside = _mm512_cmpge_epu32_mask(from_lowest, _mm512_set1_epi32(range));
+        if outside != 0 {
+            return _mm512_sqrt_ps(x);
+        }
+        let half = _mm512_set1_ps(0.5);
+        let estimate = _mm512_rsqrt14_ps(x);
+        let (g, h) = (_mm512_mul_ps(x, estimate), _mm512_mul_ps(half, estimate));
+        let rest = _mm512_fnmadd_ps(g, h, half);
+        let (g, h) = (_mm512_fmadd_ps(g, rest, g), _mm512_fmadd_ps(h, rest, h));
+        _mm512_fmadd_ps(_mm512_fnmadd_ps(g, g, x), h, g)
+    })
+}
+/// The smallest number whose square root has a square with a rest that is not subnormal.
+const MIN_ROOT: f32 = 1e-30;
 
 impl Double for Eight {
     #[inline(always)]

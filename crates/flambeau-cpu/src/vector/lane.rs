@@ -14,6 +14,8 @@ pub(super) trait Lane: Copy {
     fn minus(self, b: Self) -> Self;
     fn times(self, b: Self) -> Self;
     fn over(self, b: Self) -> Self;
+    /// The square root, rounded correctly.
+    fn root(self) -> Self;
     /// `self * b + c`, rounded once.
     fn fused(self, b: Self, c: Self) -> Self;
     fn magnitude(self) -> Self;
@@ -70,6 +72,10 @@ macro_rules! number {
             #[inline(always)]
             fn over(self, b: $t) -> $t {
                 self / b
+            }
+            #[inline(always)]
+            fn root(self) -> $t {
+                self.sqrt()
             }
             #[inline(always)]
             fn fused(self, b: $t, c: $t) -> $t {

@@ -78,6 +78,7 @@ pub trait Vector: Sized + Copy {
     fn sinh(self) -> Self;
     fn cosh(self) -> Self;
     fn tanh(self) -> Self;
+    fn sqrt(self) -> Self;
     /// `1 / (1 + exp(-x))`
     fn sigmoid(self) -> Self;
     fn erf(self) -> Self;
@@ -151,6 +152,10 @@ impl Vector for f32 {
     #[inline(always)]
     fn cosh(self) -> f32 {
         hyperbolic::cosh_single(self)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> f32 {
+        f32::sqrt(self)
     }
     #[inline(always)]
     fn tanh(self) -> f32 {
@@ -265,6 +270,10 @@ impl Vector for f64 {
     #[inline(always)]
     fn cosh(self) -> f64 {
         hyperbolic::cosh_double(self)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> f64 {
+        f64::sqrt(self)
     }
     #[inline(always)]
     fn tanh(self) -> f64 {

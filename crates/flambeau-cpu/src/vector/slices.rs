@@ -14,6 +14,7 @@ pub enum Elementary {
     Log,
     Sigmoid,
     Sin,
+    Sqrt,
     Tanh,
 }
 
@@ -27,6 +28,7 @@ macro_rules! choose {
             Elementary::Log => $case!(log),
             Elementary::Sigmoid => $case!(sigmoid),
             Elementary::Sin => $case!(sin),
+            Elementary::Sqrt => $case!(sqrt),
             Elementary::Tanh => $case!(tanh),
         }
     };
@@ -76,6 +78,11 @@ pub(super) mod registers {
     use log::{log_double, log_single};
     use trigonometric::{cos_double, sin_double};
 
+    #[inline(always)]
+    fn root<L: Single>(x: L) -> L {
+        x.root()
+    }
+
     macro_rules! registers {
         ($map:ident, $t:ident, $function:ident, $lane:ident, $($name:ident: $f:ident $(at $least:ident)?),*) => {
             /// False for a function or at a level without such instructions.
@@ -110,7 +117,7 @@ pub(super) mod registers {
         };
     }
     registers!(map, f32, Function, Single, Erf: erf_single, Exp: exp_single, Gelu: gelu_single, Log: log_single,
-        Sigmoid: sigmoid_single, Tanh: tanh_single);
+        Sigmoid: sigmoid_single, Sqrt: root at Avx512, Tanh: tanh_single);
     registers!(map_double, f64, DoubleFunction, Double, Cos: cos_double, Erf: erf_by_pieces at Avx512, Exp: exp_double,
         Log: log_double, Sigmoid: sigmoid_double, Sin: sin_double);
 }

@@ -429,3 +429,36 @@ fn exact_values() {
         near("atanh", x, Vector::atanh(x), right);
     }
 }
+
+/// All significands of two binades, which scaling by powers of 4 leaves alone, and the ends of the range.
+#[test]
+fn roots_are_rounded_correctly() {
+    let (mut x, mut y) = (Vec::new(), vec![0f32; 1 << 16]);
+    let ends = [
+        0.0,
+        -0.0,
+        f32::MIN_POSITIVE,
+        1e-45,
+        1e-38,
+        9.9e-31,
+        1e-30,
+        1.1e-30,
+        f32::MAX,
+        f32::INFINITY,
+        -1.0,
+        f32::NAN,
+    ];
+    for first in (1f32.to_bits()..4f32.to_bits()).step_by(1 << 16) {
+        x.clear();
+        x.extend((first..first + (1 << 16)).map(f32::from_bits));
+        f32::map(Elementary::Sqrt, &x, &mut y);
+        assert!(x.iter().zip(&y).all(|(x, y)| x.sqrt().to_bits() == y.to_bits()), "from {}", x[0]);
+    }
+    for scale in [1.0f32, 1e-3, 3e12] {
+        let x: Vec<f32> = ends.iter().map(|x| x * scale).collect();
+        f32::map(Elementary::Sqrt, &x, &mut y[..x.len()]);
+        for (x, y) in x.iter().zip(&y) {
+            assert!(x.sqrt().to_bits() == y.to_bits() || (x.sqrt().is_nan() && y.is_nan()), "{x} {y}");
+        }
+    }
+}

@@ -319,7 +319,18 @@ fn check_spectral<T: Spectral>() {
         let a: Vec<T> = hermitian(&mut rng, n);
         for upper in [false, true] {
             let (mut w, mut rows) = (vec![T::R::ZERO; n], vec![T::ZERO; n * n]);
-            assert_eq!(eigh(n, &a, upper, &mut w, Some(&mut rows)).unwrap(), 0);
+            // The other triangle and imaginary parts of the diagonal are not looked at.
+            let mut b = a.clone();
+            for i in 0..n {
+                b[i * n + i] += T::from_c64(C64::I);
+                for j in 0..i {
+                    b[if upper { i * n + j } else { j * n + i }] = T::from_c64(C64::new(f64::NAN, 0.0));
+                }
+            }
+            if !T::COMPLEX {
+                (0..n).for_each(|i| b[i * n + i] = a[i * n + i]);
+            }
+            assert_eq!(eigh(n, &b, upper, &mut w, Some(&mut rows)).unwrap(), 0);
             let v = super::transpose(n, n, &rows, |x| x);
             assert!(w.windows(2).all(|w| w[0] <= w[1]));
             let mut scaled = v.clone();

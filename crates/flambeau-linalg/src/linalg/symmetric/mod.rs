@@ -63,6 +63,10 @@ pub fn eigh<T: Spectral>(
             }
         }
     }
+    // The imaginary part of the diagonal counts as zero.
+    for x in lower.iter_mut().step_by(n + 1) {
+        *x = T::Wide::from_real(x.re());
+    }
     let mut found = vec![<T::Wide as LinalgElement>::R::ZERO; n];
     let mut rows = vec![T::Wide::ZERO; if vectors.is_some() { n * n } else { 0 }];
     if !T::eigh_of(n, &mut lower, balance(largest), &mut found, vectors.is_some().then_some(&mut rows[..]))? {
