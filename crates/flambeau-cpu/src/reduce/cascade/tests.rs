@@ -116,7 +116,7 @@ fn the_order_of_additions() {
         // SAFETY: `rows` rows of `width` elements.
         unsafe { columns::<f32, 32, 8>(wide.as_ptr(), rows, width as isize, &mut out, width < 8) };
         // SAFETY: as above.
-        let one = unsafe { blocks::<f32, 1, 1>(wide.as_ptr().add(7), rows, width as isize, &[]) }[0];
+        let one = unsafe { line_blocks::<f32, 1, 1>(wide.as_ptr().add(7), rows, width as isize, &[]) }[0];
         assert_eq!(out[7].to_bits(), one.to_bits());
     }
 }
@@ -127,4 +127,35 @@ fn errors_grow_slowly_with_the_length() {
     // The number that PyTorch gives on one thread.
     // SAFETY: as many elements as there are.
     assert_eq!(unsafe { row::<f32, 32, 8, 1>(x.as_ptr(), x.len(), &[]) }, 419_430.28);
+}
+
+/// Columns that fill no line of vectors are added up as a row of them alone would be.
+#[test]
+fn last_columns_are_rows_of_vectors() {
+    for n in [1, 3, 7, 64, 70, 1000] {
+        for count in (1..50).chain([PANEL + 1, PANEL + 5, PANEL + 9]) {
+            let x: Vec<f32> = (0..n * count).map(|i| (i * 7919 % 10007) as f32 * 0.37 - 999.1).collect();
+            let mut out = vec![0f32; count];
+            for first in (0..count).step_by(PANEL) {
+                let end = count.min(first + PANEL);
+                // SAFETY: n rows of `count` elements.
+                unsafe {
+                    columns::<f32, 32, 8>(
+                        x.as_ptr().add(first),
+                        n,
+                        count as isize,
+                        &mut out[first..end],
+                        count < 8,
+                    )
+                };
+            }
+            let lines = if count < 8 { count / SIDE * SIDE } else { count / 32 * 32 };
+            for c in lines..count {
+                let column: Vec<f32> = (0..n).map(|i| x[i * count + c]).collect();
+                // SAFETY: n elements.
+                let expected = unsafe { row::<f32, 4, 1, 1>(column.as_ptr(), n, &[]) };
+                assert_eq!(out[c].to_bits(), expected.to_bits(), "{n} {count} {c}");
+            }
+        }
+    }
 }
