@@ -13,6 +13,7 @@ mod kernels;
 mod plan;
 mod prim;
 mod real;
+mod short;
 mod special;
 #[cfg(test)]
 mod tests;

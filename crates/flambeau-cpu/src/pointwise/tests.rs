@@ -72,3 +72,70 @@ fn halves_with_and_without_tiles() {
         }
     }
 }
+
+/// Short rows of operands that are broadcast along either dimension, have gaps or go backwards, of either dtype.
+#[test]
+fn short_rows() {
+    for (batch, rows, inner) in
+        [(1, 7, 1), (1, 300, 3), (3, 50, 10), (2, 1000, 16), (1, 70, 127), (2, 40, 128), (4, 3, 129)]
+    {
+        let (r, c) = (rows as i64, inner as i64);
+        let layouts = [
+            [0, c, 1],
+            [c, 0, 1],
+            [r, 1, 0],
+            [0, 1, 0],
+            [0, 0, 2],
+            [2 * r * c, 2 * c, 2],
+            [r * c, -c, -1],
+            [3, 2, 5],
+        ];
+        let room = 8 * batch * rows * inner + 8;
+        let number = |i: usize| (i * 37 % 1009) as i32;
+        let mut a: Vec<f32> = (0..2 * room).map(|i| number(i) as f32).collect();
+        let mut b: Vec<i32> = (0..2 * room).map(number).collect();
+        for one in layouts {
+            for other in layouts {
+                let n = batch * rows * inner;
+                let (mut out, mut bytes) = (vec![0f32; n], vec![0i16; n]);
+                let dense = [r * c, c, 1];
+                let (x, y) = (operand(&mut a[room..], &one), operand(&mut b[room..], &other));
+                let sizes = [batch as i64, r, c];
+                // SAFETY: operands of these sizes, in the middle of their memory.
+                unsafe {
+                    run(
+                        &sum(),
+                        DType::Float32,
+                        &sizes,
+                        &operand(&mut out, &dense),
+                        &[x.clone(), y.clone()],
+                        &[],
+                    )
+                    .unwrap();
+                    run(&sum(), DType::Float32, &sizes, &operand(&mut bytes, &dense), &[x.clone(), y], &[])
+                        .unwrap();
+                }
+                for (k, (&v, &w)) in out.iter().zip(&bytes).enumerate() {
+                    let index = [k / inner / rows, k / inner % rows, k % inner].map(|i| i as i64);
+                    let at = |strides: [i64; 3]| (0..3).map(|d| strides[d] * index[d]).sum::<i64>();
+                    let value = |strides| number((room as i64 + at(strides)) as usize);
+                    let expected = value(one) + value(other);
+                    assert_eq!((v, w), (expected as f32, expected as i16), "{sizes:?} {one:?} {other:?} {k}");
+                }
+            }
+            // In place, and as it is.
+            let n = batch * rows * inner;
+            let (mut out, mut copy) = (vec![1.5f32; n], vec![0f64; n]);
+            let dense = [r * c, c, 1];
+            let (to, x) = (operand(&mut out, &dense), operand(&mut a[room..], &one));
+            let plain = Program { steps: vec![], result: Source::Input(0), registers: 0, consts: 0 };
+            let sizes = [batch as i64, r, c];
+            // SAFETY: as above.
+            unsafe {
+                run(&sum(), DType::Float32, &sizes, &to, &[to.clone(), x.clone()], &[]).unwrap();
+                run(&plain, DType::Float32, &sizes, &operand(&mut copy, &dense), &[x], &[]).unwrap();
+            }
+            assert!(out.iter().zip(&copy).all(|(&v, &x)| v as f64 == x + 1.5), "{sizes:?} {one:?}");
+        }
+    }
+}
