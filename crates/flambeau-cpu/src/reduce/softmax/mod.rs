@@ -6,7 +6,7 @@ mod lines;
 mod tests;
 
 use super::cut::pieces;
-use crate::lanes::{LANES, lanes, lanes_of_pairs, merged};
+use crate::lanes::{LANES, lanes_again, lanes_of_pairs, merged, sums};
 use crate::pointwise::{Compute, Operand};
 use crate::vector::Elementary;
 use crate::wide::{Body, wide};
@@ -53,12 +53,38 @@ macro_rules! real_dispatch {
 /// Folds each of `width` lines that lie side by side in `buffer`.
 #[inline(always)]
 fn fold<T: Copy>(buffer: &[T], width: usize, start: T, totals: &mut [T], f: impl Fn(T, T) -> T) {
-    let totals = &mut totals[..width];
+    if width == WIDTH {
+        // In registers.
+        let mut all = [start; WIDTH];
+        for row in buffer.as_chunks::<WIDTH>().0 {
+            for l in 0..WIDTH {
+                all[l] = f(all[l], row[l]);
+            }
+        }
+        totals.copy_from_slice(&all);
+        return;
+    }
     totals.fill(start);
     for row in buffer.chunks_exact(width) {
         for (total, &x) in totals.iter_mut().zip(row) {
             *total = f(*total, x);
         }
+    }
+}
+
+/// What becomes of each element of `from` and the number that belongs to its line.
+#[inline(always)]
+fn update<T: Copy>(out: &mut [T], from: &[T], width: usize, by: &[T], f: impl Fn(T, T) -> T) {
+    if let (WIDTH, Some(by)) = (width, by.first_chunk::<WIDTH>()) {
+        for (out, from) in out.as_chunks_mut::<WIDTH>().0.iter_mut().zip(from.as_chunks::<WIDTH>().0) {
+            for l in 0..WIDTH {
+                out[l] = f(from[l], by[l]);
+            }
+        }
+        return;
+    }
+    for (out, from) in out.chunks_exact_mut(width).zip(from.chunks_exact(width)) {
+        out.iter_mut().zip(from).zip(by).for_each(|((out, &x), &by)| *out = f(x, by));
     }
 }
 
@@ -75,16 +101,6 @@ fn halve<T: Real>(buffer: &mut [T], width: usize, totals: &mut [T]) {
         half /= 2;
     }
     totals.iter_mut().zip(&*buffer).for_each(|(total, &x)| *total = T::default() + x);
-}
-
-/// Changes each element by the number that belongs to its line.
-#[inline(always)]
-fn update<T: Copy>(buffer: &mut [T], width: usize, by: &[T], f: impl Fn(T, T) -> T) {
-    for row in buffer.chunks_exact_mut(width) {
-        for (x, &by) in row.iter_mut().zip(by) {
-            *x = f(*x, by);
-        }
-    }
 }
 
 #[inline(always)]
@@ -123,12 +139,12 @@ fn less<T: Real>(x: &[T], n: usize, by: &[T], out: &mut [T]) {
 
 #[inline(always)]
 fn sum<T: Real>(x: &[T]) -> T {
-    merged(lanes(x, T::default(), |a, x| a + x), |a, b| a + b)
+    merged(sums(x), |a, b| a + b)
 }
 
 #[inline(always)]
 fn largest<T: Real>(x: &[T]) -> T {
-    merged(lanes(x, T::LOWEST, larger), larger)
+    merged(lanes_again::<false, _, _>(x, T::LOWEST, larger), larger)
 }
 
 /// Numbers of the lines that are worked on together, and room for exponentials.
@@ -231,8 +247,7 @@ fn finite<T: Real>(high: T) -> T {
     if infinite { T::default() } else { high }
 }
 
-/// Lines side by side, as rows of `width` elements: the maxima and the sums of exponentials, which take the elements'
-/// places; and room for as many elements.
+/// Lines side by side, as rows of `width` elements; the maxima; the exponentials, and their sums.
 struct Group<'a, T> {
     buffer: &'a mut [T],
     room: &'a mut [T],
@@ -259,26 +274,16 @@ impl<'a, T: Real> Group<'a, T> {
     }
     #[inline(always)]
     fn exponentials(&mut self) {
-        update(self.buffer, self.width, self.high, |x, high| x - high);
-        T::map_in_place(Elementary::Exp, self.buffer);
+        update(self.room, self.buffer, self.width, self.high, |x, high| x - high);
+        T::map_in_place(Elementary::Exp, self.room);
     }
-    /// The sums of the elements, which are lost where lines are short.
+    /// The sums of what is in the room, which is lost where lines are short.
     #[inline(always)]
     fn sums(&mut self) {
         if self.short {
-            halve(self.buffer, self.width, self.total);
-        } else {
-            fold(self.buffer, self.width, T::default(), self.total, |a, x| a + x);
-        }
-    }
-    /// The sums of the elements, which stay.
-    #[inline(always)]
-    fn sums_beside(&mut self) {
-        if self.short {
-            self.room.copy_from_slice(self.buffer);
             halve(self.room, self.width, self.total);
         } else {
-            self.sums();
+            fold(self.room, self.width, T::default(), self.total, |a, x| a + x);
         }
     }
 }
@@ -289,24 +294,29 @@ impl<T: Real> Body for GroupSoftmax<'_, T> {
     #[inline(always)]
     fn run(self) {
         let GroupSoftmax(mut group, log) = self;
-        let width = group.width;
         group.maxima();
+        group.exponentials();
         if log {
-            group.room.copy_from_slice(group.buffer);
-            group.exponentials();
             group.sums();
             T::map_in_place(Elementary::Log, group.total);
-            let rows = group.buffer.chunks_exact_mut(width).zip(group.room.chunks_exact(width));
-            for (row, from) in rows {
+            let rows = group.buffer.chunks_exact_mut(group.width);
+            for row in rows {
                 let limits = group.high.iter().zip(group.total.iter());
-                let pairs = row.iter_mut().zip(from).zip(limits);
-                pairs.for_each(|((o, &x), (&high, &total))| *o = x - high - total);
+                row.iter_mut().zip(limits).for_each(|(x, (&high, &total))| *x = *x - high - total);
             }
         } else {
-            group.exponentials();
-            group.sums_beside();
+            if group.short {
+                group.buffer.copy_from_slice(group.room);
+            }
+            group.sums();
             group.total.iter_mut().for_each(|t| *t = t.inverse());
-            update(group.buffer, width, group.total, |x, scale| x.times(scale));
+            if group.short {
+                for row in group.buffer.chunks_exact_mut(group.width) {
+                    row.iter_mut().zip(group.total.iter()).for_each(|(x, &scale)| *x = x.times(scale));
+                }
+            } else {
+                update(group.buffer, group.room, group.width, group.total, |x, scale| x.times(scale));
+            }
         }
     }
 }
@@ -334,18 +344,12 @@ impl<T: Real> Body for GroupBackward<'_, T> {
         let GroupBackward(mut group, results, log) = self;
         let width = group.width;
         if log {
-            group.sums_beside();
-        } else if group.short {
+            group.room.copy_from_slice(group.buffer);
+        } else {
             let pairs = group.buffer.iter().zip(results);
             group.room.iter_mut().zip(pairs).for_each(|(o, (&g, &y))| *o = g.times(y));
-            halve(group.room, width, group.total);
-        } else {
-            group.total.fill(T::default());
-            for (grads, results) in group.buffer.chunks_exact(width).zip(results.chunks_exact(width)) {
-                let pairs = grads.iter().zip(results);
-                group.total.iter_mut().zip(pairs).for_each(|(t, (&g, &y))| *t = *t + g.times(y));
-            }
         }
+        group.sums();
         for (grads, results) in group.buffer.chunks_exact_mut(width).zip(results.chunks_exact(width)) {
             let pairs = grads.iter_mut().zip(results).zip(group.total.iter());
             match log {
@@ -416,7 +420,8 @@ pub unsafe fn logsumexp(src: &Operand, out: &Operand, sizes: &[i64], dim: usize)
 unsafe fn logsumexp_piece(src: &Operand, out: &Operand, sizes: &[i64], dim: usize) -> Result<()> {
     let lines = Lines::new(&[src, out], sizes, dim, true);
     real_dispatch!(out.dtype, T => {
-        let mut buffer: Vec<T> = vec![T::default(); lines.n * lines.together];
+        let size = lines.n * lines.together;
+        let (mut buffer, mut room) = (vec![T::default(); size], vec![T::default(); if lines.way.is_side() { size } else { 0 }]);
         let mut scratch = Scratch::<T>::new();
         lines.each(|offsets, width| {
             let buffer = &mut buffer[..lines.n * width];
@@ -425,7 +430,8 @@ unsafe fn logsumexp_piece(src: &Operand, out: &Operand, sizes: &[i64], dim: usiz
             unsafe {
                 if lines.way.is_side() {
                     read(src, offsets[0], from, lines.n, width, buffer);
-                    wide(GroupLogSumExp(Group::new(buffer, &mut [], width, lines.way, &mut scratch)));
+                    let room = &mut room[..buffer.len()];
+                    wide(GroupLogSumExp(Group::new(buffer, room, width, lines.way, &mut scratch)));
                 } else {
                     let x = line(src, offsets[0], from, buffer.len(), buffer);
                     wide(LogSumExp(x, lines.n, &mut scratch));
