@@ -73,9 +73,9 @@ pub(super) unsafe fn columns<S: Source, const N: usize, const W: usize>(
         unsafe {
             let at = x.add(c - known);
             c += match if count < W { left.min(3) } else { W } {
-                1 => put(&mut out[c..], &vectors::<S, 4, 1>(at, n, stride)),
-                2 => put(&mut out[c..], &vectors::<S, 8, 2>(at, n, stride)),
-                3 => put(&mut out[c..], &vectors::<S, 12, 3>(at, n, stride)),
+                1 => put(&mut out[c..], &vectors::<S, 4, 1>(at, n, stride)[known..]),
+                2 => put(&mut out[c..], &vectors::<S, 8, 2>(at, n, stride)[known..]),
+                3 => put(&mut out[c..], &vectors::<S, 12, 3>(at, n, stride)[known..]),
                 _ => put(&mut out[c..], &vectors::<S, N, W>(at, n, stride)[known..]),
             };
         }
