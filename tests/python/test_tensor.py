@@ -49,6 +49,11 @@ def test_views_share_memory_and_versions():
     assert y.stride() == (1, 3) and not y.is_contiguous()
 
 
+def test_nothing_is_divided_by_zero():
+    x = torch.zeros(0, dtype=torch.int64)
+    assert (x % 0).shape == (x // 0).shape == torch.fmod(x, 0).shape == x.remainder_(torch.tensor([0])).shape == (0,)
+
+
 def test_take_along_dim_wraps_positions():
     x = torch.arange(12.0, requires_grad=True)
     rows = x.reshape(3, 4)
