@@ -7,6 +7,7 @@ mod division;
 mod engine;
 mod flat;
 mod fuse;
+mod half_slices;
 mod halves;
 mod integer;
 mod kernels;
