@@ -4,7 +4,7 @@
 
 use super::kernels::{Compute, Kernel};
 use super::plan::Plan;
-use super::short::{self, Short};
+use super::short::Short;
 use super::transfer::{aligned, fill, load, store};
 use super::update::{Update, others};
 use super::{Prim, block, halves};
@@ -179,7 +179,7 @@ unsafe fn run_plan(
     inputs: &[Operand],
     consts: &[Scalar],
 ) -> Result<()> {
-    let halves = compute == DType::Float32 && out.dtype.size() == 2;
+    let halves = compute.compute() == DType::Float32 && out.dtype.size() == 2;
     // SAFETY: passed on from the caller.
     if halves && unsafe { halves::run(program, plan, out, inputs) } {
         return Ok(());
@@ -286,7 +286,7 @@ impl<T: Compute> Layout<T> {
         let plain = kernels.len() - update.is_some() as usize;
         let fixed = |s: Source| match s {
             Source::Input(i) => {
-                plan.strides[i as usize + 1][0] == 0 && Short::of(short, i as usize).is_none()
+                plan.strides[i as usize + 1][0] == 0 && Short::between(short, i as usize).is_none()
             }
             Source::Const(_) => true,
             Source::Register(_) => false,
@@ -441,22 +441,21 @@ unsafe fn run_tiles<T: Compute>(
             let n = (inner - start).min(width);
             let at = |i: usize| row[i].wrapping_offset(start as isize * plan.strides[i][0] * sizes[i]);
             let out_pointer = at(0);
-            // Where an input's elements are read from, and how.
-            let from = |i: usize| match (short, Short::of(short, i)) {
-                (Some(short), Some(strides)) => {
-                    let row = (start / short.inner) as isize * strides.1 * sizes[i + 1];
-                    (at(i + 1).wrapping_offset(row), Some((short.inner, strides)))
+            // Where an input's elements are read from.
+            let from = |i: usize| match (short, Short::between(short, i)) {
+                (Some(short), Some(between)) => {
+                    at(i + 1).wrapping_offset((start / short.inner) as isize * between * sizes[i + 1])
                 }
-                _ => (at(i + 1), None),
+                _ => at(i + 1),
             };
             let read = |i: usize, to: *mut T, n: usize| {
                 // SAFETY: the caller vouches for the operands; there are `n` places.
                 unsafe {
-                    match from(i) {
-                        (at, None) => load(at, inputs[i].dtype, plan.strides[i + 1][0], to, n),
-                        (at, Some((inner, strides))) => {
-                            short::read(at, inputs[i].dtype, strides, [inner, n / inner], to);
+                    match short {
+                        Some(short) if Short::between(Some(short), i).is_some() => {
+                            short.read(i, from(i), inputs[i].dtype, to, n);
                         }
+                        _ => load(from(i), inputs[i].dtype, plan.strides[i + 1][0], to, n),
                     }
                 }
             };
@@ -470,8 +469,8 @@ unsafe fn run_tiles<T: Compute>(
                         continue;
                     }
                     Direct::Tile => {
-                        let (pointer, apart) = from(i);
-                        let moves = apart.map_or(plan.strides[i + 1][0], |(_, (_, between))| between) != 0;
+                        let pointer = from(i);
+                        let moves = Short::between(short, i).unwrap_or(plan.strides[i + 1][0]) != 0;
                         // The first tile of a row is its longest.
                         if moves || loaded[i] != pointer {
                             read(i, tile(slot), count(Source::Input(i as u8), n));

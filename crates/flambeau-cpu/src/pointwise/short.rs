@@ -12,78 +12,124 @@ use std::mem::MaybeUninit;
 /// The longest rows that are worked on together: longer ones cost less than copies of what stands for them.
 const LONGEST: usize = 128;
 
-/// The rows of a plan whose first two dimensions count as one.
+/// Sizes of dimensions and an operand's strides along them, innermost first, as one where they follow each other.
+type Levels = SmallVec<[(usize, isize); 4]>;
+
+/// The rows of a plan whose first dimensions count as one.
 pub(super) struct Short {
-    /// Elements of a row.
+    /// Elements of what the last of these dimensions counts.
     pub inner: usize,
-    /// The strides of each input within a row and from row to row, where the dimensions are no single one.
-    pub strides: SmallVec<[Option<(isize, isize)>; 4]>,
+    /// For each input its stride along the last of these dimensions, and the levels of an index of it, unless the dimensions
+    /// are a single one.
+    inputs: SmallVec<[Option<(isize, Levels)>; 4]>,
 }
 
 impl Short {
     /// The plan with rows together, where they are short and those of the output follow each other.
     pub fn new(plan: &Plan) -> Option<(Plan, Short)> {
-        let [inner, rows, ..] = plan.sizes[..] else { return None };
-        let joined = |strides: &[isize]| strides[0].wrapping_mul(inner as isize) == strides[1];
-        if inner > LONGEST || plan.strides[0][0] != 1 || !joined(&plan.strides[0]) {
+        let (mut count, mut inner) = (1, *plan.sizes.first()?);
+        let follows = |strides: &[isize], d: usize| {
+            strides[d - 1].wrapping_mul(plan.sizes[d - 1] as isize) == strides[d]
+        };
+        let (out, mut total) = (&plan.strides[0], inner);
+        while count < plan.sizes.len() && total <= LONGEST && out[0] == 1 && follows(out, count) {
+            inner = total;
+            total *= plan.sizes[count];
+            count += 1;
+        }
+        if count == 1 {
             return None;
         }
-        let apart = |strides: &SmallVec<[isize; 5]>| (!joined(strides)).then(|| (strides[0], strides[1]));
-        let strides = plan.strides[1..].iter().map(apart).collect();
-        let mut plan = plan.clone();
-        plan.sizes.remove(0);
-        plan.sizes[0] = inner * rows;
-        for strides in &mut plan.strides {
-            let one = joined(strides);
-            let within = strides.remove(0);
-            strides[0] = if one { within } else { 0 };
+        let joined = |strides: &[isize]| (1..count).all(|d| follows(strides, d));
+        let apart = |strides: &SmallVec<[isize; 5]>| {
+            let mut levels = Levels::new();
+            for d in 0..count {
+                // The last level is that of one index: several are put together as they are read.
+                match levels.last_mut() {
+                    Some((n, _)) if d + 1 < count && follows(strides, d) => *n *= plan.sizes[d],
+                    _ => levels.push((if d + 1 < count { plan.sizes[d] } else { 1 }, strides[d])),
+                }
+            }
+            (!joined(strides)).then(|| (strides[count - 1], levels))
+        };
+        let inputs = plan.strides[1..].iter().map(apart).collect();
+        let mut merged = plan.clone();
+        merged.sizes.drain(..count - 1);
+        merged.sizes[0] = total;
+        for strides in &mut merged.strides {
+            let within = if joined(strides) { strides[0] } else { 0 };
+            strides.drain(..count - 1);
+            strides[0] = within;
         }
-        Some((plan, Short { inner, strides }))
+        Some((merged, Short { inner, inputs }))
     }
 
-    /// The strides of an input whose rows do not follow each other.
-    pub fn of(short: Option<&Short>, input: usize) -> Option<(isize, isize)> {
-        short.and_then(|short| short.strides[input])
+    /// The stride from row to row of an input whose rows do not follow each other.
+    pub fn between(short: Option<&Short>, input: usize) -> Option<isize> {
+        short.and_then(|short| short.inputs[input].as_ref()).map(|(between, _)| *between)
+    }
+
+    /// Reads `n` elements of such an input from the beginning of a row on.
+    ///
+    /// # Safety
+    /// `from` must be valid for these elements, `to` for as many writes; they do not overlap.
+    pub unsafe fn read<T: Compute>(&self, input: usize, from: *const u8, dtype: DType, to: *mut T, n: usize) {
+        let Some((_, levels)) = &self.inputs[input] else { return };
+        let mut levels = levels.clone();
+        if let Some((rows, _)) = levels.last_mut() {
+            *rows = n / self.inner;
+        }
+        // The last level may follow the one before after all.
+        if let [.., (size, stride), (rows, between)] = levels[..]
+            && levels.len() > 2
+            && stride.wrapping_mul(size as isize) == between
+        {
+            levels.pop();
+            levels.pop();
+            levels.push((size * rows, stride));
+        }
+        // SAFETY: passed on from the caller.
+        unsafe { read(from, dtype, &levels, to) }
     }
 }
 
-/// Reads `rows` rows of `inner` elements with strides within a row and from row to row, one after the other.
+/// Reads elements of these sizes and strides, one after the other.
 ///
 /// # Safety
 /// `from` must be valid for these elements, `to` for as many writes; they do not overlap.
-pub(super) unsafe fn read<T: Compute>(
-    from: *const u8,
-    dtype: DType,
-    (within, between): (isize, isize),
-    [inner, rows]: [usize; 2],
-    to: *mut T,
-) {
+unsafe fn read<T: Compute>(from: *const u8, dtype: DType, levels: &[(usize, isize)], to: *mut T) {
     let size = dtype.size() as isize;
+    let Some((&(rows, between), within)) = levels.split_last() else { return };
+    let inner = within.iter().map(|level| level.0).product::<usize>();
     let row = |r: usize| from.wrapping_offset(r as isize * between * size);
     // SAFETY: as promised by the caller.
     unsafe {
-        if between == 0 {
-            load(from, dtype, within, to, inner);
-            // As much again as there is.
-            let (mut have, all) = (inner, inner * rows);
-            while have < all {
-                let more = have.min(all - have);
-                std::ptr::copy_nonoverlapping(to, to.add(have), more);
-                have += more;
+        match *within {
+            [] => load(from, dtype, between, to, rows),
+            _ if between == 0 => {
+                read(from, dtype, within, to);
+                // As much again as there is.
+                let (mut have, all) = (inner, inner * rows);
+                while have < all {
+                    let more = have.min(all - have);
+                    std::ptr::copy_nonoverlapping(to, to.add(have), more);
+                    have += more;
+                }
             }
-        } else if within == 0 {
-            let mut numbers = [const { MaybeUninit::<T>::uninit() }; LONGEST];
-            for first in (0..rows).step_by(LONGEST) {
-                let n = LONGEST.min(rows - first);
-                load(row(first), dtype, between, numbers.as_mut_ptr().cast::<T>(), n);
-                let numbers = std::slice::from_raw_parts(numbers.as_ptr().cast::<T>(), n);
-                let to = std::slice::from_raw_parts_mut(to.add(first * inner), n * inner);
-                wide(Repeated { numbers, inner, to });
+            [(_, 0)] => {
+                let mut numbers = [const { MaybeUninit::<T>::uninit() }; LONGEST];
+                for first in (0..rows).step_by(LONGEST) {
+                    let n = LONGEST.min(rows - first);
+                    load(row(first), dtype, between, numbers.as_mut_ptr().cast::<T>(), n);
+                    let numbers = std::slice::from_raw_parts(numbers.as_ptr().cast::<T>(), n);
+                    let to = std::slice::from_raw_parts_mut(to.add(first * inner), n * inner);
+                    wide(Repeated { numbers, inner, to });
+                }
             }
-        } else if dtype == T::DTYPE && within == 1 && from.cast::<T>().is_aligned() {
-            wide(Rows { from: from.cast(), between, inner, rows, to });
-        } else {
-            (0..rows).for_each(|r| load(row(r), dtype, within, to.add(r * inner), inner));
+            [(_, 1)] if dtype == T::DTYPE && from.cast::<T>().is_aligned() => {
+                wide(Rows { from: from.cast(), between, inner, rows, to });
+            }
+            _ => (0..rows).for_each(|r| read(row(r), dtype, within, to.add(r * inner))),
         }
     }
 }
