@@ -49,6 +49,30 @@ def test_views_share_memory_and_versions():
     assert y.stride() == (1, 3) and not y.is_contiguous()
 
 
+def test_nothing_is_divided_by_zero():
+    x = torch.zeros(0, dtype=torch.int64)
+    assert (x % 0).shape == (x // 0).shape == torch.fmod(x, 0).shape == x.remainder_(torch.tensor([0])).shape == (0,)
+
+
+def test_take_along_dim_wraps_positions():
+    x = torch.arange(12.0, requires_grad=True)
+    rows = x.reshape(3, 4)
+    taken = rows.take_along_dim(torch.tensor([[-1, 0], [1, -4], [-5, 7]]), 1)
+    assert taken.tolist() == [[3, 0], [5, 4], [11, 11]]
+    taken.sum().backward()
+    assert x.grad.tolist() == [1, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 2]
+    assert torch.take_along_dim(torch.tensor(3.0), torch.tensor(0)).tolist() == [3]
+    assert torch.take_along_dim(torch.zeros(3, 0), torch.zeros(1, 0, dtype=torch.int64), 1).shape == (3, 0)
+    with pytest.raises(RuntimeError, match="index -1 is out of bounds for dimension 0 with size 12"):
+        torch.take_along_dim(rows, torch.tensor([-1]))
+    with pytest.raises(RuntimeError, match="^ZeroDivisionError$"):
+        torch.take_along_dim(torch.zeros(3, 0), torch.tensor([[-1]]), 1)
+    with pytest.raises(IndexError, match="Dimension specified as 0 but tensor has no dimensions"):
+        torch.take_along_dim(torch.tensor(3.0), torch.tensor(-1), 0)
+    batched = torch.vmap(lambda i: torch.take_along_dim(rows.detach(), i, 1))(torch.tensor([[[-1]], [[4]]]))
+    assert batched.tolist() == [[[3], [7], [11]], [[0], [4], [8]]]
+
+
 def test_indexing():
     x = torch.arange(24).reshape(2, 3, 4)
     n = x.numpy()

@@ -50,6 +50,52 @@ pub(crate) fn lanes_from_memory<T: Copy, A: Copy>(x: &[T], start: A, step: impl 
     lanes_with::<true, _, _>(x, start, step)
 }
 
+/// Lanes in which elements that fill no line count once more with those before them, so that all lines are whole: for steps
+/// that may see an element twice. With `AHEAD` as [`lanes_from_memory`].
+#[inline(always)]
+pub(crate) fn lanes_again<const AHEAD: bool, T: Copy, A: Copy>(
+    x: &[T],
+    start: A,
+    step: impl Fn(A, T) -> A,
+) -> [A; LANES] {
+    let Some(last) = x.last_chunk::<LANES>() else {
+        return lanes(x, start, step);
+    };
+    let mut acc = lanes_with::<AHEAD, _, _>(&x[..x.len() / LANES * LANES], start, &step);
+    let last = *last;
+    for l in 0..LANES {
+        acc[l] = step(acc[l], last[l]);
+    }
+    acc
+}
+
+/// Sums in lanes; what fills no line goes to the first ones, in blocks of constant sizes: they stay in registers.
+#[inline(always)]
+pub(crate) fn sums<T: Copy + Default + std::ops::Add<Output = T>>(x: &[T]) -> [T; LANES] {
+    #[inline(always)]
+    fn block<'a, const N: usize, T: Copy + std::ops::Add<Output = T>>(
+        acc: &mut [T; LANES],
+        x: &'a [T],
+    ) -> &'a [T] {
+        let Some((block, rest)) = x.split_first_chunk::<N>() else { return x };
+        for l in 0..N {
+            acc[l] = acc[l] + block[l];
+        }
+        rest
+    }
+    let (zero, whole) = (T::default(), x.len() / LANES * LANES);
+    if whole == 0 {
+        return lanes(x, zero, |a, x| a + x);
+    }
+    let mut acc = lanes(&x[..whole], zero, |a, x| a + x);
+    let rest = block::<16, _>(&mut acc, &x[whole..]);
+    let rest = block::<8, _>(&mut acc, rest);
+    let rest = block::<4, _>(&mut acc, rest);
+    let rest = block::<2, _>(&mut acc, rest);
+    block::<1, _>(&mut acc, rest);
+    acc
+}
+
 /// [`lanes`] of the pairs of two slices of one length.
 #[inline(always)]
 pub(crate) fn lanes_of_pairs<T: Copy, A: Copy>(
@@ -99,6 +145,9 @@ mod tests {
             let x: Vec<i64> = (0..n).map(|i| i * i - 7).collect();
             let total = x.iter().sum::<i64>();
             assert_eq!(merged(lanes(&x, 0, |a, v| a + v), |a, b| a + b), total);
+            assert_eq!(merged(sums(&x), |a, b| a + b), total);
+            let most = x.iter().copied().fold(i64::MIN, i64::max);
+            assert_eq!(merged(lanes_again::<false, _, _>(&x, i64::MIN, i64::max), i64::max), most);
             let y: Vec<i64> = (0..n).rev().collect();
             let dot: i64 = x.iter().zip(&y).map(|(x, y)| x * y).sum();
             assert_eq!(merged(lanes_of_pairs(&x, &y, 0, |a, x, y| a + x * y), |a, b| a + b), dot);

@@ -288,6 +288,7 @@ def take_along_dim(call):
     if x.ndim != index.ndim or not x.ndim:
         raise Unbatchable
     dim = wrapped(dim, x.ndim) + x.ndim
+    index = index % x.shape[dim]
     shape = list(torch.broadcast_shapes(*[[1 if d == dim else n for d, n in enumerate(t.shape)] for t in (x, index)]))
     x, index = (t.expand([t.shape[d] if d == dim else n for d, n in enumerate(shape)]) for t in (x, index))
     return x.gather(dim, index).value

@@ -2,8 +2,29 @@
 //! with unsafe code.
 
 use super::line::{keys, nearest, normalised, placed};
-use super::{GridShape, Interpolation, Padding, Real};
+use super::{GridShape, Interpolation, Padding};
 use crate::wide::Body;
+use flambeau_core::Element;
+use num_traits::Float;
+
+/// What images and positions are made of.
+pub trait Real: Float + Element {
+    /// Without its fraction, limited to the integers; 0 for NaN.
+    fn truncated(self) -> i32;
+}
+macro_rules! real {
+    ($($t:ty),*) => { $(impl Real for $t {
+        #[inline(always)]
+        fn truncated(self) -> i32 {
+            let fits = (-2147483648.0..2147483648.0).contains(&self);
+            // SAFETY: in range; the checked conversion would not be vectorised.
+            let n = unsafe { (if fits { self } else { 0.0 }).to_int_unchecked::<i32>() };
+            let limit = if self > 0.0 { i32::MAX } else { i32::MIN };
+            if fits | self.is_nan() { n } else { limit }
+        }
+    })* };
+}
+real!(f32, f64);
 
 /// Positions that are computed together.
 const BLOCK: usize = 64;
@@ -11,6 +32,17 @@ const BLOCK: usize = 64;
 const OUTSIDE: i32 = -1;
 
 type Row<T> = [T; BLOCK];
+
+/// One coordinate of each position.
+#[inline(always)]
+fn coordinates<F: Real, const DIMS: usize>(positions: &[F], d: usize) -> Row<F> {
+    let mut x = [F::zero(); BLOCK];
+    for (x, position) in x.iter_mut().zip(positions.as_chunks::<DIMS>().0) {
+        // Each is read: the loop is one over all elements.
+        *x = (1..DIMS).fold(position[0], |x, i| if i == d { position[i] } else { x });
+    }
+    x
+}
 
 /// What the positions of a block see along one dimension: places, factors, and these ones' derivatives.
 struct Lines<F> {
@@ -134,10 +166,10 @@ impl<F: Real> Taps<F> {
     #[inline(always)]
     fn fill(&mut self, positions: &[F], s: &GridShape) {
         for d in 0..s.dims {
-            let mut x = [F::zero(); BLOCK];
-            for (x, position) in x.iter_mut().zip(positions.chunks_exact(s.dims)) {
-                *x = position[d];
-            }
+            let x = match s.dims {
+                2 => coordinates::<F, 2>(positions, d),
+                _ => coordinates::<F, 3>(positions, d),
+            };
             self.lines[d].fill(&x, s.input[2 - d], s);
         }
         let [x, y, z] = &self.lines;

@@ -7,32 +7,18 @@
 mod block;
 mod line;
 
+pub use block::Real;
 pub use line::{Interpolation, Padding};
 
 use crate::gemm::size_product;
 use crate::wide::wide;
 use flambeau_core::parallel::each;
-use flambeau_core::{Element, Result, ensure};
+use flambeau_core::{Result, ensure};
 use line::Line;
 use num_traits::Float;
 
 /// Neighbours that are worth a thread.
 const GRAIN: usize = 1 << 15;
-
-/// What images and positions are made of.
-pub trait Real: Float + Element {
-    /// Without its fraction, limited to the integers; 0 for NaN.
-    fn truncated(self) -> i32;
-}
-macro_rules! real {
-    ($($t:ty),*) => { $(impl Real for $t {
-        #[inline(always)]
-        fn truncated(self) -> i32 {
-            self as i32
-        }
-    })* };
-}
-real!(f32, f64);
 
 /// Sizes and ways of a sampling; missing leading spatial dimensions are of size 1.
 #[derive(Clone, Copy, Debug)]

@@ -121,3 +121,12 @@ fn blocks() {
         }
     }
 }
+
+#[test]
+fn whole_numbers_within_limits() {
+    for x in [0.0, 0.9, -0.9, 1e6, -7.5, 2147483520.0, 2147483648.0, -2147483648.0, 1e20, -1e20] {
+        assert_eq!((x as f32).truncated(), x as f32 as i32);
+        assert_eq!(x.truncated(), x as i32);
+    }
+    assert_eq!((f32::NAN.truncated(), f64::NEG_INFINITY.truncated()), (0, i32::MIN));
+}

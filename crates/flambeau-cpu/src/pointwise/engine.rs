@@ -4,6 +4,7 @@
 
 use super::kernels::{Compute, Kernel};
 use super::plan::Plan;
+use super::short::Short;
 use super::transfer::{aligned, fill, load, store};
 use super::update::{Update, others};
 use super::{Prim, block, halves};
@@ -178,13 +179,15 @@ unsafe fn run_plan(
     inputs: &[Operand],
     consts: &[Scalar],
 ) -> Result<()> {
-    let halves = compute == DType::Float32 && out.dtype.size() == 2;
+    let halves = compute.compute() == DType::Float32 && out.dtype.size() == 2;
     // SAFETY: passed on from the caller.
     if halves && unsafe { halves::run(program, plan, out, inputs) } {
         return Ok(());
     }
+    let together = Short::new(plan);
+    let (plan, short) = together.as_ref().map_or((plan, None), |(plan, short)| (plan, Some(short)));
     // SAFETY: passed on from the caller.
-    dispatch!(compute compute, T => unsafe { run_typed::<T>(program, plan, out, inputs, consts) })
+    dispatch!(compute compute, T => unsafe { run_typed::<T>(program, plan, short, out, inputs, consts) })
 }
 
 /// Whether every step of the program has a kernel for the compute type.
@@ -195,6 +198,7 @@ pub fn supports(program: &Program, compute: DType) -> bool {
 unsafe fn run_typed<T: Compute>(
     program: &Program,
     plan: &Plan,
+    short: Option<&Short>,
     out: &Operand,
     inputs: &[Operand],
     consts: &[Scalar],
@@ -206,13 +210,14 @@ unsafe fn run_typed<T: Compute>(
             None => bail!("{:?} has no kernel for {}", step.operation, T::DTYPE),
         }
     }
-    let layout = Layout::<T>::new(program, plan, out, inputs, &kernels);
+    let layout = Layout::<T>::new(program, plan, short, out, inputs, &kernels);
     let room = layout.slots * layout.apart;
     if room <= FEW {
         let mut scratch = [const { MaybeUninit::<T>::uninit() }; FEW];
         // SAFETY: passed on from the caller; the scratch holds all tiles.
         unsafe {
-            run_tiles(program, plan, &layout, out, inputs, consts, &kernels, scratch.as_mut_ptr().cast())
+            let scratch = scratch.as_mut_ptr().cast();
+            run_tiles(program, plan, short, &layout, out, inputs, consts, &kernels, scratch)
         };
         return Ok(());
     }
@@ -222,7 +227,7 @@ unsafe fn run_typed<T: Compute>(
     // SAFETY: as above, with room reserved for all tiles.
     unsafe {
         let scratch = scratch.as_mut_ptr().add(first).cast();
-        run_tiles(program, plan, &layout, out, inputs, consts, &kernels, scratch)
+        run_tiles(program, plan, short, &layout, out, inputs, consts, &kernels, scratch)
     };
     Ok(())
 }
@@ -263,6 +268,7 @@ impl<T: Compute> Layout<T> {
     fn new(
         program: &Program,
         plan: &Plan,
+        short: Option<&Short>,
         out: &Operand,
         inputs: &[Operand],
         kernels: &[Kernel<T>],
@@ -279,7 +285,9 @@ impl<T: Compute> Layout<T> {
         let direct_out = dense_out && (!aliased || update.is_some());
         let plain = kernels.len() - update.is_some() as usize;
         let fixed = |s: Source| match s {
-            Source::Input(i) => plan.strides[i as usize + 1][0] == 0,
+            Source::Input(i) => {
+                plan.strides[i as usize + 1][0] == 0 && Short::between(short, i as usize).is_none()
+            }
             Source::Const(_) => true,
             Source::Register(_) => false,
         };
@@ -316,6 +324,7 @@ impl<T: Compute> Layout<T> {
             0 => inner,
             _ => tile_width::<T>(slots + inputs.len() + 1, inner),
         };
+        let width = short.map_or(width, |short| width / short.inner * short.inner);
         let apart = if slots * width <= FEW { width } else { width.next_multiple_of(LINE / size_of::<T>()) };
         Layout {
             width,
@@ -384,6 +393,7 @@ fn replacing<T: Compute>(
 unsafe fn run_tiles<T: Compute>(
     program: &Program,
     plan: &Plan,
+    short: Option<&Short>,
     layout: &Layout<T>,
     out: &Operand,
     inputs: &[Operand],
@@ -431,30 +441,39 @@ unsafe fn run_tiles<T: Compute>(
             let n = (inner - start).min(width);
             let at = |i: usize| row[i].wrapping_offset(start as isize * plan.strides[i][0] * sizes[i]);
             let out_pointer = at(0);
+            // Where an input's elements are read from.
+            let from = |i: usize| match (short, Short::between(short, i)) {
+                (Some(short), Some(between)) => {
+                    at(i + 1).wrapping_offset((start / short.inner) as isize * between * sizes[i + 1])
+                }
+                _ => at(i + 1),
+            };
+            let read = |i: usize, to: *mut T, n: usize| {
+                // SAFETY: the caller vouches for the operands; there are `n` places.
+                unsafe {
+                    match short {
+                        Some(short) if Short::between(Some(short), i).is_some() => {
+                            short.read(i, from(i), inputs[i].dtype, to, n);
+                        }
+                        _ => load(from(i), inputs[i].dtype, plan.strides[i + 1][0], to, n),
+                    }
+                }
+            };
             for (i, &(direct, slot)) in layout.inputs.iter().enumerate() {
                 source[i] = match direct {
                     Direct::Memory => at(i + 1).cast_const().cast(),
                     Direct::Block => blocks[i][in_block * inner + start..].as_ptr(),
                     // A plain conversion is loaded to its place.
                     Direct::Tile if program.steps.is_empty() && layout.direct_out => {
-                        // SAFETY: the caller vouches for the operands.
-                        unsafe {
-                            load(
-                                at(i + 1),
-                                inputs[i].dtype,
-                                plan.strides[i + 1][0],
-                                out_pointer.cast::<T>(),
-                                n,
-                            )
-                        };
+                        read(i, out_pointer.cast::<T>(), n);
                         continue;
                     }
                     Direct::Tile => {
-                        let (pointer, stride) = (at(i + 1), plan.strides[i + 1][0]);
-                        if stride != 0 || loaded[i] != pointer {
-                            let n = count(Source::Input(i as u8), n);
-                            // SAFETY: the caller vouches for the operand; the tile has `width >= n` elements.
-                            unsafe { load(pointer, inputs[i].dtype, stride, tile(slot), n) };
+                        let pointer = from(i);
+                        let moves = Short::between(short, i).unwrap_or(plan.strides[i + 1][0]) != 0;
+                        // The first tile of a row is its longest.
+                        if moves || loaded[i] != pointer {
+                            read(i, tile(slot), count(Source::Input(i as u8), n));
                             loaded[i] = pointer;
                         }
                         tile(slot)

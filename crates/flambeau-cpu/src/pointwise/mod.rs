@@ -7,12 +7,14 @@ mod division;
 mod engine;
 mod flat;
 mod fuse;
+mod half_slices;
 mod halves;
 mod integer;
 mod kernels;
 mod plan;
 mod prim;
 mod real;
+mod short;
 mod special;
 #[cfg(test)]
 mod tests;

@@ -45,7 +45,7 @@ fn halves_with_and_without_tiles() {
     let n = 1003;
     let bits: Vec<u16> = (0..n as u32 * 4).map(|i| (i.wrapping_mul(2654435761) >> 15) as u16).collect();
     for dtype in [DType::BFloat16, DType::Float16] {
-        for prim in [Prim::Add, Prim::Sub, Prim::Mul, Prim::Div] {
+        for prim in [Prim::Add, Prim::Sub, Prim::Mul, Prim::Div, Prim::Neg, Prim::Abs, Prim::Copysign] {
             let mut program = sum();
             program.steps[0].operation = Operation::Prim(prim);
             let mut results = [1i64, 2].map(|stride| {
@@ -68,7 +68,114 @@ fn halves_with_and_without_tiles() {
                 out
             });
             let strided = results[1].split_off(0);
-            assert_eq!(results[0], strided, "{dtype} {prim:?}");
+            // NaN may become quiet, or not.
+            let infinite = if dtype == DType::BFloat16 { 0x7F80 } else { 0x7C00 };
+            let same = |(&a, &b): (&u16, &u16)| a == b || [a, b].iter().all(|v| v & 0x7FFF > infinite);
+            assert!(results[0].iter().zip(&strided).all(same), "{dtype} {prim:?}");
+        }
+    }
+}
+
+/// Short rows of operands that are broadcast along either dimension, have gaps or go backwards, of either dtype.
+#[test]
+fn short_rows() {
+    for (batch, rows, inner) in
+        [(1, 7, 1), (1, 300, 3), (3, 50, 10), (2, 1000, 16), (1, 70, 127), (2, 40, 128), (4, 3, 129)]
+    {
+        let (r, c) = (rows as i64, inner as i64);
+        let layouts = [
+            [0, c, 1],
+            [c, 0, 1],
+            [r, 1, 0],
+            [0, 1, 0],
+            [0, 0, 2],
+            [2 * r * c, 2 * c, 2],
+            [r * c, -c, -1],
+            [3, 2, 5],
+        ];
+        let room = 8 * batch * rows * inner + 8;
+        let number = |i: usize| (i * 37 % 1009) as i32;
+        let mut a: Vec<f32> = (0..2 * room).map(|i| number(i) as f32).collect();
+        let mut b: Vec<i32> = (0..2 * room).map(number).collect();
+        for one in layouts {
+            for other in layouts {
+                let n = batch * rows * inner;
+                let (mut out, mut bytes) = (vec![0f32; n], vec![0i16; n]);
+                let dense = [r * c, c, 1];
+                let (x, y) = (operand(&mut a[room..], &one), operand(&mut b[room..], &other));
+                let sizes = [batch as i64, r, c];
+                // SAFETY: operands of these sizes, in the middle of their memory.
+                unsafe {
+                    run(
+                        &sum(),
+                        DType::Float32,
+                        &sizes,
+                        &operand(&mut out, &dense),
+                        &[x.clone(), y.clone()],
+                        &[],
+                    )
+                    .unwrap();
+                    run(&sum(), DType::Float32, &sizes, &operand(&mut bytes, &dense), &[x.clone(), y], &[])
+                        .unwrap();
+                }
+                for (k, (&v, &w)) in out.iter().zip(&bytes).enumerate() {
+                    let index = [k / inner / rows, k / inner % rows, k % inner].map(|i| i as i64);
+                    let at = |strides: [i64; 3]| (0..3).map(|d| strides[d] * index[d]).sum::<i64>();
+                    let value = |strides| number((room as i64 + at(strides)) as usize);
+                    let expected = value(one) + value(other);
+                    assert_eq!((v, w), (expected as f32, expected as i16), "{sizes:?} {one:?} {other:?} {k}");
+                }
+            }
+            // In place, and as it is.
+            let n = batch * rows * inner;
+            let (mut out, mut copy) = (vec![1.5f32; n], vec![0f64; n]);
+            let dense = [r * c, c, 1];
+            let (to, x) = (operand(&mut out, &dense), operand(&mut a[room..], &one));
+            let plain = Program { steps: vec![], result: Source::Input(0), registers: 0, consts: 0 };
+            let sizes = [batch as i64, r, c];
+            // SAFETY: as above.
+            unsafe {
+                run(&sum(), DType::Float32, &sizes, &to, &[to.clone(), x.clone()], &[]).unwrap();
+                run(&plain, DType::Float32, &sizes, &operand(&mut copy, &dense), &[x], &[]).unwrap();
+            }
+            assert!(out.iter().zip(&copy).all(|(&v, &x)| v as f64 == x + 1.5), "{sizes:?} {one:?}");
+        }
+    }
+}
+
+/// Short rows in more dimensions.
+#[test]
+fn short_rows_of_rows() {
+    let layouts =
+        [[0, 3, 1, 0], [0, 3, 0, 1], [1, 0, 0, 0], [0, 1, 3, 0], [36, 0, 0, 2], [0, 0, 2, 3], [9, 0, 3, 1]];
+    for sizes in [[50, 4, 3, 3], [700, 1, 3, 3], [2, 60, 40, 3], [3, 5, 200, 2]] {
+        let n = sizes.iter().product::<i64>() as usize;
+        let mut a: Vec<f32> = (0..26000).map(|i| (i * 37 % 1009) as f32).collect();
+        let mut b: Vec<i16> = (0..26000).map(|i| (i * 37 % 1009) as i16).collect();
+        for one in layouts {
+            for other in layouts {
+                let mut out = vec![0f32; n];
+                let dense = [sizes[1] * sizes[2] * sizes[3], sizes[2] * sizes[3], sizes[3], 1];
+                let (x, y) = (operand(&mut a, &one), operand(&mut b, &other));
+                // SAFETY: operands of these sizes, whose last elements are below 26000.
+                unsafe {
+                    run(&sum(), DType::Float32, &sizes, &operand(&mut out, &dense), &[x, y], &[]).unwrap()
+                };
+                for (k, &v) in out.iter().enumerate() {
+                    let mut rest = k as i64;
+                    let (mut i, mut j) = (0, 0);
+                    for d in (0..4).rev() {
+                        let index = rest % sizes[d];
+                        rest /= sizes[d];
+                        (i, j) = (i + index * one[d], j + index * other[d]);
+                    }
+                    assert_eq!(
+                        v,
+                        ((i * 37 % 1009) + (j * 37 % 1009)) as f32,
+                        "{sizes:?} {one:?} {other:?} {k}"
+                    );
+                }
+            }
         }
     }
 }

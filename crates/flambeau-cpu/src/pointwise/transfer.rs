@@ -1,6 +1,7 @@
 //! Elements of any dtype and stride to and from slices of a compute type. One of the modules with unsafe code.
 
 use super::convert::Convert;
+use super::half_slices;
 use super::kernels::Compute;
 use crate::wide::wide;
 use flambeau_core::{DType, dispatch};
@@ -53,6 +54,10 @@ pub unsafe fn load<T: Compute>(from: *const u8, dtype: DType, stride: isize, to:
         }
         return;
     }
+    if dtype == DType::Float16 && T::DTYPE == DType::Float32 && stride == 1 {
+        // SAFETY: as promised by the caller; `T` is `f32`.
+        return unsafe { half_slices::widen(from.cast(), to.cast(), n) };
+    }
     dispatch!(storage dtype, S => {
         let from = from.cast::<S>();
         // SAFETY: as promised by the caller.
@@ -87,6 +92,10 @@ pub unsafe fn store<T: Compute>(from: *const T, to: *mut u8, dtype: DType, strid
             }
         }
         return;
+    }
+    if dtype == DType::Float16 && T::DTYPE == DType::Float32 && stride == 1 {
+        // SAFETY: as promised by the caller; `T` is `f32`.
+        return unsafe { half_slices::narrow(from.cast(), to.cast(), n) };
     }
     dispatch!(storage dtype, S => {
         let to = to.cast::<S>();

@@ -407,8 +407,7 @@ unsafe fn columns<R: Reducer>(
                 // SAFETY: the row's elements are valid by the caller's promise; the tile holds WIDTH of them.
                 let slice =
                     unsafe { fetch(src, row, inner.stride, width * taken, direct, tile.as_mut_ptr().cast()) };
-                let (own, pairs) = (*r, accs.iter_mut().zip(slice));
-                wide(move || pairs.for_each(|(acc, &x)| *acc = own.step(*acc, x)));
+                wide(StepAll(r, &mut accs, slice));
                 filled += 1;
                 if filled == ROWS && plan.count > ROWS * group {
                     push_block(r, &mut levels, &mut blocks, &mut accs);
@@ -440,13 +439,34 @@ unsafe fn columns<R: Reducer>(
     }
 }
 
+/// A step of each accumulator with the element of its place.
+struct StepAll<'a, R: Reducer>(&'a R, &'a mut [R::Acc], &'a [R::In]);
+impl<R: Reducer> Body for StepAll<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let r = *self.0;
+        self.1.iter_mut().zip(self.2).for_each(|(acc, &x)| *acc = r.step(*acc, x));
+    }
+}
+
+/// Each accumulator merged with one that came before.
+struct MergeAll<'a, R: Reducer>(&'a R, &'a mut [R::Acc], &'a [R::Acc]);
+impl<R: Reducer> Body for MergeAll<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let r = *self.0;
+        self.1.iter_mut().zip(self.2).for_each(|(acc, &other)| *acc = r.merge(other, *acc));
+    }
+}
+
 /// Moves a block of accumulators to the levels and starts them anew.
 fn push_block<R: Reducer>(r: &R, levels: &mut Vec<R::Acc>, blocks: &mut u64, accs: &mut [R::Acc]) {
     let mut bits = *blocks;
     while bits & 1 == 1 {
         let top = levels.len() - accs.len();
-        let (r, pairs) = (*r, accs.iter_mut().zip(&levels[top..]));
-        wide(move || pairs.for_each(|(acc, &other)| *acc = r.merge(other, *acc)));
+        wide(MergeAll(r, accs, &levels[top..]));
         levels.truncate(top);
         bits >>= 1;
     }

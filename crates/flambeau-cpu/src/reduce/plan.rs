@@ -11,6 +11,9 @@ pub(super) struct Kept {
     pub out: SmallVec<[isize; 2]>,
 }
 
+/// Rows of fewer elements are narrow.
+const NARROW: usize = 64;
+
 /// Outermost dimensions first, those of size 1 left out.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -72,12 +75,13 @@ impl Plan {
     pub fn columns(&self, width: usize) -> Option<usize> {
         let kept = self.kept.last()?;
         let Some(&(n, stride)) = self.reduced.last() else { return Some(1) };
-        if kept.size >= 8 && (self.count <= 16 || kept.stride.unsigned_abs() < stride.unsigned_abs()) {
-            return Some(1);
-        }
         // Narrow rows without gaps between them are taken several at a time.
-        let dense = kept.stride == 1 && stride == kept.size as isize && kept.size < 8;
-        dense.then(|| (width / kept.size).min(n))
+        let dense = kept.stride == 1 && stride == kept.size as isize;
+        if dense && (kept.size < 8 || (kept.size < NARROW && n >= 2 * width / kept.size)) {
+            return Some((width / kept.size).min(n));
+        }
+        let side = self.count <= 16 || kept.stride.unsigned_abs() < stride.unsigned_abs();
+        (kept.size >= 8 && side).then_some(1)
     }
 }
 

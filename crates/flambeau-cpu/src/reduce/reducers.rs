@@ -3,7 +3,7 @@
 use super::Arith;
 use super::engine::{Reducer, reduce};
 use super::plan::Plan;
-use crate::lanes::{lanes_from_memory, merged};
+use crate::lanes::{lanes_again, merged};
 use crate::mask::count_nonzero;
 use crate::pointwise::{Compute, Operand, store};
 use flambeau_core::{Result, dispatch};
@@ -216,7 +216,7 @@ macro_rules! extremum {
             #[inline(always)]
             fn fold(&self, tile: &[T]) -> T {
                 // Nothing is rounded: no blocks are needed.
-                merged(lanes_from_memory(tile, T::$start, |acc, x| acc.$pick(x)), |a, b| a.$pick(b))
+                merged(lanes_again::<true, _, _>(tile, T::$start, |acc, x| acc.$pick(x)), |a, b| a.$pick(b))
             }
         }
     };

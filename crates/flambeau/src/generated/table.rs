@@ -4437,7 +4437,7 @@ pub static OPS: &[OpDef] = &[
         places: &["torch", "Tensor"],
         aliases: &[],
         overloads: &[index::TAKE_ALONG_DIM],
-        doc: "`gather` with broadcasting; without `dim` of the flattened tensors.",
+        doc: "`gather` with broadcasting, of positions modulo the dimension's size; without `dim` of the flattened tensors.",
     },
     OpDef {
         name: "tan",

@@ -2,6 +2,7 @@
 //! the last bit: sequences of vectors add up in blocks, and blocks in blocks of blocks, which also keeps rounding errors
 //! small (N. Higham, "The accuracy of floating point summation", 1993). One of the modules with unsafe code.
 
+mod columns;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +10,7 @@ use super::cut::{is_whole, pieces};
 use super::plan::{Plan, advance, each_kept};
 use crate::pointwise::{Operand, narrow_bf16, narrow_f16, widen_bf16, widen_f16};
 use crate::wide::{Body, ahead, wide};
+use columns::columns;
 use flambeau_core::parallel::each as each_part;
 use flambeau_core::{C32, C64, DType, Result, bf16, f16};
 use num_complex::Complex;
@@ -33,8 +35,8 @@ trait Source: Copy {
     /// Lanes of a vector of sums.
     const W: usize;
     fn widened(self) -> Self::Sum;
-    /// The sum, or the mean.
-    fn narrowed(sum: Self::Sum, divisor: Option<f64>) -> Self;
+    /// The sum (by 1), or the mean.
+    fn narrowed(sum: Self::Sum, by: f64) -> Self;
     /// `N` lanes of the `P * N` elements from `x` on: `P` is 1, or 2 for rows of halves.
     ///
     /// # Safety
@@ -70,8 +72,8 @@ macro_rules! source {
                 $widened
             }
             #[inline(always)]
-            fn narrowed(sum: $Sum, divisor: Option<f64>) -> $T {
-                let $sum = divisor.map_or(sum, |by| $divided(sum, by as $real));
+            fn narrowed(sum: $Sum, by: f64) -> $T {
+                let $sum = if by == 1.0 { sum } else { $divided(sum, by as $real) };
                 $narrowed
             }
         }
@@ -94,6 +96,13 @@ fn block_size(size: usize) -> (usize, usize) {
     (1 << power, power)
 }
 
+/// Asks for memory that is read soon.
+#[inline(always)]
+fn ask<S, const N: usize>(next: *const S) {
+    let next: *const u8 = next.cast();
+    (0..size_of::<[S; N]>()).step_by(64).for_each(|line| ahead(next.wrapping_add(line)));
+}
+
 /// `N` sums side by side of lines that begin `gap` elements apart, one after the other.
 ///
 /// # Safety
@@ -106,8 +115,7 @@ unsafe fn run<S: Source, const N: usize, const P: usize>(
 ) -> [S::Sum; N] {
     let mut sums = [S::Sum::zero(); N];
     for i in 0..lines as isize {
-        let next: *const u8 = x.wrapping_offset(i * gap + AHEAD).cast();
-        (0..size_of::<[S; N]>() * P).step_by(64).for_each(|line| ahead(next.wrapping_add(line)));
+        (0..P).for_each(|p| ask::<S, N>(x.wrapping_offset(i * gap + AHEAD).wrapping_add(p * N)));
         // SAFETY: a line by the caller's promise.
         let line = unsafe { S::line::<N, P>(x.offset(i * gap)) };
         for l in 0..N {
@@ -117,26 +125,21 @@ unsafe fn run<S: Source, const N: usize, const P: usize>(
     sums
 }
 
-/// `N` sums side by side of `size` lines that begin `gap` elements apart: in blocks, and blocks of blocks. The sums of the
-/// first blocks of blocks may be known.
-///
-/// # Safety
-/// As for [`run`].
+/// `N` sums side by side of `size` lines: in blocks, and blocks of blocks. `run(first, lines)` adds lines up one after the
+/// other. The sums of the first blocks of blocks may be known.
 #[inline(always)]
-unsafe fn blocks<S: Source, const N: usize, const P: usize>(
-    x: *const S,
+fn blocks<T: Copy + Zero, const N: usize>(
     size: usize,
-    gap: isize,
-    known: &[[S::Sum; N]],
-) -> [S::Sum; N] {
+    known: &[[T; N]],
+    run: impl Fn(usize, usize) -> [T; N],
+) -> [T; N] {
     let (step, power) = block_size(size);
-    let mut sums = [[S::Sum::zero(); N]; LEVELS];
+    let mut sums = [[T::zero(); N]; LEVELS];
     let (mut i, mut known) = (0, known.iter());
     while i + step <= size {
         let (lines, lowest, mut carry) = match known.next() {
             Some(sum) => (step * step, 2, *sum),
-            // SAFETY: lines below `size`.
-            None => (step, 1, unsafe { run::<S, N, P>(x.offset(i as isize * gap), step, gap) }),
+            None => (step, 1, run(i, step)),
         };
         i += lines;
         for (j, level) in sums.iter_mut().enumerate().skip(lowest) {
@@ -146,11 +149,10 @@ unsafe fn blocks<S: Source, const N: usize, const P: usize>(
             if i & ((step - 1) << (j * power)) != 0 || j == LEVELS - 1 {
                 break;
             }
-            carry = std::mem::replace(level, [S::Sum::zero(); N]);
+            carry = std::mem::replace(level, [T::zero(); N]);
         }
     }
-    // SAFETY: as above.
-    sums[0] = unsafe { run::<S, N, P>(x.offset(i as isize * gap), size - i, gap) };
+    sums[0] = run(i, size - i);
     let [mut total, rest @ ..] = sums;
     for level in rest {
         for l in 0..N {
@@ -158,6 +160,21 @@ unsafe fn blocks<S: Source, const N: usize, const P: usize>(
         }
     }
     total
+}
+
+/// [`blocks`] of lines that begin `gap` elements apart.
+///
+/// # Safety
+/// `x` points at `size` lines of `P * N` elements.
+#[inline(always)]
+unsafe fn line_blocks<S: Source, const N: usize, const P: usize>(
+    x: *const S,
+    size: usize,
+    gap: isize,
+    known: &[[S::Sum; N]],
+) -> [S::Sum; N] {
+    // SAFETY: lines below `size`.
+    blocks(size, known, |i, lines| unsafe { run::<S, N, P>(x.offset(i as isize * gap), lines, gap) })
 }
 
 /// `N` sums that were taken `SIDE` vectors of `W` at a time, the vectors from `first` to `size` that are left over and
@@ -204,11 +221,11 @@ unsafe fn row<S: Source, const N: usize, const W: usize, const P: usize>(
     // SAFETY: lines and vectors within the row.
     unsafe {
         if n < P * W {
-            let sums = blocks::<S, SIDE, 1>(x, n / SIDE, SIDE as isize, &[]);
+            let sums = line_blocks::<S, SIDE, 1>(x, n / SIDE, SIDE as isize, &[]);
             return gather::<S, SIDE, 1, 1>(sums, x, n / SIDE * SIDE, n, 1)[0];
         }
         let vectors = n / (P * W);
-        let sums = blocks::<S, N, P>(x, vectors / SIDE, (P * N) as isize, known);
+        let sums = line_blocks::<S, N, P>(x, vectors / SIDE, (P * N) as isize, known);
         let lanes = gather::<S, N, W, P>(sums, x, vectors / SIDE * SIDE, vectors, (P * W) as isize);
         let rest = (vectors * P * W..n).fold(zero, |total, i| total + (*x.add(i)).widened());
         lanes.iter().fold(rest, |total, &v| total + v)
@@ -274,112 +291,6 @@ unsafe fn short_rows<S: Source, const W: usize, const P: usize>(
     totals
 }
 
-/// The sums of `out.len()` adjacent columns of `n` rows, `stride` elements apart; `narrow` where they are all there are
-/// and fewer than a vector has elements.
-///
-/// # Safety
-/// `x` points at that many rows.
-#[inline(always)]
-unsafe fn columns<S: Source, const N: usize, const W: usize>(
-    x: *const S,
-    n: usize,
-    stride: isize,
-    out: &mut [S::Sum],
-    narrow: bool,
-) {
-    let (count, zero) = (out.len(), S::Sum::zero());
-    let (step, power) = block_size(n);
-    let mut c = 0;
-    let mut levels: Vec<S::Sum> = Vec::new();
-    while c + N <= count {
-        let width = (count - c).min(PANEL) / N * N;
-        levels.clear();
-        levels.resize((LEVELS - 1) * width, zero);
-        let mut i = 0;
-        while i + step <= n {
-            for (g, sums) in levels[..width].as_chunks_mut::<N>().0.iter_mut().enumerate() {
-                // SAFETY: rows under `n`, columns under `count`.
-                let block = unsafe {
-                    run::<S, N, 1>(x.offset(i as isize * stride + (c + g * N) as isize), step, stride)
-                };
-                for l in 0..N {
-                    sums[l] = sums[l] + block[l];
-                }
-            }
-            i += step;
-            for j in 1..LEVELS - 1 {
-                if i & ((step - 1) << (j * power)) != 0 {
-                    break;
-                }
-                let (below, above) = levels[(j - 1) * width..(j + 1) * width].split_at_mut(width);
-                above.iter_mut().zip(below).for_each(|(a, b)| *a = *a + std::mem::replace(b, zero));
-            }
-        }
-        for (g, out) in out[c..c + width].as_chunks_mut::<N>().0.iter_mut().enumerate() {
-            // SAFETY: as above.
-            let mut total = unsafe {
-                run::<S, N, 1>(x.offset(i as isize * stride + (c + g * N) as isize), n - i, stride)
-            };
-            for level in levels.chunks_exact(width) {
-                for l in 0..N {
-                    total[l] = total[l] + level[g * N + l];
-                }
-            }
-            *out = total;
-        }
-        c += width;
-    }
-    while narrow && c + SIDE <= count {
-        // SAFETY: as above.
-        out[c..c + SIDE].copy_from_slice(&unsafe { blocks::<S, SIDE, 1>(x.add(c), n, stride, &[]) });
-        c += SIDE;
-    }
-    while c < count {
-        let width = W.min(count - c);
-        // The vectors as lines without gaps, so that they are added up like rows; lanes beyond the last column are 0.
-        let mut line = [zero; W];
-        let mut part = |i: usize, sums: &mut [S::Sum]| {
-            for l in 0..width {
-                // SAFETY: as above.
-                line[l] = unsafe { *x.offset(i as isize * stride + (c + l) as isize) }.widened();
-            }
-            sums.iter_mut().zip(line).for_each(|(sum, v)| *sum = *sum + v);
-        };
-        let (size, mut sums) = (n / SIDE, [[zero; N]; LEVELS]);
-        let (step, power) = block_size(size);
-        let mut i = 0;
-        while i < size {
-            for k in 0..SIDE {
-                part(i * SIDE + k, &mut sums[0][k * W..][..W]);
-            }
-            i += 1;
-            let mut j = 1;
-            while i.is_multiple_of(step) && j < LEVELS {
-                let below = std::mem::replace(&mut sums[j - 1], [zero; N]);
-                for l in 0..N {
-                    sums[j][l] = sums[j][l] + below[l];
-                }
-                if i & ((step - 1) << (j * power)) != 0 {
-                    break;
-                }
-                j += 1;
-            }
-        }
-        let [mut total, rest @ ..] = sums;
-        rest.iter().for_each(|level| total.iter_mut().zip(level).for_each(|(t, &v)| *t = *t + v));
-        for i in size * SIDE..n {
-            part(i, &mut total[..W]);
-        }
-        for k in 1..SIDE {
-            for l in 0..W {
-                total[l] = total[l] + total[k * W + l];
-            }
-        }
-        out[c..c + width].copy_from_slice(&total[..width]);
-        c += width;
-    }
-}
-
 /// Sums (divided by `divisor`) over dimensions that follow each other in memory, into numbers of the same type. False
 /// where nothing was done: for other types, and where neither the reduced nor the kept dimensions are contiguous.
 ///
@@ -395,6 +306,9 @@ pub(super) unsafe fn sum(
     if src.dtype != out.dtype {
         return false;
     }
+    // A number in any case: the compiler may divide by it before it knows whether there is one, which takes 40 ns where it
+    // happens to be subnormal.
+    let divisor = divisor.unwrap_or(1.0);
     // SAFETY: passed on from the caller.
     unsafe {
         match src.dtype {
@@ -416,7 +330,7 @@ unsafe fn each<S: Source, const N: usize, const W: usize, const P: usize>(
     out: &Operand,
     sizes: &[i64],
     mask: &[bool],
-    divisor: Option<f64>,
+    divisor: f64,
 ) -> bool {
     let aligned = |o: &Operand| o.pointer.cast::<S>().is_aligned();
     let Some(plan) = Plan::new(sizes, mask, src, &[out]) else { return true };
@@ -521,7 +435,7 @@ struct Work<'a, S: Source, const N: usize, const W: usize, const P: usize> {
     blocks: &'a [(usize, isize)],
     results: *mut S,
     inner: (usize, isize, isize),
-    divisor: Option<f64>,
+    divisor: f64,
     /// What is known of the only row: see [`row`].
     known: &'a [[S::Sum; N]],
 }

@@ -116,7 +116,7 @@ fn the_order_of_additions() {
         // SAFETY: `rows` rows of `width` elements.
         unsafe { columns::<f32, 32, 8>(wide.as_ptr(), rows, width as isize, &mut out, width < 8) };
         // SAFETY: as above.
-        let one = unsafe { blocks::<f32, 1, 1>(wide.as_ptr().add(7), rows, width as isize, &[]) }[0];
+        let one = unsafe { line_blocks::<f32, 1, 1>(wide.as_ptr().add(7), rows, width as isize, &[]) }[0];
         assert_eq!(out[7].to_bits(), one.to_bits());
     }
 }
@@ -127,4 +127,37 @@ fn errors_grow_slowly_with_the_length() {
     // The number that PyTorch gives on one thread.
     // SAFETY: as many elements as there are.
     assert_eq!(unsafe { row::<f32, 32, 8, 1>(x.as_ptr(), x.len(), &[]) }, 419_430.28);
+}
+
+/// Columns that fill no line of vectors are added up as a row of them alone would be.
+#[test]
+fn last_columns_are_rows_of_vectors() {
+    fn check<S: Source, const N: usize, const W: usize>(make: impl Fn(f32) -> S)
+    where
+        S::Sum: PartialEq + std::fmt::Debug,
+    {
+        for n in [1, 3, 7, 64, 70, 1000] {
+            for count in (1..50).chain([PANEL + 1, PANEL + 5, PANEL + 9]) {
+                let x: Vec<S> =
+                    (0..n * count).map(|i| make((i * 7919 % 10007) as f32 * 0.37 - 999.1)).collect();
+                let mut out = vec![S::Sum::zero(); count];
+                for first in (0..count).step_by(PANEL) {
+                    let (from, end) = (x.as_ptr().wrapping_add(first), count.min(first + PANEL));
+                    // SAFETY: n rows of `count` elements.
+                    unsafe { columns::<S, N, W>(from, n, count as isize, &mut out[first..end], count < W) };
+                }
+                let lines = if count < W { count / SIDE * SIDE } else { count / N * N };
+                for c in lines..count {
+                    let column: Vec<S> = (0..n).map(|i| x[i * count + c]).collect();
+                    // SAFETY: n elements.
+                    let expected = unsafe { row::<S, SIDE, 1, 1>(column.as_ptr(), n, &[]) };
+                    assert_eq!(out[c], expected, "{n} {count} {c}");
+                }
+            }
+        }
+    }
+    check::<f32, 32, 8>(|x| x);
+    check::<f64, 16, 4>(|x| x as f64 / 3.0);
+    check::<C32, 16, 4>(|x| C32::new(x, 1.0 / x));
+    check::<C64, 8, 2>(|x| C64::new(x as f64 / 3.0, x as f64 / 7.0));
 }

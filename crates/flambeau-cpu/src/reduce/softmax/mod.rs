@@ -1,22 +1,25 @@
 //! Softmax, log-softmax, and the logarithm of a sum of exponentials along a dimension. One of the modules with
 //! unsafe code.
 
+mod lines;
 #[cfg(test)]
 mod tests;
 
 use super::cut::pieces;
-use super::plan::advance;
-use crate::lanes::{lanes, lanes_of_pairs, merged};
-use crate::pointwise::{Compute, Operand, load, store};
+use crate::lanes::{LANES, lanes_again, lanes_of_pairs, merged, sums};
+use crate::pointwise::{Compute, Operand};
 use crate::vector::Elementary;
 use crate::wide::{Body, wide};
 use flambeau_core::{Result, bail, dispatch};
-use smallvec::SmallVec;
+use lines::{Lines, Way, fill_line, line, read, write};
 
 /// Lines that are worked on together where they lie side by side.
 const WIDTH: usize = 64;
-/// Exponentials that are added up at once.
-const TILE: usize = 512;
+/// Exponentials that are added up at once, of one line or of several.
+const TILE: usize = 1024;
+/// Lines of up to so many elements are worked on side by side where there are a few of them.
+const SHORT: usize = LANES;
+const FEW: usize = 8;
 
 /// Real compute types with their exponential.
 trait Real:
@@ -47,171 +50,20 @@ macro_rules! real_dispatch {
     };
 }
 
-/// The lines along one dimension, several side by side where another dimension has a smaller stride.
-struct Lines {
-    n: usize,
-    /// For each operand: stride along the line, stride between lines of a group.
-    strides: SmallVec<[(isize, isize); 3]>,
-    count: usize,
-    outer: SmallVec<[(usize, SmallVec<[isize; 3]>); 4]>,
-}
-
-impl Lines {
-    fn new(operands: &[&Operand], sizes: &[i64], dim: usize) -> Lines {
-        let n = sizes.get(dim).map_or(1, |&n| n as usize);
-        let along = |o: &Operand| o.strides.get(dim).map_or(0, |&s| s as isize);
-        let others: SmallVec<[usize; 6]> = (0..sizes.len()).filter(|&d| d != dim && sizes[d] != 1).collect();
-        let beside = others.iter().copied().min_by_key(|&d| operands[0].strides[d].unsigned_abs());
-        let beside = beside
-            .filter(|&d| operands[0].strides[d].unsigned_abs() < along(operands[0]).unsigned_abs() as u64);
-        let step = |o: &Operand| beside.map_or(0, |d| o.strides[d] as isize);
-        Lines {
-            n,
-            strides: operands.iter().map(|o| (along(o), step(o))).collect(),
-            count: beside.map_or(1, |d| sizes[d] as usize),
-            outer: others
-                .into_iter()
-                .filter(|&d| Some(d) != beside)
-                .map(|d| (sizes[d] as usize, operands.iter().map(|o| o.strides[d] as isize).collect()))
-                .collect(),
-        }
-    }
-
-    /// Calls `work(offsets, width)` for each group of at most `WIDTH` lines, with the element offset of its first
-    /// line in each operand.
-    fn each(&self, mut work: impl FnMut(&[isize], usize)) {
-        let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.outer.len());
-        loop {
-            let mut first = 0;
-            while first < self.count {
-                let width = (self.count - first).min(WIDTH);
-                let offsets: SmallVec<[isize; 3]> = (0..self.strides.len())
-                    .map(|i| {
-                        let outer: isize =
-                            self.outer.iter().zip(&index).map(|(d, &j)| d.1[i] * j as isize).sum();
-                        outer + first as isize * self.strides[i].1
-                    })
-                    .collect();
-                work(&offsets, width);
-                first += width;
-            }
-            if !advance(&mut index, self.outer.iter().map(|d| d.0)) {
-                return;
-            }
-        }
-    }
-}
-
-fn place(o: &Operand, offset: isize) -> *mut u8 {
-    o.pointer.wrapping_offset(offset * o.dtype.size() as isize)
-}
-
-/// Reads `width` lines of `n` into `buffer`: one line contiguously, or several with the lines side by side.
-///
-/// # Safety
-/// The lines must be readable, the buffer hold `n * width` elements.
-unsafe fn read<T: Compute>(
-    o: &Operand,
-    offset: isize,
-    (along, step): (isize, isize),
-    n: usize,
-    width: usize,
-    buffer: &mut [T],
-) {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        if width == 1 {
-            load(place(o, offset), o.dtype, along, buffer.as_mut_ptr(), n);
-        } else {
-            for (k, row) in buffer.chunks_exact_mut(width).enumerate().take(n) {
-                load(place(o, offset + k as isize * along), o.dtype, step, row.as_mut_ptr(), width);
-            }
-        }
-    }
-}
-
-/// The reverse of [`read`].
-///
-/// # Safety
-/// As for [`read`], with writable lines.
-unsafe fn write<T: Compute>(
-    o: &Operand,
-    offset: isize,
-    (along, step): (isize, isize),
-    n: usize,
-    width: usize,
-    buffer: &[T],
-) {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        if width == 1 {
-            store(buffer.as_ptr(), place(o, offset), o.dtype, along, n);
-        } else {
-            for (k, row) in buffer.chunks_exact(width).enumerate().take(n) {
-                store(row.as_ptr(), place(o, offset + k as isize * along), o.dtype, step, width);
-            }
-        }
-    }
-}
-
-/// One line of an operand as a slice: its own memory where the elements follow each other, else what is read into
-/// `buffer`.
-///
-/// # Safety
-/// The line must be readable, and nothing write to it while the slice is in use; the buffer holds `n` elements.
-unsafe fn line<'a, T: Compute>(
-    o: &Operand,
-    offset: isize,
-    strides: (isize, isize),
-    n: usize,
-    buffer: &'a mut [T],
-) -> &'a [T] {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        match own(o, offset, strides) {
-            Some(first) => std::slice::from_raw_parts(first, n),
-            None => {
-                read(o, offset, strides, n, 1, buffer);
-                buffer
-            }
-        }
-    }
-}
-
-/// Where a line lies whose elements follow each other in memory and are of type `T`.
-fn own<T: Compute>(o: &Operand, offset: isize, strides: (isize, isize)) -> Option<*mut T> {
-    let first = place(o, offset).cast::<T>();
-    (o.dtype == T::DTYPE && strides.0 == 1 && first.is_aligned()).then_some(first)
-}
-
-/// Gives `work` the line of `out` to write: its own memory where elements follow each other, else a buffer.
-///
-/// # Safety
-/// The line must be writable, and nothing else refer to it meanwhile; the buffer holds `n` elements.
-unsafe fn fill_line<T: Compute>(
-    o: &Operand,
-    offset: isize,
-    strides: (isize, isize),
-    n: usize,
-    buffer: &mut [T],
-    work: impl FnOnce(&mut [T]),
-) {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        match own(o, offset, strides) {
-            Some(first) => work(std::slice::from_raw_parts_mut(first, n)),
-            None => {
-                work(buffer);
-                write(o, offset, strides, n, 1, buffer);
-            }
-        }
-    }
-}
-
 /// Folds each of `width` lines that lie side by side in `buffer`.
 #[inline(always)]
 fn fold<T: Copy>(buffer: &[T], width: usize, start: T, totals: &mut [T], f: impl Fn(T, T) -> T) {
-    let totals = &mut totals[..width];
+    if width == WIDTH {
+        // In registers.
+        let mut all = [start; WIDTH];
+        for row in buffer.as_chunks::<WIDTH>().0 {
+            for l in 0..WIDTH {
+                all[l] = f(all[l], row[l]);
+            }
+        }
+        totals.copy_from_slice(&all);
+        return;
+    }
     totals.fill(start);
     for row in buffer.chunks_exact(width) {
         for (total, &x) in totals.iter_mut().zip(row) {
@@ -220,14 +72,35 @@ fn fold<T: Copy>(buffer: &[T], width: usize, start: T, totals: &mut [T], f: impl
     }
 }
 
-/// Changes each element by the number that belongs to its line.
+/// What becomes of each element of `from` and the number that belongs to its line.
 #[inline(always)]
-fn update<T: Copy>(buffer: &mut [T], width: usize, by: &[T], f: impl Fn(T, T) -> T) {
-    for row in buffer.chunks_exact_mut(width) {
-        for (x, &by) in row.iter_mut().zip(by) {
-            *x = f(*x, by);
+fn update<T: Copy>(out: &mut [T], from: &[T], width: usize, by: &[T], f: impl Fn(T, T) -> T) {
+    if let (WIDTH, Some(by)) = (width, by.first_chunk::<WIDTH>()) {
+        for (out, from) in out.as_chunks_mut::<WIDTH>().0.iter_mut().zip(from.as_chunks::<WIDTH>().0) {
+            for l in 0..WIDTH {
+                out[l] = f(from[l], by[l]);
+            }
         }
+        return;
     }
+    for (out, from) in out.chunks_exact_mut(width).zip(from.chunks_exact(width)) {
+        out.iter_mut().zip(from).zip(by).for_each(|((out, &x), &by)| *out = f(x, by));
+    }
+}
+
+/// The sums of short lines that lie side by side in `buffer`, added up as [`sum`] does one of them; the elements are lost.
+#[inline(always)]
+fn halve<T: Real>(buffer: &mut [T], width: usize, totals: &mut [T]) {
+    let (mut rows, mut half) = (buffer.len() / width, SHORT / 2);
+    while half > 0 {
+        if rows > half {
+            let (low, high) = buffer[..rows * width].split_at_mut(half * width);
+            low.iter_mut().zip(high).for_each(|(a, &mut b)| *a = *a + b);
+            rows = half;
+        }
+        half /= 2;
+    }
+    totals.iter_mut().zip(&*buffer).for_each(|(total, &x)| *total = T::default() + x);
 }
 
 #[inline(always)]
@@ -235,75 +108,135 @@ fn larger<T: Real>(a: T, x: T) -> T {
     if x > a || super::Arith::is_nan(x) { x } else { a }
 }
 
-/// The sum of the exponentials of a line's elements less `high`.
+/// The sums of the exponentials of the elements of lines of `n`, less what is the `high` of each: at most [`TILE`] elements,
+/// or one line.
 #[inline(always)]
-fn exponentials<T: Real>(x: &[T], high: T, tile: &mut [T; TILE]) -> T {
-    let mut total = T::default();
-    for part in x.chunks(TILE) {
-        let tile = &mut tile[..part.len()];
-        tile.iter_mut().zip(part).for_each(|(e, &x)| *e = x - high);
-        T::map_in_place(Elementary::Exp, tile);
-        total = total + sum(tile);
+fn exponentials<T: Real>(x: &[T], n: usize, high: &[T], total: &mut [T], tile: &mut [T; TILE]) {
+    if x.len() > TILE {
+        let mut sums = T::default();
+        for part in x.chunks(TILE) {
+            let tile = &mut tile[..part.len()];
+            less(part, part.len(), high, tile);
+            T::map_in_place(Elementary::Exp, tile);
+            sums = sums + sum(tile);
+        }
+        total[0] = sums;
+        return;
     }
-    total
+    let tile = &mut tile[..x.len()];
+    less(x, n, high, tile);
+    T::map_in_place(Elementary::Exp, tile);
+    total.iter_mut().zip(tile.chunks_exact(n)).for_each(|(total, line)| *total = sum(line));
+}
+
+/// Each element less its line's number.
+#[inline(always)]
+fn less<T: Real>(x: &[T], n: usize, by: &[T], out: &mut [T]) {
+    for ((out, x), &by) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)).zip(by) {
+        out.iter_mut().zip(x).for_each(|(o, &x)| *o = x - by);
+    }
 }
 
 #[inline(always)]
 fn sum<T: Real>(x: &[T]) -> T {
-    merged(lanes(x, T::default(), |a, x| a + x), |a, b| a + b)
+    merged(sums(x), |a, b| a + b)
 }
 
 #[inline(always)]
 fn largest<T: Real>(x: &[T]) -> T {
-    merged(lanes(x, T::LOWEST, larger), larger)
+    merged(lanes_again::<false, _, _>(x, T::LOWEST, larger), larger)
 }
 
-/// The functions of one line, compiled for each level of instructions.
-struct Softmax<'a, T>(&'a [T], &'a mut [T], bool);
+/// Numbers of the lines that are worked on together, and room for exponentials.
+struct Scratch<T> {
+    high: [T; WIDTH],
+    total: [T; WIDTH],
+    tile: [T; TILE],
+}
+impl<T: Real> Scratch<T> {
+    fn new() -> Self {
+        let zero = T::default();
+        Scratch { high: [zero; WIDTH], total: [zero; WIDTH], tile: [zero; TILE] }
+    }
+}
+
+/// The functions of lines of `n` elements, compiled for each level of instructions.
+struct Softmax<'a, T> {
+    x: &'a [T],
+    out: &'a mut [T],
+    n: usize,
+    scratch: &'a mut Scratch<T>,
+    log: bool,
+}
 impl<T: Real> Body for Softmax<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let Softmax(x, out, log) = self;
-        let high = largest(x);
+        let Softmax { x, out, n, scratch, log } = self;
+        let (high, total) = (&mut scratch.high[..x.len() / n], &mut scratch.total[..x.len() / n]);
+        high.iter_mut().zip(x.chunks_exact(n)).for_each(|(high, line)| *high = largest(line));
         if log {
-            let total = exponentials(x, high, &mut [T::default(); TILE]).log();
-            out.iter_mut().zip(x).for_each(|(o, &x)| *o = x - high - total);
+            exponentials(x, n, high, total, &mut scratch.tile);
+            T::map_in_place(Elementary::Log, total);
+            for ((out, x), (&high, &total)) in
+                out.chunks_exact_mut(n).zip(x.chunks_exact(n)).zip(high.iter().zip(&*total))
+            {
+                out.iter_mut().zip(x).for_each(|(o, &x)| *o = x - high - total);
+            }
         } else {
-            out.iter_mut().zip(x).for_each(|(o, &x)| *o = x - high);
+            less(x, n, high, out);
             T::map_in_place(Elementary::Exp, out);
-            let scale = sum(out).inverse();
-            out.iter_mut().for_each(|o| *o = o.times(scale));
+            total.iter_mut().zip(out.chunks_exact(n)).for_each(|(total, line)| *total = sum(line));
+            for (out, total) in out.chunks_exact_mut(n).zip(total) {
+                let scale = total.inverse();
+                out.iter_mut().for_each(|o| *o = o.times(scale));
+            }
         }
     }
 }
 
-struct Backward<'a, T>([&'a [T]; 2], &'a mut [T], bool);
+struct Backward<'a, T> {
+    grad: &'a [T],
+    result: &'a [T],
+    out: &'a mut [T],
+    n: usize,
+    log: bool,
+}
 impl<T: Real> Body for Backward<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let Backward([grad, result], out, log) = self;
-        let three = || grad.iter().zip(result);
+        let Backward { grad, result, out, n, log } = self;
         if log {
-            let total = sum(grad);
             T::map(Elementary::Exp, result, out);
-            out.iter_mut().zip(grad).for_each(|(o, &g)| *o = g - o.times(total));
-        } else {
-            let total = lanes_of_pairs(grad, result, T::default(), |a, g, y| a + g.times(y));
-            let total = merged(total, |a, b| a + b);
-            out.iter_mut().zip(three()).for_each(|(o, (&g, &y))| *o = (g - total).times(y));
+        }
+        for ((grad, result), out) in
+            grad.chunks_exact(n).zip(result.chunks_exact(n)).zip(out.chunks_exact_mut(n))
+        {
+            if log {
+                let total = sum(grad);
+                out.iter_mut().zip(grad).for_each(|(o, &g)| *o = g - o.times(total));
+            } else {
+                let total = lanes_of_pairs(grad, result, T::default(), |a, g, y| a + g.times(y));
+                let total = merged(total, |a, b| a + b);
+                let pairs = grad.iter().zip(result);
+                out.iter_mut().zip(pairs).for_each(|(o, (&g, &y))| *o = (g - total).times(y));
+            }
         }
     }
 }
 
-struct LogSumExp<'a, T>(&'a [T]);
+struct LogSumExp<'a, T>(&'a [T], usize, &'a mut Scratch<T>);
 impl<T: Real> Body for LogSumExp<'_, T> {
-    type Output = T;
+    type Output = ();
     #[inline(always)]
-    fn run(self) -> T {
-        let high = finite(largest(self.0));
-        exponentials(self.0, high, &mut [T::default(); TILE]).log() + high
+    fn run(self) {
+        let LogSumExp(x, n, scratch) = self;
+        let (high, total) = (&mut scratch.high[..x.len() / n], &mut scratch.total[..x.len() / n]);
+        high.iter_mut().zip(x.chunks_exact(n)).for_each(|(high, line)| *high = finite(largest(line)));
+        exponentials(x, n, high, total, &mut scratch.tile);
+        T::map_in_place(Elementary::Log, total);
+        total.iter_mut().zip(high).for_each(|(total, high)| *total = *total + *high);
     }
 }
 
@@ -314,53 +247,76 @@ fn finite<T: Real>(high: T) -> T {
     if infinite { T::default() } else { high }
 }
 
-/// Lines side by side, as rows of `width` elements: the maxima and the sums of exponentials, which take the elements'
-/// places.
+/// Lines side by side, as rows of `width` elements; the maxima; the exponentials, and their sums.
 struct Group<'a, T> {
     buffer: &'a mut [T],
+    room: &'a mut [T],
     width: usize,
+    /// Whether sums are those of lines by themselves.
+    short: bool,
     high: &'a mut [T],
     total: &'a mut [T],
 }
-impl<T: Real> Group<'_, T> {
+impl<'a, T: Real> Group<'a, T> {
+    fn new(
+        buffer: &'a mut [T],
+        room: &'a mut [T],
+        width: usize,
+        way: Way,
+        scratch: &'a mut Scratch<T>,
+    ) -> Self {
+        let (high, total) = (&mut scratch.high[..width], &mut scratch.total[..width]);
+        Group { buffer, room, width, short: way == Way::Short, high, total }
+    }
     #[inline(always)]
     fn maxima(&mut self) {
         fold(self.buffer, self.width, T::LOWEST, self.high, larger);
     }
     #[inline(always)]
     fn exponentials(&mut self) {
-        update(self.buffer, self.width, self.high, |x, high| x - high);
-        T::map_in_place(Elementary::Exp, self.buffer);
-        self.sums();
+        update(self.room, self.buffer, self.width, self.high, |x, high| x - high);
+        T::map_in_place(Elementary::Exp, self.room);
     }
+    /// The sums of what is in the room, which is lost where lines are short.
     #[inline(always)]
     fn sums(&mut self) {
-        fold(self.buffer, self.width, T::default(), self.total, |a, x| a + x);
+        if self.short {
+            halve(self.room, self.width, self.total);
+        } else {
+            fold(self.room, self.width, T::default(), self.total, |a, x| a + x);
+        }
     }
 }
 
-struct GroupSoftmax<'a, T>(Group<'a, T>, &'a mut [T], bool);
+struct GroupSoftmax<'a, T>(Group<'a, T>, bool);
 impl<T: Real> Body for GroupSoftmax<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let GroupSoftmax(mut group, scratch, log) = self;
-        let width = group.width;
+        let GroupSoftmax(mut group, log) = self;
         group.maxima();
+        group.exponentials();
         if log {
-            scratch.copy_from_slice(group.buffer);
-            group.exponentials();
-            group.total.iter_mut().take(width).for_each(|t| *t = t.log());
-            let rows = group.buffer.chunks_exact_mut(width).zip(scratch.chunks_exact(width));
-            for (row, from) in rows {
+            group.sums();
+            T::map_in_place(Elementary::Log, group.total);
+            let rows = group.buffer.chunks_exact_mut(group.width);
+            for row in rows {
                 let limits = group.high.iter().zip(group.total.iter());
-                let pairs = row.iter_mut().zip(from).zip(limits);
-                pairs.for_each(|((o, &x), (&high, &total))| *o = x - high - total);
+                row.iter_mut().zip(limits).for_each(|(x, (&high, &total))| *x = *x - high - total);
             }
         } else {
-            group.exponentials();
-            group.total.iter_mut().take(width).for_each(|t| *t = t.inverse());
-            update(group.buffer, width, group.total, |x, scale| x.times(scale));
+            if group.short {
+                group.buffer.copy_from_slice(group.room);
+            }
+            group.sums();
+            group.total.iter_mut().for_each(|t| *t = t.inverse());
+            if group.short {
+                for row in group.buffer.chunks_exact_mut(group.width) {
+                    row.iter_mut().zip(group.total.iter()).for_each(|(x, &scale)| *x = x.times(scale));
+                }
+            } else {
+                update(group.buffer, group.room, group.width, group.total, |x, scale| x.times(scale));
+            }
         }
     }
 }
@@ -374,7 +330,9 @@ impl<T: Real> Body for GroupLogSumExp<'_, T> {
         group.maxima();
         group.high.iter_mut().for_each(|h| *h = finite(*h));
         group.exponentials();
-        group.total.iter_mut().zip(group.high.iter()).for_each(|(t, &h)| *t = t.log() + h);
+        group.sums();
+        T::map_in_place(Elementary::Log, group.total);
+        group.total.iter_mut().zip(group.high.iter()).for_each(|(t, &h)| *t = *t + h);
     }
 }
 
@@ -386,14 +344,12 @@ impl<T: Real> Body for GroupBackward<'_, T> {
         let GroupBackward(mut group, results, log) = self;
         let width = group.width;
         if log {
-            group.sums();
+            group.room.copy_from_slice(group.buffer);
         } else {
-            group.total[..width].fill(T::default());
-            for (grads, results) in group.buffer.chunks_exact(width).zip(results.chunks_exact(width)) {
-                let pairs = grads.iter().zip(results);
-                group.total.iter_mut().zip(pairs).for_each(|(t, (&g, &y))| *t = *t + g.times(y));
-            }
+            let pairs = group.buffer.iter().zip(results);
+            group.room.iter_mut().zip(pairs).for_each(|(o, (&g, &y))| *o = g.times(y));
         }
+        group.sums();
         for (grads, results) in group.buffer.chunks_exact_mut(width).zip(results.chunks_exact(width)) {
             let pairs = grads.iter_mut().zip(results).zip(group.total.iter());
             match log {
@@ -420,25 +376,25 @@ pub unsafe fn softmax(src: &Operand, out: &Operand, sizes: &[i64], dim: usize, l
 /// # Safety
 /// As for [`softmax`].
 unsafe fn softmax_piece(src: &Operand, out: &Operand, sizes: &[i64], dim: usize, log: bool) -> Result<()> {
-    let lines = Lines::new(&[src, out], sizes, dim);
+    let lines = Lines::new(&[src, out], sizes, dim, false);
     real_dispatch!(out.dtype, T => {
-        let size = lines.n * lines.count.min(WIDTH);
-        let (mut buffer, mut scratch): (Vec<T>, Vec<T>) = (vec![T::default(); size], vec![T::default(); size]);
-        let (mut high, mut total) = ([T::default(); WIDTH], [T::default(); WIDTH]);
+        let size = lines.n * lines.together;
+        let (mut buffer, mut room): (Vec<T>, Vec<T>) = (vec![T::default(); size], vec![T::default(); size]);
+        let mut scratch = Scratch::<T>::new();
         lines.each(|offsets, width| {
             let size = lines.n * width;
-            let (buffer, scratch) = (&mut buffer[..size], &mut scratch[..size]);
-            let (from, to) = (lines.strides[0], lines.strides[1]);
+            let (buffer, room, scratch) = (&mut buffer[..size], &mut room[..size], &mut scratch);
+            let (n, from, to) = (lines.n, lines.strides[0], lines.strides[1]);
             // SAFETY: the lines lie within the operands; the buffers hold them.
             unsafe {
-                if width == 1 {
-                    let x = line(src, offsets[0], from, lines.n, buffer);
-                    fill_line(out, offsets[1], to, lines.n, scratch, |out| wide(Softmax(x, out, log)));
+                if !lines.way.is_side() {
+                    let x = line(src, offsets[0], from, size, buffer);
+                    let work = |out: &mut [T]| wide(Softmax { x, out, n, scratch, log });
+                    fill_line(out, offsets[1], to, size, room, work);
                     return;
                 }
                 read(src, offsets[0], from, lines.n, width, buffer);
-                let group = Group { buffer, width, high: &mut high, total: &mut total };
-                wide(GroupSoftmax(group, scratch, log));
+                wide(GroupSoftmax(Group::new(buffer, room, width, lines.way, scratch), log));
                 write(out, offsets[1], to, lines.n, width, buffer);
             }
         });
@@ -462,22 +418,25 @@ pub unsafe fn logsumexp(src: &Operand, out: &Operand, sizes: &[i64], dim: usize)
 /// # Safety
 /// As for [`softmax`].
 unsafe fn logsumexp_piece(src: &Operand, out: &Operand, sizes: &[i64], dim: usize) -> Result<()> {
-    let lines = Lines::new(&[src, out], sizes, dim);
+    let lines = Lines::new(&[src, out], sizes, dim, true);
     real_dispatch!(out.dtype, T => {
-        let mut buffer: Vec<T> = vec![T::default(); lines.n * lines.count.min(WIDTH)];
-        let (mut high, mut total) = ([T::default(); WIDTH], [T::default(); WIDTH]);
+        let size = lines.n * lines.together;
+        let (mut buffer, mut room) = (vec![T::default(); size], vec![T::default(); if lines.way.is_side() { size } else { 0 }]);
+        let mut scratch = Scratch::<T>::new();
         lines.each(|offsets, width| {
             let buffer = &mut buffer[..lines.n * width];
             let (from, to) = (lines.strides[0], lines.strides[1]);
             // SAFETY: the lines lie within the operands; the buffers hold them.
             unsafe {
-                if width == 1 {
-                    total[0] = wide(LogSumExp(line(src, offsets[0], from, lines.n, buffer)));
-                } else {
+                if lines.way.is_side() {
                     read(src, offsets[0], from, lines.n, width, buffer);
-                    wide(GroupLogSumExp(Group { buffer, width, high: &mut high, total: &mut total }));
+                    let room = &mut room[..buffer.len()];
+                    wide(GroupLogSumExp(Group::new(buffer, room, width, lines.way, &mut scratch)));
+                } else {
+                    let x = line(src, offsets[0], from, buffer.len(), buffer);
+                    wide(LogSumExp(x, lines.n, &mut scratch));
                 }
-                write(out, offsets[1], (0, to.1), 1, width, &total[..width]);
+                write(out, offsets[1], (0, to.1), 1, width, &scratch.total[..width]);
             }
         });
     });
@@ -515,28 +474,27 @@ unsafe fn backward_piece(
     dim: usize,
     log: bool,
 ) -> Result<()> {
-    let lines = Lines::new(&[grad, result, out], sizes, dim);
+    let lines = Lines::new(&[grad, result, out], sizes, dim, false);
     real_dispatch!(out.dtype, T => {
-        let size = lines.n * lines.count.min(WIDTH);
-        let (mut grads, mut results) = (vec![T::default(); size], vec![T::default(); size]);
-        let mut scratch = vec![T::default(); lines.n];
-        let (mut high, mut total) = ([T::default(); WIDTH], [T::default(); WIDTH]);
+        let size = lines.n * lines.together;
+        let (mut grads, mut results, mut room) = (vec![T::default(); size], vec![T::default(); size], vec![T::default(); size]);
+        let mut scratch = Scratch::<T>::new();
         lines.each(|offsets, width| {
             let size = lines.n * width;
-            let (grads, results) = (&mut grads[..size], &mut results[..size]);
-            let (from, with, to) = (lines.strides[0], lines.strides[1], lines.strides[2]);
+            let (grads, results, room) = (&mut grads[..size], &mut results[..size], &mut room[..size]);
+            let (n, from, with, to) = (lines.n, lines.strides[0], lines.strides[1], lines.strides[2]);
             // SAFETY: the lines lie within the operands; the buffers hold them.
             unsafe {
-                if width == 1 {
-                    let g = line(grad, offsets[0], from, lines.n, grads);
-                    let y = line(result, offsets[1], with, lines.n, results);
-                    fill_line(out, offsets[2], to, lines.n, &mut scratch, |out| wide(Backward([g, y], out, log)));
+                if !lines.way.is_side() {
+                    let grad = line(grad, offsets[0], from, size, grads);
+                    let result = line(result, offsets[1], with, size, results);
+                    let work = |out: &mut [T]| wide(Backward { grad, result, out, n, log });
+                    fill_line(out, offsets[2], to, size, room, work);
                     return;
                 }
-                read(grad, offsets[0], from, lines.n, width, grads);
-                read(result, offsets[1], with, lines.n, width, results);
-                let group = Group { buffer: grads, width, high: &mut high, total: &mut total };
-                wide(GroupBackward(group, results, log));
+                read(grad, offsets[0], from, n, width, grads);
+                read(result, offsets[1], with, n, width, results);
+                wide(GroupBackward(Group::new(grads, room, width, lines.way, &mut scratch), results, log));
                 write(out, offsets[2], to, lines.n, width, grads);
             }
         });

@@ -75,3 +75,37 @@ fn lines_as_defined() {
         }
     }
 }
+
+/// Many short lines have the bits of each of them alone.
+#[test]
+fn short_lines_by_themselves() {
+    for n in [1usize, 2, 7, 10, 16, 17, 31, 32, 33, 100] {
+        let count = 70;
+        let mut x: Vec<f32> = (0..n * count).map(|i| (i * 7919 % 1013) as f32 / 60.0 - 9.0).collect();
+        let mut g: Vec<f32> = (0..n * count).map(|i| (i * 31 % 97) as f32 / 50.0 - 1.0).collect();
+        for log in [false, true] {
+            let run = |x: &mut [f32], g: &mut [f32]| {
+                let sizes = [(x.len() / n) as i64, n as i64];
+                let (mut y, mut back, mut sums) = (x.to_vec(), x.to_vec(), vec![0f32; x.len() / n]);
+                let strides = [n as i64, 1];
+                let (x, g) = (operand(x, strides), operand(g, strides));
+                // SAFETY: all of these sizes.
+                unsafe {
+                    let result = operand(&mut y, strides);
+                    softmax(&x, &result, &sizes, 1, log).unwrap();
+                    softmax_backward(&g, &result, &operand(&mut back, strides), &sizes, 1, log).unwrap();
+                    logsumexp(&x, &operand(&mut sums, [1, 0]), &sizes, 1).unwrap();
+                }
+                (y, back, sums)
+            };
+            let all = run(&mut x, &mut g);
+            for (i, (x, g)) in x.chunks_mut(n).zip(g.chunks_mut(n)).enumerate() {
+                let one = run(x, g);
+                let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&one.0), bits(&all.0[i * n..][..n]), "{n} {i}");
+                assert_eq!(bits(&one.1), bits(&all.1[i * n..][..n]), "{n} {i}");
+                assert_eq!(bits(&one.2), bits(&all.2[i..][..1]), "{n} {i}");
+            }
+        }
+    }
+}

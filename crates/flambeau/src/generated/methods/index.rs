@@ -198,7 +198,7 @@ impl Tensor {
         )
     }
 
-    /// `gather` with broadcasting; without `dim` of the flattened tensors.
+    /// `gather` with broadcasting, of positions modulo the dimension's size; without `dim` of the flattened tensors.
     pub fn take_along_dim(&self, indices: &Tensor, dim: Option<i64>) -> Result<Tensor> {
         crate::ops::index::take_along_dim(self, indices, dim)
     }

@@ -3,6 +3,7 @@
 use super::{index_values, outside, walk_along};
 use crate::Tensor;
 use crate::autograd::{Save, needs_grad, record};
+use crate::generated::functions as f;
 use crate::ops::shape;
 use crate::ops::support::change;
 use flambeau_core::{Array, DType, Dims, Result, Scalar, bail, show, wrap_dim};
@@ -352,7 +353,8 @@ pub fn scatter_add_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> R
     })
 }
 
-/// `torch.take_along_dim`: `gather` with broadcasting; without `dim` of the flattened tensors.
+/// `torch.take_along_dim`: `gather` with broadcasting, of positions modulo the dimension's size; without `dim` of the
+/// flattened tensors, and of positions as they are.
 pub fn take_along_dim(self_: &Tensor, indices: &Tensor, dim: Option<i64>) -> Result<Tensor> {
     if indices.dtype() != DType::Int64 {
         bail!(
@@ -372,12 +374,15 @@ pub fn take_along_dim(self_: &Tensor, indices: &Tensor, dim: Option<i64>) -> Res
         );
     }
     let d = wrap_dim(dim, a.len())?;
-    let (mut left, mut right): (Dims, Dims) = (a.clone(), b.clone());
-    if !a.is_empty() {
-        left[d] = b[d];
-        right[d] = a[d];
+    if a.is_empty() {
+        bail!(Index, "Dimension specified as {dim} but tensor has no dimensions");
     }
-    let index = shape::expand(indices, &flambeau_core::broadcast_shapes(&left, &b)?)?;
+    let (mut left, mut right): (Dims, Dims) = (a.clone(), b.clone());
+    left[d] = b[d];
+    right[d] = a[d];
+    // Before they are expanded: each once.
+    let indices = f::remainder_scalar(indices, a[d].into())?;
+    let index = shape::expand(&indices, &flambeau_core::broadcast_shapes(&left, &b)?)?;
     let input = shape::expand(self_, &flambeau_core::broadcast_shapes(&right, &a)?)?;
     gather(&input, d as i64, &index, false)
 }

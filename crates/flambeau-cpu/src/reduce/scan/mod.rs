@@ -1,11 +1,14 @@
 //! Running sums, products, extremes and the like along a dimension. One of the modules with unsafe code.
 
+mod direct;
+
 use super::cut::pieces;
-use super::plan::{Plan, advance, each_kept};
+use super::plan::advance;
 use super::reducers::ordered;
 use super::{Arith, Extremum};
 use crate::pointwise::{Compute, Operand, load, store};
-use crate::wide::{Body, wide};
+use crate::wide::wide;
+use direct::direct;
 use flambeau_core::{C64, DType, Result};
 use smallvec::SmallVec;
 use std::marker::PhantomData;
@@ -237,7 +240,7 @@ unsafe fn scan_piece(
     // SAFETY: passed on from the caller.
     unsafe {
         match what {
-            Scan::Sum if !reverse && running_sums(src, out, sizes, dim) => {}
+            Scan::Sum | Scan::Prod if direct(what, src, out, sizes, dim, reverse) => {}
             Scan::Sum => arithmetic!(Sum),
             Scan::Prod => arithmetic!(Prod),
             Scan::LogSumExp if out.dtype.is_complex() => {
@@ -253,59 +256,6 @@ unsafe fn scan_piece(
         }
     }
     Ok(())
-}
-
-/// [`Sum`] of contiguous lines of `f32`, in double precision, without tiles. False where nothing was done: for other lines.
-///
-/// # Safety
-/// As for [`scan`].
-unsafe fn running_sums(src: &Operand, out: &Operand, sizes: &[i64], dim: usize) -> bool {
-    let fits = |o: &Operand| {
-        let aligned = o.pointer.cast::<f32>().is_aligned();
-        aligned && o.dtype == DType::Float32 && o.strides.get(dim).is_some_and(|&stride| stride == 1)
-    };
-    if !fits(src) || !fits(out) {
-        return false;
-    }
-    let mask: SmallVec<[bool; 6]> = (0..sizes.len()).map(|d| d == dim).collect();
-    let Some(plan) = Plan::new(sizes, &mask, src, &[out]) else { return true };
-    each_kept(&plan.kept, |from, to| {
-        let (x, out) =
-            (src.pointer.cast::<f32>().wrapping_offset(from), out.pointer.cast::<f32>().wrapping_offset(to));
-        // SAFETY: a line of each, valid by the caller's promise; they do not overlap.
-        let (x, out) = unsafe {
-            (
-                std::slice::from_raw_parts(x.cast_const(), plan.count),
-                std::slice::from_raw_parts_mut(out, plan.count),
-            )
-        };
-        wide(RunningSums(x, out));
-    });
-    true
-}
-
-/// The sums up to each number of a line.
-struct RunningSums<'a>(&'a [f32], &'a mut [f32]);
-impl Body for RunningSums<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run(self) {
-        let (fours, rest) = self.0.as_chunks::<4>();
-        let (outs, last) = self.1.as_chunks_mut::<4>();
-        let mut acc = 0f64;
-        // As the general scan takes them.
-        for (out, x) in outs.iter_mut().zip(fours) {
-            let [a, b, c, d] = x.map(f64::from);
-            let (two, after) = (a + b, c + d);
-            let next = acc + (two + after);
-            *out = [(acc + a) as f32, (acc + two) as f32, (acc + (two + c)) as f32, next as f32];
-            acc = next;
-        }
-        for (out, &x) in last.iter_mut().zip(rest) {
-            acc += f64::from(x);
-            *out = acc as f32;
-        }
-    }
 }
 
 /// # Safety
