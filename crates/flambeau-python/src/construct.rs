@@ -517,13 +517,15 @@ pub fn list_of(py: Python<'_>, t: &Tensor) -> PyResult<Py<PyAny>> {
         return level(py, &a, a.data_ptr(), 0);
     }
     let list = empty_list(py, length)?;
-    // No object that is made from here on is tracked by the collector.
-    let a = t.array();
-    if a.dim() != 1 || a.sizes[0] != length {
-        return Err(PyRuntimeError::new_err("the tensor was resized while it was read"));
-    }
-    // SAFETY: elements lie within the storage, which nothing changes meanwhile.
-    unsafe { fill_list(&list, &a, a.data_ptr(), 0)? };
+    // No object that is made from here on is tracked by the collector, so that no Python code can want to write the
+    // description that is looked at.
+    t.with_array(|a| {
+        if a.dim() != 1 || a.sizes[0] != length {
+            return Err(PyRuntimeError::new_err("the tensor was resized while it was read"));
+        }
+        // SAFETY: elements lie within the storage, which nothing changes meanwhile.
+        unsafe { fill_list(&list, a, a.data_ptr(), 0) }
+    })?;
     Ok(list.unbind())
 }
 

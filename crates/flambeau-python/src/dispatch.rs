@@ -171,8 +171,9 @@ fn call(py: Python<'_>, me: &OpFunction, given: &Given<'_>) -> PyResult<*mut PyO
         Target::Out(&parsed.out)
     };
     let result = {
-        let _span = profile::called(overload, &parsed.args, &target);
-        overload.run(me.op.name, &Call { args: &parsed.args, target }).py()?
+        let args = parsed.args.as_slice();
+        let _span = profile::called(overload, args, &target);
+        overload.run(me.op.name, &Call { args, target }).py()?
     };
     if let Some(error) = crate::warnings::pending(py) {
         return Err(error);

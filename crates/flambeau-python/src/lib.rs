@@ -231,6 +231,7 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         text::_printoptions,
         dispatch::_use_torch_names,
         overrides::_set_function_modes,
+        overrides::_has_torch_function,
         overrides::_set_torch_function_disabled,
         overrides::_torch_function_disabled,
         autograd::_enter_dual_level,

@@ -242,6 +242,27 @@ pub fn _type_lookup(
     }
 }
 
+/// Addresses that were met: a few are looked through, more of them hashed.
+#[derive(Default)]
+struct Seen {
+    few: smallvec::SmallVec<[usize; 32]>,
+    many: HashSet<usize>,
+}
+
+impl Seen {
+    /// Whether the address is new.
+    fn insert(&mut self, address: usize) -> bool {
+        if self.few.contains(&address) {
+            return false;
+        }
+        if self.few.len() < 32 {
+            self.few.push(address);
+            return true;
+        }
+        self.many.insert(address)
+    }
+}
+
 /// The parameters of a module and of all below it, each once, in the order of `named_modules`; None where a class has
 /// a walk of its own (another `named_modules` than `walk`, its own equality or tables), which only Python code can
 /// follow, and where the modules nest too deeply.
@@ -251,7 +272,7 @@ pub fn _module_parameters<'py>(
     walk: &Bound<'py, PyAny>,
 ) -> PyResult<Option<Bound<'py, PyList>>> {
     let found = PyList::empty(module.py());
-    let (mut modules, mut parameters) = (HashSet::new(), HashSet::new());
+    let (mut modules, mut parameters) = (Seen::default(), Seen::default());
     Ok(collect(module, walk, 0, &mut modules, &mut parameters, &found)?.then_some(found))
 }
 
@@ -259,8 +280,8 @@ fn collect<'py>(
     module: &Bound<'py, PyAny>,
     walk: &Bound<'py, PyAny>,
     depth: usize,
-    modules: &mut HashSet<usize>,
-    parameters: &mut HashSet<usize>,
+    modules: &mut Seen,
+    parameters: &mut Seen,
     found: &Bound<'py, PyList>,
 ) -> PyResult<bool> {
     let py = module.py();

@@ -3,7 +3,7 @@
 mod anomaly;
 
 use crate::{Tensor, WeakTensor};
-use flambeau_core::{DType, Dims, Result, bail};
+use flambeau_core::{DType, Dims, Result, Shared, bail};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::any::Any;
@@ -44,7 +44,7 @@ impl HookId {
 /// Where a gradient goes: an input slot (an output of the forward function) of a node.
 #[derive(Clone, Debug)]
 pub struct Edge {
-    pub node: Arc<Node>,
+    pub node: Shared<Node>,
     pub input: u32,
 }
 
@@ -99,6 +99,7 @@ pub(crate) fn next_sequence() -> u64 {
 }
 
 impl Node {
+    #[inline(always)]
     pub(crate) fn new(
         name: Cow<'static, str>,
         edges: SmallVec<[Option<Edge>; 2]>,
@@ -158,8 +159,8 @@ impl Node {
         &self.body
     }
     /// An address that identifies the node while it lives.
-    pub fn id(self: &Arc<Self>) -> usize {
-        Arc::as_ptr(self) as usize
+    pub fn id(&self) -> usize {
+        std::ptr::from_ref(self) as usize
     }
     pub fn host(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         self.host.lock().clone()
@@ -172,23 +173,23 @@ impl Node {
         self.saved.lock().len()
     }
     /// The i-th saved tensor, if the graph is still there and it was not changed meanwhile.
-    pub fn saved(self: &Arc<Self>, i: usize) -> Result<Tensor> {
-        self.check_released()?;
+    pub fn saved(node: &Shared<Self>, i: usize) -> Result<Tensor> {
+        node.check_released()?;
         let saved = {
-            let guard = self.saved.lock();
+            let guard = node.saved.lock();
             match guard.get(i) {
                 Some(saved) => saved.clone(),
-                None => bail!("node {} has no saved tensor {i}", self.name),
+                None => bail!("node {} has no saved tensor {i}", node.name),
             }
         };
-        saved.unpack(self)
+        saved.unpack(node)
     }
     /// The i-th saved tensor, none if it was saved as absent.
-    pub fn saved_opt(self: &Arc<Self>, i: usize) -> Result<Option<Tensor>> {
-        self.check_released()?;
-        let saved = self.saved.lock().get(i).cloned();
+    pub fn saved_opt(node: &Shared<Self>, i: usize) -> Result<Option<Tensor>> {
+        node.check_released()?;
+        let saved = node.saved.lock().get(i).cloned();
         match saved {
-            Some(saved) if !saved.is_nothing() => saved.unpack(self).map(Some),
+            Some(saved) if !saved.is_nothing() => saved.unpack(node).map(Some),
             _ => Ok(None),
         }
     }
@@ -401,7 +402,7 @@ fn with_history(tensor: &Tensor, edge: Edge) -> Tensor {
     let out = tensor.alias();
     if edge.node.variable().is_some() {
         out.set_leaf_requires_grad(true);
-        out.meta_mut(|m| m.accumulator = Arc::downgrade(&edge.node));
+        out.meta_mut(|m| m.accumulator = Some(Shared::downgrade(&edge.node)));
     } else {
         out.meta_mut(|m| {
             m.grad_fn = Some(edge.node);
@@ -460,7 +461,7 @@ impl SavedTensor {
         Ok(SavedTensor { kept, version: original.version(), output })
     }
     /// The tensor itself, with its history restored.
-    pub fn unpack(&self, node: &Arc<Node>) -> Result<Tensor> {
+    pub fn unpack(&self, node: &Shared<Node>) -> Result<Tensor> {
         let tensor = match &self.kept {
             Kept::Nothing => bail!("an absent tensor was read in the backward pass of {}", node.name),
             Kept::Packed(kept) => {
@@ -510,7 +511,7 @@ impl SavedTensor {
 
 /// What a backward formula sees.
 pub struct Context<'a> {
-    pub(crate) node: &'a Arc<Node>,
+    pub(crate) node: &'a Shared<Node>,
     pub(crate) grads: &'a [Option<Tensor>],
     pub(crate) needs: &'a [bool],
     pub(crate) saved: SmallVec<[SavedTensor; 2]>,
@@ -569,7 +570,7 @@ impl Context<'_> {
         }
         Ok(grads)
     }
-    pub fn node(&self) -> &Arc<Node> {
+    pub fn node(&self) -> &Shared<Node> {
         self.node
     }
     pub fn grads(&self) -> &[Option<Tensor>] {
@@ -581,11 +582,11 @@ impl Context<'_> {
 }
 impl Node {
     pub(crate) fn context<'a>(
-        self: &'a Arc<Self>,
+        node: &'a Shared<Self>,
         grads: &'a [Option<Tensor>],
         needs: &'a [bool],
     ) -> Result<Context<'a>> {
-        self.check_released()?;
-        Ok(Context { node: self, grads, needs, saved: self.saved.lock().clone() })
+        node.check_released()?;
+        Ok(Context { node, grads, needs, saved: node.saved.lock().clone() })
     }
 }

@@ -77,7 +77,7 @@ pub fn check_writable(out: &Array, inputs: &[Array]) -> Result<()> {
         );
     }
     for input in inputs {
-        if std::sync::Arc::ptr_eq(&input.storage, &out.storage)
+        if flambeau_core::Shared::ptr_eq(&input.storage, &out.storage)
             && out.overlaps(input)
             && !out.same_view(input)
             && !interleaved(out, input)

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(super) struct Facts(AtomicU32);
 
 impl Facts {
+    /// Of no array yet.
     #[inline]
-    pub fn of(a: &Array) -> Facts {
-        Facts(AtomicU32::new(Self::bits(a)))
+    pub fn none() -> Facts {
+        Facts(AtomicU32::new(0))
     }
 
     #[inline]
@@ -28,6 +29,7 @@ impl Facts {
     }
 
     /// Those of another array.
+    #[inline]
     pub fn set(&self, a: &Array) {
         self.0.store(Self::bits(a), Ordering::Release);
     }
@@ -70,7 +72,8 @@ mod tests {
             for device in [Device::CPU, Device::META] {
                 for rank in [0, 1, 5, 64] {
                     let a = Array::empty(&vec![1; rank], dtype, device, Init::Zero).unwrap();
-                    let facts = Facts::of(&a);
+                    let facts = Facts::none();
+                    facts.set(&a);
                     assert_eq!((facts.dtype(), facts.device(), facts.rank()), (dtype, device, rank));
                 }
             }
