@@ -94,7 +94,9 @@ pub fn run_backward(
             });
             state.pending += 1;
         }
-        order.push(node);
+        if inputs.is_some() {
+            order.push(node);
+        }
     }
     if let Some(inputs) = inputs {
         for (i, edge) in inputs.iter().enumerate() {

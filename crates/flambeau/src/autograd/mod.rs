@@ -60,7 +60,7 @@ pub use view::{Creation, ViewMeta, as_view, made_by_custom_function, view_of, vi
 pub use crate::front::{GradOptions, backward, functional, grad, no_grad};
 
 use crate::Tensor;
-use flambeau_core::{Result, Shared, WeakShared};
+use flambeau_core::{Result, Shared, WeakShared, dims_of};
 use node::Body;
 pub(crate) use node::bury_meta;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ pub fn accumulator(leaf: &Tensor) -> Shared<Node> {
         if let Some(node) = m.accumulator.as_ref().and_then(WeakShared::upgrade) {
             return node;
         }
-        let (sizes, dtype) = leaf.with_array(|a| (a.sizes.clone(), a.dtype));
+        let (sizes, dtype) = leaf.with_array(|a| (dims_of(&a.sizes), a.dtype));
         let node = Shared::new_with(|| {
             Node::new(
                 "torch::autograd::AccumulateGrad".into(),

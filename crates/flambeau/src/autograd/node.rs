@@ -1,6 +1,9 @@
 //! Graph nodes, the tensors that they save, and hooks.
 
 mod anomaly;
+mod yard;
+
+pub(crate) use yard::bury_meta;
 
 use crate::{Tensor, WeakTensor};
 use flambeau_core::{DType, Dims, Result, Shared, bail};
@@ -10,7 +13,6 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -85,6 +87,8 @@ pub struct Node {
     saved: Mutex<SmallVec<[SavedTensor; 2]>>,
     released: AtomicBool,
     hooks: Mutex<Option<Box<Hooks>>>,
+    /// Whether there have been any: asked without the lock.
+    hooked: AtomicBool,
     /// A host object that stands for the node (`ctx` of a Python function).
     host: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
 }
@@ -122,6 +126,7 @@ impl Node {
             saved: Mutex::new(saved),
             released: AtomicBool::new(false),
             hooks: Mutex::new(None),
+            hooked: AtomicBool::new(false),
             host: Mutex::new(None),
         }
     }
@@ -219,6 +224,7 @@ impl Node {
     // hooks
 
     fn hooks_mut<R>(&self, f: impl FnOnce(&mut Hooks) -> R) -> R {
+        self.hooked.store(true, Ordering::Release);
         f(self.hooks.lock().get_or_insert_with(Box::default))
     }
     pub(crate) fn add_tensor_hook(&self, output: u32, id: HookId, hook: Hook) {
@@ -249,6 +255,9 @@ impl Node {
     }
     /// Applies tensor hooks, node pre-hooks and `retain_grad`, in PyTorch's order.
     pub(crate) fn run_pre_hooks(&self, grads: &mut [Option<Tensor>]) -> Result<()> {
+        if !self.hooked.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let (tensor, retain, pre) = match self.hooks.lock().as_deref() {
             None => return Ok(()),
             Some(h) => (h.tensor.clone(), h.retain.clone(), h.pre.clone()),
@@ -284,6 +293,9 @@ impl Node {
         Ok(())
     }
     pub(crate) fn run_post_hooks(&self, inputs: &mut Grads, outputs: &[Option<Tensor>]) -> Result<()> {
+        if !self.hooked.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let post = match self.hooks.lock().as_deref() {
             None => return Ok(()),
             Some(h) => h.post.clone(),
@@ -300,73 +312,6 @@ impl Node {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{}>", self.name)
-    }
-}
-
-thread_local! {
-    /// What dropped nodes held, freed in a loop: a graph of a million nodes must not drop recursively.
-    /// Without a destructor of its own (it is empty between drops), it also serves while the thread ends.
-    static GRAVEYARD: RefCell<ManuallyDrop<Option<Vec<Remains>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
-}
-
-#[allow(dead_code)]
-enum Remains {
-    Node {
-        edges: SmallVec<[Option<Edge>; 2]>,
-        saved: SmallVec<[SavedTensor; 2]>,
-        body: Body,
-        host: Option<Arc<dyn Any + Send + Sync>>,
-        hooks: Option<Box<Hooks>>,
-    },
-    Tensor(Box<super::AutogradMeta>),
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        Remains::Node {
-            edges: std::mem::take(&mut self.edges),
-            saved: std::mem::take(self.saved.get_mut()),
-            body: std::mem::replace(&mut self.body, Body::Apply(Box::new(|_| Ok(Grads::new())))),
-            host: self.host.get_mut().take(),
-            hooks: self.hooks.get_mut().take(),
-        }
-        .bury()
-    }
-}
-
-/// Frees what a tensor knows about differentiation; its gradient or a hook may hold the next of many tensors.
-pub(crate) fn bury_meta(meta: Box<super::AutogradMeta>) {
-    if meta.grad.is_some() || !meta.hooks.is_empty() || !meta.post_accumulate.is_empty() {
-        Remains::Tensor(meta).bury();
-    }
-}
-
-impl Remains {
-    fn bury(self) {
-        let mut remains = Some(self);
-        // Only the outermost drop empties the yard; nested drops add to it.
-        let outermost = GRAVEYARD.try_with(|yard| {
-            let mut yard = yard.borrow_mut();
-            match yard.as_mut() {
-                Some(list) => {
-                    list.extend(remains.take());
-                    false
-                }
-                None => {
-                    **yard = Some(Vec::new());
-                    true
-                }
-            }
-        });
-        drop(remains);
-        if outermost == Ok(true) {
-            while let Ok(Some(next)) =
-                GRAVEYARD.try_with(|yard| yard.borrow_mut().as_mut().and_then(|list| list.pop()))
-            {
-                drop(next);
-            }
-            let _ = GRAVEYARD.try_with(|yard| yard.borrow_mut().take());
-        }
     }
 }
 

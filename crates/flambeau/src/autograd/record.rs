@@ -3,7 +3,7 @@
 use super::node::{Body, next_sequence};
 use super::{Context, Edge, Grads, Node, OutputMeta, SavedTensor, grad_enabled};
 use crate::Tensor;
-use flambeau_core::{Result, Shared, bail};
+use flambeau_core::{Result, Shared, bail, dims_of};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
@@ -69,10 +69,10 @@ pub(crate) fn node_with_edges(
     save: &[Save],
     backward: super::Backward,
 ) -> Result<Shared<Node>> {
-    let metas = outputs
-        .iter()
-        .map(|t| t.with_array(|a| OutputMeta { sizes: a.sizes.clone(), dtype: a.dtype }))
-        .collect();
+    let mut metas = SmallVec::new();
+    for t in outputs {
+        metas.push(t.with_array(|a| OutputMeta { sizes: dims_of(&a.sizes), dtype: a.dtype }));
+    }
     let mut saved: SmallVec<[SavedTensor; 2]> = SmallVec::new();
     for s in save {
         saved.push(match s {
