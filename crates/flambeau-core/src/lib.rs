@@ -24,4 +24,4 @@ pub use half::{bf16, f16};
 pub use memory::{buffer, check_memory, settle};
 pub use scalar::{Number, Scalar};
 pub use shared::{Shared, WeakShared};
-pub use storage::{Init, Loan, Storage};
+pub use storage::{Init, Lease, Loan, Storage};

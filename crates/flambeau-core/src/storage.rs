@@ -48,7 +48,24 @@ enum Owner {
     Allocator,
     /// Keeps the memory of another library alive.
     Foreign(#[allow(dead_code)] Box<dyn Any + Send + Sync>),
+    /// As above, by an address and the function that lets go of it: without an allocation.
+    Lent(#[allow(dead_code)] Lease),
     Meta,
+}
+
+/// Something that is let go of when a storage dies: an address, and what to call with it.
+pub struct Lease(usize, fn(usize));
+
+impl Lease {
+    pub fn new(address: usize, release: fn(usize)) -> Lease {
+        Lease(address, release)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        (self.1)(self.0)
+    }
 }
 
 /// How fresh memory is filled.
@@ -139,6 +156,16 @@ impl Storage {
         storage
     }
 
+    /// As [`Storage::foreign`] or, where it may only be read, as [`Storage::foreign_read_only`].
+    ///
+    /// # Safety
+    /// As for these, until the lease ends.
+    pub unsafe fn lent(pointer: *mut u8, nbytes: usize, lease: Lease, read_only: bool) -> Shared<Storage> {
+        let storage = Self::place(pointer, nbytes, 0, Device::CPU, Owner::Lent(lease));
+        storage.read_only.store(read_only, Ordering::Relaxed);
+        storage
+    }
+
     /// The first byte; null for empty and for `meta` storages.
     #[inline]
     pub fn as_ptr(&self) -> *mut u8 {
@@ -154,7 +181,7 @@ impl Storage {
     }
     /// Whether `resize` may move it: memory of other libraries, or known to them, may not.
     pub fn resizable(&self) -> bool {
-        !matches!(self.owner, Owner::Foreign(_))
+        !matches!(self.owner, Owner::Foreign(_) | Owner::Lent(_))
             && self.exports.load(Ordering::Relaxed) == 0
             && !self.is_shared()
     }

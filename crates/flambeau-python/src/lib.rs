@@ -14,6 +14,7 @@ mod errors;
 mod gc;
 mod grad_mode;
 mod indexing;
+mod lists;
 mod methods;
 mod native;
 mod number;
@@ -219,6 +220,7 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         methods::_mark_hooked,
         methods::_module_parameters,
         methods::_module_call,
+        methods::_module_getattr,
         buffer::_frombuffer,
         dlpack::_to_dlpack,
         dlpack::_from_dlpack,
