@@ -19,7 +19,7 @@ pub struct Array {
 
 /// A copy of sizes or strides. Few of them go through registers; a block of any length is a call, and `Dims::clone` goes
 /// element by element.
-#[inline]
+#[inline(always)]
 pub fn dims_of(list: &[i64]) -> Dims {
     match *list {
         [] => Dims::new(),
@@ -32,7 +32,7 @@ pub fn dims_of(list: &[i64]) -> Dims {
 }
 
 impl Clone for Array {
-    #[inline]
+    #[inline(always)]
     fn clone(&self) -> Array {
         Array {
             storage: self.storage.clone(),
@@ -68,7 +68,20 @@ fn ones(n: usize) -> Dims {
 }
 
 /// Row-major strides; dimensions of size 0 count as 1.
+#[inline]
 pub fn contiguous_strides(sizes: &[i64]) -> Dims {
+    let wide = |size: i64| size.max(1);
+    match *sizes {
+        [] => return Dims::new(),
+        [_] => return dims_of(&[1]),
+        [_, b] => return dims_of(&[wide(b), 1]),
+        [_, b, c] => return dims_of(&[wide(c).saturating_mul(wide(b)), wide(c), 1]),
+        _ => {}
+    }
+    many_contiguous_strides(sizes)
+}
+
+fn many_contiguous_strides(sizes: &[i64]) -> Dims {
     let mut strides = ones(sizes.len());
     for d in (0..sizes.len().saturating_sub(1)).rev() {
         strides[d] = strides[d + 1].saturating_mul(sizes[d + 1].max(1));
@@ -183,22 +196,19 @@ impl Array {
     pub fn scalar(storage: Shared<Storage>, dtype: DType) -> Array {
         Array { storage, dtype, sizes: Dims::new(), strides: Dims::new(), offset: 0 }
     }
-    /// Gives an array without dimensions sizes and row-major strides; their product must have been checked.
+    /// Gives an array other dimensions and another offset: through registers, as reading what was just written in pieces as
+    /// a block makes processors wait.
+    #[inline(always)]
+    pub fn take_geometry(&mut self, sizes: &[i64], strides: &[i64], offset: i64) {
+        self.offset = offset;
+        self.sizes = dims_of(sizes);
+        self.strides = dims_of(strides);
+    }
+    /// Gives an array sizes and row-major strides; their product must have been checked.
     #[inline]
     pub fn lay_out(&mut self, sizes: &[i64]) {
-        if self.sizes.spilled() || sizes.len() > self.sizes.inline_size() {
-            (self.sizes, self.strides) = (Dims::from_slice(sizes), contiguous_strides(sizes));
-            return;
-        }
-        for &size in sizes {
-            self.sizes.push(size);
-            self.strides.push(1);
-        }
-        let mut stride = 1i64;
-        for (&size, to) in sizes.iter().zip(self.strides.iter_mut()).rev() {
-            *to = stride;
-            stride = stride.saturating_mul(size.max(1));
-        }
+        self.sizes = dims_of(sizes);
+        self.strides = contiguous_strides(sizes);
     }
     /// The number of elements, and whether they follow each other in row-major order without gaps.
     #[inline]

@@ -2,7 +2,7 @@
 
 use crate::errors::{IntoPy, guard};
 use crate::object;
-use crate::parse::{scalar_of, wrapped_number};
+use crate::parse::{Args, scalar_of, wrapped_number};
 use flambeau::pointwise;
 use flambeau::schema::{Arg, Call, Default, Kind, OpDef, Overload, Ret, Target};
 use flambeau::{ParamValue, Scalar, Tensor};
@@ -56,15 +56,6 @@ enum Side<'a> {
     Number(Scalar),
 }
 
-impl<'a> Side<'a> {
-    fn into_arg(self) -> Arg<'a> {
-        match self {
-            Side::Tensor(t) => Arg::Tensor(t),
-            Side::Number(s) => Arg::Scalar(s),
-        }
-    }
-}
-
 /// The operand that an object is, or none if operators do not take it.
 unsafe fn side<'a>(py: Python<'_>, object: *mut PyObject) -> PyResult<Option<Side<'a>>> {
     // SAFETY: the interpreter keeps operands alive during the call.
@@ -112,22 +103,31 @@ fn run(overload: &'static Overload, a: Side, b: Side, inplace: bool) -> PyResult
             return pointwise::run_on(def, tensors, params, inplace).py();
         }
     }
-    run_args(overload, [a.into_arg(), b.into_arg()], inplace)
+    run_args(overload, a, b, inplace)
 }
 
 #[inline(never)]
-fn run_args(overload: &'static Overload, operands: [Arg; 2], inplace: bool) -> PyResult<Tensor> {
+fn run_args(overload: &'static Overload, a: Side, b: Side, inplace: bool) -> PyResult<Tensor> {
     let target = if inplace { Target::InPlace } else { Target::Fresh };
-    let _span = crate::profile::called(overload, &operands, &target);
-    let mut args: SmallVec<[Arg; 4]> = operands.into_iter().collect();
-    args.extend(overload.params[2..].iter().map(|p| match p.default {
-        Default::Int(v) => Arg::Int(v),
-        Default::Bool(v) => Arg::Bool(v),
-        Default::Float(v) => Arg::Float(v),
-        Default::Str(s) => Arg::Str(s.into()),
-        _ => Arg::None,
-    }));
-    match (overload.call)(&Call { args: &args, target }).py()? {
+    let mut args = Args::default();
+    for side in [a, b] {
+        match side {
+            Side::Tensor(t) => args.put(Arg::Tensor(t)),
+            Side::Number(s) => args.put(Arg::Scalar(s)),
+        }
+    }
+    for param in overload.params.get(2..).unwrap_or_default() {
+        match param.default {
+            Default::Int(v) => args.put(Arg::Int(v)),
+            Default::Bool(v) => args.put(Arg::Bool(v)),
+            Default::Float(v) => args.put(Arg::Float(v)),
+            Default::Str(s) => args.put(Arg::Str(s.into())),
+            _ => args.put(Arg::None),
+        }
+    }
+    let args = args.as_slice();
+    let _span = crate::profile::called(overload, &args[..2], &target);
+    match (overload.call)(&Call { args, target }).py()? {
         Ret::Tensor(t) => Ok(t),
         _ => Err(PyRuntimeError::new_err("an operator did not return a tensor")),
     }

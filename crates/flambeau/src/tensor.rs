@@ -99,29 +99,44 @@ impl Tensor {
     #[inline]
     pub fn from_array(array: Array) -> Tensor {
         let flags = if crate::autograd::inference_enabled() { INFERENCE } else { 0 };
-        Self::with_parts(|| array, flags, None, None)
+        Self::with_parts(array, flags, None, None)
     }
 
     #[inline(always)]
     fn with_parts(
-        make: impl FnOnce() -> Array,
+        array: Array,
         flags: u8,
         shared: Option<Shared<AtomicU64>>,
         meta: Option<Box<AutogradMeta>>,
     ) -> Tensor {
-        let mut out = Tensor(Shared::new_with(|| TensorImpl {
+        let Array { storage, dtype, sizes, strides, offset } = array;
+        let mut out = Self::without_geometry(storage, dtype, flags, shared, meta);
+        if let Some(inner) = Shared::get_mut(&mut out.0) {
+            let array = inner.array.get_mut();
+            array.take_geometry(&sizes, &strides, offset);
+            inner.facts.set(array);
+        }
+        out
+    }
+
+    /// A tensor whose array and facts are completed where they are.
+    #[inline(always)]
+    fn without_geometry(
+        storage: Shared<Storage>,
+        dtype: DType,
+        flags: u8,
+        shared: Option<Shared<AtomicU64>>,
+        meta: Option<Box<AutogradMeta>>,
+    ) -> Tensor {
+        Tensor(Shared::new_with(|| TensorImpl {
             facts: Facts::none(),
-            array: RwLock::new(make()),
+            array: RwLock::new(Array::scalar(storage, dtype)),
             version: Version { shared, own: OnceLock::new() },
             flags: AtomicU8::new(flags),
             arrays: AtomicU32::new(0),
             meta: Mutex::new(meta),
             host: AtomicPtr::new(std::ptr::null_mut()),
-        }));
-        if let Some(inner) = Shared::get_mut(&mut out.0) {
-            inner.facts.set(inner.array.get_mut());
-        }
-        out
+        }))
     }
 
     /// A fresh row-major tensor of elements that take `nbytes`, more than 0, and where they go. Its description is written
@@ -137,7 +152,7 @@ impl Tensor {
         let storage = Storage::new(nbytes, device, init)?;
         let pointer = storage.as_ptr();
         let flags = if crate::autograd::inference_enabled() { INFERENCE } else { 0 };
-        let mut out = Self::with_parts(|| Array::scalar(storage, dtype), flags, None, None);
+        let mut out = Self::without_geometry(storage, dtype, flags, None, None);
         if let Some(inner) = Shared::get_mut(&mut out.0) {
             let array = inner.array.get_mut();
             array.lay_out(sizes);
@@ -146,24 +161,33 @@ impl Tensor {
         Ok((out, pointer))
     }
 
-    fn fresh(sizes: &[i64], dtype: DType, device: Device, init: Init) -> Result<Tensor> {
+    fn fresh(sizes: &[i64], dtype: DType, device: Device, init: Init) -> Result<(Tensor, *mut u8)> {
         let item = dtype.size() as i64;
         let bytes = sizes.iter().try_fold(item, |n, &size| if size > 0 { n.checked_mul(size) } else { None });
         match bytes {
-            Some(bytes) => Ok(Self::dense(sizes, bytes as usize, dtype, device, init)?.0),
+            Some(bytes) => Self::dense(sizes, bytes as usize, dtype, device, init),
             // Empty, or an error.
-            None => Ok(Self::from_array(Array::empty(sizes, dtype, device, init)?)),
+            None => {
+                let array = Array::empty(sizes, dtype, device, init)?;
+                let pointer = array.data_ptr();
+                Ok((Self::from_array(array), pointer))
+            }
         }
     }
 
     /// A fresh tensor with undefined contents, which the caller overwrites.
     pub fn empty_raw(sizes: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
+        Ok(Self::empty_at(sizes, dtype, device)?.0)
+    }
+
+    /// As [`Tensor::empty_raw`], and where the contents go.
+    pub(crate) fn empty_at(sizes: &[i64], dtype: DType, device: Device) -> Result<(Tensor, *mut u8)> {
         Self::fresh(sizes, dtype, device, Init::Uninit)
     }
 
     /// A fresh tensor of zeros.
     pub fn zeros_raw(sizes: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
-        Self::fresh(sizes, dtype, device, Init::Zero)
+        Ok(Self::fresh(sizes, dtype, device, Init::Zero)?.0)
     }
 
     /// A copy of what the tensor refers to (shares the storage).
@@ -282,19 +306,19 @@ impl Tensor {
         let (flags, shared) = self.passed_on();
         let out = {
             let array = self.read();
-            Self::with_parts(|| array.clone(), flags, shared, None)
+            Self::with_parts(array.clone(), flags, shared, None)
         };
         self.with_entries(out)
     }
     /// A tensor over a part or a reinterpretation of this tensor's storage, sharing the version.
     pub fn alias_as(&self, array: Array) -> Tensor {
         let (flags, shared) = self.passed_on();
-        Self::with_parts(|| array, flags, shared, None)
+        Self::with_parts(array, flags, shared, None)
     }
     /// As [`Tensor::alias_as`], with metadata.
     pub(crate) fn alias_with(&self, array: Array, meta: Box<AutogradMeta>) -> Tensor {
         let (flags, shared) = self.passed_on();
-        Self::with_parts(|| array, flags | HAS_META, shared, Some(meta))
+        Self::with_parts(array, flags | HAS_META, shared, Some(meta))
     }
     /// The flags and the version of its aliases.
     #[inline]

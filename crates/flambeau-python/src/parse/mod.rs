@@ -11,7 +11,7 @@ pub use value::{int_value, is_int, is_numpy, scalar_of, wrapped_number};
 
 use crate::object;
 use crate::types::type_name;
-use args::Args;
+pub use args::Args;
 use flambeau::schema::{Arg, Default, IntList, Kind, OpDef, Overload, Param};
 use flambeau::{Scalar, Tensor};
 use message::{explain, kind_name, python_name};

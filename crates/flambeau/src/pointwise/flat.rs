@@ -19,7 +19,7 @@ pub(super) fn run(
     to: &Resolved,
     tensors: &[&Tensor],
     arrays: &[impl Deref<Target = Array>],
-    consts: impl FnOnce() -> Consts,
+    consts: impl FnOnce(&mut Consts),
     inplace: bool,
 ) -> Result<Option<Tensor>> {
     let Some(mut shape) = arrays.first() else { return Ok(None) };
@@ -83,9 +83,11 @@ pub(super) fn run(
     } else {
         out
     };
+    let mut numbers = Consts::new();
+    consts(&mut numbers);
     // SAFETY: every operand is dense (or a single element) and lies within its storage; the output is fresh, or memory of
     // our own with room for it, or the first operand, which shares its storage with none but the very same views.
-    unsafe { run_flat(&to.variant.program, to.compute, n, &direct, flats, &consts())? };
+    unsafe { run_flat(&to.variant.program, to.compute, n, &direct, flats, &numbers)? };
     if detour {
         // SAFETY: the scratch was just filled; the output has room for n elements of its dtype.
         unsafe {

@@ -115,7 +115,7 @@ fn differentiated(
     let to = Resolved { variant, compute, result: compute };
     let record = autograd::needs_grad(operands) && compute.is_differentiable();
     if !record {
-        let consts = || variant.constants(|i| params.get(i).copied());
+        let consts = |out: &mut _| variant.fill(out, |i| params.get(i).copied());
         if let Some(out) = flat::run(&to, operands, &held(operands), consts, false)? {
             return Ok(out);
         }

@@ -116,7 +116,7 @@ fn apply(
     }
     let record = tracked && !def.detached && to.result.is_differentiable();
     if matches!(dest, Dest::Fresh) || (dest.is_inplace() && !tracked) {
-        let consts = || to.variant.constants(|i| params.get(i).and_then(resolve::value));
+        let consts = |out: &mut _| to.variant.fill(out, |i| params.get(i).and_then(resolve::value));
         if let Some(out) = flat::run(&to, tensors, &arrays, consts, dest.is_inplace())? {
             drop(arrays);
             if record {

@@ -44,6 +44,10 @@ pub struct Consts {
 
 impl Consts {
     #[inline]
+    pub fn new() -> Consts {
+        Consts { few: [Scalar::Int(0); 4], len: 0, many: Vec::new() }
+    }
+    #[inline]
     fn push(&mut self, value: Scalar) {
         if self.len < 4 {
             self.few[self.len] = value;
@@ -216,14 +220,19 @@ impl Variant {
     /// The constants of a call, whose parameters `value` gives.
     #[inline]
     pub fn constants(&self, value: impl Fn(usize) -> Option<Scalar>) -> Consts {
-        let mut out = Consts { few: [Scalar::Int(0); 4], len: 0, many: Vec::new() };
+        let mut out = Consts::new();
+        self.fill(&mut out, value);
+        out
+    }
+    /// As [`Variant::constants`], in their place.
+    #[inline]
+    pub fn fill(&self, out: &mut Consts, value: impl Fn(usize) -> Option<Scalar>) {
         for c in &self.consts {
             out.push(match c {
                 Constant::Value(v) => *v,
                 Constant::Param(i) => value(*i as usize).unwrap_or(Scalar::Int(0)),
             });
         }
-        out
     }
 }
 
