@@ -283,7 +283,28 @@ fn attempt<'py>(
                     }
                     into.args.pop();
                 }
+                Kind::Scalar => {
+                    if let Some(v) = value::exact_int(object) {
+                        into.args.put(Arg::Scalar(Scalar::Int(v)));
+                        continue;
+                    }
+                }
+                Kind::Float | Kind::OptFloat if ffi::PyFloat_CheckExact(object) != 0 => {
+                    into.args.put(Arg::Float(ffi::PyFloat_AS_DOUBLE(object)));
+                    continue;
+                }
+                Kind::Float | Kind::OptFloat => {
+                    if let Some(v) = value::exact_int(object) {
+                        into.args.put(Arg::Float(v as f64));
+                        continue;
+                    }
+                }
                 _ => {}
+            }
+            // An option that is given as None.
+            if object == ffi::Py_None() && param.default == Default::None && param.kind != Kind::OptTensors {
+                into.args.put(Arg::None);
+                continue;
             }
         }
         // SAFETY: arguments live as long as the call.
