@@ -97,26 +97,3 @@ impl Drop for Args<'_> {
         self.clear();
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn few_and_many() {
-        let mut args = Args::default();
-        for round in 0..2 {
-            for i in 0..40 {
-                args.put(if i % 3 == 0 { Arg::Floats(vec![i as f64]) } else { Arg::Int(i) });
-                args.put(Arg::None);
-                args.pop();
-                assert_eq!(args.as_slice().len(), i as usize + 1);
-            }
-            assert!(matches!(args.last_mut(), Some(Arg::Floats(v)) if v[..] == [39.0]), "{round}");
-            assert!(matches!(args.as_slice()[1], Arg::Int(1)));
-            args.clear();
-            assert!(args.as_slice().is_empty() && args.last_mut().is_none());
-        }
-        args.put(Arg::Floats(vec![1.0]));
-    }
-}
