@@ -105,9 +105,7 @@ def _overrides(arg):
 
 def has_torch_function(relevant_args, /):
     """Whether one of the arguments has an implementation of the protocol that must be asked."""
-    if _modes():
-        return True
-    return not _C._torch_function_disabled() and any(_overrides(arg) is not None for arg in relevant_args)
+    return _C._has_torch_function(relevant_args)
 
 
 def has_torch_function_unary(obj, /):

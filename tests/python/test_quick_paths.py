@@ -481,3 +481,53 @@ def test_refusals_name_what_is_wrong():
     for call, text in cases:
         with pytest.raises(TypeError, match=text):
             call()
+
+
+def test_cat_of_dense_and_other_parts():
+    for shapes, dim in (
+        (((2, 3), (4, 3)), 0),
+        (((2, 3), (2, 1), (2, 5)), 1),
+        (((2, 1, 3), (2, 4, 3)), -2),
+        (((0,), (3,)), 0),
+    ):
+        parts = [torch.randn(shape) for shape in shapes]
+        want = np.concatenate([p.numpy() for p in parts], dim)
+        assert np.array_equal(torch.cat(parts, dim).numpy(), want)
+        apart = [p.transpose(0, -1).contiguous().transpose(0, -1) for p in parts]
+        assert np.array_equal(torch.cat([*apart[:1], *parts[1:]], dim).numpy(), want)
+    mixed = torch.cat([torch.tensor([1, 2]), torch.tensor([0.5])])
+    assert mixed.dtype == torch.float32 and mixed.tolist() == [1, 2, 0.5]
+    x = torch.randn(2, 2, requires_grad=True)
+    torch.cat([x, torch.zeros(1, 2)]).sum().backward()
+    assert x.grad.tolist() == [[1, 1], [1, 1]]
+
+
+def test_registered_attributes():
+    class Named(nn.Module):
+        def __getattr__(self, name):
+            return "own" if name == "special" else super().__getattr__(name)
+
+    for module in (nn.Linear(2, 3), Named()):
+        module.register_buffer("table", None)
+        module.child = nn.ReLU()
+        module.weight = nn.Parameter(torch.zeros(1))
+        assert module.table is None and module.child is module._modules["child"] and module.weight.shape == (1,)
+        with pytest.raises(AttributeError, match=f"'{type(module).__name__}' object has no attribute 'absent'"):
+            module.absent
+    assert module.special == "own" and not hasattr(object.__new__(nn.Module), "weight")
+
+
+def test_options_by_kind():
+    with pytest.raises(RuntimeError, match="Overflow when unpacking long long"):
+        torch.zeros(3).add_(2**70)
+    with pytest.raises(TypeError):
+        torch.zeros(3).uniform_(None, 1)
+    assert torch.zeros(3).uniform_(2, 2.0, generator=None).tolist() == [2, 2, 2]
+    assert torch.zeros(2, 3, dtype=None, device=None).sum(None).item() == 0
+    old = torch.get_default_device()
+    try:
+        torch.set_default_device("meta")
+        assert torch.zeros(3).is_meta
+    finally:
+        torch.set_default_device(old)
+    assert not torch.zeros(3).is_meta

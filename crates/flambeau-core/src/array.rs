@@ -1,8 +1,7 @@
 //! An array: storage seen through sizes, signed strides and an offset, all in elements.
 
-use crate::{DType, Device, Init, MemoryFormat, Result, Storage, bail};
+use crate::{DType, Device, Init, MemoryFormat, Result, Shared, Storage, bail};
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// Sizes or strides; up to five dimensions without an allocation.
 pub type Dims = SmallVec<[i64; 5]>;
@@ -10,7 +9,7 @@ pub type Dims = SmallVec<[i64; 5]>;
 /// What a tensor refers to. Cloning shares the storage.
 #[derive(Debug)]
 pub struct Array {
-    pub storage: Arc<Storage>,
+    pub storage: Shared<Storage>,
     pub dtype: DType,
     pub sizes: Dims,
     pub strides: Dims,
@@ -18,15 +17,28 @@ pub struct Array {
     pub offset: i64,
 }
 
+/// A copy of sizes or strides. Few of them go through registers; a block of any length is a call, and `Dims::clone` goes
+/// element by element.
+#[inline(always)]
+pub fn dims_of(list: &[i64]) -> Dims {
+    match *list {
+        [] => Dims::new(),
+        [a] => Dims::from_buf_and_len([a, 0, 0, 0, 0], 1),
+        [a, b] => Dims::from_buf_and_len([a, b, 0, 0, 0], 2),
+        [a, b, c] => Dims::from_buf_and_len([a, b, c, 0, 0], 3),
+        [a, b, c, d] => Dims::from_buf_and_len([a, b, c, d, 0], 4),
+        _ => Dims::from_slice(list),
+    }
+}
+
 impl Clone for Array {
-    #[inline]
+    #[inline(always)]
     fn clone(&self) -> Array {
         Array {
             storage: self.storage.clone(),
             dtype: self.dtype,
-            // Copied as a block, where `Dims::clone` goes element by element.
-            sizes: Dims::from_slice(&self.sizes),
-            strides: Dims::from_slice(&self.strides),
+            sizes: dims_of(&self.sizes),
+            strides: dims_of(&self.strides),
             offset: self.offset,
         }
     }
@@ -48,9 +60,29 @@ pub fn count(sizes: &[i64]) -> i64 {
     if sizes.contains(&0) { 0 } else { sizes.iter().fold(1, |n: i64, &size| n.saturating_mul(size)) }
 }
 
+/// As many ones.
+#[inline]
+fn ones(n: usize) -> Dims {
+    // An array in place, where `from_elem` pushes one by one.
+    if n <= 5 { SmallVec::from_buf_and_len([1; 5], n) } else { SmallVec::from_elem(1, n) }
+}
+
 /// Row-major strides; dimensions of size 0 count as 1.
+#[inline]
 pub fn contiguous_strides(sizes: &[i64]) -> Dims {
-    let mut strides: Dims = SmallVec::from_elem(1, sizes.len());
+    let wide = |size: i64| size.max(1);
+    match *sizes {
+        [] => return Dims::new(),
+        [_] => return dims_of(&[1]),
+        [_, b] => return dims_of(&[wide(b), 1]),
+        [_, b, c] => return dims_of(&[wide(c).saturating_mul(wide(b)), wide(c), 1]),
+        _ => {}
+    }
+    many_contiguous_strides(sizes)
+}
+
+fn many_contiguous_strides(sizes: &[i64]) -> Dims {
+    let mut strides = ones(sizes.len());
     for d in (0..sizes.len().saturating_sub(1)).rev() {
         strides[d] = strides[d + 1].saturating_mul(sizes[d + 1].max(1));
     }
@@ -122,7 +154,7 @@ impl Array {
     /// A fresh row-major array.
     pub fn empty(sizes: &[i64], dtype: DType, device: Device, init: Init) -> Result<Array> {
         // Sizes in one pass; what is empty or does not fit is left to the checks below.
-        let mut strides: Dims = SmallVec::from_elem(1, sizes.len());
+        let mut strides = ones(sizes.len());
         let (mut n, mut plain) = (1i64, true);
         for (&size, stride) in sizes.iter().zip(strides.iter_mut()).rev() {
             *stride = n;
@@ -159,6 +191,35 @@ impl Array {
         Ok(Array { storage, dtype, sizes: Dims::from_slice(sizes), strides, offset: 0 })
     }
 
+    /// An array without dimensions at the beginning of a storage, for [`Array::lay_out`].
+    #[inline(always)]
+    pub fn scalar(storage: Shared<Storage>, dtype: DType) -> Array {
+        Array { storage, dtype, sizes: Dims::new(), strides: Dims::new(), offset: 0 }
+    }
+    /// Gives an array other dimensions and another offset: through registers, as reading what was just written in pieces as
+    /// a block makes processors wait.
+    #[inline(always)]
+    pub fn take_geometry(&mut self, sizes: &[i64], strides: &[i64], offset: i64) {
+        self.offset = offset;
+        self.sizes = dims_of(sizes);
+        self.strides = dims_of(strides);
+    }
+    /// Gives an array sizes and row-major strides; their product must have been checked.
+    #[inline]
+    pub fn lay_out(&mut self, sizes: &[i64]) {
+        self.sizes = dims_of(sizes);
+        self.strides = contiguous_strides(sizes);
+    }
+    /// The number of elements, and whether they follow each other in row-major order without gaps.
+    #[inline]
+    pub fn extent(&self) -> (usize, bool) {
+        let (mut n, mut dense) = (1i64, true);
+        for (&size, &stride) in self.sizes.iter().zip(&self.strides).rev() {
+            dense &= size == 1 || stride == n;
+            n = n.saturating_mul(size);
+        }
+        (n as usize, dense | (n == 0))
+    }
     #[inline]
     pub fn numel(&self) -> usize {
         count(&self.sizes) as usize

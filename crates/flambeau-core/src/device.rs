@@ -39,6 +39,22 @@ impl Device {
             _ => self,
         }
     }
+    /// The device as a number of 11 bits, for places that are read without a lock.
+    #[inline]
+    pub fn code(self) -> u32 {
+        self.kind as u32 | self.index.map_or(0, |i| i as u32 + 1) << 2
+    }
+    /// The device of a number that [`Device::code`] gave.
+    #[inline]
+    pub fn from_code(code: u32) -> Device {
+        let kind = match code & 3 {
+            0 => DeviceType::Cpu,
+            1 => DeviceType::Cuda,
+            2 => DeviceType::Mps,
+            _ => DeviceType::Meta,
+        };
+        Device { kind, index: (code >> 2 & 0x1ff).checked_sub(1).map(|i| i as u8) }
+    }
     pub fn type_name(self) -> &'static str {
         match self.kind {
             DeviceType::Cpu => "cpu",

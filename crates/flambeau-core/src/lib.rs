@@ -10,11 +10,12 @@ pub mod halves;
 mod memory;
 pub mod parallel;
 mod scalar;
+mod shared;
 mod storage;
 
 pub use array::{
-    Array, Dims, broadcast_shapes, check_sizes, contiguous_strides, count, numel, required_bytes, show,
-    strides_for, wrap_dim,
+    Array, Dims, broadcast_shapes, check_sizes, contiguous_strides, count, dims_of, numel, required_bytes,
+    show, strides_for, wrap_dim,
 };
 pub use device::{Device, DeviceType, Layout, MemoryFormat};
 pub use dtype::{C32, C64, Category, DType, Element};
@@ -22,4 +23,5 @@ pub use error::{Error, ErrorKind, Result};
 pub use half::{bf16, f16};
 pub use memory::{buffer, check_memory, settle};
 pub use scalar::{Number, Scalar};
-pub use storage::{Init, Loan, Storage};
+pub use shared::{Shared, WeakShared};
+pub use storage::{Init, Lease, Loan, Storage};

@@ -1,14 +1,13 @@
 //! Untyped memory shared by tensors. One of the few modules with unsafe code.
 
 use crate::memory::{check_memory, out_of_memory};
-use crate::{Device, Result, bail, blocks};
+use crate::{Device, Result, Shared, bail, blocks};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 /// Blocks up to this size live in the storage itself, which saves an allocation.
@@ -37,7 +36,7 @@ pub struct Storage {
     shared: AtomicBool,
     /// Serialises what moves the memory; holds the owner of memory that it was moved to.
     lock: Mutex<Option<Box<dyn Any + Send + Sync>>>,
-    /// The memory of small blocks: `pointer` points here. A storage never moves, it is only made within an `Arc`.
+    /// The memory of small blocks: `pointer` points here. A storage never moves, it is only made within a `Shared`.
     small: Small,
 }
 
@@ -49,7 +48,24 @@ enum Owner {
     Allocator,
     /// Keeps the memory of another library alive.
     Foreign(#[allow(dead_code)] Box<dyn Any + Send + Sync>),
+    /// As above, by an address and the function that lets go of it: without an allocation.
+    Lent(#[allow(dead_code)] Lease),
     Meta,
+}
+
+/// Something that is let go of when a storage dies: an address, and what to call with it.
+pub struct Lease(usize, fn(usize));
+
+impl Lease {
+    pub fn new(address: usize, release: fn(usize)) -> Lease {
+        Lease(address, release)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        (self.1)(self.0)
+    }
 }
 
 /// How fresh memory is filled.
@@ -62,7 +78,7 @@ pub enum Init {
 
 impl Storage {
     /// Allocates `nbytes` on the device. Zero-size storages own no memory.
-    pub fn new(nbytes: usize, device: Device, init: Init) -> Result<Arc<Storage>> {
+    pub fn new(nbytes: usize, device: Device, init: Init) -> Result<Shared<Storage>> {
         let device = device.canonical();
         if device.is_meta() {
             return Ok(Self::place(std::ptr::null_mut(), nbytes, 0, device, Owner::Meta));
@@ -82,22 +98,29 @@ impl Storage {
     }
 
     /// A storage with its small block left uninitialised.
-    fn place(pointer: *mut u8, nbytes: usize, capacity: usize, device: Device, owner: Owner) -> Arc<Storage> {
-        let memory = Arc::<Storage>::new_uninit();
-        // SAFETY: the allocation is ours alone; every field but `small`, which may be uninitialised, is written.
-        unsafe {
-            let storage = Arc::as_ptr(&memory).cast_mut().cast::<Storage>();
-            (&raw mut (*storage).pointer).write(AtomicPtr::new(pointer));
-            (&raw mut (*storage).nbytes).write(AtomicUsize::new(nbytes));
-            (&raw mut (*storage).capacity).write(AtomicUsize::new(capacity));
-            (&raw mut (*storage).device).write(device);
-            (&raw mut (*storage).owner).write(owner);
-            (&raw mut (*storage).exports).write(AtomicUsize::new(0));
-            (&raw mut (*storage).read_only).write(AtomicBool::new(false));
-            (&raw mut (*storage).shared).write(AtomicBool::new(false));
-            (&raw mut (*storage).lock).write(Mutex::new(None));
-            memory.assume_init()
-        }
+    fn place(
+        pointer: *mut u8,
+        nbytes: usize,
+        capacity: usize,
+        device: Device,
+        owner: Owner,
+    ) -> Shared<Storage> {
+        let fill = |storage: *mut Storage| {
+            // SAFETY: a fresh place; every field but `small`, which may be uninitialised, is written.
+            unsafe {
+                (&raw mut (*storage).pointer).write(AtomicPtr::new(pointer));
+                (&raw mut (*storage).nbytes).write(AtomicUsize::new(nbytes));
+                (&raw mut (*storage).capacity).write(AtomicUsize::new(capacity));
+                (&raw mut (*storage).device).write(device);
+                (&raw mut (*storage).owner).write(owner);
+                (&raw mut (*storage).exports).write(AtomicUsize::new(0));
+                (&raw mut (*storage).read_only).write(AtomicBool::new(false));
+                (&raw mut (*storage).shared).write(AtomicBool::new(false));
+                (&raw mut (*storage).lock).write(Mutex::new(None));
+            }
+        };
+        // SAFETY: see above.
+        unsafe { Shared::new_in_place(fill) }
     }
 
     /// Frees a block that `pointer` held.
@@ -115,7 +138,7 @@ impl Storage {
         pointer: *mut u8,
         nbytes: usize,
         owner: Box<dyn Any + Send + Sync>,
-    ) -> Arc<Storage> {
+    ) -> Shared<Storage> {
         Self::place(pointer, nbytes, 0, Device::CPU, Owner::Foreign(owner))
     }
 
@@ -127,9 +150,19 @@ impl Storage {
         pointer: *mut u8,
         nbytes: usize,
         owner: Box<dyn Any + Send + Sync>,
-    ) -> Arc<Storage> {
+    ) -> Shared<Storage> {
         let storage = Self::place(pointer, nbytes, 0, Device::CPU, Owner::Foreign(owner));
         storage.read_only.store(true, Ordering::Relaxed);
+        storage
+    }
+
+    /// As [`Storage::foreign`] or, where it may only be read, as [`Storage::foreign_read_only`].
+    ///
+    /// # Safety
+    /// As for these, until the lease ends.
+    pub unsafe fn lent(pointer: *mut u8, nbytes: usize, lease: Lease, read_only: bool) -> Shared<Storage> {
+        let storage = Self::place(pointer, nbytes, 0, Device::CPU, Owner::Lent(lease));
+        storage.read_only.store(read_only, Ordering::Relaxed);
         storage
     }
 
@@ -148,7 +181,7 @@ impl Storage {
     }
     /// Whether `resize` may move it: memory of other libraries, or known to them, may not.
     pub fn resizable(&self) -> bool {
-        !matches!(self.owner, Owner::Foreign(_))
+        !matches!(self.owner, Owner::Foreign(_) | Owner::Lent(_))
             && self.exports.load(Ordering::Relaxed) == 0
             && !self.is_shared()
     }
@@ -189,11 +222,6 @@ impl Storage {
     pub fn export(&self) {
         self.exports.fetch_add(1, Ordering::Relaxed);
     }
-    /// Keeps the memory alive and where it is until the loan ends.
-    pub fn lend(self: &Arc<Self>) -> Loan {
-        self.export();
-        Loan(self.clone())
-    }
     /// Whether its memory belongs to another owner who forbids writing.
     #[inline]
     pub fn is_read_only(&self) -> bool {
@@ -219,28 +247,6 @@ impl Storage {
             self.read_only.store(false, Ordering::Release);
         }
         Ok(())
-    }
-
-    /// A storage over a part of the bytes, which stay where they are while it lives.
-    pub fn slice(self: &Arc<Self>, start: usize, nbytes: usize) -> Result<Arc<Storage>> {
-        if start.checked_add(nbytes).is_none_or(|end| end > self.nbytes()) {
-            bail!(
-                "slice of {nbytes} bytes from {start} is out of bounds for storage of size {}",
-                self.nbytes()
-            );
-        }
-        if self.device.is_meta() {
-            return Storage::new(nbytes, self.device, Init::Uninit);
-        }
-        let (first, loan) = (self.as_ptr().wrapping_add(start), Box::new(self.lend()));
-        // SAFETY: within this storage, whose memory the loan keeps in place.
-        Ok(unsafe {
-            if self.is_read_only() {
-                Storage::foreign_read_only(first, nbytes, loan)
-            } else {
-                Storage::foreign(first, nbytes, loan)
-            }
-        })
     }
 
     /// Changes the size, keeping the bytes that both sizes have; growth is zero-filled.
@@ -279,8 +285,37 @@ impl Storage {
     }
 }
 
+impl Shared<Storage> {
+    /// Keeps the memory alive and where it is until the loan ends.
+    pub fn lend(&self) -> Loan {
+        self.export();
+        Loan(self.clone())
+    }
+    /// A storage over a part of the bytes, which stay where they are while it lives.
+    pub fn slice(&self, start: usize, nbytes: usize) -> Result<Shared<Storage>> {
+        if start.checked_add(nbytes).is_none_or(|end| end > self.nbytes()) {
+            bail!(
+                "slice of {nbytes} bytes from {start} is out of bounds for storage of size {}",
+                self.nbytes()
+            );
+        }
+        if self.device.is_meta() {
+            return Storage::new(nbytes, self.device, Init::Uninit);
+        }
+        let (first, loan) = (self.as_ptr().wrapping_add(start), Box::new(self.lend()));
+        // SAFETY: within this storage, whose memory the loan keeps in place.
+        Ok(unsafe {
+            if self.is_read_only() {
+                Storage::foreign_read_only(first, nbytes, loan)
+            } else {
+                Storage::foreign(first, nbytes, loan)
+            }
+        })
+    }
+}
+
 /// A pointer into a storage that another library holds for a time.
-pub struct Loan(Arc<Storage>);
+pub struct Loan(Shared<Storage>);
 
 impl Drop for Loan {
     fn drop(&mut self) {

@@ -2,8 +2,8 @@
 
 use crate::errors::{IntoPy, from_py};
 use crate::object;
-use flambeau::Tensor;
 use flambeau::autograd::{self as core, BackwardOptions, Edge, Grads, HookId, Node, Save};
+use flambeau::{Shared, Tensor, WeakShared};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
@@ -14,11 +14,11 @@ use std::sync::Arc;
 /// A node of the graph, `x.grad_fn`.
 #[pyclass(name = "Node", module = "flambeau.autograd.graph", frozen, subclass)]
 pub struct PyNode {
-    pub node: Arc<Node>,
+    pub node: Shared<Node>,
 }
 
 /// The object of a node: for a custom function its `ctx`, else a fresh view of the node.
-pub fn node_object(py: Python<'_>, node: Arc<Node>) -> PyResult<Py<PyAny>> {
+pub fn node_object(py: Python<'_>, node: Shared<Node>) -> PyResult<Py<PyAny>> {
     if let Some(host) = node.host()
         && let Ok(object) = host.downcast::<Py<PyAny>>()
     {
@@ -90,12 +90,12 @@ impl PyNode {
     fn _saved(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let mut out = Vec::new();
         for i in 0..self.node.saved_len() {
-            out.push(object::wrap(py, self.node.saved(i).py()?));
+            out.push(object::wrap(py, Node::saved(&self.node, i).py()?));
         }
         Ok(PyTuple::new(py, out)?.into_any().unbind())
     }
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<PyNode>().is_ok_and(|o| Arc::ptr_eq(&o.get().node, &self.node))
+        other.cast::<PyNode>().is_ok_and(|o| Shared::ptr_eq(&o.get().node, &self.node))
     }
     fn __hash__(&self) -> usize {
         self.node.id() >> 4
@@ -473,13 +473,13 @@ pub fn _record_function(
         core::made_by_custom_function(out, outs.len() == 1);
     }
     node.set_host(Some(Arc::new(ctx) as Arc<dyn Any + Send + Sync>));
-    Ok(Some(Py::new(py, PyWeakNode { node: Arc::downgrade(&node) })?))
+    Ok(Some(Py::new(py, PyWeakNode { node: Shared::downgrade(&node) })?))
 }
 
 /// A node seen from its own `ctx`, which must not keep it alive.
 #[pyclass(name = "_WeakNode", module = "flambeau._C", frozen)]
 pub struct PyWeakNode {
-    node: std::sync::Weak<Node>,
+    node: WeakShared<Node>,
 }
 
 #[pymethods]
@@ -501,7 +501,7 @@ pub fn _saved_of(py: Python<'_>, node: &Bound<'_, PyNode>, count: usize) -> PyRe
     }
     let mut out = Vec::new();
     for i in 0..count {
-        out.push(match node.saved_opt(i).py()? {
+        out.push(match Node::saved_opt(&node, i).py()? {
             Some(t) => object::wrap(py, t),
             None => py.None(),
         });

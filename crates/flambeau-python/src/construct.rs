@@ -1,4 +1,4 @@
-//! Tensors from Python data: `torch.tensor`, `torch.as_tensor`, `torch.Tensor(...)`; and back: `tolist`.
+//! Tensors from Python data: `torch.tensor`, `torch.as_tensor`, `torch.Tensor(...)`.
 
 use crate::errors::owned_ptr;
 use crate::errors::{IntoPy, guard};
@@ -497,85 +497,6 @@ pub fn _make_subclass(
         }
         Ok(owned_ptr(py, object::wrap_as(cls.as_ptr().cast(), fresh)))
     }
-}
-
-/// `Tensor.tolist`: nested lists of numbers, or a number.
-pub fn list_of(py: Python<'_>, t: &Tensor) -> PyResult<Py<PyAny>> {
-    let (rank, length, meta) =
-        t.with_array(|a| (a.dim(), a.sizes.first().copied().unwrap_or(0), a.device().is_meta()));
-    if meta {
-        return Err(pyo3::exceptions::PyNotImplementedError::new_err(
-            "Cannot copy out of meta tensor; no data!",
-        ));
-    }
-    if rank == 0 {
-        return crate::dispatch::scalar_to_py(py, t.item().py()?);
-    }
-    if rank > 1 {
-        // A copy: making lists may run the garbage collector, hence anything.
-        let a = shape::clone_dense(&t.alias()).py()?.array();
-        return level(py, &a, a.data_ptr(), 0);
-    }
-    let list = empty_list(py, length)?;
-    // No object that is made from here on is tracked by the collector.
-    let a = t.array();
-    if a.dim() != 1 || a.sizes[0] != length {
-        return Err(PyRuntimeError::new_err("the tensor was resized while it was read"));
-    }
-    // SAFETY: elements lie within the storage, which nothing changes meanwhile.
-    unsafe { fill_list(&list, &a, a.data_ptr(), 0)? };
-    Ok(list.unbind())
-}
-
-/// A list that is about to be filled.
-fn empty_list(py: Python<'_>, n: i64) -> PyResult<Bound<'_, PyAny>> {
-    // SAFETY: a new reference; slots that are not filled are null, which dropping the list allows for.
-    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyList_New(n as ffi::Py_ssize_t)) }
-}
-
-/// The list of a dimension's elements, from `start` on, of an array that nobody else knows of.
-fn level(py: Python<'_>, a: &Array, start: *const u8, dim: usize) -> PyResult<Py<PyAny>> {
-    let list = empty_list(py, a.sizes[dim])?;
-    if dim + 1 == a.dim() {
-        // SAFETY: elements lie within the array.
-        unsafe { fill_list(&list, a, start, dim)? };
-        return Ok(list.unbind());
-    }
-    let step = (a.strides[dim] as usize).wrapping_mul(a.dtype.size());
-    for i in 0..a.sizes[dim] as usize {
-        let item = level(py, a, start.wrapping_add(i.wrapping_mul(step)), dim + 1)?.into_ptr();
-        // SAFETY: the slot is within the list and takes over the reference.
-        unsafe { ffi::PyList_SET_ITEM(list.as_ptr(), i as ffi::Py_ssize_t, item) };
-    }
-    Ok(list.unbind())
-}
-
-/// Fills a list with the numbers of a dimension.
-///
-/// # Safety
-/// The list must be a fresh one of the dimension's size; elements from `start` on must be valid.
-unsafe fn fill_list(list: &Bound<'_, PyAny>, a: &Array, start: *const u8, dim: usize) -> PyResult<()> {
-    let step = (a.strides[dim] as usize).wrapping_mul(a.dtype.size());
-    for i in 0..a.sizes[dim] as usize {
-        let place = start.wrapping_add(i.wrapping_mul(step));
-        // SAFETY: as promised by the caller; foreign memory may be unaligned.
-        unsafe {
-            let item = match a.dtype {
-                DType::Float32 => ffi::PyFloat_FromDouble(place.cast::<f32>().read_unaligned() as f64),
-                DType::Float64 => ffi::PyFloat_FromDouble(place.cast::<f64>().read_unaligned()),
-                DType::Int64 => ffi::PyLong_FromLongLong(place.cast::<i64>().read_unaligned()),
-                dtype => {
-                    let value = flambeau::ops::creation::read_element(place, dtype);
-                    crate::dispatch::scalar_to_py(list.py(), value)?.into_ptr()
-                }
-            };
-            if item.is_null() {
-                return Err(PyErr::fetch(list.py()));
-            }
-            ffi::PyList_SET_ITEM(list.as_ptr(), i as ffi::Py_ssize_t, item);
-        }
-    }
-    Ok(())
 }
 
 /// An object of a subclass over a tensor, history included.

@@ -171,8 +171,19 @@ fn call(py: Python<'_>, me: &OpFunction, given: &Given<'_>) -> PyResult<*mut PyO
         Target::Out(&parsed.out)
     };
     let result = {
-        let _span = profile::called(overload, &parsed.args, &target);
-        overload.run(me.op.name, &Call { args: &parsed.args, target }).py()?
+        let args = parsed.args.as_slice();
+        let _span = profile::called(overload, args, &target);
+        match overload.run(me.op.name, &Call { args, target }) {
+            // The commonest result is taken out where it is.
+            Ok(Ret::Tensor(t)) if parsed.out_object.is_none() => {
+                return match crate::warnings::pending(py) {
+                    Some(error) => Err(error),
+                    // SAFETY: the GIL is held.
+                    None => Ok(unsafe { object::wrap_raw(t) }),
+                };
+            }
+            result => result.py()?,
+        }
     };
     if let Some(error) = crate::warnings::pending(py) {
         return Err(error);

@@ -15,6 +15,19 @@ pub unsafe fn clear_finalized(object: *mut ffi::PyObject) {
     }
 }
 
+/// Whether the object's header is as in fresh memory: the collector does not look at it, nor did it finalize it.
+///
+/// # Safety
+/// As for [`clear_finalized`].
+#[inline]
+pub unsafe fn is_unmarked(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: such objects are allocated with a header of two words.
+    unsafe {
+        let header = object.cast::<usize>().sub(2);
+        *header == 0 && *header.add(1) == 0
+    }
+}
+
 /// Sets the reference count of an object that is being revived to one.
 ///
 /// # Safety

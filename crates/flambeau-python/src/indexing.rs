@@ -125,13 +125,15 @@ fn select(t: &Tensor, dim: i64, i: i64) -> PyResult<Tensor> {
             "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number",
         ));
     }
-    let size = t.with_array(|a| a.sizes[dim as usize]);
-    if i < -size || i >= size {
-        return Err(PyIndexError::new_err(format!(
-            "index {i} is out of bounds for dimension {dim} with size {size}"
-        )));
-    }
-    views::select(t, dim, i).py()
+    views::select(t, dim, i).map_err(|error| {
+        let size = t.with_array(|a| a.sizes.get(dim as usize).copied().unwrap_or(0));
+        if i < -size || i >= size {
+            return PyIndexError::new_err(format!(
+                "index {i} is out of bounds for dimension {dim} with size {size}"
+            ));
+        }
+        crate::errors::to_py(error)
+    })
 }
 
 /// A sequence that is an index of its own (`x[[0, 2]]`), as a tensor.

@@ -14,6 +14,7 @@ mod errors;
 mod gc;
 mod grad_mode;
 mod indexing;
+mod lists;
 mod methods;
 mod native;
 mod number;
@@ -219,6 +220,7 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         methods::_mark_hooked,
         methods::_module_parameters,
         methods::_module_call,
+        methods::_module_getattr,
         buffer::_frombuffer,
         dlpack::_to_dlpack,
         dlpack::_from_dlpack,
@@ -231,6 +233,7 @@ fn _C(m: &Bound<'_, PyModule>) -> PyResult<()> {
         text::_printoptions,
         dispatch::_use_torch_names,
         overrides::_set_function_modes,
+        overrides::_has_torch_function,
         overrides::_set_torch_function_disabled,
         overrides::_torch_function_disabled,
         autograd::_enter_dual_level,

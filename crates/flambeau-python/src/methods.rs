@@ -1,12 +1,12 @@
 //! Methods of Tensor that are no operators: facts about it, and its way to Python's and NumPy's values. Method
 //! tables of the C API: one of the modules with unsafe code.
 
-use crate::class::{keywords, plain};
+use crate::class::{keywords, plain, positional};
 use crate::errors::{IntoPy, guard};
-use crate::{construct, dispatch, numpy, object, parse};
+use crate::{dispatch, lists, numpy, object, parse};
 use flambeau::Tensor;
 use pyo3::Borrowed;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError};
 use pyo3::ffi::{self, PyObject, PyObject_VectorcallMethod};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -48,7 +48,7 @@ fn int(v: i64) -> PyResult<*mut PyObject> {
 
 facts! {
     item: |py, t| Ok(dispatch::scalar_to_py(py, t.item().py()?)?.into_ptr());
-    tolist: |py, t| Ok(construct::list_of(py, t)?.into_ptr());
+    tolist: |py, t| Ok(lists::list_of(py, t)?.into_ptr());
     data_ptr: |_py, t| {
         if t.is_sparse() {
             return Err(PyRuntimeError::new_err(
@@ -228,6 +228,43 @@ unsafe extern "C" fn call_module(
     })
 }
 
+/// `Module.__getattr__`, for names that are no ordinary attributes: what is registered under them.
+unsafe extern "C" fn registered(
+    me: *mut PyObject,
+    args: *mut *mut PyObject,
+    n: ffi::Py_ssize_t,
+) -> *mut PyObject {
+    guard(std::ptr::null_mut(), || {
+        // SAFETY: called by the interpreter on a module with `n` arguments.
+        unsafe {
+            let py = Python::assume_attached();
+            if n != 1 {
+                return Err(PyTypeError::new_err(format!(
+                    "__getattr__() takes exactly one argument ({n} given)"
+                )));
+            }
+            let name = Borrowed::from_ptr(py, *args);
+            let own =
+                Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetDict(me, std::ptr::null_mut()))?;
+            let own = own.cast::<PyDict>()?;
+            let (parameters, buffers) = (pyo3::intern!(py, "_parameters"), pyo3::intern!(py, "_buffers"));
+            for table in [parameters, buffers, pyo3::intern!(py, "_modules")] {
+                let Some(table) = own.get_item(table)? else { continue };
+                let found = match table.cast_exact::<PyDict>() {
+                    Ok(table) => table.get_item(name)?,
+                    Err(_) if table.contains(name)? => Some(table.get_item(name)?),
+                    Err(_) => None,
+                };
+                if let Some(found) = found {
+                    return Ok(found.into_ptr());
+                }
+            }
+            let class = crate::types::type_name(&Borrowed::from_ptr(py, me));
+            Err(PyAttributeError::new_err(format!("'{class}' object has no attribute '{}'", &*name)))
+        }
+    })
+}
+
 /// What a class or its bases define under a name, unbound; None if nothing. Quicker than `getattr`, and silent.
 #[pyfunction]
 pub fn _type_lookup(
@@ -242,6 +279,27 @@ pub fn _type_lookup(
     }
 }
 
+/// Addresses that were met: a few are looked through, more of them hashed.
+#[derive(Default)]
+struct Seen {
+    few: smallvec::SmallVec<[usize; 32]>,
+    many: HashSet<usize>,
+}
+
+impl Seen {
+    /// Whether the address is new.
+    fn insert(&mut self, address: usize) -> bool {
+        if self.few.contains(&address) {
+            return false;
+        }
+        if self.few.len() < 32 {
+            self.few.push(address);
+            return true;
+        }
+        self.many.insert(address)
+    }
+}
+
 /// The parameters of a module and of all below it, each once, in the order of `named_modules`; None where a class has
 /// a walk of its own (another `named_modules` than `walk`, its own equality or tables), which only Python code can
 /// follow, and where the modules nest too deeply.
@@ -251,7 +309,7 @@ pub fn _module_parameters<'py>(
     walk: &Bound<'py, PyAny>,
 ) -> PyResult<Option<Bound<'py, PyList>>> {
     let found = PyList::empty(module.py());
-    let (mut modules, mut parameters) = (HashSet::new(), HashSet::new());
+    let (mut modules, mut parameters) = (Seen::default(), Seen::default());
     Ok(collect(module, walk, 0, &mut modules, &mut parameters, &found)?.then_some(found))
 }
 
@@ -259,8 +317,8 @@ fn collect<'py>(
     module: &Bound<'py, PyAny>,
     walk: &Bound<'py, PyAny>,
     depth: usize,
-    modules: &mut HashSet<usize>,
-    parameters: &mut HashSet<usize>,
+    modules: &mut Seen,
+    parameters: &mut Seen,
     found: &Bound<'py, PyList>,
 ) -> PyResult<bool> {
     let py = module.py();
@@ -295,6 +353,13 @@ fn collect<'py>(
     Ok(true)
 }
 
+/// The method `__getattr__` for the class of modules.
+#[pyfunction]
+pub fn _module_getattr(py: Python<'_>, class: &Bound<'_, pyo3::types::PyType>) -> PyResult<Py<PyAny>> {
+    let doc = c"__getattr__($self, name, /)\n--\n\nWhat is registered under a name.";
+    descriptor(py, class, positional(c"__getattr__", registered, doc))
+}
+
 /// The method `__call__` for the class of modules.
 #[pyfunction]
 pub fn _module_call(py: Python<'_>, class: &Bound<'_, pyo3::types::PyType>) -> PyResult<Py<PyAny>> {
@@ -303,6 +368,14 @@ pub fn _module_call(py: Python<'_>, class: &Bound<'_, pyo3::types::PyType>) -> P
         call_module,
         c"__call__($self, /, *args, **kwargs)\n--\n\nCalls `forward`, and the hooks if there are any.",
     );
+    descriptor(py, class, definition)
+}
+
+fn descriptor(
+    py: Python<'_>,
+    class: &Bound<'_, pyo3::types::PyType>,
+    definition: ffi::PyMethodDef,
+) -> PyResult<Py<PyAny>> {
     // SAFETY: the definition lives for ever; the result is a new reference.
     unsafe {
         let object = ffi::PyDescr_NewMethod(class.as_ptr().cast(), Box::leak(Box::new(definition)));

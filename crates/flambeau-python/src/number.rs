@@ -2,7 +2,7 @@
 
 use crate::errors::{IntoPy, guard};
 use crate::object;
-use crate::parse::{scalar_of, wrapped_number};
+use crate::parse::{Args, scalar_of, wrapped_number};
 use flambeau::pointwise;
 use flambeau::schema::{Arg, Call, Default, Kind, OpDef, Overload, Ret, Target};
 use flambeau::{ParamValue, Scalar, Tensor};
@@ -78,38 +78,56 @@ fn default_value(default: Default) -> ParamValue<'static> {
     }
 }
 
-fn run(overload: &'static Overload, a: Arg, b: Arg, inplace: bool) -> PyResult<Tensor> {
-    let operands = [a, b];
-    let target = if inplace { Target::InPlace } else { Target::Fresh };
-    let _span = crate::profile::called(overload, &operands, &target);
-    if let Some(def) = overload.pointwise {
-        let mut tensors: SmallVec<[&Tensor; 2]> = SmallVec::new();
-        for &i in def.tensors {
-            match operands.get(i as usize) {
-                Some(Arg::Tensor(t)) => tensors.push(t),
-                Some(Arg::Owned(t)) => tensors.push(t),
-                _ => {}
+/// Runs an overload on two operands, the first of which may be a number, or the second.
+fn run(overload: &'static Overload, a: Side, b: Side, inplace: bool) -> PyResult<Tensor> {
+    // Straight from the operands where they are what the declaration says: parsed arguments are large to move.
+    if let Some(def) = overload.pointwise
+        && def.params.len() <= 4
+        && !flambeau::profile::on()
+    {
+        let operands: Option<([&Tensor; 2], _)> = match (def.tensors, &a, &b) {
+            ([0, 1], Side::Tensor(x), Side::Tensor(y)) => Some(([x, y], None)),
+            ([0], Side::Tensor(x), Side::Number(s)) => Some(([x, x], Some((1, *s)))),
+            ([1], Side::Number(s), Side::Tensor(y)) => Some(([y, y], Some((0, *s)))),
+            _ => None,
+        };
+        if let Some((tensors, number)) = operands {
+            let mut params = [ParamValue::None; 4];
+            for (to, &i) in params.iter_mut().zip(def.params) {
+                *to = match number {
+                    Some((at, s)) if i == at => ParamValue::Scalar(s),
+                    _ => default_value(overload.params[i as usize].default),
+                };
             }
+            let (tensors, params) = (&tensors[..def.tensors.len()], &mut params[..def.params.len()]);
+            return pointwise::run_on(def, tensors, params, inplace).py();
         }
-        let mut params: SmallVec<[ParamValue; 2]> = SmallVec::new();
-        for &i in def.params {
-            params.push(match operands.get(i as usize) {
-                Some(Arg::Scalar(s)) => ParamValue::Scalar(*s),
-                _ => default_value(overload.params[i as usize].default),
-            });
-        }
-        let run = if inplace { pointwise::run_ } else { pointwise::run };
-        return run(def, &tensors, &params).py();
     }
-    let mut args: SmallVec<[Arg; 4]> = operands.into_iter().collect();
-    args.extend(overload.params[2..].iter().map(|p| match p.default {
-        Default::Int(v) => Arg::Int(v),
-        Default::Bool(v) => Arg::Bool(v),
-        Default::Float(v) => Arg::Float(v),
-        Default::Str(s) => Arg::Str(s.into()),
-        _ => Arg::None,
-    }));
-    match (overload.call)(&Call { args: &args, target }).py()? {
+    run_args(overload, a, b, inplace)
+}
+
+#[inline(never)]
+fn run_args(overload: &'static Overload, a: Side, b: Side, inplace: bool) -> PyResult<Tensor> {
+    let target = if inplace { Target::InPlace } else { Target::Fresh };
+    let mut args = Args::default();
+    for side in [a, b] {
+        match side {
+            Side::Tensor(t) => args.put(Arg::Tensor(t)),
+            Side::Number(s) => args.put(Arg::Scalar(s)),
+        }
+    }
+    for param in overload.params.get(2..).unwrap_or_default() {
+        match param.default {
+            Default::Int(v) => args.put(Arg::Int(v)),
+            Default::Bool(v) => args.put(Arg::Bool(v)),
+            Default::Float(v) => args.put(Arg::Float(v)),
+            Default::Str(s) => args.put(Arg::Str(s.into())),
+            _ => args.put(Arg::None),
+        }
+    }
+    let args = args.as_slice();
+    let _span = crate::profile::called(overload, &args[..2], &target);
+    match (overload.call)(&Call { args, target }).py()? {
         Ret::Tensor(t) => Ok(t),
         _ => Err(PyRuntimeError::new_err("an operator did not return a tensor")),
     }
@@ -118,18 +136,18 @@ fn run(overload: &'static Overload, a: Arg, b: Arg, inplace: bool) -> PyResult<T
 /// Applies an operator with two operands, of which at least one is a tensor.
 fn apply(binary: &Binary, a: Side, b: Side, inplace: bool) -> PyResult<Option<Tensor>> {
     Ok(Some(match (a, b) {
-        (Side::Tensor(a), Side::Tensor(b)) => match binary.tensors {
-            Some(o) => run(o, Arg::Tensor(a), Arg::Tensor(b), inplace)?,
+        (a @ Side::Tensor(_), b @ Side::Tensor(_)) => match binary.tensors {
+            Some(o) => run(o, a, b, inplace)?,
             None => return Ok(None),
         },
-        (Side::Tensor(a), Side::Number(s)) => match (binary.right, binary.tensors) {
-            (Some(o), _) => run(o, Arg::Tensor(a), Arg::Scalar(s), inplace)?,
-            (None, Some(o)) => run(o, Arg::Tensor(a), Arg::Owned(wrapped_number(s)?), inplace)?,
+        (a @ Side::Tensor(_), Side::Number(s)) => match (binary.right, binary.tensors) {
+            (Some(o), _) => run(o, a, Side::Number(s), inplace)?,
+            (None, Some(o)) => run(o, a, Side::Tensor(&wrapped_number(s)?), inplace)?,
             _ => return Ok(None),
         },
-        (Side::Number(s), Side::Tensor(b)) => match (binary.left, binary.tensors) {
-            (Some(o), _) => run(o, Arg::Scalar(s), Arg::Tensor(b), inplace)?,
-            (None, Some(o)) => run(o, Arg::Owned(wrapped_number(s)?), Arg::Tensor(b), inplace)?,
+        (Side::Number(s), b @ Side::Tensor(_)) => match (binary.left, binary.tensors) {
+            (Some(o), _) => run(o, Side::Number(s), b, inplace)?,
+            (None, Some(o)) => run(o, Side::Tensor(&wrapped_number(s)?), b, inplace)?,
             _ => return Ok(None),
         },
         _ => return Ok(None),
@@ -230,7 +248,22 @@ unsafe fn slot(
             let Some(binary) = cache.get_or_init(|| Binary::new(name)).as_ref() else {
                 return Ok(not_implemented());
             };
-            if (!object::is_exact(a) || !object::is_exact(b) || crate::overrides::modes())
+            let exact = object::is_exact(a) && object::is_exact(b);
+            // Two tensors first, which all forms treat alike.
+            if exact
+                && !crate::overrides::modes()
+                && let (Some(overload), Some(x), Some(y)) =
+                    (binary.tensors, object::borrow(a), object::borrow(b))
+            {
+                let inplace = form == Form::InPlace;
+                let result = run(overload, Side::Tensor(x), Side::Tensor(y), inplace)?;
+                if inplace {
+                    ffi::Py_INCREF(a);
+                    return Ok(a);
+                }
+                return Ok(object::wrap_raw(result));
+            }
+            if (!exact || crate::overrides::modes())
                 && let Some(result) = overridden(py, dunder, a, b)?
             {
                 return Ok(result);

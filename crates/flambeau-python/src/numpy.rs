@@ -6,7 +6,7 @@ use crate::object;
 use crate::parse::is_numpy;
 use crate::types::type_name;
 use flambeau::{Array, DType, Dims, Tensor};
-use flambeau_core::Storage;
+use flambeau_core::{Lease, Storage};
 use numpy::npyffi::{self, PY_ARRAY_API};
 use numpy::{Element as _, PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -14,17 +14,12 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use smallvec::SmallVec;
 
-/// Keeps a Python object alive from Rust; released with the GIL held.
-struct Keep(Option<Py<PyAny>>);
-impl Drop for Keep {
-    fn drop(&mut self) {
-        if let Some(object) = self.0.take() {
-            // SAFETY: only asks whether the interpreter still runs.
-            if unsafe { ffi::Py_IsInitialized() } != 0 {
-                Python::attach(|_| drop(object));
-            } else {
-                std::mem::forget(object);
-            }
+/// Lets go of a Python object that was kept alive from Rust, with the GIL held.
+fn release(object: usize) {
+    // SAFETY: asks whether the interpreter still runs; if not, the object is leaked. The object was owned by a lease.
+    unsafe {
+        if ffi::Py_IsInitialized() != 0 {
+            Python::attach(|_| ffi::Py_DECREF(object as *mut ffi::PyObject));
         }
     }
 }
@@ -88,8 +83,10 @@ fn from_ndarray(data: &Bound<'_, PyAny>) -> PyResult<Tensor> {
         ));
     }
     let item = dtype.size() as isize;
-    let sizes: Dims = array.shape().iter().map(|&n| n as i64).collect();
-    let mut strides = Dims::new();
+    let (mut sizes, mut strides) = (Dims::new(), Dims::new());
+    for &n in array.shape() {
+        sizes.push(n as i64);
+    }
     for &s in array.strides() {
         if s < 0 {
             return Err(PyValueError::new_err(
@@ -112,15 +109,9 @@ fn from_ndarray(data: &Bound<'_, PyAny>) -> PyResult<Tensor> {
         );
     }
     let nbytes = flambeau_core::required_bytes(&sizes, &strides, 0, item as usize).py()?;
-    let keep = Keep(Some(data.clone().unbind()));
+    let lease = Lease::new(data.clone().into_ptr() as usize, release);
     // SAFETY: the array owns (or keeps alive) memory that covers all of its elements.
-    let storage = unsafe {
-        if read_only {
-            Storage::foreign_read_only(pointer, nbytes, Box::new(keep))
-        } else {
-            Storage::foreign(pointer, nbytes, Box::new(keep))
-        }
-    };
+    let storage = unsafe { Storage::lent(pointer, nbytes, lease, read_only) };
     Ok(Tensor::from_array(Array { storage, dtype, sizes, strides, offset: 0 }))
 }
 
@@ -170,7 +161,8 @@ fn descr<'py>(py: Python<'py>, dtype: DType) -> PyResult<Bound<'py, PyArrayDescr
 #[pyo3(signature = (t, force=false))]
 pub fn _to_numpy(t: &Bound<'_, PyAny>, force: bool) -> PyResult<Py<PyAny>> {
     let py = t.py();
-    let Some(tensor) = object::extract(t) else {
+    // SAFETY: a live object, which the caller holds.
+    let Some(tensor) = (unsafe { object::borrow(t.as_ptr()) }) else {
         return Err(PyTypeError::new_err(format!("expected a Tensor, got {}", type_name(t))));
     };
     if tensor.is_sparse() {
@@ -188,16 +180,22 @@ pub fn _to_numpy(t: &Bound<'_, PyAny>, force: bool) -> PyResult<Py<PyAny>> {
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.",
         ));
     }
-    let a = tensor.array();
-    let descr = descr(py, a.dtype)?;
-    a.storage.export();
-    let item = a.dtype.size() as isize;
-    let mut dims: SmallVec<[npyffi::npy_intp; 5]> = a.sizes.iter().map(|&n| n as npyffi::npy_intp).collect();
-    let mut strides: SmallVec<[npyffi::npy_intp; 5]> =
-        a.strides.iter().map(|&s| (s as isize).saturating_mul(item)).collect();
+    let descr = descr(py, tensor.dtype())?;
     // The array keeps an object of its own alive: the tensor may be resized or freed.
-    let base = object::wrap(py, tensor.alias());
-    let pointer = if a.numel() == 0 { std::ptr::null_mut() } else { a.data_ptr() };
+    let base = tensor.alias();
+    let item = base.dtype().size();
+    let (mut dims, mut strides) =
+        (SmallVec::<[npyffi::npy_intp; 5]>::new(), SmallVec::<[npyffi::npy_intp; 5]>::new());
+    let (pointer, read_only) = base.with_array(|a| {
+        a.storage.export();
+        for (&size, &stride) in a.sizes.iter().zip(&a.strides) {
+            dims.push(size as npyffi::npy_intp);
+            strides.push((stride as isize).saturating_mul(item as isize));
+        }
+        let pointer = if a.numel() == 0 { std::ptr::null_mut() } else { a.data_ptr() };
+        (pointer, a.storage.is_read_only())
+    });
+    let base = object::wrap(py, base);
     // SAFETY: dimensions and strides describe elements within the storage, which `base` keeps alive; a null
     // pointer makes NumPy allocate, which is right for empty arrays only.
     unsafe {
@@ -210,7 +208,7 @@ pub fn _to_numpy(t: &Bound<'_, PyAny>, force: bool) -> PyResult<Py<PyAny>> {
             dims.as_mut_ptr(),
             if pointer.is_null() { std::ptr::null_mut() } else { strides.as_mut_ptr() },
             pointer.cast(),
-            if a.storage.is_read_only() { 0 } else { npyffi::NPY_ARRAY_WRITEABLE },
+            if read_only { 0 } else { npyffi::NPY_ARRAY_WRITEABLE },
             std::ptr::null_mut(),
         );
         if object.is_null() {

@@ -8,6 +8,7 @@ use crate::errors::owned_ptr;
 use flambeau::{HOST_DROP, Tensor};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use pyo3::prelude::*;
+use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::sync::OnceLock;
@@ -42,6 +43,41 @@ static TYPE: OnceLock<usize> = OnceLock::new();
 #[inline]
 pub fn tensor_type() -> *mut PyTypeObject {
     TYPE.get().copied().unwrap_or(0) as *mut PyTypeObject
+}
+
+/// Memory of dead tensor objects for the next ones, as CPython keeps that of tuples and floats.
+struct Spare(UnsafeCell<(usize, [*mut PyTensor; MOST_SPARE])>);
+const MOST_SPARE: usize = 64;
+
+// SAFETY: only used with the GIL held.
+unsafe impl Sync for Spare {}
+static SPARE: Spare = Spare(UnsafeCell::new((0, [std::ptr::null_mut(); MOST_SPARE])));
+
+impl Spare {
+    /// # Safety
+    /// The GIL must be held.
+    #[inline]
+    unsafe fn take(&self) -> Option<*mut PyTensor> {
+        // SAFETY: the GIL is held, and nothing in here lets go of it.
+        let (n, list) = unsafe { &mut *self.0.get() };
+        *n = n.checked_sub(1)?;
+        Some(list[*n % MOST_SPARE])
+    }
+    /// Whether there was room for it.
+    ///
+    /// # Safety
+    /// The GIL must be held; `object` must be memory of a dead object of the class itself, with an unmarked header.
+    #[inline]
+    unsafe fn give(&self, object: *mut PyTensor) -> bool {
+        // SAFETY: as above.
+        let (n, list) = unsafe { &mut *self.0.get() };
+        let room = *n < MOST_SPARE;
+        if room {
+            list[*n] = object;
+            *n += 1;
+        }
+        room
+    }
 }
 
 /// Makes the type object; `init` methods are added by the caller through attributes.
@@ -178,7 +214,10 @@ pub unsafe fn wrap_raw(tensor: Tensor) -> *mut PyObject {
             ffi::Py_INCREF(host);
             return host;
         }
-        let object = ffi::PyObject_GC_New::<PyTensor>(tensor_type());
+        let object = match SPARE.take() {
+            Some(object) => ffi::PyObject_Init(object.cast(), tensor_type()).cast::<PyTensor>(),
+            None => ffi::PyObject_GC_New::<PyTensor>(tensor_type()),
+        };
         if object.is_null() {
             return std::ptr::null_mut();
         }
@@ -291,7 +330,10 @@ unsafe extern "C" fn dealloc(object: *mut PyObject) {
         if exact && !(*slot).dict.is_null() && preserve(slot) {
             return;
         }
-        ffi::PyObject_GC_UnTrack(object.cast());
+        let unmarked = crate::gc::is_unmarked(object);
+        if !unmarked {
+            ffi::PyObject_GC_UnTrack(object.cast());
+        }
         if (*slot).owner == Owner::Object {
             (*slot).tensor.set_host(std::ptr::null_mut(), false);
         }
@@ -308,9 +350,11 @@ unsafe extern "C" fn dealloc(object: *mut PyObject) {
             drop(ManuallyDrop::take(&mut (*slot).tensor));
         }
         let class = ffi::Py_TYPE(object);
-        match (*class).tp_free {
-            Some(free) => free(object.cast()),
-            None => ffi::PyObject_GC_Del(object.cast()),
+        if !(exact && unmarked && SPARE.give(slot)) {
+            match (*class).tp_free {
+                Some(free) => free(object.cast()),
+                None => ffi::PyObject_GC_Del(object.cast()),
+            }
         }
         ffi::Py_DECREF(class.cast());
     }

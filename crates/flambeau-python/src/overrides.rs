@@ -123,6 +123,22 @@ fn override_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, Py
     Ok(Some(function))
 }
 
+/// Whether one of the objects has an override that must be asked, or a mode is on.
+#[pyfunction]
+pub fn _has_torch_function(relevant_args: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if modes() {
+        return Ok(true);
+    }
+    for object in relevant_args.try_iter()? {
+        let object = object?;
+        // SAFETY: a live object.
+        if unsafe { asks(object.as_ptr()) } && override_of(&object)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// What overrides made of a call.
 pub enum Answer {
     /// There are none.

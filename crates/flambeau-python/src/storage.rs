@@ -4,17 +4,16 @@ use crate::errors::IntoPy;
 use crate::types::{PyDType, PyDevice};
 use crate::{object, types};
 use flambeau::{Array, DType, Device, Dims, Tensor};
-use flambeau_core::{Init, Storage};
+use flambeau_core::{Init, Shared, Storage};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use std::sync::Arc;
 
 /// Untyped memory that tensors share.
 #[pyclass(name = "StorageBase", module = "flambeau._C", subclass, weakref, frozen)]
-pub struct PyStorage(Arc<Storage>);
+pub struct PyStorage(Shared<Storage>);
 
-fn identity(storage: &Arc<Storage>) -> usize {
-    Arc::as_ptr(storage) as usize
+fn identity(storage: &Shared<Storage>) -> usize {
+    Shared::as_ptr(storage) as usize
 }
 
 /// Identifies the storage of a tensor while it lives.

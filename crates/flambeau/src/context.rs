@@ -1,12 +1,12 @@
 //! Process-wide settings: default dtype and device, warnings.
 
-use flambeau_core::{DType, Device, DeviceType};
-use parking_lot::RwLock;
+use flambeau_core::{DType, Device};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 static DEFAULT_DTYPE: AtomicU8 = AtomicU8::new(DType::Float32 as u8);
-static DEFAULT_DEVICE: RwLock<Device> = RwLock::new(Device { kind: DeviceType::Cpu, index: None });
+/// The code of the default device; that of the processor is 0.
+static DEFAULT_DEVICE: AtomicU32 = AtomicU32::new(0);
 
 /// The dtype of tensors made of Python floats.
 pub fn default_dtype() -> DType {
@@ -23,10 +23,10 @@ pub fn set_default_dtype(dtype: DType) -> flambeau_core::Result<()> {
 }
 /// Where factories put tensors.
 pub fn default_device() -> Device {
-    *DEFAULT_DEVICE.read()
+    Device::from_code(DEFAULT_DEVICE.load(Ordering::Relaxed))
 }
 pub fn set_default_device(device: Device) {
-    *DEFAULT_DEVICE.write() = device;
+    DEFAULT_DEVICE.store(device.code(), Ordering::Relaxed);
 }
 
 /// Receives warnings; the Python package turns them into `UserWarning`s.

@@ -62,7 +62,7 @@ pub mod utils;
 pub use context::{WARN, WHERE, default_device, default_dtype, set_default_device, set_default_dtype, warn};
 pub use flambeau_core::{
     Array, C32, C64, Category, DType, Device, DeviceType, Dims, Element, Error, ErrorKind, Layout,
-    MemoryFormat, Result, Scalar, bf16, f16, parallel,
+    MemoryFormat, Result, Scalar, Shared, Storage, WeakShared, bf16, f16, parallel,
 };
 pub use front::{
     Index, IndexExpr, Slice, TensorData, arange, eye, full, index_assign, index_views, linspace, ones, rand,

@@ -361,6 +361,11 @@ impl<'a> Call<'a> {
     }
     /// The `dtype, layout, device, pin_memory, requires_grad` group starting at parameter `i`.
     pub fn options(&self, i: usize) -> Result<TensorOptions> {
+        use Arg::{Bool, None as No};
+        // Mostly none is given; a constant is there as a whole, where options put together one by one are waited for.
+        if let Some([No, No, No, No | Bool(false), No | Bool(false)]) = self.args.get(i..i + 5) {
+            return Ok(TensorOptions::default());
+        }
         Ok(TensorOptions {
             dtype: self.opt_dtype(i)?,
             layout: self.opt_layout(i + 1)?,

@@ -5,11 +5,13 @@ mod facts;
 use crate::autograd::{AutogradMeta, Edge, Node, ViewMeta};
 use crate::ops::sparse::Coo;
 use facts::Facts;
-use flambeau_core::{Array, DType, Device, Dims, Init, Result, Storage, bail, required_bytes};
+use flambeau_core::{
+    Array, DType, Device, Dims, Init, Result, Shared, Storage, WeakShared, bail, dims_of, required_bytes,
+};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::fmt;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
 /// A multi-dimensional array that can take part in a graph. Cloning a handle names the same tensor.
 ///
@@ -27,11 +29,11 @@ use std::sync::{Arc, OnceLock, Weak};
 /// # Ok::<(), flambeau::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Tensor(Arc<TensorImpl>);
+pub struct Tensor(Shared<TensorImpl>);
 
 /// A handle that does not keep the tensor alive.
 #[derive(Clone, Debug)]
-pub struct WeakTensor(Weak<TensorImpl>);
+pub struct WeakTensor(WeakShared<TensorImpl>);
 
 pub(crate) struct TensorImpl {
     array: RwLock<Array>,
@@ -48,18 +50,18 @@ pub(crate) struct TensorImpl {
 /// A counter of in-place changes: that of another tensor, or one of its own, made when it is first needed.
 #[derive(Default)]
 struct Version {
-    shared: Option<Arc<AtomicU64>>,
-    own: OnceLock<Arc<AtomicU64>>,
+    shared: Option<Shared<AtomicU64>>,
+    own: OnceLock<Shared<AtomicU64>>,
 }
 
 impl Version {
     #[inline]
-    fn get(&self) -> Option<&Arc<AtomicU64>> {
+    fn get(&self) -> Option<&Shared<AtomicU64>> {
         self.shared.as_ref().or_else(|| self.own.get())
     }
     #[inline]
-    fn get_or_make(&self) -> &Arc<AtomicU64> {
-        self.shared.as_ref().unwrap_or_else(|| self.own.get_or_init(Default::default))
+    fn get_or_make(&self) -> &Shared<AtomicU64> {
+        self.shared.as_ref().unwrap_or_else(|| self.own.get_or_init(|| Shared::new(AtomicU64::new(0))))
     }
 }
 
@@ -97,30 +99,95 @@ impl Tensor {
     #[inline]
     pub fn from_array(array: Array) -> Tensor {
         let flags = if crate::autograd::inference_enabled() { INFERENCE } else { 0 };
-        Self::with_parts(array, flags, None)
+        Self::with_parts(array, flags, None, None)
     }
 
-    #[inline]
-    fn with_parts(array: Array, flags: u8, shared: Option<Arc<AtomicU64>>) -> Tensor {
-        Tensor(Arc::new(TensorImpl {
-            facts: Facts::of(&array),
-            array: RwLock::new(array),
+    #[inline(always)]
+    fn with_parts(
+        array: Array,
+        flags: u8,
+        shared: Option<Shared<AtomicU64>>,
+        meta: Option<Box<AutogradMeta>>,
+    ) -> Tensor {
+        let Array { storage, dtype, sizes, strides, offset } = array;
+        let mut out = Self::without_geometry(storage, dtype, flags, shared, meta);
+        if let Some(inner) = Shared::get_mut(&mut out.0) {
+            let array = inner.array.get_mut();
+            array.take_geometry(&sizes, &strides, offset);
+            inner.facts.set(array);
+        }
+        out
+    }
+
+    /// A tensor whose array and facts are completed where they are.
+    #[inline(always)]
+    fn without_geometry(
+        storage: Shared<Storage>,
+        dtype: DType,
+        flags: u8,
+        shared: Option<Shared<AtomicU64>>,
+        meta: Option<Box<AutogradMeta>>,
+    ) -> Tensor {
+        Tensor(Shared::new_with(|| TensorImpl {
+            facts: Facts::none(),
+            array: RwLock::new(Array::scalar(storage, dtype)),
             version: Version { shared, own: OnceLock::new() },
             flags: AtomicU8::new(flags),
             arrays: AtomicU32::new(0),
-            meta: Mutex::new(None),
+            meta: Mutex::new(meta),
             host: AtomicPtr::new(std::ptr::null_mut()),
         }))
     }
 
+    /// A fresh row-major tensor of elements that take `nbytes`, more than 0, and where they go. Its description is written
+    /// in its place.
+    #[inline]
+    pub(crate) fn dense(
+        sizes: &[i64],
+        nbytes: usize,
+        dtype: DType,
+        device: Device,
+        init: Init,
+    ) -> Result<(Tensor, *mut u8)> {
+        let storage = Storage::new(nbytes, device, init)?;
+        let pointer = storage.as_ptr();
+        let flags = if crate::autograd::inference_enabled() { INFERENCE } else { 0 };
+        let mut out = Self::without_geometry(storage, dtype, flags, None, None);
+        if let Some(inner) = Shared::get_mut(&mut out.0) {
+            let array = inner.array.get_mut();
+            array.lay_out(sizes);
+            inner.facts.set(array);
+        }
+        Ok((out, pointer))
+    }
+
+    fn fresh(sizes: &[i64], dtype: DType, device: Device, init: Init) -> Result<(Tensor, *mut u8)> {
+        let item = dtype.size() as i64;
+        let bytes = sizes.iter().try_fold(item, |n, &size| if size > 0 { n.checked_mul(size) } else { None });
+        match bytes {
+            Some(bytes) => Self::dense(sizes, bytes as usize, dtype, device, init),
+            // Empty, or an error.
+            None => {
+                let array = Array::empty(sizes, dtype, device, init)?;
+                let pointer = array.data_ptr();
+                Ok((Self::from_array(array), pointer))
+            }
+        }
+    }
+
     /// A fresh tensor with undefined contents, which the caller overwrites.
     pub fn empty_raw(sizes: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
-        Ok(Self::from_array(Array::empty(sizes, dtype, device, Init::Uninit)?))
+        Ok(Self::empty_at(sizes, dtype, device)?.0)
+    }
+
+    /// As [`Tensor::empty_raw`], and where the contents go.
+    pub(crate) fn empty_at(sizes: &[i64], dtype: DType, device: Device) -> Result<(Tensor, *mut u8)> {
+        Self::fresh(sizes, dtype, device, Init::Uninit)
     }
 
     /// A fresh tensor of zeros.
     pub fn zeros_raw(sizes: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
-        Ok(Self::from_array(Array::empty(sizes, dtype, device, Init::Zero)?))
+        Ok(Self::fresh(sizes, dtype, device, Init::Zero)?.0)
     }
 
     /// A copy of what the tensor refers to (shares the storage).
@@ -160,11 +227,11 @@ impl Tensor {
     }
     #[inline]
     pub fn sizes(&self) -> Dims {
-        Dims::from_slice(&self.0.array.read_recursive().sizes)
+        dims_of(&self.0.array.read_recursive().sizes)
     }
     #[inline]
     pub fn strides(&self) -> Dims {
-        Dims::from_slice(&self.0.array.read_recursive().strides)
+        dims_of(&self.0.array.read_recursive().strides)
     }
     /// The size of a dimension, negative ones counted from the end.
     pub fn size(&self, dim: i64) -> Result<i64> {
@@ -188,7 +255,7 @@ impl Tensor {
     pub fn storage_offset(&self) -> i64 {
         self.0.array.read_recursive().offset
     }
-    pub fn storage(&self) -> Arc<Storage> {
+    pub fn storage(&self) -> Shared<Storage> {
         self.0.array.read_recursive().storage.clone()
     }
     pub fn is_contiguous(&self) -> bool {
@@ -205,18 +272,18 @@ impl Tensor {
     }
     /// Whether both handles name the same tensor.
     pub fn is_same(&self, other: &Tensor) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Shared::ptr_eq(&self.0, &other.0)
     }
     /// An address that identifies the tensor while it lives.
     pub fn id(&self) -> usize {
-        Arc::as_ptr(&self.0) as usize
+        Shared::as_ptr(&self.0) as usize
     }
     pub fn downgrade(&self) -> WeakTensor {
-        WeakTensor(Arc::downgrade(&self.0))
+        WeakTensor(Shared::downgrade(&self.0))
     }
     /// The number of handles to it.
     pub fn use_count(&self) -> usize {
-        Arc::strong_count(&self.0)
+        Shared::strong_count(&self.0)
     }
 
     // versions
@@ -231,19 +298,35 @@ impl Tensor {
             self.shared_version().fetch_add(1, Ordering::Relaxed);
         }
     }
-    fn shared_version(&self) -> &Arc<AtomicU64> {
+    fn shared_version(&self) -> &Shared<AtomicU64> {
         self.0.version.get_or_make()
     }
     /// An alias of the same array without history that shares the version (`detach`).
     pub fn alias(&self) -> Tensor {
-        self.with_entries(self.alias_as(self.array()))
+        let (flags, shared) = self.passed_on();
+        let out = {
+            let array = self.read();
+            Self::with_parts(array.clone(), flags, shared, None)
+        };
+        self.with_entries(out)
     }
     /// A tensor over a part or a reinterpretation of this tensor's storage, sharing the version.
     pub fn alias_as(&self, array: Array) -> Tensor {
-        if self.is_inference() {
-            return Self::with_parts(array, INFERENCE, None);
+        let (flags, shared) = self.passed_on();
+        Self::with_parts(array, flags, shared, None)
+    }
+    /// As [`Tensor::alias_as`], with metadata.
+    pub(crate) fn alias_with(&self, array: Array, meta: Box<AutogradMeta>) -> Tensor {
+        let (flags, shared) = self.passed_on();
+        Self::with_parts(array, flags | HAS_META, shared, Some(meta))
+    }
+    /// The flags and the version of its aliases.
+    #[inline]
+    fn passed_on(&self) -> (u8, Option<Shared<AtomicU64>>) {
+        match self.is_inference() {
+            true => (INFERENCE, None),
+            false => (0, Some(self.shared_version().clone())),
         }
-        Self::with_parts(array, 0, Some(self.shared_version().clone()))
     }
     /// An alias with a version of its own (`.data`).
     pub fn data(&self) -> Tensor {
@@ -394,9 +477,24 @@ impl Tensor {
         self.set_flag(REQUIRES_GRAD, on);
         Ok(())
     }
+    /// A fresh result with its history; nobody else knows of it, which saves the lock.
+    #[inline]
+    pub(crate) fn computed_by(mut self, node: Shared<Node>) -> Tensor {
+        if !self.dtype().is_differentiable() {
+            return self;
+        }
+        match Shared::get_mut(&mut self.0) {
+            Some(inner) => {
+                inner.meta.get_mut().get_or_insert_default().grad_fn = Some(node);
+                *inner.flags.get_mut() |= HAS_META;
+            }
+            None => crate::autograd::set_history(&[&self], &node),
+        }
+        self
+    }
     /// The node that computed it; none for leaves.
     #[inline]
-    pub fn grad_fn(&self) -> Option<Arc<Node>> {
+    pub fn grad_fn(&self) -> Option<Shared<Node>> {
         if !self.has_meta() {
             return None;
         }

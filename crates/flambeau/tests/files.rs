@@ -412,7 +412,7 @@ fn noted_storages_are_rewritten_once() {
     let many = [b"\x80\x02(", &one[2..].repeat(3)[..], b"t."].concat();
     let read = from_bytes(&archive(&many)).unwrap();
     let places: Vec<usize> =
-        (0..3).map(|i| std::sync::Arc::as_ptr(&read[i].as_tensor().unwrap().storage()) as usize).collect();
+        (0..3).map(|i| flambeau::Shared::as_ptr(&read[i].as_tensor().unwrap().storage()) as usize).collect();
     assert_eq!(read[0].as_tensor().unwrap().sizes()[..], [1]);
     assert!(places.windows(2).all(|pair| pair[0] == pair[1]));
 }

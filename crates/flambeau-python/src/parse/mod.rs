@@ -1,6 +1,7 @@
 //! The one argument parser: Python arguments against the parameters of an operator's overloads. One of the modules
 //! with unsafe code.
 
+mod args;
 pub mod deprecated;
 mod message;
 mod value;
@@ -10,6 +11,7 @@ pub use value::{int_value, is_int, is_numpy, scalar_of, wrapped_number};
 
 use crate::object;
 use crate::types::type_name;
+pub use args::Args;
 use flambeau::schema::{Arg, Default, IntList, Kind, OpDef, Overload, Param};
 use flambeau::{Scalar, Tensor};
 use message::{explain, kind_name, python_name};
@@ -30,7 +32,7 @@ pub struct Given<'py> {
 /// A successful parse.
 #[derive(std::default::Default)]
 pub struct Parsed<'py> {
-    pub args: SmallVec<[Arg<'py>; 8]>,
+    pub args: Args<'py>,
     pub out: SmallVec<[Tensor; 2]>,
     /// The object given as `out`, which is what the call returns.
     pub out_object: Option<*mut PyObject>,
@@ -194,7 +196,12 @@ fn attempt<'py>(
     into.args.clear();
     let mut used_keywords = 0;
     // `x.view(2, 3)`: the only positional parameter takes all the ints.
-    let spread = spread && positional.len() > first && is_int(&given.bound(positional[first]));
+    let spread = spread && positional.len() > first && {
+        let object = positional[first];
+        // SAFETY: arguments live as long as the call.
+        let exact = unsafe { ffi::PyLong_CheckExact(object) != 0 };
+        exact || is_int(&given.bound(object))
+    };
     if positional.len() > slots && !spread {
         return manner.refuse(|| {
             format!(
@@ -209,8 +216,10 @@ fn attempt<'py>(
     for (i, param) in params.iter().enumerate() {
         let given_here = !param.keyword_only && place(i) < positional.len();
         if spread && i == first {
-            let ints = spread_ints(given, &positional[first..], param, manner)?;
-            into.args.push(Arg::Ints(ints));
+            into.args.put(Arg::Ints(IntList::new()));
+            if let Some(Arg::Ints(list)) = into.args.last_mut() {
+                spread_ints(given, &positional[first..], param, manner, list)?;
+            }
             continue;
         }
         let object = if given_here {
@@ -224,9 +233,9 @@ fn attempt<'py>(
                 None => {
                     // Most parameters are options that nobody gives.
                     if param.default == Default::None {
-                        into.args.push(Arg::None);
+                        into.args.put(Arg::None);
                     } else {
-                        into.args.push(default(param, manner)?);
+                        default(param, manner, &mut into.args)?;
                     }
                     continue;
                 }
@@ -238,24 +247,73 @@ fn attempt<'py>(
             match param.kind {
                 Kind::Tensor => {
                     if let Some(t) = object::borrow(object) {
-                        into.args.push(Arg::Tensor(t));
+                        into.args.put(Arg::Tensor(t));
                         continue;
                     }
                 }
                 Kind::Scalar if ffi::PyFloat_CheckExact(object) != 0 => {
-                    into.args.push(Arg::Scalar(Scalar::Float(ffi::PyFloat_AS_DOUBLE(object))));
+                    into.args.put(Arg::Scalar(Scalar::Float(ffi::PyFloat_AS_DOUBLE(object))));
                     continue;
                 }
+                Kind::Int | Kind::OptInt => {
+                    if let Some(v) = value::exact_int(object) {
+                        into.args.put(Arg::Int(v));
+                        continue;
+                    }
+                }
+                Kind::Bool | Kind::OptBool if object == ffi::Py_True() || object == ffi::Py_False() => {
+                    into.args.put(Arg::Bool(object == ffi::Py_True()));
+                    continue;
+                }
+                Kind::Tensors => {
+                    into.args.put(Arg::Tensors(Vec::new()));
+                    if let Some(Arg::Tensors(list)) = into.args.last_mut()
+                        && value::exact_tensors(object, list)
+                    {
+                        continue;
+                    }
+                    into.args.pop();
+                }
+                Kind::Ints(_) | Kind::OptInts(_) => {
+                    into.args.put(Arg::Ints(IntList::new()));
+                    if let Some(Arg::Ints(list)) = into.args.last_mut()
+                        && value::exact_ints(object, list)
+                    {
+                        continue;
+                    }
+                    into.args.pop();
+                }
+                Kind::Scalar => {
+                    if let Some(v) = value::exact_int(object) {
+                        into.args.put(Arg::Scalar(Scalar::Int(v)));
+                        continue;
+                    }
+                }
+                Kind::Float | Kind::OptFloat if ffi::PyFloat_CheckExact(object) != 0 => {
+                    into.args.put(Arg::Float(ffi::PyFloat_AS_DOUBLE(object)));
+                    continue;
+                }
+                Kind::Float | Kind::OptFloat => {
+                    if let Some(v) = value::exact_int(object) {
+                        into.args.put(Arg::Float(v as f64));
+                        continue;
+                    }
+                }
                 _ => {}
+            }
+            // An option that is given as None.
+            if object == ffi::Py_None() && param.default == Default::None && param.kind != Kind::OptTensors {
+                into.args.put(Arg::None);
+                continue;
             }
         }
         // SAFETY: arguments live as long as the call.
         match unsafe { value::convert(given.py, object, param.kind, numbers)? } {
-            Some(arg) => into.args.push(arg),
+            Some(arg) => into.args.put(arg),
             None => {
                 let bound = given.bound(object);
                 if bound.is_none() && param.default == Default::None && param.kind != Kind::OptTensors {
-                    into.args.push(Arg::None);
+                    into.args.put(Arg::None);
                     continue;
                 }
                 return manner.refuse(|| {
@@ -313,15 +371,20 @@ fn attempt<'py>(
     Ok(())
 }
 
-/// The ints of `x.view(2, 3)`.
+/// The ints of `x.view(2, 3)`, which go `into` a list.
 fn spread_ints(
     given: &Given<'_>,
     items: &[*mut PyObject],
     param: &Param,
     manner: Manner,
-) -> Attempt<IntList> {
-    let mut list = IntList::new();
+    into: &mut IntList,
+) -> Attempt<()> {
     for &item in items {
+        // SAFETY: arguments live as long as the call.
+        if let Some(v) = unsafe { value::exact_int(item) } {
+            into.push(v);
+            continue;
+        }
         let item = given.bound(item);
         if !is_int(&item) {
             return manner.refuse(|| {
@@ -330,13 +393,13 @@ fn spread_ints(
                     manner.name,
                     param.name,
                     type_name(&item),
-                    list.len()
+                    into.len()
                 )
             });
         }
-        list.push(int_value(&item)?);
+        into.push(int_value(&item)?);
     }
-    Ok(list)
+    Ok(())
 }
 
 fn collect_out(
@@ -384,9 +447,11 @@ fn numpy_name(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The value of a parameter that is not given.
-fn default<'py>(param: &Param, manner: Manner) -> Attempt<Arg<'py>> {
-    Ok(match param.default {
+/// Appends the value of a parameter that is not given.
+#[inline]
+fn default(param: &Param, manner: Manner, into: &mut Args) -> Attempt<()> {
+    let number = matches!(param.kind, Kind::Scalar | Kind::OptScalar);
+    match param.default {
         Default::Required => {
             return manner.refuse(|| {
                 format!(
@@ -396,23 +461,22 @@ fn default<'py>(param: &Param, manner: Manner) -> Attempt<Arg<'py>> {
                 )
             });
         }
-        Default::None => Arg::None,
-        Default::Bool(b) => match param.kind {
-            Kind::Scalar | Kind::OptScalar => Arg::Scalar(Scalar::Bool(b)),
-            _ => Arg::Bool(b),
-        },
+        Default::None => into.put(Arg::None),
+        Default::Bool(b) if number => into.put(Arg::Scalar(Scalar::Bool(b))),
+        Default::Bool(b) => into.put(Arg::Bool(b)),
+        Default::Int(v) if number => into.put(Arg::Scalar(Scalar::Int(v))),
         Default::Int(v) => match param.kind {
-            Kind::Scalar | Kind::OptScalar => Arg::Scalar(Scalar::Int(v)),
-            Kind::Float | Kind::OptFloat => Arg::Float(v as f64),
-            Kind::Ints(n) | Kind::OptInts(n) => Arg::Ints(smallvec::smallvec![v; (n as usize).max(1)]),
-            _ => Arg::Int(v),
+            Kind::Float | Kind::OptFloat => into.put(Arg::Float(v as f64)),
+            Kind::Ints(n) | Kind::OptInts(n) => {
+                into.put(Arg::Ints(smallvec::smallvec![v; (n as usize).max(1)]))
+            }
+            _ => into.put(Arg::Int(v)),
         },
-        Default::Float(v) => match param.kind {
-            Kind::Scalar | Kind::OptScalar => Arg::Scalar(Scalar::Float(v)),
-            _ => Arg::Float(v),
-        },
-        Default::Str(s) => Arg::Str(std::borrow::Cow::Borrowed(s)),
-        Default::Ints(list) => Arg::Ints(IntList::from_slice(list)),
-        Default::Format(f) => Arg::MemoryFormat(f),
-    })
+        Default::Float(v) if number => into.put(Arg::Scalar(Scalar::Float(v))),
+        Default::Float(v) => into.put(Arg::Float(v)),
+        Default::Str(s) => into.put(Arg::Str(std::borrow::Cow::Borrowed(s))),
+        Default::Ints(list) => into.put(Arg::Ints(IntList::from_slice(list))),
+        Default::Format(f) => into.put(Arg::MemoryFormat(f)),
+    }
+    Ok(())
 }

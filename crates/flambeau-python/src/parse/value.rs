@@ -58,6 +58,82 @@ pub fn is_numpy(object: &Bound<'_, PyAny>) -> bool {
     object.get_type().module().is_ok_and(|m| m.to_str().is_ok_and(|m| m == "numpy"))
 }
 
+/// The value of an object that is an `int` and of no subclass, if 64 bits hold it.
+///
+/// # Safety
+/// `object` must be a live object.
+#[inline]
+pub(super) unsafe fn exact_int(object: *mut PyObject) -> Option<i64> {
+    // SAFETY: a live object.
+    unsafe {
+        if ffi::PyLong_CheckExact(object) == 0 {
+            return None;
+        }
+        let mut overflow = 0;
+        let value = ffi::PyLong_AsLongLongAndOverflow(object, &mut overflow);
+        (overflow == 0).then_some(value)
+    }
+}
+
+/// The items of a plain list or tuple; none for other objects.
+///
+/// # Safety
+/// `object` must be a live object; the list must not change while the items are in use.
+unsafe fn items<'a>(object: *mut PyObject) -> Option<&'a [*mut PyObject]> {
+    // SAFETY: both kinds hold their items one after the other; an empty list has no memory.
+    unsafe {
+        let (first, n) = if ffi::PyTuple_Check(object) != 0 {
+            let first = (&raw const (*object.cast::<ffi::PyTupleObject>()).ob_item).cast::<*mut PyObject>();
+            (first, ffi::PyTuple_GET_SIZE(object))
+        } else if ffi::PyList_Check(object) != 0 {
+            let list = object.cast::<ffi::PyListObject>();
+            ((*list).ob_item.cast_const(), ffi::PyList_GET_SIZE(object))
+        } else {
+            return None;
+        };
+        Some(if n == 0 { &[] } else { std::slice::from_raw_parts(first, n as usize) })
+    }
+}
+
+/// Appends the tensors of a list or tuple; false, with none of them in `into`, where there is anything else in it.
+///
+/// # Safety
+/// `object` must be a live object.
+pub(super) unsafe fn exact_tensors(object: *mut PyObject, into: &mut Vec<Tensor>) -> bool {
+    // SAFETY: the items live as long as the list, which nothing here changes.
+    unsafe {
+        let Some(items) = items(object) else { return false };
+        for &item in items {
+            match object::borrow(item) {
+                Some(t) => into.push(t.clone()),
+                None => {
+                    into.clear();
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}
+
+/// Appends the ints of a list or tuple; false where there is anything else in it.
+///
+/// # Safety
+/// `object` must be a live object.
+pub(super) unsafe fn exact_ints(object: *mut PyObject, into: &mut IntList) -> bool {
+    // SAFETY: the items live as long as the list, which nothing here changes.
+    unsafe {
+        let Some(items) = items(object) else { return false };
+        for &item in items {
+            match exact_int(item) {
+                Some(v) => into.push(v),
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
 /// The value of something that `is_int` accepts.
 pub fn int_value(object: &Bound<'_, PyAny>) -> PyResult<i64> {
     if !object.is_exact_instance_of::<PyInt>()

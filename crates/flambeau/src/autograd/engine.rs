@@ -4,11 +4,10 @@ use super::node::Body;
 use super::{Edge, GradMode, Grads, Node};
 use crate::Tensor;
 use crate::profile::{self, Kind};
-use flambeau_core::{Result, bail};
+use flambeau_core::{Result, Shared, bail};
 use smallvec::SmallVec;
 use std::collections::{BinaryHeap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 
 /// How a backward pass is run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,7 +37,7 @@ impl Hasher for AddressHasher {
 type NodeMap<V> = HashMap<usize, V, BuildHasherDefault<AddressHasher>>;
 
 /// Ready nodes: the latest recorded first.
-struct Ready(Arc<Node>);
+struct Ready(Shared<Node>);
 impl PartialEq for Ready {
     fn eq(&self, other: &Self) -> bool {
         self.0.sequence() == other.0.sequence()
@@ -79,8 +78,8 @@ pub fn run_backward(
     let mut results: Vec<Option<Tensor>> = vec![None; inputs.map_or(0, |i| i.len())];
 
     // Count how many gradients each node waits for, and remember the order of discovery.
-    let mut order: Vec<Arc<Node>> = Vec::new();
-    let mut stack: Vec<Arc<Node>> = Vec::new();
+    let mut order: Vec<Shared<Node>> = Vec::new();
+    let mut stack: Vec<Shared<Node>> = Vec::new();
     for (edge, _) in roots {
         if let std::collections::hash_map::Entry::Vacant(entry) = states.entry(edge.node.id()) {
             entry.insert(State::default());
@@ -95,7 +94,9 @@ pub fn run_backward(
             });
             state.pending += 1;
         }
-        order.push(node);
+        if inputs.is_some() {
+            order.push(node);
+        }
     }
     if let Some(inputs) = inputs {
         for (i, edge) in inputs.iter().enumerate() {
@@ -209,7 +210,7 @@ pub fn run_backward(
 }
 
 /// Marks every node from which a wanted one can be reached.
-fn mark_wanted(order: &[Arc<Node>], states: &mut NodeMap<State>) {
+fn mark_wanted(order: &[Shared<Node>], states: &mut NodeMap<State>) {
     // `order` lists parents before some of their children only; iterate over reverse edges instead.
     let mut parents: NodeMap<SmallVec<[usize; 2]>> = NodeMap::default();
     for node in order {
@@ -231,7 +232,7 @@ fn mark_wanted(order: &[Arc<Node>], states: &mut NodeMap<State>) {
 }
 
 /// Adds a gradient to what a node has received.
-fn deliver(states: &mut NodeMap<State>, node: &Arc<Node>, slot: u32, grad: Tensor) -> Result<()> {
+fn deliver(states: &mut NodeMap<State>, node: &Shared<Node>, slot: u32, grad: Tensor) -> Result<()> {
     let state = states.entry(node.id()).or_default();
     let slot = slot as usize;
     if state.buffer.len() <= slot {
@@ -245,14 +246,14 @@ fn deliver(states: &mut NodeMap<State>, node: &Arc<Node>, slot: u32, grad: Tenso
 }
 
 /// Runs a node's formula on gradients of its outputs.
-pub(crate) fn call_node(node: &Arc<Node>, grads: &[Option<Tensor>], needs: &[bool]) -> Result<Grads> {
+pub(crate) fn call_node(node: &Shared<Node>, grads: &[Option<Tensor>], needs: &[bool]) -> Result<Grads> {
     match node.body() {
         Body::Apply(backward) => {
             let _span = profile::span(Kind::Backward, || {
                 let shapes = grads.iter().flatten().map(|g| g.sizes()).collect();
                 (format!("autograd::engine::evaluate_function: {}", node.name()).into(), shapes)
             });
-            let ctx = node.context(grads, needs)?;
+            let ctx = Node::context(node, grads, needs)?;
             backward(&ctx)
         }
         Body::Dual(_) => Ok(grads.iter().cloned().collect()),
@@ -262,10 +263,10 @@ pub(crate) fn call_node(node: &Arc<Node>, grads: &[Option<Tensor>], needs: &[boo
 
 /// Brings a gradient to the shape and dtype that its receiver expects.
 fn validate(
-    receiver: &Arc<Node>,
+    receiver: &Shared<Node>,
     slot: u32,
     grad: Tensor,
-    sender: Option<(&Arc<Node>, usize)>,
+    sender: Option<(&Shared<Node>, usize)>,
 ) -> Result<Tensor> {
     let Some(meta) = receiver.outputs().get(slot as usize) else { return Ok(grad) };
     let (same_shape, same_dtype) = grad.with_array(|a| (a.sizes == meta.sizes, a.dtype == meta.dtype));
@@ -330,7 +331,8 @@ pub(crate) fn accumulate(tensor: &Tensor, grad: &Tensor, create_graph: bool) -> 
                     crate::ops::shape::clone_like(&grad.alias(), tensor)?
                 }
             } else {
-                let alone = grad.use_count() <= 1 && grad.with_array(|a| Arc::strong_count(&a.storage) == 1);
+                let alone =
+                    grad.use_count() <= 1 && grad.with_array(|a| Shared::strong_count(&a.storage) == 1);
                 let same_layout = grad.with_array(|g| {
                     tensor.with_array(|t| g.strides == t.strides && g.is_non_overlapping_and_dense())
                 });
@@ -354,7 +356,7 @@ pub(crate) fn accumulate(tensor: &Tensor, grad: &Tensor, create_graph: bool) -> 
     Ok(())
 }
 
-fn check_nan(node: &Arc<Node>, outputs: &Grads) -> Result<()> {
+fn check_nan(node: &Shared<Node>, outputs: &Grads) -> Result<()> {
     let _guard = GradMode::no_grad();
     for (i, grad) in outputs.iter().enumerate() {
         if let Some(grad) = grad

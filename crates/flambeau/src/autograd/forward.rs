@@ -10,11 +10,10 @@ use super::node::{Body, next_sequence};
 use super::{BackwardOptions, Edge, GradMode, Node, OutputMeta, grad_enabled, run_backward};
 use crate::Tensor;
 use crate::{TensorOptions, ops};
-use flambeau_core::{Error, Result, bail};
+use flambeau_core::{Error, Result, Shared, bail};
 use smallvec::smallvec;
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::sync::Arc;
 
 thread_local! {
     static LEVELS: Cell<u32> = const { Cell::new(0) };
@@ -66,7 +65,7 @@ pub fn make_dual(primal: &Tensor, tangent: &Tensor) -> Result<Tensor> {
         bail!("Expected tangent to have the same dtype as the primal, but got {} and {}", t.dtype, p.dtype);
     }
     let out = primal.alias();
-    let node = Arc::new(Node::new(
+    let node = Shared::new(Node::new(
         "DualBackward".into(),
         smallvec![if grad_enabled() { primal.gradient_edge() } else { None }],
         smallvec![OutputMeta { sizes: p.sizes, dtype: p.dtype }],
@@ -79,7 +78,7 @@ pub fn make_dual(primal: &Tensor, tangent: &Tensor) -> Result<Tensor> {
 }
 
 /// The dual tensors' nodes from which a node's value was computed.
-fn dual_nodes(root: &Arc<Node>) -> Vec<Arc<Node>> {
+fn dual_nodes(root: &Shared<Node>) -> Vec<Shared<Node>> {
     let mut found = Vec::new();
     let mut seen: HashSet<usize> = HashSet::from([root.id()]);
     let mut stack = vec![root.clone()];

@@ -60,18 +60,18 @@ pub use view::{Creation, ViewMeta, as_view, made_by_custom_function, view_of, vi
 pub use crate::front::{GradOptions, backward, functional, grad, no_grad};
 
 use crate::Tensor;
-use flambeau_core::Result;
+use flambeau_core::{Result, Shared, WeakShared, dims_of};
 use node::Body;
 pub(crate) use node::bury_meta;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 /// What a tensor knows about differentiation, beside whether it requires it, and what few tensors have.
 #[derive(Default)]
 pub struct AutogradMeta {
     pub grad: Option<Tensor>,
-    pub grad_fn: Option<Arc<Node>>,
+    pub grad_fn: Option<Shared<Node>>,
     pub output_nr: u32,
-    pub accumulator: Weak<Node>,
+    pub accumulator: Option<WeakShared<Node>>,
     pub hooks: Vec<(HookId, Hook)>,
     pub post_accumulate: Vec<(HookId, PostHook)>,
     pub retains_grad: bool,
@@ -81,22 +81,24 @@ pub struct AutogradMeta {
 }
 
 /// The node that adds to the gradient of a leaf; made on first use, shared while anything refers to it.
-pub fn accumulator(leaf: &Tensor) -> Arc<Node> {
+pub fn accumulator(leaf: &Tensor) -> Shared<Node> {
     leaf.meta_mut(|m| {
-        if let Some(node) = m.accumulator.upgrade() {
+        if let Some(node) = m.accumulator.as_ref().and_then(WeakShared::upgrade) {
             return node;
         }
-        let (sizes, dtype) = leaf.with_array(|a| (a.sizes.clone(), a.dtype));
-        let node = Arc::new(Node::new(
-            "torch::autograd::AccumulateGrad".into(),
-            Default::default(),
-            smallvec::smallvec![OutputMeta { sizes, dtype }],
-            Body::Accumulate(leaf.clone()),
-            Default::default(),
-            // Accumulators run as early as they can.
-            u64::MAX,
-        ));
-        m.accumulator = Arc::downgrade(&node);
+        let (sizes, dtype) = leaf.with_array(|a| (dims_of(&a.sizes), a.dtype));
+        let node = Shared::new_with(|| {
+            Node::new(
+                "torch::autograd::AccumulateGrad".into(),
+                Default::default(),
+                smallvec::smallvec![OutputMeta { sizes, dtype }],
+                Body::Accumulate(leaf.clone()),
+                Default::default(),
+                // Accumulators run as early as they can.
+                u64::MAX,
+            )
+        });
+        m.accumulator = Some(Shared::downgrade(&node));
         node
     })
 }

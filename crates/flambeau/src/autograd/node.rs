@@ -1,16 +1,18 @@
 //! Graph nodes, the tensors that they save, and hooks.
 
 mod anomaly;
+mod yard;
+
+pub(crate) use yard::bury_meta;
 
 use crate::{Tensor, WeakTensor};
-use flambeau_core::{DType, Dims, Result, bail};
+use flambeau_core::{DType, Dims, Result, Shared, bail};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -44,7 +46,7 @@ impl HookId {
 /// Where a gradient goes: an input slot (an output of the forward function) of a node.
 #[derive(Clone, Debug)]
 pub struct Edge {
-    pub node: Arc<Node>,
+    pub node: Shared<Node>,
     pub input: u32,
 }
 
@@ -85,6 +87,8 @@ pub struct Node {
     saved: Mutex<SmallVec<[SavedTensor; 2]>>,
     released: AtomicBool,
     hooks: Mutex<Option<Box<Hooks>>>,
+    /// Whether there have been any: asked without the lock.
+    hooked: AtomicBool,
     /// A host object that stands for the node (`ctx` of a Python function).
     host: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
 }
@@ -99,6 +103,7 @@ pub(crate) fn next_sequence() -> u64 {
 }
 
 impl Node {
+    #[inline(always)]
     pub(crate) fn new(
         name: Cow<'static, str>,
         edges: SmallVec<[Option<Edge>; 2]>,
@@ -121,6 +126,7 @@ impl Node {
             saved: Mutex::new(saved),
             released: AtomicBool::new(false),
             hooks: Mutex::new(None),
+            hooked: AtomicBool::new(false),
             host: Mutex::new(None),
         }
     }
@@ -158,8 +164,8 @@ impl Node {
         &self.body
     }
     /// An address that identifies the node while it lives.
-    pub fn id(self: &Arc<Self>) -> usize {
-        Arc::as_ptr(self) as usize
+    pub fn id(&self) -> usize {
+        std::ptr::from_ref(self) as usize
     }
     pub fn host(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         self.host.lock().clone()
@@ -172,23 +178,23 @@ impl Node {
         self.saved.lock().len()
     }
     /// The i-th saved tensor, if the graph is still there and it was not changed meanwhile.
-    pub fn saved(self: &Arc<Self>, i: usize) -> Result<Tensor> {
-        self.check_released()?;
+    pub fn saved(node: &Shared<Self>, i: usize) -> Result<Tensor> {
+        node.check_released()?;
         let saved = {
-            let guard = self.saved.lock();
+            let guard = node.saved.lock();
             match guard.get(i) {
                 Some(saved) => saved.clone(),
-                None => bail!("node {} has no saved tensor {i}", self.name),
+                None => bail!("node {} has no saved tensor {i}", node.name),
             }
         };
-        saved.unpack(self)
+        saved.unpack(node)
     }
     /// The i-th saved tensor, none if it was saved as absent.
-    pub fn saved_opt(self: &Arc<Self>, i: usize) -> Result<Option<Tensor>> {
-        self.check_released()?;
-        let saved = self.saved.lock().get(i).cloned();
+    pub fn saved_opt(node: &Shared<Self>, i: usize) -> Result<Option<Tensor>> {
+        node.check_released()?;
+        let saved = node.saved.lock().get(i).cloned();
         match saved {
-            Some(saved) if !saved.is_nothing() => saved.unpack(self).map(Some),
+            Some(saved) if !saved.is_nothing() => saved.unpack(node).map(Some),
             _ => Ok(None),
         }
     }
@@ -218,6 +224,7 @@ impl Node {
     // hooks
 
     fn hooks_mut<R>(&self, f: impl FnOnce(&mut Hooks) -> R) -> R {
+        self.hooked.store(true, Ordering::Release);
         f(self.hooks.lock().get_or_insert_with(Box::default))
     }
     pub(crate) fn add_tensor_hook(&self, output: u32, id: HookId, hook: Hook) {
@@ -248,6 +255,9 @@ impl Node {
     }
     /// Applies tensor hooks, node pre-hooks and `retain_grad`, in PyTorch's order.
     pub(crate) fn run_pre_hooks(&self, grads: &mut [Option<Tensor>]) -> Result<()> {
+        if !self.hooked.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let (tensor, retain, pre) = match self.hooks.lock().as_deref() {
             None => return Ok(()),
             Some(h) => (h.tensor.clone(), h.retain.clone(), h.pre.clone()),
@@ -283,6 +293,9 @@ impl Node {
         Ok(())
     }
     pub(crate) fn run_post_hooks(&self, inputs: &mut Grads, outputs: &[Option<Tensor>]) -> Result<()> {
+        if !self.hooked.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let post = match self.hooks.lock().as_deref() {
             None => return Ok(()),
             Some(h) => h.post.clone(),
@@ -299,73 +312,6 @@ impl Node {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{}>", self.name)
-    }
-}
-
-thread_local! {
-    /// What dropped nodes held, freed in a loop: a graph of a million nodes must not drop recursively.
-    /// Without a destructor of its own (it is empty between drops), it also serves while the thread ends.
-    static GRAVEYARD: RefCell<ManuallyDrop<Option<Vec<Remains>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
-}
-
-#[allow(dead_code)]
-enum Remains {
-    Node {
-        edges: SmallVec<[Option<Edge>; 2]>,
-        saved: SmallVec<[SavedTensor; 2]>,
-        body: Body,
-        host: Option<Arc<dyn Any + Send + Sync>>,
-        hooks: Option<Box<Hooks>>,
-    },
-    Tensor(Box<super::AutogradMeta>),
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        Remains::Node {
-            edges: std::mem::take(&mut self.edges),
-            saved: std::mem::take(self.saved.get_mut()),
-            body: std::mem::replace(&mut self.body, Body::Apply(Box::new(|_| Ok(Grads::new())))),
-            host: self.host.get_mut().take(),
-            hooks: self.hooks.get_mut().take(),
-        }
-        .bury()
-    }
-}
-
-/// Frees what a tensor knows about differentiation; its gradient or a hook may hold the next of many tensors.
-pub(crate) fn bury_meta(meta: Box<super::AutogradMeta>) {
-    if meta.grad.is_some() || !meta.hooks.is_empty() || !meta.post_accumulate.is_empty() {
-        Remains::Tensor(meta).bury();
-    }
-}
-
-impl Remains {
-    fn bury(self) {
-        let mut remains = Some(self);
-        // Only the outermost drop empties the yard; nested drops add to it.
-        let outermost = GRAVEYARD.try_with(|yard| {
-            let mut yard = yard.borrow_mut();
-            match yard.as_mut() {
-                Some(list) => {
-                    list.extend(remains.take());
-                    false
-                }
-                None => {
-                    **yard = Some(Vec::new());
-                    true
-                }
-            }
-        });
-        drop(remains);
-        if outermost == Ok(true) {
-            while let Ok(Some(next)) =
-                GRAVEYARD.try_with(|yard| yard.borrow_mut().as_mut().and_then(|list| list.pop()))
-            {
-                drop(next);
-            }
-            let _ = GRAVEYARD.try_with(|yard| yard.borrow_mut().take());
-        }
     }
 }
 
@@ -401,7 +347,7 @@ fn with_history(tensor: &Tensor, edge: Edge) -> Tensor {
     let out = tensor.alias();
     if edge.node.variable().is_some() {
         out.set_leaf_requires_grad(true);
-        out.meta_mut(|m| m.accumulator = Arc::downgrade(&edge.node));
+        out.meta_mut(|m| m.accumulator = Some(Shared::downgrade(&edge.node)));
     } else {
         out.meta_mut(|m| {
             m.grad_fn = Some(edge.node);
@@ -460,7 +406,7 @@ impl SavedTensor {
         Ok(SavedTensor { kept, version: original.version(), output })
     }
     /// The tensor itself, with its history restored.
-    pub fn unpack(&self, node: &Arc<Node>) -> Result<Tensor> {
+    pub fn unpack(&self, node: &Shared<Node>) -> Result<Tensor> {
         let tensor = match &self.kept {
             Kept::Nothing => bail!("an absent tensor was read in the backward pass of {}", node.name),
             Kept::Packed(kept) => {
@@ -510,7 +456,7 @@ impl SavedTensor {
 
 /// What a backward formula sees.
 pub struct Context<'a> {
-    pub(crate) node: &'a Arc<Node>,
+    pub(crate) node: &'a Shared<Node>,
     pub(crate) grads: &'a [Option<Tensor>],
     pub(crate) needs: &'a [bool],
     pub(crate) saved: SmallVec<[SavedTensor; 2]>,
@@ -569,7 +515,7 @@ impl Context<'_> {
         }
         Ok(grads)
     }
-    pub fn node(&self) -> &Arc<Node> {
+    pub fn node(&self) -> &Shared<Node> {
         self.node
     }
     pub fn grads(&self) -> &[Option<Tensor>] {
@@ -581,11 +527,11 @@ impl Context<'_> {
 }
 impl Node {
     pub(crate) fn context<'a>(
-        self: &'a Arc<Self>,
+        node: &'a Shared<Self>,
         grads: &'a [Option<Tensor>],
         needs: &'a [bool],
     ) -> Result<Context<'a>> {
-        self.check_released()?;
-        Ok(Context { node: self, grads, needs, saved: self.saved.lock().clone() })
+        node.check_released()?;
+        Ok(Context { node, grads, needs, saved: node.saved.lock().clone() })
     }
 }

@@ -3,10 +3,9 @@
 use super::node::{Body, next_sequence};
 use super::{Context, Edge, Grads, Node, OutputMeta, SavedTensor, grad_enabled};
 use crate::Tensor;
-use flambeau_core::{Result, bail};
+use flambeau_core::{Result, Shared, bail, dims_of};
 use smallvec::SmallVec;
 use std::borrow::Cow;
-use std::sync::Arc;
 
 /// A tensor that the backward formula needs.
 pub enum Save<'a> {
@@ -58,7 +57,7 @@ pub fn record_node(
     inputs: &[&Tensor],
     save: &[Save],
     backward: super::Backward,
-) -> Result<Arc<Node>> {
+) -> Result<Shared<Node>> {
     let edges = inputs.iter().map(|t| recorded_edge(t)).collect();
     node_with_edges(outputs, name, edges, save, backward)
 }
@@ -69,11 +68,11 @@ pub(crate) fn node_with_edges(
     edges: SmallVec<[Option<Edge>; 2]>,
     save: &[Save],
     backward: super::Backward,
-) -> Result<Arc<Node>> {
-    let metas = outputs
-        .iter()
-        .map(|t| t.with_array(|a| OutputMeta { sizes: a.sizes.clone(), dtype: a.dtype }))
-        .collect();
+) -> Result<Shared<Node>> {
+    let mut metas = SmallVec::new();
+    for t in outputs {
+        metas.push(t.with_array(|a| OutputMeta { sizes: dims_of(&a.sizes), dtype: a.dtype }));
+    }
     let mut saved: SmallVec<[SavedTensor; 2]> = SmallVec::new();
     for s in save {
         saved.push(match s {
@@ -83,13 +82,14 @@ pub(crate) fn node_with_edges(
             Save::Opt(None) => SavedTensor::nothing(),
         });
     }
-    let node = Node::new(name, edges, metas, Body::Apply(backward), saved, next_sequence());
+    let node =
+        Shared::new_with(|| Node::new(name, edges, metas, Body::Apply(backward), saved, next_sequence()));
     node.keep_place();
-    Ok(Arc::new(node))
+    Ok(node)
 }
 
 /// Attaches fresh outputs to their node.
-pub fn set_history(outputs: &[&Tensor], node: &Arc<Node>) {
+pub fn set_history(outputs: &[&Tensor], node: &Shared<Node>) {
     for (i, out) in outputs.iter().enumerate() {
         if out.dtype().is_differentiable() {
             out.meta_mut(|m| {
@@ -120,7 +120,7 @@ pub fn check_inplace(tensor: &Tensor, recording: bool) -> Result<()> {
 
 /// After an in-place change: `node` (whose output is the changed tensor) becomes its history, also as
 /// seen from the base of a view. Bumping the version is the caller's.
-pub fn rebase_history(tensor: &Tensor, node: Arc<Node>) -> Result<()> {
+pub fn rebase_history(tensor: &Tensor, node: Shared<Node>) -> Result<()> {
     if let Some(view) = tensor.view_meta() {
         return super::view::rebase(tensor, &view, node);
     }

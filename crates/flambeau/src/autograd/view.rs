@@ -2,12 +2,11 @@
 
 use super::node::{Body, next_sequence};
 use super::record::node_with_edges;
-use super::{Context, Grads, Node, OutputMeta, grad_enabled};
+use super::{AutogradMeta, Context, Grads, Node, OutputMeta, grad_enabled};
 use crate::Tensor;
 use crate::ops::{convert, shape};
-use flambeau_core::{Array, Dims, MemoryFormat, Result, bail};
+use flambeau_core::{Array, Dims, MemoryFormat, Result, Shared, bail};
 use smallvec::smallvec;
-use std::sync::Arc;
 
 /// How a view came about, which decides whether it may be changed in place while recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,7 +35,6 @@ pub struct ViewMeta {
 /// A tensor over `array` (which shares the storage of `source`) that is a view of it, without history yet.
 pub fn as_view(source: &Tensor, array: Array, creation: Creation) -> Tensor {
     let dtype = array.dtype;
-    let out = source.alias_as(array);
     let creation = if super::inference_enabled() {
         Creation::Inference
     } else if !grad_enabled() {
@@ -44,7 +42,7 @@ pub fn as_view(source: &Tensor, array: Array, creation: Creation) -> Tensor {
     } else {
         creation
     };
-    let version = out.version();
+    let version = if source.is_inference() { 0 } else { source.version() };
     let mut tracks = dtype.is_differentiable() && source.dtype().is_differentiable();
     // The base is never itself a view, so that a chain of views holds (and drops) no chain of tensors.
     let (base, creation) = match source.view_meta() {
@@ -54,8 +52,8 @@ pub fn as_view(source: &Tensor, array: Array, creation: Creation) -> Tensor {
         }
         None => (source.clone(), creation),
     };
-    out.meta_mut(|m| m.view = Some(ViewMeta { base, creation, version, tracks }));
-    out
+    let view = Some(ViewMeta { base, creation, version, tracks });
+    source.alias_with(array, Box::new(AutogradMeta { view, ..AutogradMeta::default() }))
 }
 
 /// Says that a view came out of a custom function, alone or with others.
@@ -100,7 +98,7 @@ where
 }
 
 /// The history of a tensor; for a view whose base was changed in place since, made anew.
-pub(crate) fn grad_fn(tensor: &Tensor) -> Option<Arc<Node>> {
+pub(crate) fn grad_fn(tensor: &Tensor) -> Option<Shared<Node>> {
     let (node, view) = tensor.meta(|m| (m.grad_fn.clone(), m.view.clone()))?;
     let Some(view) = view else { return node };
     // The gradient of a custom function's view is the function's, whatever became of the base.
@@ -115,7 +113,7 @@ pub(crate) fn grad_fn(tensor: &Tensor) -> Option<Arc<Node>> {
     // The base's history now contains the change; the view is a window on the base.
     let (array, base_array) = (tensor.array(), view.base.array());
     let backward = as_strided_backward(base_array, array.clone());
-    let fresh = Arc::new(Node::new(
+    let fresh = Shared::new(Node::new(
         "AsStridedBackward0".into(),
         smallvec![view.base.gradient_edge()],
         smallvec![OutputMeta { sizes: array.sizes.clone(), dtype: array.dtype }],
@@ -193,7 +191,7 @@ pub(crate) fn check_inplace(tensor: &Tensor, view: &ViewMeta) -> Result<()> {
 
 /// After an in-place change of a view by `node`: the base gets a node that applies `node` to the window,
 /// and the view's own history is made anew when next asked for.
-pub(crate) fn rebase(tensor: &Tensor, view: &ViewMeta, node: Arc<Node>) -> Result<()> {
+pub(crate) fn rebase(tensor: &Tensor, view: &ViewMeta, node: Shared<Node>) -> Result<()> {
     if !view.tracks {
         tensor.meta_mut(|m| {
             m.grad_fn = Some(node);

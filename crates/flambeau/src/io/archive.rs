@@ -5,13 +5,12 @@ use super::files::replace;
 use super::value::file_fault;
 use super::{Value, legacy, pickle::pickle, unpickle::unpickle};
 use crate::{Array, DType, Error, Result, Tensor};
-use flambeau_core::{Dims, Storage, bail};
+use flambeau_core::{Dims, Shared, Storage, bail};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::Arc;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
@@ -166,7 +165,7 @@ fn unwritable(error: impl fmt::Display) -> Error {
 }
 
 /// The bytes of a storage, a piece at a time.
-fn pieces(storage: &Arc<Storage>, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+fn pieces(storage: &Shared<Storage>, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let size = storage.nbytes();
     for start in (0..size).step_by(PIECE) {
         let array = Array {

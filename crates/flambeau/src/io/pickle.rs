@@ -3,12 +3,11 @@
 use super::Value;
 use super::unpickle::DEEPEST;
 use crate::{DType, Layout, Result, Tensor};
-use flambeau_core::{Storage, bail};
+use flambeau_core::{Shared, Storage, bail};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// The pickle of a value, and the storages that it refers to by their numbers, with the dtype that they are seen as.
-pub(super) fn pickle(value: &Value) -> Result<(Vec<u8>, Vec<(Arc<Storage>, DType)>)> {
+pub(super) fn pickle(value: &Value) -> Result<(Vec<u8>, Vec<(Shared<Storage>, DType)>)> {
     let mut writer = Writer { out: vec![0x80, 2], ..Writer::default() };
     writer.value(value, 0)?;
     writer.out.push(b'.');
@@ -18,7 +17,7 @@ pub(super) fn pickle(value: &Value) -> Result<(Vec<u8>, Vec<(Arc<Storage>, DType
 #[derive(Default)]
 struct Writer {
     out: Vec<u8>,
-    storages: Vec<(Arc<Storage>, DType)>,
+    storages: Vec<(Shared<Storage>, DType)>,
     /// The numbers of storages by their places.
     numbers: HashMap<usize, usize>,
     /// What was written before, by its place in the reader's memo: texts, and names of classes and functions.
@@ -240,9 +239,9 @@ impl Writer {
         self.tensors.insert(tensor.id(), number);
         Ok(())
     }
-    fn number(&mut self, storage: &Arc<Storage>, dtype: DType) -> Result<usize> {
+    fn number(&mut self, storage: &Shared<Storage>, dtype: DType) -> Result<usize> {
         let next = self.storages.len();
-        let number = *self.numbers.entry(Arc::as_ptr(storage) as usize).or_insert(next);
+        let number = *self.numbers.entry(Shared::as_ptr(storage) as usize).or_insert(next);
         if number == next {
             self.storages.push((storage.clone(), dtype));
         } else if self.storages[number].1 != dtype {

@@ -4,7 +4,6 @@ use super::Value;
 use super::unpickle::{Bits, Id, Machine, Node, layout};
 use crate::{Array, C64, DType, Device, Result, Tensor};
 use flambeau_core::{Dims, bail, check_sizes, required_bytes};
-use std::sync::Arc;
 
 /// The memory of a storage as a tensor of bytes, none for `meta`, and the dtype that its class stands for.
 #[derive(Clone)]
@@ -275,7 +274,7 @@ impl Machine<'_> {
             return Ok(tensor);
         }
         let array = tensor.array();
-        let key = (Arc::as_ptr(&array.storage) as usize, array.dtype, bits);
+        let key = (flambeau_core::Shared::as_ptr(&array.storage) as usize, array.dtype, bits);
         let whole = match self.resolved.get(&key) {
             Some(whole) => whole.array(),
             None => {

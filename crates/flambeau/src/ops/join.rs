@@ -2,12 +2,13 @@
 
 use crate::Tensor;
 use crate::autograd::{self, record};
-use crate::ops::support::copy_array;
+use crate::ops::support::{copy_array, joined};
 use crate::ops::{shape, sparse};
 use crate::pointwise::{Held, held};
 use flambeau_core::parallel::each;
 use flambeau_core::{
-    Array, Dims, Init, MemoryFormat, Result, bail, contiguous_strides, numel, show, strides_for, wrap_dim,
+    Array, Dims, Init, MemoryFormat, Result, bail, contiguous_strides, dims_of, numel, show, strides_for,
+    wrap_dim,
 };
 use smallvec::SmallVec;
 
@@ -58,7 +59,10 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
     if tensors.is_empty() {
         bail!(Value, "torch.cat(): expected a non-empty list of Tensors");
     }
-    let refs: SmallVec<[&Tensor; 8]> = tensors.iter().collect();
+    let mut refs: SmallVec<[&Tensor; 8]> = SmallVec::new();
+    for t in tensors {
+        refs.push(t);
+    }
     let arrays = held(&refs);
     if let Some(i) = arrays.iter().position(|a| a.dim() == 0) {
         bail!("zero-dimensional tensor (at position {i}) cannot be concatenated");
@@ -66,7 +70,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
     let skipped = |a: &Array| a.sizes[..] == [0];
     let model: &Array = arrays.iter().find(|a| !skipped(a)).unwrap_or(&arrays[0]);
     let d = wrap_dim(dim, model.dim())?;
-    let mut sizes = model.sizes.clone();
+    let mut sizes = dims_of(&model.sizes);
     sizes[d] = 0;
     for (i, a) in arrays.iter().enumerate().filter(|(_, a)| !skipped(a)) {
         if a.dim() != model.dim() {
@@ -89,17 +93,25 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
     let dtype = promoted(&refs, &arrays);
     let device = device_of(&refs, &arrays)?;
     numel(&sizes)?;
-    let strides = joined_strides(&arrays, &sizes)?;
-    let out = Tensor::from_array(Array::empty_strided(&sizes, strides, dtype, device, Init::Uninit)?);
-    let lengths: SmallVec<[i64; 8]> =
-        arrays.iter().map(|a| if skipped(a) { -1 } else { a.sizes[d] }).collect();
-    let mut start = 0;
-    fill(out.array(), &arrays, |i, window| {
-        window.sizes[d] = lengths[i].max(0);
-        window.offset = start * window.strides[d];
-        start += window.sizes[d];
-    })?;
+    let lengths = || -> SmallVec<[i64; 8]> {
+        arrays.iter().map(|a| if skipped(a) { -1 } else { a.sizes[d] }).collect()
+    };
+    let out = match joined(&arrays, &sizes, d, dtype)? {
+        Some(out) => out,
+        None => {
+            let strides = joined_strides(&arrays, &sizes)?;
+            let out = Tensor::from_array(Array::empty_strided(&sizes, strides, dtype, device, Init::Uninit)?);
+            let (mut start, lengths) = (0, lengths());
+            fill(out.array(), &arrays, |i, window| {
+                window.sizes[d] = lengths[i].max(0);
+                window.offset = start * window.strides[d];
+                start += window.sizes[d];
+            })?;
+            out
+        }
+    };
     if autograd::needs_grad(&refs) && dtype.is_differentiable() {
+        let lengths = lengths();
         let dtypes: SmallVec<[flambeau_core::DType; 8]> = arrays.iter().map(|a| a.dtype).collect();
         record(&[&out], "CatBackward0", &refs, &[], move |ctx| {
             let mut grads = autograd::Grads::new();

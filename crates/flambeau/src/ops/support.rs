@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 /// An array as kernels see it.
 pub fn operand(a: &Array) -> Operand {
     assert!(!a.device().is_meta(), "a kernel was called on a tensor without data");
-    Operand { pointer: a.data_ptr(), dtype: a.dtype, strides: a.strides.clone() }
+    Operand { pointer: a.data_ptr(), dtype: a.dtype, strides: flambeau_core::dims_of(&a.strides) }
 }
 
 /// The device that all tensors are on; zero-dim CPU tensors may join any.
@@ -77,7 +77,7 @@ pub fn check_writable(out: &Array, inputs: &[Array]) -> Result<()> {
         );
     }
     for input in inputs {
-        if std::sync::Arc::ptr_eq(&input.storage, &out.storage)
+        if flambeau_core::Shared::ptr_eq(&input.storage, &out.storage)
             && out.overlaps(input)
             && !out.same_view(input)
             && !interleaved(out, input)
@@ -481,6 +481,44 @@ pub fn copy_array(d: &Array, s: &Array) -> Result<()> {
     }
     // SAFETY: arrays lie within their storages; overlapping ones were copied first.
     unsafe { flambeau_cpu::copy::copy(&operand(d), &source, &d.sizes) }
+}
+
+/// Parts of a result that are copied by one thread, in bytes.
+const JOINED: usize = 1 << 18;
+
+/// Dense arrays of one dtype, one after the other along dimension `d` of a result of the given sizes; none where they
+/// differ, or are worth another way.
+pub fn joined(
+    arrays: &[impl std::ops::Deref<Target = Array>],
+    sizes: &[i64],
+    d: usize,
+    dtype: DType,
+) -> Result<Option<Tensor>> {
+    let item = dtype.size();
+    let mut bytes = 0usize;
+    for a in arrays {
+        let (n, dense) = a.extent();
+        if !dense || a.dtype != dtype || !a.device().is_cpu() {
+            return Ok(None);
+        }
+        bytes = bytes.saturating_add(n.saturating_mul(item));
+    }
+    let outer = flambeau_core::count(&sizes[..d]) as usize;
+    let whole = (flambeau_core::count(sizes) as usize).saturating_mul(item);
+    if bytes == 0 || bytes > JOINED || whole != bytes {
+        return Ok(None);
+    }
+    let (out, to) = Tensor::empty_at(sizes, dtype, Device::CPU)?;
+    let mut at = 0;
+    for i in 0..outer {
+        for a in arrays {
+            let block = a.numel() * item / outer;
+            // SAFETY: the blocks of an array lie within it, as it is dense; all together, they are as long as the result.
+            unsafe { std::ptr::copy_nonoverlapping(a.data_ptr().add(i * block), to.add(at), block) };
+            at += block;
+        }
+    }
+    Ok(Some(out))
 }
 
 /// The sum of two gradients.

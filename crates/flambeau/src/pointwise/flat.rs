@@ -2,12 +2,16 @@
 //! without the copies of descriptions and the planning that the general way needs. One of the modules with unsafe code.
 
 use super::resolve::Resolved;
+use super::variant::Consts;
 use crate::Tensor;
-use flambeau_core::{Array, DType, Device, Init, Result, Scalar};
+use flambeau_core::{Array, DType, Device, Init, Result, Shared};
 use flambeau_cpu::pointwise::{FLAT, Flat, SMALL, run_flat};
-use smallvec::SmallVec;
+use std::mem::MaybeUninit;
 use std::ops::Deref;
-use std::sync::Arc;
+
+/// The most operands, and sixteens of bytes on the stack.
+const MOST: usize = 4;
+const SCRATCH: usize = 24;
 
 /// Computes into a fresh tensor, or into the first operand; none if the general way has to do it, with nothing done
 /// yet. Nothing is recorded here.
@@ -15,7 +19,7 @@ pub(super) fn run(
     to: &Resolved,
     tensors: &[&Tensor],
     arrays: &[impl Deref<Target = Array>],
-    consts: impl FnOnce() -> SmallVec<[Scalar; 4]>,
+    consts: impl FnOnce(&mut Consts),
     inplace: bool,
 ) -> Result<Option<Tensor>> {
     let Some(mut shape) = arrays.first() else { return Ok(None) };
@@ -24,7 +28,7 @@ pub(super) fn run(
             shape = a;
         }
     }
-    let n = shape.numel();
+    let (n, dense_shape) = shape.extent();
     if n == 0 || n > FLAT || (to.variant.divides && to.compute.compute() == DType::Int64) {
         return Ok(None);
     }
@@ -33,47 +37,100 @@ pub(super) fn run(
     if n > SMALL && (inplace || to.variant.program.steps.is_empty() || !arrays.iter().all(|a| plain(a))) {
         return Ok(None);
     }
-    let mut flats: SmallVec<[Flat; 4]> = SmallVec::new();
-    for a in arrays {
+    // An array of its own: a `SmallVec` is read through a pointer that overlays what was just written.
+    let mut flats = [Flat { pointer: std::ptr::null_mut(), dtype: DType::Bool, single: false }; MOST];
+    let Some(flats) = flats.get_mut(..arrays.len()) else { return Ok(None) };
+    for (a, flat) in arrays.iter().zip(flats.iter_mut()) {
         // One element stands for all; else the elements are the result's, but for leading sizes of 1.
-        let count = a.numel();
+        let (count, dense) = if std::ptr::eq(&**a, &**shape) { (n, dense_shape) } else { a.extent() };
         let single = count == 1 && n > 1;
-        let dense = count == n && shape.sizes.ends_with(&a.sizes) && a.is_contiguous();
+        let dense = dense && count == n && ends_with(&shape.sizes, &a.sizes);
         if !a.device().is_cpu() || !(single || dense) {
             return Ok(None);
         }
-        flats.push(Flat { pointer: a.data_ptr(), dtype: a.dtype, single });
+        *flat = Flat { pointer: a.data_ptr(), dtype: a.dtype, single };
     }
     let fresh = if inplace {
         let target = &arrays[0];
         let apart = |(a, flat): (&dyn Deref<Target = Array>, &Flat)| {
-            !Arc::ptr_eq(&a.storage, &target.storage)
+            !Shared::ptr_eq(&a.storage, &target.storage)
                 || (flat.pointer == flats[0].pointer && flat.dtype == flats[0].dtype && !flat.single)
         };
         let writable = target.sizes == shape.sizes
             && target.dtype == to.result
             && !tensors[0].is_inference()
             && !target.storage.is_read_only()
-            && arrays.iter().map(|a| a as &dyn Deref<Target = Array>).zip(&flats).all(apart);
+            && arrays.iter().map(|a| a as &dyn Deref<Target = Array>).zip(flats.iter()).all(apart);
         if !writable {
             return Ok(None);
         }
         None
     } else {
-        Some(Array::empty(&shape.sizes, to.result, Device::CPU, Init::Uninit)?)
+        let nbytes = n * to.result.size();
+        Some(Tensor::dense(&shape.sizes, nbytes, to.result, Device::CPU, Init::Uninit)?)
     };
     let out = match &fresh {
         None => flats[0],
-        Some(a) => Flat { pointer: a.data_ptr(), dtype: a.dtype, single: false },
+        Some((_, pointer)) => Flat { pointer: *pointer, dtype: to.result, single: false },
     };
-    // SAFETY: every operand is dense (or a single element) and lies within its storage; the output is fresh, or the
-    // first operand, which shares its storage with none but the very same views.
-    unsafe { run_flat(&to.variant.program, to.compute, n, &out, &flats, &consts())? };
+    // Kernels write elements of the compute type, and not to their operands: few elements that go elsewhere take a detour,
+    // which is less work than to plan tiles.
+    let mut scratch = [MaybeUninit::<u128>::uninit(); SCRATCH];
+    let detour = n * to.compute.size() <= size_of_val(&scratch)
+        && if inplace { to.result == to.compute } else { to.result == DType::Bool && has_truth(to.compute) };
+    let direct = if detour {
+        Flat { pointer: scratch.as_mut_ptr().cast(), dtype: to.compute, single: false }
+    } else {
+        out
+    };
+    let mut numbers = Consts::new();
+    consts(&mut numbers);
+    // SAFETY: every operand is dense (or a single element) and lies within its storage; the output is fresh, or memory of
+    // our own with room for it, or the first operand, which shares its storage with none but the very same views.
+    unsafe { run_flat(&to.variant.program, to.compute, n, &direct, flats, &numbers)? };
+    if detour {
+        // SAFETY: the scratch was just filled; the output has room for n elements of its dtype.
+        unsafe {
+            match inplace {
+                true => std::ptr::copy_nonoverlapping(direct.pointer, out.pointer, n * to.result.size()),
+                false => truth(to.compute, direct.pointer, n, out.pointer),
+            }
+        }
+    }
     Ok(Some(match fresh {
-        Some(a) => Tensor::from_array(a),
+        Some((t, _)) => t,
         None => {
             tensors[0].bump_version();
             tensors[0].clone()
         }
     }))
+}
+
+/// Whether `long` ends with `short`; both are short.
+#[inline]
+fn ends_with(long: &[i64], short: &[i64]) -> bool {
+    // A loop: to compare blocks of any length is a call.
+    long.len() >= short.len() && long.iter().rev().zip(short.iter().rev()).all(|(a, b)| a == b)
+}
+
+/// Whether [`truth`] knows the dtype.
+fn has_truth(dtype: DType) -> bool {
+    matches!(dtype, DType::Float32 | DType::Float64 | DType::Int64)
+}
+
+/// Writes which elements are not zero.
+///
+/// # Safety
+/// `from` must hold `n` elements of a dtype for which there is [`has_truth`], and `to` have room for `n` bytes.
+unsafe fn truth(dtype: DType, from: *const u8, n: usize, to: *mut u8) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        for i in 0..n {
+            to.add(i).write(match dtype {
+                DType::Float32 => from.cast::<f32>().add(i).read() != 0.0,
+                DType::Float64 => from.cast::<f64>().add(i).read() != 0.0,
+                _ => from.cast::<i64>().add(i).read() != 0,
+            } as u8);
+        }
+    }
 }

@@ -5,10 +5,9 @@ use super::variant::Variant;
 use super::{Dest, Params, execute, flat, held};
 use crate::Tensor;
 use crate::autograd::{self, Context, Edge, Grads, Node, Save};
-use flambeau_core::{DType, Result, Scalar};
+use flambeau_core::{DType, Result, Scalar, Shared};
 use smallvec::SmallVec;
 use std::borrow::Cow;
-use std::sync::Arc;
 
 /// What a node has to save (operands by number, `inputs + 1` for the result), and where its gradients go.
 pub(super) struct Plan {
@@ -43,7 +42,7 @@ impl Plan {
         saved: &[&Tensor],
         out: &Tensor,
         params: Params,
-    ) -> Result<Arc<Node>> {
+    ) -> Result<Shared<Node>> {
         let Resolved { variant, compute, .. } = *to;
         let mut saves: SmallVec<[Save; 4]> = SmallVec::new();
         for &i in &self.saves {
@@ -116,7 +115,7 @@ fn differentiated(
     let to = Resolved { variant, compute, result: compute };
     let record = autograd::needs_grad(operands) && compute.is_differentiable();
     if !record {
-        let consts = || variant.constants(|i| params.get(i).copied());
+        let consts = |out: &mut _| variant.fill(out, |i| params.get(i).copied());
         if let Some(out) = flat::run(&to, operands, &held(operands), consts, false)? {
             return Ok(out);
         }

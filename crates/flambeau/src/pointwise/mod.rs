@@ -49,14 +49,22 @@ pub fn call(def: &'static PointwiseDef, call: &Call) -> Result<Ret> {
     for &i in def.tensors {
         tensors.push(call.tensor(i as usize)?);
     }
-    let mut params: SmallVec<[ParamValue; 4]> = SmallVec::new();
-    for &i in def.params {
-        params.push(match &call.args[i as usize] {
+    let mut few = [ParamValue::None; 4];
+    let mut many = Vec::new();
+    let params = match def.params.len() {
+        n @ 0..=4 => &mut few[..n],
+        n => {
+            many.resize(n, ParamValue::None);
+            &mut many[..]
+        }
+    };
+    for (to, &i) in params.iter_mut().zip(def.params) {
+        *to = match &call.args[i as usize] {
             Arg::None => ParamValue::None,
             Arg::Str(s) => ParamValue::Str(s),
             Arg::Bool(b) => ParamValue::Scalar(Scalar::Bool(*b)),
             _ => ParamValue::Scalar(call.scalar(i as usize)?),
-        });
+        };
     }
     let dest = match call.target {
         Target::Fresh => Dest::Fresh,
@@ -64,23 +72,33 @@ pub fn call(def: &'static PointwiseDef, call: &Call) -> Result<Ret> {
         Target::Out([out]) => Dest::Out(out),
         Target::Out(outs) => bail!("expected one out tensor, got {}", outs.len()),
     };
-    apply(def, &tensors, &params, dest).map(Ret::Tensor)
+    apply(def, &tensors, params, dest).map(Ret::Tensor)
 }
 
 /// Runs a declared operator: the Rust functions are thin wrappers of this.
 pub fn run(def: &'static PointwiseDef, tensors: &[&Tensor], params: &[ParamValue]) -> Result<Tensor> {
-    apply(def, tensors, params, Dest::Fresh)
+    apply(def, tensors, &mut SmallVec::<[ParamValue; 4]>::from_slice(params), Dest::Fresh)
 }
 
 /// The in-place form, writing to the first tensor.
 pub fn run_(def: &'static PointwiseDef, tensors: &[&Tensor], params: &[ParamValue]) -> Result<Tensor> {
-    apply(def, tensors, params, Dest::InPlace)
+    apply(def, tensors, &mut SmallVec::<[ParamValue; 4]>::from_slice(params), Dest::InPlace)
+}
+
+/// As [`run`] or [`run_`], on parameters that may be changed: numbers among them become what meets the tensors.
+pub fn run_on(
+    def: &'static PointwiseDef,
+    tensors: &[&Tensor],
+    params: &mut [ParamValue],
+    inplace: bool,
+) -> Result<Tensor> {
+    apply(def, tensors, params, if inplace { Dest::InPlace } else { Dest::Fresh })
 }
 
 fn apply(
     def: &'static PointwiseDef,
     tensors: &[&Tensor],
-    params: &[ParamValue],
+    params: &mut [ParamValue],
     dest: Dest,
 ) -> Result<Tensor> {
     if ops::sparse::any(tensors) {
@@ -91,27 +109,26 @@ fn apply(
     }
     let tracked = autograd::needs_grad(tensors);
     let arrays = held(tensors);
-    let mut params: SmallVec<[ParamValue; 4]> = SmallVec::from_slice(params);
-    let to = resolve::resolve(def, tensors, &arrays, &mut params)?;
+    let to = resolve::resolve(def, tensors, &arrays, params)?;
     if dest.is_inplace() && to.result != to.compute && to.compute.is_complex() && def.promote == Promote::Real
     {
         bail!("In-place {} is not supported for complex tensors.", def.name);
     }
     let record = tracked && !def.detached && to.result.is_differentiable();
     if matches!(dest, Dest::Fresh) || (dest.is_inplace() && !tracked) {
-        let consts = || to.variant.constants(|i| params.get(i).and_then(resolve::value));
+        let consts = |out: &mut _| to.variant.fill(out, |i| params.get(i).and_then(resolve::value));
         if let Some(out) = flat::run(&to, tensors, &arrays, consts, dest.is_inplace())? {
             drop(arrays);
             if record {
                 let plan = Plan::new(to.variant, tensors);
-                let node = plan.node(&to, def.backward_name, tensors, &out, resolve::values(&params))?;
-                autograd::set_history(&[&out], &node);
+                let node = plan.node(&to, def.backward_name, tensors, &out, resolve::values(params))?;
+                return Ok(out.computed_by(node));
             }
             return Ok(out);
         }
     }
     drop(arrays);
-    execute(&to, def.backward_name, tensors, resolve::values(&params), record, dest, def.name)
+    execute(&to, def.backward_name, tensors, resolve::values(params), record, dest, def.name)
 }
 
 /// An array that nobody changes meanwhile.
@@ -119,7 +136,11 @@ pub(crate) type Held<'a> = RwLockReadGuard<'a, Array>;
 
 /// The arrays of tensors, held in place.
 pub(crate) fn held<'a>(tensors: &[&'a Tensor]) -> SmallVec<[Held<'a>; 3]> {
-    tensors.iter().map(|t| t.read()).collect()
+    let mut out = SmallVec::new();
+    for t in tensors {
+        out.push(t.read());
+    }
+    out
 }
 
 /// Computes, delivers and records one expression of operands of any shape and layout.
@@ -228,7 +249,7 @@ fn execute(
         let node = plan.node(to, backward_name, &saved_from, &out, params)?;
         match dest {
             Dest::InPlace => autograd::rebase_history(&out, node)?,
-            _ => autograd::set_history(&[&out], &node),
+            _ => return Ok(out.computed_by(node)),
         }
     }
     Ok(out)

@@ -166,7 +166,11 @@ pub(super) fn value(param: &ParamValue) -> Option<Scalar> {
 
 /// The values of the parameters, zero for those that are no numbers.
 pub(super) fn values(params: &[ParamValue]) -> Params {
-    params.iter().map(|p| value(p).unwrap_or(Scalar::Int(0))).collect()
+    let mut out = Params::new();
+    for p in params {
+        out.push(value(p).unwrap_or(Scalar::Int(0)));
+    }
+    out
 }
 
 /// The error for a dtype that an operator does not serve.

@@ -34,6 +34,41 @@ pub struct Variant {
     derivatives: Vec<OnceLock<Result<Option<Derivative>>>>,
 }
 
+/// The numbers of a program. In place without overlays: what was just written is read at once.
+pub struct Consts {
+    few: [Scalar; 4],
+    len: usize,
+    /// All of them, where they are more.
+    many: Vec<Scalar>,
+}
+
+impl Consts {
+    #[inline]
+    pub fn new() -> Consts {
+        Consts { few: [Scalar::Int(0); 4], len: 0, many: Vec::new() }
+    }
+    #[inline]
+    fn push(&mut self, value: Scalar) {
+        if self.len < 4 {
+            self.few[self.len] = value;
+        } else {
+            if self.len == 4 {
+                self.many.extend(self.few);
+            }
+            self.many.push(value);
+        }
+        self.len += 1;
+    }
+}
+
+impl std::ops::Deref for Consts {
+    type Target = [Scalar];
+    #[inline]
+    fn deref(&self) -> &[Scalar] {
+        if self.len <= 4 { &self.few[..self.len] } else { &self.many }
+    }
+}
+
 /// The gradient expression with respect to one input.
 #[derive(Debug)]
 pub struct Derivative {
@@ -84,7 +119,13 @@ fn choose(cases: &'static [Case], params: &[ParamValue], dtype: DType) -> Option
 /// are (that of a power's derivative is one less).
 pub(super) fn fixed(param: &ParamValue) -> Option<i8> {
     match param {
-        ParamValue::Scalar(Scalar::Float(f)) if [0.5, -0.5, 1.5].contains(f) => Some((2.0 * f) as i8),
+        ParamValue::Scalar(Scalar::Int(i)) => (-3..=4).contains(i).then(|| 2 * *i as i8),
+        ParamValue::Scalar(Scalar::Float(f)) => {
+            // A conversion that does not fit gives a number that is not the same.
+            let twice = (2.0 * f) as i8;
+            let built_in = (-6..=8).contains(&twice) && (twice % 2 == 0 || (-1..=3).contains(&twice));
+            (built_in && f64::from(twice) == 2.0 * f).then_some(twice)
+        }
         ParamValue::Scalar(s) if !s.is_complex() => (-3..=4).find(|&n| s.is(n)).map(|n| 2 * n as i8),
         _ => None,
     }
@@ -178,14 +219,20 @@ impl Variant {
     }
     /// The constants of a call, whose parameters `value` gives.
     #[inline]
-    pub fn constants(&self, value: impl Fn(usize) -> Option<Scalar>) -> SmallVec<[Scalar; 4]> {
-        self.consts
-            .iter()
-            .map(|c| match c {
+    pub fn constants(&self, value: impl Fn(usize) -> Option<Scalar>) -> Consts {
+        let mut out = Consts::new();
+        self.fill(&mut out, value);
+        out
+    }
+    /// As [`Variant::constants`], in their place.
+    #[inline]
+    pub fn fill(&self, out: &mut Consts, value: impl Fn(usize) -> Option<Scalar>) {
+        for c in &self.consts {
+            out.push(match c {
                 Constant::Value(v) => *v,
                 Constant::Param(i) => value(*i as usize).unwrap_or(Scalar::Int(0)),
-            })
-            .collect()
+            });
+        }
     }
 }
 

@@ -118,13 +118,6 @@ class Module:
 
     # Attributes
 
-    def __getattr__(self, name):
-        own = self.__dict__
-        for table in _TABLES:
-            if table in own and name in own[table]:
-                return own[table][name]
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
-
     def __setattr__(self, name, value):
         own = self.__dict__
         kind = type(value)
@@ -510,6 +503,7 @@ _adopt_methods()
 _register_parameter = Module.register_parameter
 # Native: it calls `forward` at once, or `_call_impl` where hooks may have to run.
 Module.__call__ = torch._C._module_call(Module)
+Module.__getattr__ = torch._C._module_getattr(Module)
 
 
 def _same_kind(tensor, other):

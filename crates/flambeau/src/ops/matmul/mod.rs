@@ -12,6 +12,7 @@ pub use products::{
 
 use crate::Tensor;
 use crate::ops::shape;
+use crate::pointwise::Held;
 use flambeau_core::{Array, DType, Init, Result, bail, bf16};
 use flambeau_cpu::gemm;
 
@@ -26,14 +27,34 @@ fn check_same_dtype(a: &Tensor, b: &Tensor) -> Result<()> {
     Ok(())
 }
 
+/// Up to so many elements, an operand's description is held in place; longer products let others change it meanwhile.
+const HELD: usize = 1 << 12;
+
+/// A description that nobody changes: held in place, or a copy.
+enum Kept<'a> {
+    Held(Held<'a>),
+    Copy(Array),
+}
+
+impl std::ops::Deref for Kept<'_> {
+    type Target = Array;
+    #[inline]
+    fn deref(&self) -> &Array {
+        match self {
+            Kept::Held(a) => a,
+            Kept::Copy(a) => a,
+        }
+    }
+}
+
 /// The operand in the type that products are computed in.
-fn computed(t: &Tensor) -> Result<Array> {
+fn computed(t: &Tensor) -> Result<Kept<'_>> {
     let dtype = t.dtype();
-    Ok(if dtype == dtype.compute() {
-        t.array()
-    } else {
-        shape::to_dtype(&t.alias(), dtype.compute())?.array()
-    })
+    if dtype != dtype.compute() {
+        return Ok(Kept::Copy(shape::to_dtype(&t.alias(), dtype.compute())?.array()));
+    }
+    let held = t.read();
+    Ok(if held.numel() <= HELD { Kept::Held(held) } else { Kept::Copy(held.clone()) })
 }
 
 /// How an array serves as a batch of matrices.
@@ -99,9 +120,10 @@ fn product_with(
         return Ok(out);
     }
     let (x, y) = (computed(a)?, computed(b)?);
-    let bias = bias.map(|bias| computed(&shape::contiguous(bias, None)?)).transpose()?;
-    let out = Array::empty(to, dtype.compute(), device, Init::Uninit)?;
-    let length = out.numel();
+    let bias = bias.map(|bias| shape::contiguous(bias, None)).transpose()?;
+    let bias = bias.as_ref().map(computed).transpose()?;
+    let (out, pointer) = Tensor::empty_at(to, dtype.compute(), device)?;
+    let length = flambeau_core::count(to) as usize;
     if !device.is_meta() && length > 0 {
         let (p, q) = (Matrices::of(&x, as_a), Matrices::of(&y, as_b));
         let ([batch, m, k], n) = (p.sizes, q.sizes[2]);
@@ -117,7 +139,7 @@ fn product_with(
                             len => std::slice::from_raw_parts(a.data_ptr().cast(), len),
                         }
                     };
-                    let to = std::slice::from_raw_parts_mut(out.data_ptr().cast::<$t>(), length);
+                    let to = std::slice::from_raw_parts_mut(pointer.cast::<$t>(), length);
                     let (xs, ys) = (slice(&x, &p), slice(&y, &q));
                     let (m, n, k) = (m as usize, n as usize, k as usize);
                     let [a_rs, a_cs, b_rs, b_cs] = [p.step(1), p.step(2), q.step(1), q.step(2)];
@@ -157,7 +179,7 @@ fn product_with(
             _ => run!(i64),
         }
     }
-    shape::to_dtype(&Tensor::from_array(out), dtype)
+    if dtype == dtype.compute() { Ok(out) } else { shape::to_dtype(&out, dtype) }
 }
 
 /// [`product_with`] by the processor's unit for matrices of halves; none where there is no such unit, or it does not pay.

@@ -114,9 +114,9 @@ impl Geometry {
     }
     /// A fresh result, and how kernels see it: with the input's rank.
     pub fn output(&self, dtype: DType, like: &Array) -> Result<(Tensor, Operand)> {
-        let out = Tensor::empty_raw(&self.result(), dtype, like.device())?;
+        let (out, pointer) = Tensor::empty_at(&self.result(), dtype, like.device())?;
         let strides = contiguous_strides(&self.full);
-        let to = Operand { pointer: out.with_array(|a| a.data_ptr()), dtype, strides };
+        let to = Operand { pointer, dtype, strides };
         Ok((out, to))
     }
     /// Computes a result of `dtype` by a kernel of input and output, which is not called on meta tensors.

@@ -4,7 +4,7 @@ use crate::Tensor;
 use crate::autograd::{GradMode, needs_grad, record, view_of, view_with};
 use crate::ops::creation::fill_array;
 use crate::ops::support::{check_writable, copy_data};
-use flambeau_core::{Array, DType, Dims, Result, Scalar, bail, show, wrap_dim};
+use flambeau_core::{Array, DType, Dims, Result, Scalar, bail, dims_of, show, wrap_dim};
 use smallvec::smallvec;
 
 /// The gradient of a view of a part: zeros of the given sizes with `grad` in the place that `view` shows.
@@ -46,7 +46,7 @@ pub fn select(self_: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
             show(&a.sizes)
         );
     }
-    let from = Dims::from_slice(&a.sizes);
+    let from = dims_of(&a.sizes);
     let at = if index < 0 { index + size } else { index };
     a.advance(d, at)?;
     a.sizes.remove(d);

@@ -4,7 +4,7 @@ use crate::Tensor;
 use crate::autograd::{Creation, as_view, record, view_of, view_with};
 use crate::ops::shape::clone;
 use flambeau_core::{
-    Array, DType, Dims, Error, MemoryFormat, Result, bail, contiguous_strides, numel, show, wrap_dim,
+    Array, DType, Dims, Error, MemoryFormat, Result, bail, contiguous_strides, dims_of, numel, show, wrap_dim,
 };
 use smallvec::{SmallVec, smallvec};
 
@@ -64,7 +64,7 @@ pub fn expand_implicit(self_: &Tensor, size: &[i64], implicit: bool) -> Result<T
 
 /// Resolves a `-1` among sizes.
 pub fn infer_size(size: &[i64], n: i64) -> Result<Dims> {
-    let mut out = Dims::from_slice(size);
+    let mut out = dims_of(size);
     let mut known = 1i64;
     let mut unknown = None;
     for (d, &s) in size.iter().enumerate() {
