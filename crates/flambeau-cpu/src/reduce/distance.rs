@@ -125,19 +125,18 @@ impl<T: Real> Fold<T> for Block<'_, T> {
 }
 
 /// Work for a norm, compiled for each level of instructions.
-struct Of<F>(Norm, F);
-impl<T: Real, F: Fold<T>> Body for (Of<F>, std::marker::PhantomData<T>) {
+struct Of<T, F>(Norm, F, std::marker::PhantomData<T>);
+impl<T: Real, F: Fold<T>> Body for Of<T, F> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let (Of(norm, work), _) = self;
-        with_norm(norm, work);
+        with_norm(self.0, self.1);
     }
 }
 
 #[inline(always)]
 fn run_wide<T: Real>(norm: Norm, work: impl Fold<T>) {
-    wide((Of(norm, work), std::marker::PhantomData));
+    wide(Of(norm, work, std::marker::PhantomData));
 }
 
 /// Distances between the rows of two arrays of points. `out` has the sizes `sizes`: any batch, then the numbers of
