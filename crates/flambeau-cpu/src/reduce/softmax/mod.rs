@@ -126,7 +126,9 @@ fn exponentials<T: Real>(x: &[T], n: usize, high: &[T], total: &mut [T], tile: &
     let tile = &mut tile[..x.len()];
     less(x, n, high, tile);
     T::map_in_place(Elementary::Exp, tile);
-    total.iter_mut().zip(tile.chunks_exact(n)).for_each(|(total, line)| *total = sum(line));
+    for (total, line) in total.iter_mut().zip(tile.chunks_exact(n)) {
+        *total = sum(line);
+    }
 }
 
 /// Each element less its line's number.
@@ -174,7 +176,9 @@ impl<T: Real> Body for Softmax<'_, T> {
     fn run(self) {
         let Softmax { x, out, n, scratch, log } = self;
         let (high, total) = (&mut scratch.high[..x.len() / n], &mut scratch.total[..x.len() / n]);
-        high.iter_mut().zip(x.chunks_exact(n)).for_each(|(high, line)| *high = largest(line));
+        for (high, line) in high.iter_mut().zip(x.chunks_exact(n)) {
+            *high = largest(line);
+        }
         if log {
             exponentials(x, n, high, total, &mut scratch.tile);
             T::map_in_place(Elementary::Log, total);
@@ -186,7 +190,9 @@ impl<T: Real> Body for Softmax<'_, T> {
         } else {
             less(x, n, high, out);
             T::map_in_place(Elementary::Exp, out);
-            total.iter_mut().zip(out.chunks_exact(n)).for_each(|(total, line)| *total = sum(line));
+            for (total, line) in total.iter_mut().zip(out.chunks_exact(n)) {
+                *total = sum(line);
+            }
             for (out, total) in out.chunks_exact_mut(n).zip(total) {
                 let scale = total.inverse();
                 out.iter_mut().for_each(|o| *o = o.times(scale));
@@ -233,7 +239,9 @@ impl<T: Real> Body for LogSumExp<'_, T> {
     fn run(self) {
         let LogSumExp(x, n, scratch) = self;
         let (high, total) = (&mut scratch.high[..x.len() / n], &mut scratch.total[..x.len() / n]);
-        high.iter_mut().zip(x.chunks_exact(n)).for_each(|(high, line)| *high = finite(largest(line)));
+        for (high, line) in high.iter_mut().zip(x.chunks_exact(n)) {
+            *high = finite(largest(line));
+        }
         exponentials(x, n, high, total, &mut scratch.tile);
         T::map_in_place(Elementary::Log, total);
         total.iter_mut().zip(high).for_each(|(total, high)| *total = *total + *high);
