@@ -29,6 +29,18 @@ pub fn fill_array(a: &Array, value: Scalar) -> Result<()> {
     unsafe { flambeau_cpu::copy::copy(&crate::ops::operand(a), &source, &a.sizes) }
 }
 
+/// Writes a number to one element of a one-dimensional array whose storage may be written to; false where there is none.
+pub fn fill_element(a: &Array, index: i64, value: Scalar) -> bool {
+    let ([size], [stride]) = (&a.sizes[..], &a.strides[..]) else { return false };
+    if a.device().is_meta() || !(0..*size).contains(&index) {
+        return false;
+    }
+    let pointer = a.data_ptr().wrapping_offset((index * stride) as isize * a.dtype.size() as isize);
+    // SAFETY: an element of the array, which lies within its storage.
+    unsafe { write_element(pointer, a.dtype, value) };
+    true
+}
+
 /// Writes a number as an element, converted.
 ///
 /// # Safety

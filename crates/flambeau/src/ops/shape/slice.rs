@@ -2,7 +2,7 @@
 
 use crate::Tensor;
 use crate::autograd::{GradMode, needs_grad, record, view_of, view_with};
-use crate::ops::creation::fill_array;
+use crate::ops::creation::{fill_array, fill_element};
 use crate::ops::support::{check_writable, copy_data};
 use flambeau_core::{Array, DType, Dims, Result, Scalar, bail, dims_of, show, wrap_dim};
 use smallvec::smallvec;
@@ -63,11 +63,22 @@ pub fn fill_selected(self_: &Tensor, index: i64, value: Scalar) -> Result<bool> 
     if needs_grad(&[self_]) || self_.is_inference() {
         return Ok(false);
     }
-    let mut a = self_.array();
-    let size = a.sizes.first().copied().unwrap_or(0);
-    if index < -size || index >= size || (value.is_complex() && !a.dtype.is_complex()) {
+    let held = self_.read();
+    let size = held.sizes.first().copied().unwrap_or(0);
+    if index < -size || index >= size || (value.is_complex() && !held.dtype.is_complex()) {
         return Ok(false);
     }
+    if held.dim() == 1 {
+        let index = if index < 0 { index + size } else { index };
+        let filled = held.storage.make_writable().is_ok() && fill_element(&held, index, value);
+        drop(held);
+        if filled {
+            self_.bump_version();
+        }
+        return Ok(filled);
+    }
+    let mut a = held.clone();
+    drop(held);
     a.offset += if index < 0 { index + size } else { index } * a.strides[0];
     a.sizes.remove(0);
     a.strides.remove(0);
