@@ -141,6 +141,13 @@ pub(super) fn merged<R: Real>(first: &[usize], second: &[usize], d: &[R]) -> Vec
     out
 }
 
+/// Places in ascending order of `d`, the first `k` of which are in order.
+pub(super) fn merged_from<R: Real>(k: usize, d: &[R]) -> Vec<usize> {
+    let (first, mut rest): (Vec<usize>, Vec<usize>) = ((0..k).collect(), (k..d.len()).collect());
+    sort(&mut rest, d);
+    merged(&first, &rest, d)
+}
+
 /// Sorts places by `d`, ascending.
 pub(super) fn sort<R: Real>(places: &mut [usize], d: &[R]) {
     places.sort_by(|&i, &j| d[i].partial_cmp(&d[j]).unwrap_or(std::cmp::Ordering::Equal));

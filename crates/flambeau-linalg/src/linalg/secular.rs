@@ -7,7 +7,7 @@
 //! Each lane of a register looks for one root.
 
 use super::element::Real;
-use crate::level::Body;
+use crate::level::{Body, wide};
 use std::marker::PhantomData;
 
 /// The poles of a sum: numbers, or their squares.
@@ -36,8 +36,22 @@ pub(super) struct Roots<R> {
     pub offset: Vec<R>,
 }
 
+/// Lanes of a search for roots: a register of 64 bytes, or two.
+pub(super) const LANES: usize = 16;
+
+impl<R: Real> Roots<R> {
+    /// The roots between the ascending poles of `d`; `z` becomes the one to which they belong exactly.
+    pub fn find<P: Poles<R>>(d: &[R], z: &mut [R], rho: R) -> Roots<R> {
+        let mut roots = Roots { origin: vec![R::ZERO; d.len()], offset: vec![R::ZERO; d.len()] };
+        let poles = PhantomData::<P>;
+        wide(Search::<_, _, LANES> { d, z, rho, roots: &mut roots, poles });
+        wide(Refit::<_, _, LANES> { d, z, roots: &roots, poles });
+        roots
+    }
+}
+
 /// Looks for the roots between the ascending poles `d`; `z` has no zeros and `rho` is positive.
-pub(super) struct Search<'a, R, P, const L: usize> {
+struct Search<'a, R, P, const L: usize> {
     pub d: &'a [R],
     pub z: &'a [R],
     pub rho: R,
@@ -241,7 +255,7 @@ fn inside<R: Real>(x: R, lower: R, upper: R, half: R) -> R {
 }
 
 /// Replaces `z` by the one whose roots are exactly those found (Gu and Eisenstat), so that the vectors are orthogonal.
-pub(super) struct Refit<'a, R, P, const L: usize> {
+struct Refit<'a, R, P, const L: usize> {
     pub d: &'a [R],
     pub z: &'a mut [R],
     pub roots: &'a Roots<R>,

@@ -6,15 +6,13 @@
 
 use super::leaf::{LEAF, Leaf};
 use crate::level::wide;
-use crate::linalg::basis::{Basis, Side, Sorted, merged, sort};
+use crate::linalg::basis::{Basis, Side, Sorted, merged, merged_from, sort};
 use crate::linalg::element::Real;
-use crate::linalg::secular::{Refit, Roots, Search, Squares, Vectors};
+use crate::linalg::secular::{LANES, Roots, Squares, Vectors};
 use flambeau_core::{Result, ensure};
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Lanes of a search for roots.
-const LANES: usize = 16;
 /// Numbers that count as zero beside those of the whole matrix, which are at most 1.
 const VANISHED: f64 = 1e-280;
 
@@ -112,8 +110,7 @@ impl<R: Real> Solver<'_, R> {
             }
         }
         let order = &mut self.order[at..at + n];
-        order.iter_mut().enumerate().for_each(|(i, order)| *order = i);
-        sort(order, &self.d[at..at + n]);
+        order.copy_from_slice(&merged_from(0, &self.d[at..at + n]));
         true
     }
 
@@ -203,10 +200,7 @@ impl<R: Real> Solver<'_, R> {
         let k = kept.len();
         let poles: Vec<f64> = kept.iter().map(|&j| d[j]).collect();
         let mut weights: Vec<f64> = kept.iter().map(|&j| z[j]).collect();
-        let mut roots = Roots { origin: vec![0.0; k], offset: vec![0.0; k] };
-        let kind = PhantomData::<Squares>;
-        wide(Search::<_, _, LANES> { d: &poles, z: &weights, rho: 1.0, roots: &mut roots, poles: kind });
-        wide(Refit::<_, _, LANES> { d: &poles, z: &mut weights, roots: &roots, poles: kind });
+        let roots = Roots::find::<Squares>(&poles, &mut weights, 1.0);
         let pitch = k.next_multiple_of(LANES);
         self.factors.resize(self.factors.len().max(k * pitch), R::ZERO);
         let factors = &mut self.factors[..k * pitch];
@@ -224,7 +218,7 @@ impl<R: Real> Solver<'_, R> {
                 place: &sorted.place,
                 pitch,
                 to: &mut *factors,
-                poles: kind,
+                poles: PhantomData::<Squares>,
             });
             basis.combine(at, &kept, &gone, &sorted, parts, factors, pitch)
         };
@@ -245,10 +239,7 @@ impl<R: Real> Solver<'_, R> {
                 gone[j - k]
             };
         }
-        let mut last: Vec<usize> = (k..n).collect();
-        sort(&mut last, d);
-        let found: Vec<usize> = (0..k).collect();
-        order.copy_from_slice(&merged(&found, &last, d));
+        order.copy_from_slice(&merged_from(k, d));
         d.iter_mut().for_each(|x| *x *= largest);
         Ok(())
     }

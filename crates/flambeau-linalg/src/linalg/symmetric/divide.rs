@@ -3,15 +3,12 @@
 
 use super::leaf::{LEAF, Leaf};
 use crate::level::wide;
-use crate::linalg::basis::{Basis, Side, Sorted, merged, sort};
+use crate::linalg::basis::{Basis, Side, Sorted, merged, merged_from, sort};
 use crate::linalg::element::Real;
-use crate::linalg::secular::{Plain, Refit, Roots, Search, Vectors};
+use crate::linalg::secular::{LANES, Plain, Roots, Vectors};
 use flambeau_core::{Result, ensure};
 use std::marker::PhantomData;
 use std::ops::Range;
-
-/// Lanes of a search for roots: a register of 64 bytes, or two.
-const LANES: usize = 16;
 
 /// Eigenvalues, ascending, in place of the diagonal `d`; `e` (one shorter) is lost. The rows of `vectors` (n x n) become
 /// their eigenvectors. False when an iteration did not converge.
@@ -110,8 +107,7 @@ impl<R: Real> Solver<'_, R> {
             }
         }
         let order = &mut self.order[at..at + n];
-        order.iter_mut().enumerate().for_each(|(i, order)| *order = i);
-        sort(order, d);
+        order.copy_from_slice(&merged_from(0, d));
         true
     }
 
@@ -147,10 +143,7 @@ impl<R: Real> Solver<'_, R> {
         let k = split.kept.len();
         let poles: Vec<R> = split.kept.iter().map(|&j| d[j]).collect();
         let mut weights: Vec<R> = split.kept.iter().map(|&j| split.z[j]).collect();
-        let mut roots = Roots { origin: vec![R::ZERO; k], offset: vec![R::ZERO; k] };
-        let kind = PhantomData::<Plain>;
-        wide(Search::<_, _, LANES> { d: &poles, z: &weights, rho, roots: &mut roots, poles: kind });
-        wide(Refit::<_, _, LANES> { d: &poles, z: &mut weights, roots: &roots, poles: kind });
+        let roots = Roots::find::<Plain>(&poles, &mut weights, rho);
         let sides: Vec<Side> = split.kept.iter().map(|&j| split.side[j]).collect();
         let sorted = Sorted::new(&sides);
         let pitch = k.next_multiple_of(LANES);
@@ -164,17 +157,14 @@ impl<R: Real> Solver<'_, R> {
             place: &sorted.place,
             pitch,
             to: factors,
-            poles: kind,
+            poles: PhantomData::<Plain>,
         });
         self.vectors.combine(at, &split.kept, &split.gone, &sorted, &halves.parts, factors, pitch)?;
         let gone: Vec<R> = split.gone.iter().map(|&j| d[j]).collect();
         for (j, d) in d.iter_mut().enumerate() {
             *d = if j < k { roots.origin[j] + roots.offset[j] } else { gone[j - k] };
         }
-        let mut last: Vec<usize> = (k..n).collect();
-        sort(&mut last, d);
-        let found: Vec<usize> = (0..k).collect();
-        self.order[at..at + n].copy_from_slice(&merged(&found, &last, d));
+        order.copy_from_slice(&merged_from(k, d));
         Ok(())
     }
 
