@@ -181,7 +181,7 @@ unsafe fn run_plan(
 ) -> Result<()> {
     let halves = compute.compute() == DType::Float32 && out.dtype.size() == 2;
     // SAFETY: passed on from the caller.
-    if halves && unsafe { halves::run(program, plan, out, inputs) } {
+    if halves && unsafe { halves::run(program, plan, out, inputs, consts) } {
         return Ok(());
     }
     let together = Short::new(plan);
@@ -352,6 +352,8 @@ pub(super) fn numbers<T>(
     let is_number = |s: Source| {
         let fits = |(step, kernel): (&Step, Option<&Kernel<T>>)| match (kernel, step.args) {
             (Some(Kernel::Arithmetic(_)), [a, b, ..]) => !(fixed(a) && fixed(b)),
+            (Some(Kernel::Clamp(_)), [a, b, c, _]) => !fixed(a) && fixed(b) && fixed(c),
+            (Some(Kernel::Choose(_)), [a, b, c, d]) => !fixed(a) && fixed(b) && fixed(c) && !fixed(d),
             _ => false,
         };
         let uses = |step: &Step| step.args[..step.operation.arity()].contains(&s);
@@ -539,7 +541,7 @@ unsafe fn run_tiles<T: Compute>(
 ///
 /// # Safety
 /// `locate` and `register` must give valid places for n elements of each operand and register that the steps name, or for
-/// `count` ones of operands of [`Kernel::Arithmetic`];
+/// `count` ones of operands of which kernels read a single number;
 /// `result` must be valid for n writes and overlap none of them (the compiler of programs never reuses an operand's
 /// register for the result).
 #[inline]
@@ -558,18 +560,17 @@ pub(super) unsafe fn run_steps<T: Compute>(
         // SAFETY: as promised by the caller.
         unsafe {
             let slice = |s: Source| std::slice::from_raw_parts(locate(s), n);
+            let some = |s: Source| std::slice::from_raw_parts(locate(s), count(s));
             let to = std::slice::from_raw_parts_mut(to, n);
             match *kernel {
                 Kernel::Unary(f) => f(slice(step.args[0]), to),
                 Kernel::Binary(f) => f(slice(step.args[0]), slice(step.args[1]), to),
-                Kernel::Arithmetic(f) => {
-                    let some = |s: Source| std::slice::from_raw_parts(locate(s), count(s));
-                    f(some(step.args[0]), some(step.args[1]), to)
-                }
+                Kernel::Arithmetic(f) => f(some(step.args[0]), some(step.args[1]), to),
                 Kernel::Ternary(f) => f(slice(step.args[0]), slice(step.args[1]), slice(step.args[2]), to),
-                Kernel::Quaternary(f) => {
-                    let [a, b, c, d] = step.args.map(slice);
-                    f(a, b, c, d, to)
+                Kernel::Clamp(f) => f(slice(step.args[0]), some(step.args[1]), some(step.args[2]), to),
+                Kernel::Choose(f) => {
+                    let [a, b, c, d] = step.args;
+                    f(slice(a), some(b), some(c), slice(d), to)
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! for most tensors of loops written in Python. One of the modules with unsafe code.
 
 use super::engine::{GRAIN, LINE, Program, Source, numbers, run_steps, tile_width};
+use super::halves;
 use super::kernels::{Compute, Kernel};
 use super::transfer::{aligned, fill, load, store};
 use flambeau_core::parallel::turns;
@@ -42,7 +43,12 @@ pub unsafe fn run_flat(
     if n > FLAT {
         bail!("{n} elements are not few");
     }
+    let halves = compute.compute() == DType::Float32 && out.dtype.size() == 2;
     // SAFETY: passed on from the caller.
+    if halves && unsafe { halves::run_flat(program, n, out, inputs, consts) } {
+        return Ok(());
+    }
+    // SAFETY: as above.
     dispatch!(compute compute, T => unsafe { run_typed::<T>(program, n, out, inputs, consts) })
 }
 
@@ -138,21 +144,26 @@ unsafe fn run_step<T: Compute>(
 ) -> bool {
     let ([step], Source::Register(_)) = (&program.steps[..], program.result) else { return false };
     let own = |x: &Flat| x.dtype == T::DTYPE && aligned::<T>(x.pointer);
-    if !own(out) || !inputs.iter().all(|i| own(i) && i.pointer != out.pointer) || consts.len() > 1 {
+    if !own(out) || !inputs.iter().all(|i| own(i) && i.pointer != out.pointer) || consts.len() > 2 {
         return false;
     }
-    let number = consts.first().map_or_else(T::default, |&c| T::from_scalar(c));
+    let number = |i: usize| consts.get(i).map_or_else(T::default, |&c| T::from_scalar(c));
+    let numbers = [number(0), number(1)];
     let is_single = |s: Source| match s {
         Source::Input(i) => inputs[i as usize].single,
         _ => true,
     };
     let kernel = T::kernel(step.operation);
-    let [a, b, c, _] = step.args;
+    let [a, b, c, d] = step.args;
+    // Limits are numbers or no operand is one.
+    let limits = is_single(b) == is_single(c);
     let whole = match kernel {
         Some(Kernel::Unary(_)) => !is_single(a),
         Some(Kernel::Binary(_)) => !is_single(a) && !is_single(b),
         Some(Kernel::Arithmetic(_)) => !(is_single(a) && is_single(b)),
         Some(Kernel::Ternary(_)) => ![a, b, c].iter().any(|&s| is_single(s)),
+        Some(Kernel::Clamp(_)) => !is_single(a) && limits,
+        Some(Kernel::Choose(_)) => !is_single(a) && !is_single(d) && limits,
         _ => return false,
     };
     if !whole && n > 1 {
@@ -166,14 +177,16 @@ unsafe fn run_step<T: Compute>(
                 // SAFETY: the caller vouches for so many elements.
                 unsafe { std::slice::from_raw_parts(pointer.cast::<T>().add(start), n) }
             }
-            _ => std::slice::from_ref(&number),
+            Source::Const(i) => std::slice::from_ref(&numbers[i as usize]),
+            Source::Register(_) => &numbers[..0],
         };
         // SAFETY: valid for so many writes, and no input.
         let to = unsafe { std::slice::from_raw_parts_mut(out.pointer.cast::<T>().add(start), n) };
         match kernel {
             Some(Kernel::Unary(f)) => f(operand(a), to),
             Some(Kernel::Binary(f) | Kernel::Arithmetic(f)) => f(operand(a), operand(b), to),
-            Some(Kernel::Ternary(f)) => f(operand(a), operand(b), operand(c), to),
+            Some(Kernel::Ternary(f) | Kernel::Clamp(f)) => f(operand(a), operand(b), operand(c), to),
+            Some(Kernel::Choose(f)) => f(operand(a), operand(b), operand(c), operand(d), to),
             _ => {}
         }
     };
@@ -299,6 +312,50 @@ mod tests {
         // SAFETY: as many elements each, or a single one.
         unsafe { run_flat(&program, DType::Float32, a.len(), &to, &[x, y], &three).unwrap() };
         assert!(out.iter().zip(&a).all(|(&o, &a)| o == (a as f64 + 0.5) * 3.0 + a as f64));
+    }
+
+    #[test]
+    fn choices_by_numbers_and_by_elements() {
+        let (x, y, z) = (Source::Input(0), Source::Input(1), Source::Input(2));
+        let (low, high) = (Source::Const(0), Source::Const(1));
+        let (clamp, choose) = (Operation::Clamp, Operation::Choose(Prim::Le));
+        let limits = [Scalar::Float(-1.5), Scalar::Float(2.0)];
+        for n in [1, 2, 600, 20_011] {
+            let numbers = |by: usize| (0..n).map(|i| (i * by % 13) as f32 - 6.0).collect::<Vec<f32>>();
+            let (mut a, mut b, mut c, mut out) = (numbers(1), numbers(5), [0.5f32], vec![0f32; n]);
+            let inputs = [flat(&mut a), flat(&mut b), flat(&mut c)];
+            for (operation, args) in [
+                (clamp, [x, low, high, high]),
+                (clamp, [x, y, high, high]),
+                (clamp, [x, z, high, high]),
+                (clamp, [x, low, y, y]),
+                (clamp, [z, low, y, y]),
+                (choose, [x, low, high, x]),
+                (choose, [x, low, high, y]),
+                (choose, [x, low, z, y]),
+                (choose, [x, y, high, x]),
+                (choose, [x, low, high, z]),
+                (choose, [z, low, y, x]),
+            ] {
+                let steps = vec![Step { operation, args, to: 0 }];
+                let program = Program { steps, result: Source::Register(0), registers: 1, consts: 2 };
+                let to = flat(&mut out);
+                // SAFETY: n elements each, or a single one.
+                unsafe { run_flat(&program, DType::Float32, n, &to, &inputs, &limits).unwrap() };
+                for i in 0..n {
+                    let of = |s: Source| match s {
+                        Source::Input(0) => a[i],
+                        Source::Input(1) => b[i],
+                        Source::Input(_) => c[0],
+                        Source::Const(k) => [-1.5, 2.0][k as usize],
+                        Source::Register(_) => f32::NAN,
+                    };
+                    let [p, q, r, s] = args.map(of);
+                    let right = if operation == clamp { p.max(q).min(r) } else if p <= q { r } else { s };
+                    assert_eq!(out[i], right, "{operation:?} {args:?} {i} of {n}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! Slices of `float16` to and from `float32` by the processor's conversions, which compilers do not find in arithmetic on
-//! bits; the same bits without them. One of the modules with unsafe code.
+//! Slices of `float16` to and from `float32`, and of `float32` to `bfloat16`, by the processor's conversions, which compilers do
+//! not find in arithmetic on bits; the same bits without them. One of the modules with unsafe code.
 
-use super::convert::{narrow_f16, widen_f16};
+use super::convert::{narrow_bf16, narrow_f16, widen_f16};
+use crate::wide::wide;
 #[cfg(target_arch = "x86_64")]
 use crate::wide::{Level, level};
-use flambeau_core::f16;
+use flambeau_core::{bf16, f16};
 
 /// Writes `n` numbers as `float32`.
 ///
@@ -40,6 +41,21 @@ pub(super) unsafe fn narrow(from: *const f32, to: *mut f16, n: usize) {
     }
 }
 
+/// Writes `n` numbers as `bfloat16`, rounded to the nearest.
+///
+/// # Safety
+/// As for [`narrow`].
+pub(super) unsafe fn narrow_brain(from: *const f32, to: *mut bf16, n: usize) {
+    // SAFETY: as above; the instructions are there.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if level() == Level::Avx512 && is_x86_feature_detected!("avx512bf16") {
+            return x86::narrow_32(from, to, n);
+        }
+        wide(move || (0..n).for_each(|i| to.add(i).write_unaligned(narrow_bf16(from.add(i).read()))));
+    }
+}
+
 /// # Safety
 /// As for [`widen`], of the elements of the range.
 #[inline(always)]
@@ -58,8 +74,8 @@ unsafe fn narrow_rest(from: *const f32, to: *mut f16, range: std::ops::Range<usi
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{narrow_rest, widen_rest};
-    use flambeau_core::f16;
+    use super::{narrow_bf16, narrow_rest, widen_rest};
+    use flambeau_core::{bf16, f16};
     use std::arch::x86_64::*;
 
     macro_rules! conversions {
@@ -118,6 +134,33 @@ mod x86 {
         _mm256_cvtps_ph,
         _mm_storeu_si128
     );
+
+    /// # Safety
+    /// As for [`super::narrow_brain`]; the processor has the instructions.
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")]
+    pub unsafe fn narrow_32(from: *const f32, to: *mut bf16, n: usize) {
+        const SUBNORMAL: i32 = 0x20;
+        let whole = n / 32 * 32;
+        // SAFETY: elements below `n`.
+        unsafe {
+            let rest = |range: std::ops::Range<usize>| {
+                range.for_each(|i| to.add(i).write_unaligned(narrow_bf16(from.add(i).read())))
+            };
+            for i in (0..whole).step_by(32) {
+                let (low, high) = (_mm512_loadu_ps(from.add(i)), _mm512_loadu_ps(from.add(i + 16)));
+                // The conversion takes subnormal numbers for zeros.
+                let least =
+                    _mm512_fpclass_ps_mask::<SUBNORMAL>(low) | _mm512_fpclass_ps_mask::<SUBNORMAL>(high);
+                if least != 0 {
+                    rest(i..i + 32);
+                    continue;
+                }
+                let halves = _mm512_cvtne2ps_pbh(high, low);
+                to.add(i).cast::<__m512bh>().write_unaligned(halves);
+            }
+            rest(whole..n);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -132,14 +175,17 @@ mod tests {
         for less in 0..3 {
             let (n, m) = (halves.len() - less, singles.len() - less);
             let (mut wide, mut short) = (vec![0f32; n], vec![f16::ZERO; m]);
+            let mut brain = vec![bf16::ZERO; m];
             // SAFETY: so many elements.
             unsafe {
                 widen(halves.as_ptr(), wide.as_mut_ptr(), n);
                 narrow(singles.as_ptr(), short.as_mut_ptr(), m);
+                narrow_brain(singles.as_ptr(), brain.as_mut_ptr(), m);
             }
             assert!(wide.iter().zip(&halves).all(|(w, &h)| w.to_bits() == widen_f16(h).to_bits()));
-            for (s, &v) in short.iter().zip(&singles) {
+            for ((s, b), &v) in short.iter().zip(&brain).zip(&singles) {
                 assert_eq!(s.to_bits(), narrow_f16(v).to_bits(), "{:x}", v.to_bits());
+                assert_eq!(b.to_bits(), narrow_bf16(v).to_bits(), "{:x}", v.to_bits());
             }
         }
     }

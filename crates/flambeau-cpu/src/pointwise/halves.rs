@@ -1,36 +1,71 @@
-//! Arithmetic on dense halves without tiles: each number is widened, computed with and rounded within registers. One of the
-//! modules with unsafe code.
+//! Arithmetic on dense halves without tiles: each number is widened, computed with and rounded within registers, or chosen as it
+//! stands. One of the modules with unsafe code.
 
 use super::convert::{narrow_bf16, widen_bf16};
 use super::engine::{Operand, Operation, Program, Source};
+use super::flat::Flat;
 use super::plan::Plan;
 use super::{Prim, half_slices, transfer::aligned};
 use crate::wide::wide;
-use flambeau_core::{DType, bf16, f16};
+use flambeau_core::{DType, Number, Scalar, bf16, f16};
+use smallvec::SmallVec;
+use std::hint::select_unpredictable;
 
 /// Elements of `float16` that are computed with at a time.
 const BLOCK: usize = 512;
 
-/// Runs a program of one sum, difference, product, quotient, or change of the sign, whose operands' elements, like the results,
-/// lie one after the other. False where nothing was done: for other programs and operands, and where results replace an input.
+/// As [`run_flat`], for operands that are dense along the only dimension of a plan; false for others, too.
 ///
 /// # Safety
 /// As for [`run`](super::run), for the plan's sizes and strides.
-pub(super) unsafe fn run(program: &Program, plan: &Plan, out: &Operand, inputs: &[Operand]) -> bool {
+pub(super) unsafe fn run(
+    program: &Program,
+    plan: &Plan,
+    out: &Operand,
+    inputs: &[Operand],
+    consts: &[Scalar],
+) -> bool {
+    let dense = plan.sizes.len() == 1 && plan.strides.iter().all(|strides| strides[0] == 1);
+    let flat = |o: &Operand| Flat { pointer: o.pointer, dtype: o.dtype, single: false };
+    let inputs: SmallVec<[Flat; 4]> = inputs.iter().map(flat).collect();
+    // SAFETY: passed on from the caller.
+    dense && unsafe { run_flat(program, plan.sizes[0], &flat(out), &inputs, consts) }
+}
+
+/// Runs a program of one sum, difference, product, quotient, change of the sign, or choice by a number (of `bfloat16`), of
+/// operands none of which is single. False where nothing was done: for other programs and operands, and where results replace
+/// an input.
+///
+/// # Safety
+/// As for [`run_flat`](super::run_flat).
+pub(super) unsafe fn run_flat(
+    program: &Program,
+    n: usize,
+    out: &Flat,
+    inputs: &[Flat],
+    consts: &[Scalar],
+) -> bool {
     let ([step], Source::Register(_)) = (&program.steps[..], program.result) else { return false };
-    let (Operation::Prim(prim), Source::Input(a)) = (step.operation, step.args[0]) else { return false };
-    let b = match (prim.arity(), step.args[1]) {
-        (1, _) => a,
-        (2, Source::Input(b)) => b,
+    let (operation, Source::Input(a)) = (step.operation, step.args[0]) else { return false };
+    let b = match (operation, step.args) {
+        (Operation::Prim(prim), _) if prim.arity() == 1 => a,
+        (Operation::Prim(prim), [_, Source::Input(b), ..]) if prim.arity() == 2 => b,
+        (Operation::Choose(_), [_, Source::Const(_), Source::Const(_), Source::Input(b)]) => b,
+        (Operation::Clamp, [_, Source::Const(_), Source::Const(_), _]) => a,
         _ => return false,
     };
-    let dense = plan.sizes.len() == 1 && plan.strides.iter().all(|strides| strides[0] == 1);
-    let fits = |o: &Operand| o.dtype == out.dtype && aligned::<u16>(o.pointer);
-    if !dense || !fits(out) || !inputs.iter().all(|i| fits(i) && i.pointer != out.pointer) {
+    // The second and the third operand where they are numbers.
+    let number = |i: usize| match step.args[i] {
+        Source::Const(c) => consts.get(c as usize).map_or(f32::NAN, |&c| f32::from_scalar(c)),
+        _ => f32::NAN,
+    };
+    let (low, high) = (number(1), number(2));
+    let (low_half, high_half) = (narrow_bf16(low), narrow_bf16(high));
+    let fits = |o: &Flat| o.dtype == out.dtype && !o.single && aligned::<u16>(o.pointer);
+    if !fits(out) || !inputs.iter().all(|i| fits(i) && i.pointer != out.pointer) {
         return false;
     }
     let (a, b) = (inputs[a as usize].pointer.cast_const(), inputs[b as usize].pointer.cast_const());
-    let n = plan.sizes[0];
     macro_rules! each {
         ($t:ty, |$x:ident, $y:ident| $value:expr) => {{
             let (a, b, out) = (a.cast::<$t>(), b.cast::<$t>(), out.pointer.cast::<$t>());
@@ -72,9 +107,36 @@ pub(super) unsafe fn run(program: &Program, plan: &Plan, out: &Operand, inputs: 
             }
         };
     }
+    macro_rules! choose {
+        ($compare:tt) => {
+            each!(bf16, |x, y| select_unpredictable(widen_bf16(x) $compare low, high_half, y))
+        };
+    }
     const SIGN: u16 = 0x8000;
-    match prim {
+    let prim = match operation {
         _ if !matches!(out.dtype, DType::BFloat16 | DType::Float16) => return false,
+        Operation::Prim(prim) => prim,
+        _ if out.dtype == DType::Float16 || low.is_nan() || high.is_nan() => return false,
+        Operation::Choose(Prim::Lt) => {
+            choose!(<);
+            return true;
+        }
+        Operation::Choose(Prim::Le) => {
+            choose!(<=);
+            return true;
+        }
+        Operation::Clamp => {
+            each!(bf16, |x, _y| {
+                let number = widen_bf16(x);
+                let below = number <= low;
+                let limited = select_unpredictable(below, low, number);
+                select_unpredictable(limited >= high, high_half, select_unpredictable(below, low_half, x))
+            });
+            return true;
+        }
+        _ => return false,
+    };
+    match prim {
         Prim::Add => arithmetic!(+),
         Prim::Sub => arithmetic!(-),
         Prim::Mul => arithmetic!(*),

@@ -14,7 +14,10 @@ pub enum Kernel<T> {
     /// One of the operands may be a single number, which stands for all.
     Arithmetic(fn(&[T], &[T], &mut [T])),
     Ternary(fn(&[T], &[T], &[T], &mut [T])),
-    Quaternary(fn(&[T], &[T], &[T], &[T], &mut [T])),
+    /// Of [`Operation::Clamp`]: the second and the third operand may be single numbers, which stand for all.
+    Clamp(fn(&[T], &[T], &[T], &mut [T])),
+    /// Of [`Operation::Choose`]: as above.
+    Choose(fn(&[T], &[T], &[T], &[T], &mut [T])),
 }
 
 /// A type in which kernels compute.
@@ -115,11 +118,47 @@ macro_rules! ternary {
     };
 }
 
+/// Operands that stand for all elements, if one of them is a single number: then both are the same everywhere.
+#[inline(always)]
+fn numbers<T: Copy>(b: &[T], c: &[T]) -> Option<(T, T)> {
+    match (b, c) {
+        ([b], [c, ..]) | ([b, ..], [c]) => Some((*b, *c)),
+        _ => None,
+    }
+}
+
+/// The kernel of [`Operation::Clamp`].
+macro_rules! clamp {
+    ($t:ty, $f:expr) => {
+        Kernel::Clamp(|a: &[$t], b: &[$t], c: &[$t], o: &mut [$t]| {
+            if let Some((b, c)) = numbers(b, c) {
+                return crate::wide::wide(move || {
+                    for (o, &a) in o.iter_mut().zip(a) {
+                        *o = ($f)(a, b, c);
+                    }
+                });
+            }
+            crate::wide::wide(|| {
+                for (((o, &a), &b), &c) in o.iter_mut().zip(a).zip(b).zip(c) {
+                    *o = ($f)(a, b, c);
+                }
+            })
+        })
+    };
+}
+
 /// The kernels of [`Operation::Choose`] on numbers in order.
 macro_rules! choose {
     ($t:ty, $p:expr, $($prim:ident $compare:tt),*) => {
         match $p {
-            $(Prim::$prim => Some(Kernel::Quaternary(|a: &[$t], b: &[$t], c: &[$t], d: &[$t], o: &mut [$t]| {
+            $(Prim::$prim => Some(Kernel::Choose(|a: &[$t], b: &[$t], c: &[$t], d: &[$t], o: &mut [$t]| {
+                if let Some((b, c)) = numbers(b, c) {
+                    return crate::wide::wide(move || {
+                        for ((o, &a), &d) in o.iter_mut().zip(a).zip(d) {
+                            *o = choice(a $compare b, c, d);
+                        }
+                    });
+                }
                 crate::wide::wide(|| {
                     for ((((o, &a), &b), &c), &d) in o.iter_mut().zip(a).zip(b).zip(c).zip(d) {
                         *o = choice(a $compare b, c, d);
@@ -144,7 +183,7 @@ macro_rules! float_compute {
                     Operation::MulSub => Some(ternary!($t, |a: $t, b: $t, c: $t| (-a).mul_add(b, c))),
                     Operation::Choose(p) => choose!($t, p, Lt <, Le <=, Eq ==),
                     Operation::Clamp => {
-                        Some(ternary!($t, |a: $t, b: $t, c: $t| super::real::min(super::real::max(a, b), c)))
+                        Some(clamp!($t, |a: $t, b: $t, c: $t| super::real::min(super::real::max(a, b), c)))
                     }
                     Operation::Prim(p) => super::real::$module(p),
                 }
@@ -173,7 +212,7 @@ impl Compute for i64 {
                 Some(ternary!(i64, |a: i64, b: i64, c: i64| c.wrapping_sub(a.wrapping_mul(b))))
             }
             Operation::Choose(p) => choose!(i64, p, Lt <, Le <=, Eq ==),
-            Operation::Clamp => Some(ternary!(i64, |a: i64, b: i64, c: i64| a.max(b).min(c))),
+            Operation::Clamp => Some(clamp!(i64, |a: i64, b: i64, c: i64| a.max(b).min(c))),
             Operation::Prim(p) => super::integer::kernel(p),
         }
     }

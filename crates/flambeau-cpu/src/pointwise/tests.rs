@@ -45,9 +45,17 @@ fn halves_with_and_without_tiles() {
     let n = 1003;
     let bits: Vec<u16> = (0..n as u32 * 4).map(|i| (i.wrapping_mul(2654435761) >> 15) as u16).collect();
     for dtype in [DType::BFloat16, DType::Float16] {
-        for prim in [Prim::Add, Prim::Sub, Prim::Mul, Prim::Div, Prim::Neg, Prim::Abs, Prim::Copysign] {
+        let prims = [Prim::Add, Prim::Sub, Prim::Mul, Prim::Div, Prim::Neg, Prim::Abs, Prim::Copysign];
+        let chosen = [Operation::Choose(Prim::Lt), Operation::Choose(Prim::Le), Operation::Clamp];
+        for operation in prims.map(Operation::Prim).into_iter().chain(chosen) {
             let mut program = sum();
-            program.steps[0].operation = Operation::Prim(prim);
+            program.steps[0].operation = operation;
+            if chosen.contains(&operation) {
+                let (low, high) = (Source::Const(0), Source::Const(1));
+                program.steps[0].args = [Source::Input(0), low, high, Source::Input(1)];
+                program.consts = 2;
+            }
+            let consts = [Scalar::Float(-0.3), Scalar::Float(0.7)];
             let mut results = [1i64, 2].map(|stride| {
                 let mut numbers = bits.clone();
                 let mut out = vec![0u16; n];
@@ -64,14 +72,14 @@ fn halves_with_and_without_tiles() {
                 let to =
                     Operand { pointer: out.as_mut_ptr().cast(), dtype, strides: [1].into_iter().collect() };
                 // SAFETY: operands of n numbers.
-                unsafe { run(&program, DType::Float32, &[n as i64], &to, &[x, y], &[]).unwrap() };
+                unsafe { run(&program, DType::Float32, &[n as i64], &to, &[x, y], &consts).unwrap() };
                 out
             });
             let strided = results[1].split_off(0);
             // NaN may become quiet, or not.
             let infinite = if dtype == DType::BFloat16 { 0x7F80 } else { 0x7C00 };
             let same = |(&a, &b): (&u16, &u16)| a == b || [a, b].iter().all(|v| v & 0x7FFF > infinite);
-            assert!(results[0].iter().zip(&strided).all(same), "{dtype} {prim:?}");
+            assert!(results[0].iter().zip(&strided).all(same), "{dtype} {operation:?}");
         }
     }
 }

@@ -97,6 +97,10 @@ pub unsafe fn store<T: Compute>(from: *const T, to: *mut u8, dtype: DType, strid
         // SAFETY: as promised by the caller; `T` is `f32`.
         return unsafe { half_slices::narrow(from.cast(), to.cast(), n) };
     }
+    if dtype == DType::BFloat16 && T::DTYPE == DType::Float32 && stride == 1 {
+        // SAFETY: as promised by the caller; `T` is `f32`.
+        return unsafe { half_slices::narrow_brain(from.cast(), to.cast(), n) };
+    }
     dispatch!(storage dtype, S => {
         let to = to.cast::<S>();
         // SAFETY: as promised by the caller.

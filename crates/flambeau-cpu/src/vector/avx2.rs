@@ -1,7 +1,6 @@
 //! Functions of eight `f32` or four `f64` at once. One of the modules with unsafe code.
 
-use super::MAGIC;
-use super::exp::MAGIC_SINGLE;
+use super::exp::{SIXTEENTHS_MAGIC, SIXTEENTHS_MAGIC_SINGLE};
 use super::lane::{Double, DoubleFunction, Function, Lane};
 use std::arch::x86_64::*;
 
@@ -115,7 +114,7 @@ macro_rules! lane {
             fn or_no_logarithm(self, y: Self) -> Self {
                 let zero = Self::of(0.0);
                 let y = self.unless::<_CMP_LT_OQ>(self, Self::of($t::INFINITY), y);
-                let outside = Self::of($t::NAN).unless::<_CMP_EQ_OQ>(self, zero, Self::of($t::NEG_INFINITY));
+                let outside = Self::of(-$t::NAN).unless::<_CMP_EQ_OQ>(self, zero, Self::of($t::NEG_INFINITY));
                 outside.unless::<_CMP_GT_OQ>(self, zero, y)
             }
         }
@@ -126,7 +125,7 @@ macro_rules! lane {
             fn unless<const COMPARISON: i32>(self, a: Self, b: Self, then: Self) -> Self {
                 $name(on!($blend(self.0, then.0, $compare::<COMPARISON>(a.0, b.0))))
             }
-            /// `bias * 2^floor(n / 16)` for `self = k` and a power of two.
+            /// `bias * 2^floor(n)` for `self = k` as in [`Lane::scaled`] and a power of two.
             #[inline(always)]
             fn biased(self, bias: Self) -> Self {
                 let whole = on!($left::<$width>($right::<4>($integer(self.0))));
@@ -141,7 +140,7 @@ lane!(
     u32,
     127,
     23,
-    MAGIC_SINGLE,
+    SIXTEENTHS_MAGIC_SINGLE,
     _mm256_set1_ps,
     _mm256_add_ps,
     _mm256_sub_ps,
@@ -169,7 +168,7 @@ lane!(
     u64,
     1023,
     52,
-    MAGIC,
+    SIXTEENTHS_MAGIC,
     _mm256_set1_pd,
     _mm256_add_pd,
     _mm256_sub_pd,

@@ -1,7 +1,6 @@
 //! Functions of sixteen `f32` or eight `f64` at once. One of the modules with unsafe code.
 
-use super::MAGIC;
-use super::exp::MAGIC_SINGLE;
+use super::exp::{SIXTEENTHS_MAGIC, SIXTEENTHS_MAGIC_SINGLE};
 use super::lane::{Double, DoubleFunction, Function, Lane};
 use std::arch::x86_64::*;
 
@@ -27,7 +26,7 @@ macro_rules! lane {
         $name:ident, $t:ident, $magic:expr, $set:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident, $abs:ident, $and:ident,
         $andnot:ident, $or:ident, $max:ident, $min:ident, $less:ident, $blend:ident, $scale:ident, $exponent:ident,
         $significand:ident, $integer:ident, $float:ident, $shift:ident, $pick:expr,
-        $root:expr
+        $root:expr, $special:ident, $all:ident
     ) => {
         impl Lane for $name {
             type Number = $t;
@@ -88,7 +87,7 @@ macro_rules! lane {
             }
             #[inline(always)]
             fn scaled(self, k: Self) -> Self {
-                let n = k.minus(Self::of($magic)).times(Self::of(1.0 / 16.0));
+                let n = k.minus(Self::of($magic));
                 $name(on!($scale(self.0, n.0)))
             }
             #[inline(always)]
@@ -103,14 +102,10 @@ macro_rules! lane {
             }
             #[inline(always)]
             fn or_no_logarithm(self, y: Self) -> Self {
-                let (zero, infinity) = (Self::of(0.0), Self::of($t::INFINITY));
-                let finite = on!($less::<_CMP_LT_OQ>(self.0, infinity.0));
-                let positive = on!($less::<_CMP_GT_OQ>(self.0, zero.0));
-                let none = on!($less::<_CMP_EQ_OQ>(self.0, zero.0));
-                let y = on!($blend(finite, self.0, y.0));
-                let (nan, low) = (Self::of($t::NAN), Self::of($t::NEG_INFINITY));
-                let outside = on!($blend(none, nan.0, low.0));
-                $name(on!($blend(positive, outside, y)))
+                // By kind of number, from the lowest four bits on: quiet and signalling NaN (3: NaN), zero (4: negative
+                // infinity), one (0: as it is), both infinities (3, and 5: infinity), negative and positive numbers.
+                const RESULTS: i64 = 0x0353_0433;
+                $name(on!($special::<0>(y.0, self.0, $all(RESULTS as _))))
             }
         }
     };
@@ -118,7 +113,7 @@ macro_rules! lane {
 lane!(
     Sixteen,
     f32,
-    MAGIC_SINGLE,
+    SIXTEENTHS_MAGIC_SINGLE,
     _mm512_set1_ps,
     _mm512_add_ps,
     _mm512_sub_ps,
@@ -143,12 +138,14 @@ lane!(
         _mm512_castps_si512(k),
         _mm512_loadu_ps(table.as_ptr())
     )),
-    root
+    root,
+    _mm512_fixupimm_ps,
+    _mm512_set1_epi32
 );
 lane!(
     Eight,
     f64,
-    MAGIC,
+    SIXTEENTHS_MAGIC,
     _mm512_set1_pd,
     _mm512_add_pd,
     _mm512_sub_pd,
@@ -174,7 +171,9 @@ lane!(
         _mm512_castpd_si512(k),
         _mm512_loadu_pd(table.as_ptr().add(8))
     )),
-    |x| on!(_mm512_sqrt_pd(x))
+    |x| on!(_mm512_sqrt_pd(x)),
+    _mm512_fixupimm_pd,
+    _mm512_set1_epi64
 );
 
 /// Square roots, rounded correctly: one step from an estimate of 14 bits, then the rest of the square is divided among
@@ -204,8 +203,8 @@ const MIN_ROOT: f32 = 1e-30;
 impl Double for Eight {
     #[inline(always)]
     fn turned(self, k: Self) -> Self {
-        let sign = on!(_mm512_slli_epi64::<63>(_mm512_srli_epi64::<4>(_mm512_castpd_si512(k.0))));
-        Eight(on!(_mm512_xor_pd(self.0, _mm512_castsi512_pd(sign))))
+        let sign = on!(_mm512_castsi512_pd(_mm512_slli_epi64::<59>(_mm512_castpd_si512(k.0))));
+        Eight(on!(_mm512_xor_pd(self.0, _mm512_and_pd(sign, _mm512_set1_pd(-0.0)))))
     }
 }
 

@@ -16,9 +16,9 @@ pub(super) fn erf_single<L: Single>(x: L) -> L {
     let z = x.magnitude().at_most(3.925);
     let k = z.fused(L::of(4.0), L::of(MAGIC_SINGLE)).at_most(MAGIC_SINGLE + 15.0);
     let t = k.minus(L::of(MAGIC_SINGLE)).fused(L::of(-0.25), z);
-    let large = piece::<0, _, _>(k, t, &PIECES);
+    let (first, tail) = piece::<0, _, _>(k, t, &PIECES);
     // Near zero a product with few rounding errors.
-    z.fused(series(&ERF_NEAR, z.times(z)), z).or_from(z, 0.40625, large).with_sign(x)
+    z.fused(series(&ERF_NEAR, z.times(z)), z).or_from(z, 0.40625, first.plus(tail)).with_sign(x)
 }
 
 static GELU: [[f32; 16]; 6] = {

@@ -62,19 +62,24 @@ pub(super) fn parts(x: f64) -> (f64, f64, f64) {
 /// As [`MAGIC`], in `f32`.
 pub(super) const MAGIC_SINGLE: f32 = 12582912.0;
 
+/// Adding it rounds to sixteenths, whose number the low bits of the sum hold.
+pub(super) const SIXTEENTHS_MAGIC_SINGLE: f32 = MAGIC_SINGLE / 16.0;
+/// As [`SIXTEENTHS_MAGIC_SINGLE`], for `f64`.
+pub(super) const SIXTEENTHS_MAGIC: f64 = MAGIC / 16.0;
+
 static POWERS_HIGH: [f32; 16] = single(&SIXTEENTHS);
 static POWERS_LOW: [f32; 16] = rest(&SIXTEENTHS, &single(&SIXTEENTHS));
-const STEP_HIGH: f32 = (LN_2 / 16.0) as f32;
-const STEP_LOW: f32 = (LN_2 / 16.0 - STEP_HIGH as f64) as f32;
+const LN_2_SINGLE: f32 = LN_2 as f32;
+const LN_2_SINGLE_REST: f32 = (LN_2 - LN_2_SINGLE as f64) as f32;
 
-/// `(k, high, rest)` with `exp(x) = 2^floor(n / 16) (high + rest)`, `k = n + MAGIC_SINGLE`, for `|x| < 120`: the sixteenth
+/// `(k, high, rest)` with `exp(x) = 2^floor(n) (high + rest)`, `k = n + SIXTEENTHS_MAGIC_SINGLE`, for `|x| < 120`: the sixteenth
 /// part of a power of two from a table (P. T. P. Tang, "Table-driven implementation of the exponential function in IEEE
 /// floating-point arithmetic", 1989).
 #[inline(always)]
 pub(super) fn parts_single<L: Single>(x: L) -> (L, L, L) {
-    let k = x.fused(L::of(16.0 * LOG2_E as f32), L::of(MAGIC_SINGLE));
-    let n = k.minus(L::of(MAGIC_SINGLE));
-    let r = n.fused(L::of(-STEP_LOW), n.fused(L::of(-STEP_HIGH), x));
+    let k = x.fused(L::of(LOG2_E as f32), L::of(SIXTEENTHS_MAGIC_SINGLE));
+    let n = k.minus(L::of(SIXTEENTHS_MAGIC_SINGLE));
+    let r = n.fused(L::of(-LN_2_SINGLE_REST), n.fused(L::of(-LN_2_SINGLE), x));
     let series = L::of(1.0 / 24.0).fused(r, L::of(1.0 / 6.0)).fused(r, L::of(0.5));
     let p = r.times(r).fused(series, r);
     let high = k.pick(&POWERS_HIGH);
@@ -89,17 +94,14 @@ pub(super) fn exp_single<L: Single>(x: L) -> L {
 
 static POWERS: [f64; 16] = SIXTEENTHS;
 static POWERS_REST: [f64; 16] = SIXTEENTHS_REST;
-const STEP: f64 = LN_2 / 16.0;
-/// What `log(2) / 16` has beyond its nearest `f64`.
-const STEP_REST: f64 = LN_2_REST / 16.0;
 
 /// As [`exp_single`], in `f64`.
 #[inline(always)]
 pub(super) fn exp_double<L: Double>(x: L) -> L {
     let x = x.at_least(-750.0).at_most(710.0);
-    let k = x.fused(L::of(16.0 * LOG2_E), L::of(MAGIC));
-    let n = k.minus(L::of(MAGIC));
-    let r = n.fused(L::of(-STEP_REST), n.fused(L::of(-STEP), x));
+    let k = x.fused(L::of(LOG2_E), L::of(SIXTEENTHS_MAGIC));
+    let n = k.minus(L::of(SIXTEENTHS_MAGIC));
+    let r = n.fused(L::of(-LN_2_REST), n.fused(L::of(-LN_2), x));
     let p = r.times(r).fused(series_double(&EXP_TINY, r), r);
     let high = k.pick(&POWERS);
     high.plus(high.fused(p, k.pick(&POWERS_REST))).scaled(k)

@@ -1,8 +1,8 @@
 //! Functions of `exp(x) - 1` and of `1 + exp(x)`.
 
-use super::coefficients::{TANH_MIDDLES, TANH_NEAR, TANH_PIECES};
+use super::coefficients::{TANH_MIDDLES, TANH_PIECES};
 use super::exp::{exp_double, exp_single, limit, parts, power, short_parts};
-use super::lane::{Double, Single, piece, pieces, series, single};
+use super::lane::{Double, Single, piece, pieces, single};
 use super::polynomial;
 use super::series::SINH;
 
@@ -32,7 +32,7 @@ pub(super) fn cosh_single(x: f32) -> f32 {
     ((e + 1.0 / e) * 0.5) as f32
 }
 
-/// Polynomials between 1/4 and 12, found by two bits of numbers.
+/// Polynomials between 1/4 and 12, found by two bits of numbers; where 3/16 would be, what `tanh(z)` is less than `z` up to 1/4.
 static PIECES: [[f32; 16]; 9] = pieces(&TANH_PIECES);
 static MIDDLES: [f32; 16] = single(&TANH_MIDDLES);
 
@@ -40,11 +40,10 @@ static MIDDLES: [f32; 16] = single(&TANH_MIDDLES);
 pub(super) fn tanh_single<L: Single>(x: L) -> L {
     // From 9.02 on the result is 1.
     let z = x.magnitude().at_most(9.5);
-    let t = z.minus(z.pick_by_bits::<22>(&MIDDLES));
-    let large = piece::<22, _, _>(z, t, &PIECES);
-    let square = z.times(z);
-    let small = square.times(z).fused(series(&TANH_NEAR, square), z);
-    small.or_from(z, 0.25, large).with_sign(x)
+    let place = z.at_least(0.1875);
+    let t = z.minus(place.pick_by_bits::<22>(&MIDDLES));
+    let (first, tail) = piece::<22, _, _>(place, t, &PIECES);
+    z.or_from(z, 0.25, first).plus(tail).with_sign(x)
 }
 
 /// As PyTorch computes it, 0 where `exp(-x)` overflows: within two units in the last place elsewhere.

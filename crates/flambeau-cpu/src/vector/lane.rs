@@ -2,11 +2,11 @@
 //! (`avx512.rs`, `avx2.rs`), where instructions are used that compilers do not choose. All give the same bits, but for `erf`
 //! of `f64` (see `erf.rs`).
 
-use super::MAGIC;
-use super::exp::MAGIC_SINGLE;
+use super::exp::{SIXTEENTHS_MAGIC, SIXTEENTHS_MAGIC_SINGLE};
 
 /// Numbers that go through a function side by side. A number `k = n + MAGIC` holds the integer `n` in its low bits
-/// ([`MAGIC`], in `f32` [`MAGIC_SINGLE`]).
+/// ([`MAGIC`](super::MAGIC), in `f32` [`MAGIC_SINGLE`](super::exp::MAGIC_SINGLE)), and the number of sixteenths of `n` if `MAGIC` is a
+/// sixteenth of that.
 pub(super) trait Lane: Copy {
     type Number: Copy;
     fn of(x: Self::Number) -> Self;
@@ -28,7 +28,7 @@ pub(super) trait Lane: Copy {
     fn or_from(self, z: Self, limit: Self::Number, large: Self) -> Self;
     /// The element that the low four bits of `k` number.
     fn pick(self, table: &[Self::Number; 16]) -> Self;
-    /// `self * 2^floor(n / 16)` rounded once, for powers from -190 to 190, of `f64` from -1500 to 1500.
+    /// `self * 2^floor(n)` rounded once for `k = n + SIXTEENTHS_MAGIC`, for powers from -190 to 190, of `f64` from -1500 to 1500.
     fn scaled(self, k: Self) -> Self;
     /// Exponent and significand in `[1, 2)` of a positive number.
     fn split(self) -> (Self, Self);
@@ -132,14 +132,14 @@ macro_rules! number {
             #[inline(always)]
             fn or_no_logarithm(self, y: $t) -> $t {
                 let y = if self < $t::INFINITY { y } else { self };
-                let outside = if self == 0.0 { $t::NEG_INFINITY } else { $t::NAN };
+                let outside = if self == 0.0 { $t::NEG_INFINITY } else { -$t::NAN };
                 if self > 0.0 { y } else { outside }
             }
         }
     };
 }
-number!(f32, u32, 23, 127, MAGIC_SINGLE);
-number!(f64, u64, 52, 1023, MAGIC);
+number!(f32, u32, 23, 127, SIXTEENTHS_MAGIC_SINGLE);
+number!(f64, u64, 52, 1023, SIXTEENTHS_MAGIC);
 
 impl Double for f64 {
     #[inline(always)]
@@ -193,10 +193,14 @@ pub(super) const fn pieces<const N: usize, const M: usize>(grid: &[[f64; 16]; N]
     out
 }
 
-/// The polynomial that bits of `z` choose of each row of [`pieces`], pairs of terms at a time. No closures: they would not be
-/// compiled for the registers' instructions.
+/// The constant term and the sum of the others of the polynomial that bits of `z` choose of each row of [`pieces`], pairs of terms
+/// at a time. No closures: they would not be compiled for the registers' instructions.
 #[inline(always)]
-pub(super) fn piece<const SHIFT: u32, L: Single, const M: usize>(z: L, t: L, rows: &[[f32; 16]; M]) -> L {
+pub(super) fn piece<const SHIFT: u32, L: Single, const M: usize>(
+    z: L,
+    t: L,
+    rows: &[[f32; 16]; M],
+) -> (L, L) {
     let (degree, square) = (M - 2, t.times(t));
     let (mut q, mut k) = (z.pick_by_bits::<SHIFT>(&rows[degree]), degree);
     if degree.is_multiple_of(2) {
@@ -209,7 +213,7 @@ pub(super) fn piece<const SHIFT: u32, L: Single, const M: usize>(z: L, t: L, row
         q = square.fused(q, t.fused(odd, even));
     }
     let (first, rest) = (z.pick_by_bits::<SHIFT>(&rows[0]), z.pick_by_bits::<SHIFT>(&rows[degree + 1]));
-    first.plus(t.fused(q, rest))
+    (first, t.fused(q, rest))
 }
 
 /// A polynomial by Horner's rule, the constant term first.
