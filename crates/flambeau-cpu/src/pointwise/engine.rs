@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::short::Short;
 use super::transfer::{aligned, fill, load, store};
 use super::update::{Update, others};
-use super::{Prim, block, halves};
+use super::{Prim, block, own_width};
 use flambeau_core::parallel::sweep;
 use flambeau_core::{DType, Result, Scalar, bail, dispatch};
 use smallvec::SmallVec;
@@ -179,9 +179,8 @@ unsafe fn run_plan(
     inputs: &[Operand],
     consts: &[Scalar],
 ) -> Result<()> {
-    let halves = compute.compute() == DType::Float32 && out.dtype.size() == 2;
     // SAFETY: passed on from the caller.
-    if halves && unsafe { halves::run(program, plan, out, inputs, consts) } {
+    if unsafe { own_width::run(program, compute, plan, out, inputs, consts) } {
         return Ok(());
     }
     let together = Short::new(plan);

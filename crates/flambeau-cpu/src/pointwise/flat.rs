@@ -2,8 +2,8 @@
 //! for most tensors of loops written in Python. One of the modules with unsafe code.
 
 use super::engine::{GRAIN, LINE, Program, Source, numbers, run_steps, tile_width};
-use super::halves;
 use super::kernels::{Compute, Kernel};
+use super::own_width;
 use super::transfer::{aligned, fill, load, store};
 use flambeau_core::parallel::turns;
 use flambeau_core::{DType, Result, Scalar, bail, dispatch};
@@ -43,9 +43,8 @@ pub unsafe fn run_flat(
     if n > FLAT {
         bail!("{n} elements are not few");
     }
-    let halves = compute.compute() == DType::Float32 && out.dtype.size() == 2;
     // SAFETY: passed on from the caller.
-    if halves && unsafe { halves::run_flat(program, n, out, inputs, consts) } {
+    if unsafe { own_width::run_flat(program, compute, n, out, inputs, consts) } {
         return Ok(());
     }
     // SAFETY: as above.
@@ -351,7 +350,13 @@ mod tests {
                         Source::Register(_) => f32::NAN,
                     };
                     let [p, q, r, s] = args.map(of);
-                    let right = if operation == clamp { p.max(q).min(r) } else if p <= q { r } else { s };
+                    let right = if operation == clamp {
+                        p.max(q).min(r)
+                    } else if p <= q {
+                        r
+                    } else {
+                        s
+                    };
                     assert_eq!(out[i], right, "{operation:?} {args:?} {i} of {n}");
                 }
             }

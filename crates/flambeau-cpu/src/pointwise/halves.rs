@@ -2,35 +2,15 @@
 //! stands. One of the modules with unsafe code.
 
 use super::convert::{narrow_bf16, widen_bf16};
-use super::engine::{Operand, Operation, Program, Source};
+use super::engine::{Operation, Program, Source};
 use super::flat::Flat;
-use super::plan::Plan;
 use super::{Prim, half_slices, transfer::aligned};
 use crate::wide::wide;
 use flambeau_core::{DType, Number, Scalar, bf16, f16};
-use smallvec::SmallVec;
 use std::hint::select_unpredictable;
 
 /// Elements of `float16` that are computed with at a time.
 const BLOCK: usize = 512;
-
-/// As [`run_flat`], for operands that are dense along the only dimension of a plan; false for others, too.
-///
-/// # Safety
-/// As for [`run`](super::run), for the plan's sizes and strides.
-pub(super) unsafe fn run(
-    program: &Program,
-    plan: &Plan,
-    out: &Operand,
-    inputs: &[Operand],
-    consts: &[Scalar],
-) -> bool {
-    let dense = plan.sizes.len() == 1 && plan.strides.iter().all(|strides| strides[0] == 1);
-    let flat = |o: &Operand| Flat { pointer: o.pointer, dtype: o.dtype, single: false };
-    let inputs: SmallVec<[Flat; 4]> = inputs.iter().map(flat).collect();
-    // SAFETY: passed on from the caller.
-    dense && unsafe { run_flat(program, plan.sizes[0], &flat(out), &inputs, consts) }
-}
 
 /// Runs a program of one sum, difference, product, quotient, change of the sign, or choice by a number (of `bfloat16`), of
 /// operands none of which is single. False where nothing was done: for other programs and operands, and where results replace

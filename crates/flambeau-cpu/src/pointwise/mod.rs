@@ -11,6 +11,8 @@ mod half_slices;
 mod halves;
 mod integer;
 mod kernels;
+mod narrow;
+mod own_width;
 mod plan;
 mod prim;
 mod real;

@@ -1,7 +1,7 @@
 //! The ways of the tile engine that depend on sizes and strides, against plain loops.
 
 use super::{Operand, Operation, Prim, Program, Source, Step, run};
-use flambeau_core::{DType, Element};
+use flambeau_core::{DType, Element, Scalar};
 
 fn sum() -> Program {
     let args = [Source::Input(0), Source::Input(1), Source::Input(1), Source::Input(1)];

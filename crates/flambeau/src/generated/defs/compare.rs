@@ -227,7 +227,7 @@ pub static GE_SCALAR: PointwiseDef = PointwiseDef {
     ..PointwiseDef::PLAIN
 };
 
-/// `self == 0`
+/// `!self`
 #[rustfmt::skip]
 pub static LOGICAL_NOT: PointwiseDef = PointwiseDef {
     name: "logical_not",
@@ -239,13 +239,13 @@ pub static LOGICAL_NOT: PointwiseDef = PointwiseDef {
     dtypes: 0xfff,
     cases: &[
         Case { when: &[], categories: 15, nodes: &[
-            Input(0), Const(0.0), Binary(P::Eq, 0, 1),
+            Input(0), Unary(P::Not, 0),
         ] },
     ],
     ..PointwiseDef::PLAIN
 };
 
-/// `self != 0 && other != 0`
+/// `self && other`
 #[rustfmt::skip]
 pub static LOGICAL_AND: PointwiseDef = PointwiseDef {
     name: "logical_and",
@@ -257,14 +257,13 @@ pub static LOGICAL_AND: PointwiseDef = PointwiseDef {
     dtypes: 0xfff,
     cases: &[
         Case { when: &[], categories: 15, nodes: &[
-            Input(0), Const(0.0), Binary(P::Ne, 0, 1), Input(1), Binary(P::Ne, 3, 1),
-            Binary(P::And, 2, 4),
+            Input(0), Input(1), Binary(P::And, 0, 1),
         ] },
     ],
     ..PointwiseDef::PLAIN
 };
 
-/// `self != 0 || other != 0`
+/// `self || other`
 #[rustfmt::skip]
 pub static LOGICAL_OR: PointwiseDef = PointwiseDef {
     name: "logical_or",
@@ -276,14 +275,13 @@ pub static LOGICAL_OR: PointwiseDef = PointwiseDef {
     dtypes: 0xfff,
     cases: &[
         Case { when: &[], categories: 15, nodes: &[
-            Input(0), Const(0.0), Binary(P::Ne, 0, 1), Input(1), Binary(P::Ne, 3, 1),
-            Binary(P::Or, 2, 4),
+            Input(0), Input(1), Binary(P::Or, 0, 1),
         ] },
     ],
     ..PointwiseDef::PLAIN
 };
 
-/// `xor(self != 0, other != 0)`
+/// `xor(self, other)`
 #[rustfmt::skip]
 pub static LOGICAL_XOR: PointwiseDef = PointwiseDef {
     name: "logical_xor",
@@ -295,8 +293,7 @@ pub static LOGICAL_XOR: PointwiseDef = PointwiseDef {
     dtypes: 0xfff,
     cases: &[
         Case { when: &[], categories: 15, nodes: &[
-            Input(0), Const(0.0), Binary(P::Ne, 0, 1), Input(1), Binary(P::Ne, 3, 1),
-            Binary(P::Xor, 2, 4),
+            Input(0), Input(1), Binary(P::Xor, 0, 1),
         ] },
     ],
     ..PointwiseDef::PLAIN
