@@ -14,7 +14,7 @@ pub(super) struct Plane {
     pub from: [isize; 2],
 }
 
-/// Matrices with fewer rows or columns are not worth tiles.
+/// Matrices whose results have fewer rows are not worth tiles.
 const NARROW: usize = 4;
 /// Rows from this length on (in bytes) are left to the system's copy.
 const LONG: usize = 512;
@@ -34,7 +34,8 @@ pub(super) unsafe fn copy(plan: &Plan, to: &Operand, from: &Operand, size: usize
             && f[d] == unit
             && f[0] != unit
             && f[0] != 0
-            && plan.sizes[d].min(plan.sizes[0]) >= NARROW
+            && plan.sizes[d] >= NARROW
+            && plan.sizes[0] > 1
     });
     let second = across.unwrap_or(1);
     let pair = |strides: &[isize]| [strides[0], strides.get(second).copied().unwrap_or(0)];

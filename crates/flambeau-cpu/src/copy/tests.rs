@@ -54,7 +54,19 @@ const DTYPES: [DType; 5] = [DType::UInt8, DType::BFloat16, DType::Float32, DType
 #[test]
 fn rows_lines_and_transposed() {
     for dtype in DTYPES {
-        for (rows, columns) in [(1, 1), (3, 5), (8, 8), (9, 17), (33, 40), (7, 700), (65, 129)] {
+        for (rows, columns) in [
+            (1, 1),
+            (3, 5),
+            (70, 2),
+            (71, 3),
+            (69, 4),
+            (3, 70),
+            (8, 8),
+            (9, 17),
+            (33, 40),
+            (7, 700),
+            (65, 129),
+        ] {
             let (r, c) = (rows as i64, columns as i64);
             check(dtype, &[r, c], &[c, 1], &[c, 1]);
             check(dtype, &[r, c], &[c + 3, 1], &[c + 2, 1]);

@@ -1,6 +1,8 @@
-//! Transposed matrices by tiles that stay in vector registers. One of the modules with unsafe code.
+//! Transposed matrices by tiles that stay in vector registers, and a few rows (the colours of an image) merged into one. One of the
+//! modules with unsafe code.
 
 use super::strided::Plane;
+use crate::wide::wide;
 
 /// Bytes of result rows that are written together: the lines of the source that they share stay in the L1 cache.
 const PANEL: usize = 512;
@@ -28,6 +30,15 @@ pub(super) unsafe fn transpose(plane: &Plane, to: *mut u8, from: *const u8, size
 type Tile = unsafe fn(to: *mut u8, to_step: isize, from: *const u8, from_step: isize);
 
 unsafe fn each<E: Copy, const N: usize>(plane: &Plane, to: *mut u8, from: *const u8) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        match plane.sizes[0] {
+            2 => return merge::<E, 2>(*plane, to, from),
+            3 => return merge::<E, 3>(*plane, to, from),
+            4 => return merge::<E, 4>(*plane, to, from),
+            _ => {}
+        }
+    }
     let size = size_of::<E>();
     let [n, rows] = plane.sizes;
     let (to_step, from_step) = (plane.to[1], plane.from[0]);
@@ -41,6 +52,31 @@ unsafe fn each<E: Copy, const N: usize>(plane: &Plane, to: *mut u8, from: *const
             let target = to.wrapping_offset(j as isize * to_step).wrapping_add(first * size);
             // SAFETY: rows and columns of the plane, which the caller vouches for.
             unsafe { piece::<E, N>(tile, target, to_step, source, from_step, width, height) };
+        }
+    }
+}
+
+/// Results of rows of `C` elements, one from each stretch of the source.
+unsafe fn merge<E: Copy, const C: usize>(plane: Plane, to: *mut u8, from: *const u8) {
+    let rows = plane.sizes[1];
+    let sources: [*const E; C] =
+        std::array::from_fn(|c| from.wrapping_offset(c as isize * plane.from[0]).cast::<E>());
+    if plane.to[1] == (C * size_of::<E>()) as isize {
+        let to = to.cast::<E>();
+        return wide(move || {
+            for i in 0..rows {
+                for (c, source) in sources.iter().enumerate() {
+                    // SAFETY: elements that the caller vouches for.
+                    unsafe { to.add(i * C + c).write_unaligned(source.add(i).read_unaligned()) };
+                }
+            }
+        });
+    }
+    for i in 0..rows {
+        let to = to.wrapping_offset(i as isize * plane.to[1]).cast::<E>();
+        for (c, source) in sources.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { to.add(c).write_unaligned(source.add(i).read_unaligned()) };
         }
     }
 }

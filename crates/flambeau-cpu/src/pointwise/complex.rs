@@ -3,6 +3,7 @@
 use super::Prim;
 use super::kernels::{Kernel, binary, unary};
 use crate::math::complex as cm;
+use crate::vector::Vector;
 use flambeau_core::{C32, C64};
 use num_complex::Complex;
 use num_traits::Float;
@@ -32,7 +33,7 @@ macro_rules! complex_kernels {
                 Real => unary!($t, |a: $t| $t::new(a.re, 0.0)),
                 Imag => unary!($t, |a: $t| $t::new(a.im, 0.0)),
                 Abs => unary!($t, |a: $t| $t::new(a.re.hypot(a.im), 0.0)),
-                Angle => unary!($t, |a: $t| $t::new(a.im.atan2(a.re), 0.0)),
+                Angle => unary!($t, |a: $t| $t::new(Vector::atan2(a.im, a.re), 0.0)),
                 Isnan => unary!($t, |a: $t| $t::new((a.re.is_nan() || a.im.is_nan()) as i32 as _, 0.0)),
                 Isinf => {
                     unary!($t, |a: $t| $t::new((a.re.is_infinite() || a.im.is_infinite()) as i32 as _, 0.0))

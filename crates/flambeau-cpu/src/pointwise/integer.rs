@@ -108,7 +108,7 @@ pub(super) fn kernel(p: Prim) -> Option<Kernel<i64>> {
     Some(match p {
         Neg => unary!(i64, |a: i64| a.wrapping_neg()),
         Abs => unary!(i64, |a: i64| a.wrapping_abs()),
-        Sgn => unary!(i64, |a: i64| a.signum()),
+        Sgn => unary!(i64, |a: i64| (a > 0) as i64 - (a < 0) as i64),
         Floor | Ceil | Round | Trunc | Conj | Real => unary!(i64, |a: i64| a),
         Imag => unary!(i64, |_: i64| 0),
         Isnan | Isinf => unary!(i64, |_: i64| 0),

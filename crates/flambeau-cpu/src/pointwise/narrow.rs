@@ -1,6 +1,6 @@
 //! Single steps on dense integers of fewer than 64 bits and on bools, in their own width: many more fit a register than of the
-//! compute type, and none is converted. What remains of wrapped sums, products and bits is the same. One of the modules with
-//! unsafe code.
+//! compute type, and none is converted. What remains of wrapped sums, products and bits is the same. Conversions from and to bool
+//! likewise. One of the modules with unsafe code.
 
 use super::engine::{Operation, Program, Source};
 use super::flat::Flat;
@@ -33,24 +33,49 @@ macro_rules! each {
 trait Narrow: Copy + Default + TryFrom<i64> {
     /// The low bits.
     fn cut(number: i64) -> Self;
-    /// For results of the same type.
+    /// Whose bits do not depend on the sign: asked of unsigned integers only.
     fn arithmetic(prim: Prim) -> Option<Kernel<Self, Self>>;
+    /// Whose results do.
+    fn ordered(prim: Prim) -> Option<Kernel<Self, Self>>;
     /// For bools.
     fn comparison(prim: Prim) -> Option<Kernel<Self, u8>>;
+    /// The number of a bool.
+    fn of_bool() -> Kernel<u8, Self>;
+}
+
+/// Limits of numbers by two others.
+fn clamp<S: Ord + Copy>(a: &[S], [low, high]: [S; 2], o: &mut [S]) {
+    wide(move || {
+        for (o, &a) in o.iter_mut().zip(a) {
+            *o = a.max(low).min(high);
+        }
+    })
 }
 
 macro_rules! narrow {
-    ($t:ident, |$p:ident| $arithmetic:expr) => {
+    ($t:ident, $sign:expr, $magnitude:expr, |$p:ident| $arithmetic:expr) => {
         impl Narrow for $t {
             fn cut(number: i64) -> $t {
                 number as $t
             }
             fn arithmetic($p: Prim) -> Option<Kernel<$t, $t>> {
-                match $p {
-                    Prim::Max => Some(each!(|a, b| a.max(b))),
-                    Prim::Min => Some(each!(|a, b| a.min(b))),
-                    _ => $arithmetic,
-                }
+                $arithmetic
+            }
+            fn ordered(prim: Prim) -> Option<Kernel<$t, $t>> {
+                Some(match prim {
+                    Prim::Max => each!(|a, b| a.max(b)),
+                    Prim::Min => each!(|a, b| a.min(b)),
+                    Prim::Sgn => each!(|a, _b| $sign(a)),
+                    Prim::Abs => each!(|a, _b| $magnitude(a)),
+                    // By more than there are bits as an endless shift would.
+                    Prim::Shr => each!(|a, b| {
+                        const LAST: $t = ($t::BITS - 1) as $t;
+                        let inside = (0..=LAST).contains(&b);
+                        let shifted = a >> if inside { b } else { LAST };
+                        if inside || $t::MIN != 0 { shifted } else { 0 }
+                    }),
+                    _ => return None,
+                })
             }
             fn comparison(prim: Prim) -> Option<Kernel<$t, u8>> {
                 Some(match prim {
@@ -61,11 +86,13 @@ macro_rules! narrow {
                     _ => return None,
                 })
             }
+            fn of_bool() -> Kernel<u8, $t> {
+                each!(|a, _b| (a != 0) as $t)
+            }
         }
     };
-    // The bits of results do not depend on the sign: those of signed integers are computed as those of unsigned ones.
-    ($t:ident) => {
-        narrow!($t, |p| Some(match p {
+    (unsigned $t:ident) => {
+        narrow!($t, |a: $t| (a > 0) as $t, |a: $t| a, |p| Some(match p {
             Prim::Add => each!(|a, b| a.wrapping_add(b)),
             Prim::Sub => each!(|a, b| a.wrapping_sub(b)),
             Prim::Mul => each!(|a, b| a.wrapping_mul(b)),
@@ -74,16 +101,25 @@ macro_rules! narrow {
             Prim::BitOr => each!(|a, b| a | b),
             Prim::BitXor => each!(|a, b| a ^ b),
             Prim::BitNot => each!(|a, _b| !a),
+            // The low bits of an endless shift; negative counts are large ones.
+            Prim::Shl => each!(|a, b| {
+                let inside = (b as u32) < $t::BITS;
+                let shifted = a << if inside { b } else { 0 };
+                if inside { shifted } else { 0 }
+            }),
             _ => return None,
         }));
     };
+    (signed $t:ident) => {
+        narrow!($t, |a: $t| (a > 0) as $t - (a < 0) as $t, |a: $t| a.wrapping_abs(), |_p| None);
+    };
 }
-narrow!(u8);
-narrow!(u16);
-narrow!(u32);
-narrow!(i8, |_p| None);
-narrow!(i16, |_p| None);
-narrow!(i32, |_p| None);
+narrow!(unsigned u8);
+narrow!(unsigned u16);
+narrow!(unsigned u32);
+narrow!(signed i8);
+narrow!(signed i16);
+narrow!(signed i32);
 
 /// For bools, of which memory of others may have any byte for true.
 fn logic(prim: Prim) -> Option<Kernel<u8, u8>> {
@@ -97,8 +133,8 @@ fn logic(prim: Prim) -> Option<Kernel<u8, u8>> {
     })
 }
 
-/// Runs a program of one step on operands of the same type, dense or single, whose results are of that type or bools. False
-/// where nothing was done: for other programs and operands.
+/// Runs a program of one step on operands of the same type, dense or single, whose results are of that type or bools, or a
+/// conversion from or to bool. False where nothing was done: for other programs and operands.
 ///
 /// # Safety
 /// As for [`run_flat`](super::run_flat).
@@ -109,50 +145,65 @@ pub(super) unsafe fn run_flat(
     inputs: &[Flat],
     consts: &[Scalar],
 ) -> bool {
-    let ([step], Source::Register(_)) = (&program.steps[..], program.result) else { return false };
-    let Operation::Prim(prim) = step.operation else { return false };
     let Some(dtype) = inputs.first().map(|i| i.dtype) else { return false };
     if n < FEW || out.single || inputs.iter().any(|i| i.dtype != dtype) {
         return false;
     }
-    let [a, b, ..] = step.args;
-    // Comparisons in one direction.
-    let (prim, args) = match prim {
-        Prim::Gt => (Prim::Lt, [b, a]),
-        Prim::Ge => (Prim::Le, [b, a]),
-        _ if prim.arity() == 1 => (prim, [a, a]),
-        _ => (prim, [a, b]),
-    };
-    let work = Work { n, out, inputs, consts, args };
     let same = out.dtype == dtype;
-    let order = matches!(prim, Prim::Max | Prim::Min);
+    // Comparisons in one direction; a conversion to bool is a comparison with zero.
+    let (prim, args) = match (&program.steps[..], program.result) {
+        ([], input @ Source::Input(0)) if !same => (Prim::Ne, [input, Source::Const(0)]),
+        ([step], Source::Register(_)) => {
+            let [a, b, c, _] = step.args;
+            match step.operation {
+                Operation::Prim(Prim::Gt) => (Prim::Lt, [b, a]),
+                Operation::Prim(Prim::Ge) => (Prim::Le, [b, a]),
+                Operation::Prim(prim) if prim.arity() == 1 => (prim, [a, a]),
+                Operation::Prim(prim) => (prim, [a, b]),
+                Operation::Clamp => (Prim::Max, [b, c]),
+                _ => return false,
+            }
+        }
+        _ => return false,
+    };
+    let converts = program.steps.is_empty();
+    let zero = [Scalar::Int(0)];
+    let work = Work { n, out, inputs, consts: if converts { &zero } else { consts }, args };
+    let limits = !converts && program.steps[0].operation == Operation::Clamp;
+    let ordered = matches!(prim, Prim::Max | Prim::Min | Prim::Sgn | Prim::Abs | Prim::Shr);
     macro_rules! go {
         ($bits:ident, $t:ident) => {
-            // SAFETY: passed on from the caller.
-            unsafe {
-                match (same, order) {
-                    (true, false) => $bits::arithmetic(prim).is_some_and(|f| work.run(f, false)),
-                    (true, true) => $t::arithmetic(prim).is_some_and(|f| work.run(f, true)),
-                    (false, _) if out.dtype == DType::Bool => {
-                        $t::comparison(prim).is_some_and(|f| work.run(f, true))
-                    }
-                    _ => false,
+            match (same, ordered) {
+                (true, true) if limits => work.clamp::<$t>(program.steps[0].args[0]),
+                (true, false) => $bits::arithmetic(prim).is_some_and(|f| work.run(f, prim == Prim::Shl)),
+                (true, true) => $t::ordered(prim).is_some_and(|f| work.run(f, true)),
+                (false, _) if out.dtype == DType::Bool => {
+                    $t::comparison(prim).is_some_and(|f| work.run(f, true))
                 }
+                _ => false,
             }
         };
     }
-    match dtype {
-        // Constants other than those of bools are equal to none.
-        DType::Bool if !same || consts.iter().any(|c| !(c.is(0) || c.is(1))) => false,
-        // SAFETY: passed on from the caller.
-        DType::Bool => unsafe { logic(prim).is_some_and(|f| work.run(f, true)) },
-        DType::UInt8 => go!(u8, u8),
-        DType::Int8 => go!(u8, i8),
-        DType::Int16 => go!(u16, i16),
-        DType::Int32 => go!(u32, i32),
-        DType::UInt16 => go!(u16, u16),
-        DType::UInt32 => go!(u32, u32),
-        _ => false,
+    // SAFETY: passed on from the caller.
+    unsafe {
+        match dtype {
+            DType::Bool if converts => match out.dtype.size() {
+                1 => work.run(u8::of_bool(), true),
+                2 if out.dtype.is_integral() => work.run(u16::of_bool(), true),
+                4 if out.dtype.is_integral() => work.run(u32::of_bool(), true),
+                _ => false,
+            },
+            // Constants other than those of bools are equal to none.
+            DType::Bool if !same || limits || consts.iter().any(|c| !(c.is(0) || c.is(1))) => false,
+            DType::Bool => logic(prim).is_some_and(|f| work.run(f, true)),
+            DType::UInt8 => go!(u8, u8),
+            DType::Int8 => go!(u8, i8),
+            DType::Int16 => go!(u16, i16),
+            DType::Int32 => go!(u32, i32),
+            DType::UInt16 => go!(u16, u16),
+            DType::UInt32 => go!(u32, u32),
+            _ => false,
+        }
     }
 }
 
@@ -166,6 +217,38 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Limits an operand by both arguments where these are constants of the type. False where nothing was done.
+    ///
+    /// # Safety
+    /// As for [`run_flat`], for operands of elements of `S`.
+    unsafe fn clamp<S: Narrow + Ord>(&self, operand: Source) -> bool {
+        let limit = |s: Source| match s {
+            Source::Const(c) => S::try_from(self.consts.get(c as usize)?.to_i64()).ok(),
+            _ => None,
+        };
+        let (Source::Input(i), [Some(low), Some(high)]) = (operand, self.args.map(limit)) else {
+            return false;
+        };
+        let input = &self.inputs[i as usize];
+        let (from, to) = (input.pointer.cast::<S>(), self.out.pointer.cast::<S>());
+        if input.single || !aligned::<S>(input.pointer) || !aligned::<S>(self.out.pointer) {
+            return false;
+        }
+        if from == to {
+            // SAFETY: elements that the caller vouches for.
+            let own = unsafe { from_raw_parts_mut(to, self.n) };
+            wide(move || {
+                for x in own {
+                    *x = (*x).max(low).min(high);
+                }
+            });
+            return true;
+        }
+        // SAFETY: as above; the result overlaps no operand.
+        unsafe { clamp(from_raw_parts(from, self.n), [low, high], from_raw_parts_mut(to, self.n)) };
+        true
+    }
+
     /// False where nothing was done: where a constant is no number of the type and counts as a `whole` one.
     ///
     /// # Safety
@@ -248,12 +331,12 @@ mod tests {
     fn as_in_64_bits() {
         use Prim::*;
         let (x, y, number) = (Source::Input(0), Source::Input(1), Source::Const(0));
-        let arithmetic =
-            [Add, Sub, Mul, Neg, BitAnd, BitOr, BitXor, BitNot, Max, Min].map(|p| (p, false)).into_iter();
-        let comparisons = [Lt, Le, Gt, Ge, Eq, Ne].map(|p| (p, true)).into_iter();
-        let logic = [And, Or, Xor, Not, Eq, Ne, Max, Min].map(|p| (p, true)).into_iter();
-        let whole: Vec<_> = arithmetic.chain(comparisons).collect();
-        let logic: Vec<_> = logic.collect();
+        let arithmetic = [Add, Sub, Mul, Neg, BitAnd, BitOr, BitXor, BitNot, Max, Min, Sgn, Abs, Shl, Shr]
+            .map(|p| (p, false));
+        let comparisons = [Lt, Le, Gt, Ge, Eq, Ne].map(|p| (p, true));
+        let logic = [And, Or, Xor, Not, Eq, Ne, Max, Min].map(|p| (p, true));
+        let whole: Vec<_> = arithmetic.into_iter().chain(comparisons).collect();
+        let logic = logic.to_vec();
         let n = 5003;
         use DType::{Bool, Int8, Int16, Int32, UInt8, UInt16, UInt32};
         for dtype in [Bool, UInt8, Int8, Int16, Int32, UInt16, UInt32] {
@@ -305,6 +388,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn limits_and_conversions() {
+        let x = Source::Input(0);
+        let step =
+            Step { operation: Operation::Clamp, args: [x, Source::Const(0), Source::Const(1), x], to: 0 };
+        let clamp = Program { steps: vec![step], result: Source::Register(0), registers: 1, consts: 2 };
+        let convert = Program { steps: vec![], result: x, registers: 0, consts: 0 };
+        let n = 3001usize;
+        let mut a: Vec<i16> = (0..n).map(|i| (i * 7919 % 601) as i16 - 300).collect();
+        let mut bools: Vec<u8> = (0..n).map(|i| (i % 3) as u8).collect();
+        let flat = |p: *mut u8, dtype| Flat { pointer: p, dtype, single: false };
+        let limits = [Scalar::Int(-20), Scalar::Int(100)];
+        let (mut shorts, mut ints, mut flags) = (vec![0i16; n], vec![7i32; n], vec![7u8; n]);
+        let from = flat(a.as_mut_ptr().cast(), DType::Int16);
+        let from_bools = flat(bools.as_mut_ptr(), DType::Bool);
+        // SAFETY: operands of n elements each.
+        unsafe {
+            let to = flat(shorts.as_mut_ptr().cast(), DType::Int16);
+            assert!(run_flat(&clamp, n, &to, &[from], &limits));
+            assert!(run_flat(&convert, n, &flat(flags.as_mut_ptr(), DType::Bool), &[from], &[]));
+            assert!(run_flat(&convert, n, &flat(ints.as_mut_ptr().cast(), DType::Int32), &[from_bools], &[]));
+            assert!(shorts.iter().zip(&a).all(|(&y, &x)| y == x.clamp(-20, 100)));
+            assert!(flags.iter().zip(&a).all(|(&y, &x)| y == (x != 0) as u8));
+            assert!(ints.iter().zip(&bools).all(|(&y, &x)| y == (x != 0) as i32));
+            assert!(run_flat(&convert, n, &flat(flags.as_mut_ptr(), DType::UInt8), &[from_bools], &[]));
+            assert!(flags.iter().zip(&bools).all(|(&y, &x)| y == (x != 0) as u8));
+            assert!(run_flat(&clamp, n, &from, &[from], &limits));
+        }
+        assert_eq!(a, shorts);
     }
 
     /// Whether there is a kernel, or the tests above compare nothing.

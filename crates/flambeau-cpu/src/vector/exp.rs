@@ -1,7 +1,7 @@
 //! Exponential functions: `exp(x) = 2^n exp(r)` with `|r| <= log(2) / 2`.
 
 use super::coefficients::{EXP, EXP_SHORT, EXP_TINY, SIXTEENTHS, SIXTEENTHS_REST};
-use super::lane::{Double, Single, rest, series_double, single};
+use super::lane::{Double, Single, rest, series, series_double, single};
 use super::log_pairs::log2_medium;
 use super::{MAGIC, polynomial};
 use std::f64::consts::{LN_2, LOG2_E};
@@ -34,9 +34,18 @@ pub(super) fn short_parts(x: f64) -> (f64, f64) {
     (power(k), r * polynomial(&EXP_SHORT, r))
 }
 
+/// As [`exp_single`], whose series has the powers of `log(2)` in it.
 #[inline(always)]
-pub(super) fn exp2_single(x: f32) -> f32 {
-    exp2_short(x as f64)
+pub(super) fn exp2_single<L: Single>(x: L) -> L {
+    const SERIES: [f64; 3] = [LN_2 * LN_2 / 2.0, LN_2 * LN_2 * LN_2 / 6.0, LN_2 * LN_2 * LN_2 * LN_2 / 24.0];
+    let x = x.at_least(-160.0).at_most(130.0);
+    let k = x.plus(L::of(SIXTEENTHS_MAGIC_SINGLE));
+    // Exact.
+    let r = x.minus(k.minus(L::of(SIXTEENTHS_MAGIC_SINGLE)));
+    let linear = r.times(L::of(LN_2_SINGLE));
+    let p = r.times(r).fused(series(&SERIES, r), linear);
+    let high = k.pick(&POWERS_HIGH);
+    high.plus(high.fused(p, k.pick(&POWERS_LOW))).scaled(k)
 }
 
 #[inline(always)]

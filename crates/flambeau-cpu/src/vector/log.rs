@@ -84,7 +84,8 @@ const LOGARITHMS: [f32; 16] = {
     out
 };
 const LN_2_HIGH_SINGLE: f32 = f32::from_bits((LN_2 as f32).to_bits() & 0xFFFF_FF00);
-static SINGLE: Tables<f32> = Tables {
+static SINGLE: Tables<f32> = SINGLE_E;
+const SINGLE_E: Tables<f32> = Tables {
     minus_one: -1.0,
     halved: single(&HALVED),
     reciprocals: single(&RECIPROCALS),
@@ -139,22 +140,63 @@ pub(super) fn log_double<L: Double>(x: L) -> L {
     let Parts { f, whole, low } = Parts::of::<48>(x, &DOUBLE);
     let sum = whole.plus(f);
     let lost = f.minus(sum.minus(whole));
-    let tail = f.times(f).fused(series_double(&LOG_TAIL, f).fused(f, L::of(-0.5)), low);
+    let square = f.times(f);
+    let tail = square.fused(L::of(-0.5), square.times(f).fused(series_double(&LOG_TAIL, f), low));
     x.or_no_logarithm(sum.plus(lost.plus(tail)))
 }
 
+/// Tables of logarithms to another base, and the logarithm of e to it: what series are multiplied by.
+struct Based {
+    tables: Tables<f32>,
+    factor: f32,
+    factor_rest: f32,
+    series: [f64; 4],
+}
+
+/// The logarithms of [`RECIPROCALS`] to a base, by that of e.
+const fn based(factor: f64, two_high: f32, two_low: f32) -> Based {
+    const ROUNDER: f64 = 103079215104.0;
+    let (mut high, mut low) = ([0.0; 16], [0.0; 16]);
+    let mut j = 0;
+    while j < 16 {
+        let exact = LOG_OF_RECIPROCALS[j] * factor;
+        high[j] = ((exact + ROUNDER) - ROUNDER) as f32;
+        low[j] = (exact - high[j] as f64) as f32;
+        j += 1;
+    }
+    let mut series = LOG_TAIL_SINGLE;
+    let mut k = 0;
+    while k < 4 {
+        series[k] *= factor;
+        k += 1;
+    }
+    let tables = Tables { high, low, ln_2_high: two_high, ln_2_low: two_low, ..SINGLE_E };
+    let nearest = factor as f32;
+    Based { tables, factor: nearest, factor_rest: (factor - nearest as f64) as f32, series }
+}
+
+static TWO: Based = based(LOG2_E, 1.0, 0.0);
+/// The upper bits of `log10(2)`, so few that its products with exponents are exact.
+const LOG10_2_HIGH: f32 = f32::from_bits((LOG10_2 as f32).to_bits() & 0xFFFF_FF00);
+static TEN: Based = based(LOG10_E, LOG10_2_HIGH, (LOG10_2 - LOG10_2_HIGH as f64) as f32);
+
+/// As [`log_single`].
 #[inline(always)]
-pub(super) fn log2_single(x: f32) -> f32 {
-    let x = x as f64;
-    let (k, f) = split(x);
-    special(x, short(f).mul_add(LOG2_E, k)) as f32
+fn log_based<L: Single>(x: L, base: &Based) -> L {
+    let Parts { f, whole, low } = Parts::of::<19>(x, &base.tables);
+    let inner = series(&base.series, f).fused(f, L::of(-0.5 * base.factor));
+    let rest = f.times(f).fused(inner, f.fused(L::of(base.factor_rest), low));
+    x.or_no_logarithm(whole.plus(f.fused(L::of(base.factor), rest)))
 }
 
 #[inline(always)]
-pub(super) fn log10_single(x: f32) -> f32 {
-    let x = x as f64;
-    let (k, f) = split(x);
-    special(x, k.mul_add(LOG10_2, short(f) * LOG10_E)) as f32
+pub(super) fn log2_single<L: Single>(x: L) -> L {
+    log_based(x, &TWO)
+}
+
+#[inline(always)]
+pub(super) fn log10_single<L: Single>(x: L) -> L {
+    log_based(x, &TEN)
 }
 
 #[inline(always)]

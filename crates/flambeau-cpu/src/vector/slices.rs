@@ -10,8 +10,11 @@ pub enum Elementary {
     Cos,
     Erf,
     Exp,
+    Exp2,
     Gelu,
     Log,
+    Log10,
+    Log2,
     Sigmoid,
     Sin,
     Sqrt,
@@ -24,8 +27,11 @@ macro_rules! choose {
             Elementary::Cos => $case!(cos),
             Elementary::Erf => $case!(erf),
             Elementary::Exp => $case!(exp),
+            Elementary::Exp2 => $case!(exp2),
             Elementary::Gelu => $case!(gelu),
             Elementary::Log => $case!(log),
+            Elementary::Log10 => $case!(log10),
+            Elementary::Log2 => $case!(log2),
             Elementary::Sigmoid => $case!(sigmoid),
             Elementary::Sin => $case!(sin),
             Elementary::Sqrt => $case!(sqrt),
@@ -68,18 +74,18 @@ impl<T: Vector> Body for InPlace<'_, T> {
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod registers {
-    use super::super::lane::{Double, DoubleFunction, Function, Single};
+    use super::super::lane::{Double, DoubleFunction, Function, Lane, Single};
     use super::super::{avx2, avx512, erf, exp, hyperbolic, log, trigonometric};
     use super::Elementary;
     use crate::wide::Level;
     use erf::{erf_by_pieces, erf_single, gelu_single};
-    use exp::{exp_double, exp_single};
+    use exp::{exp_double, exp_single, exp2_single};
     use hyperbolic::{sigmoid_double, sigmoid_single, tanh_single};
-    use log::{log_double, log_single};
+    use log::{log_double, log_single, log2_single, log10_single};
     use trigonometric::{cos_double, sin_double};
 
     #[inline(always)]
-    fn root<L: Single>(x: L) -> L {
+    fn root<L: Lane>(x: L) -> L {
         x.root()
     }
 
@@ -116,10 +122,11 @@ pub(super) mod registers {
             }
         };
     }
-    registers!(map, f32, Function, Single, Erf: erf_single, Exp: exp_single, Gelu: gelu_single, Log: log_single,
+    registers!(map, f32, Function, Single, Erf: erf_single, Exp: exp_single, Exp2: exp2_single, Gelu: gelu_single, Log: log_single,
+        Log10: log10_single, Log2: log2_single,
         Sigmoid: sigmoid_single, Sqrt: root at Avx512, Tanh: tanh_single);
     registers!(map_double, f64, DoubleFunction, Double, Cos: cos_double, Erf: erf_by_pieces at Avx512, Exp: exp_double,
-        Log: log_double, Sigmoid: sigmoid_double, Sin: sin_double);
+        Log: log_double, Sigmoid: sigmoid_double, Sin: sin_double, Sqrt: root);
 }
 
 macro_rules! slices {

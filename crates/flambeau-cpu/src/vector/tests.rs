@@ -74,11 +74,11 @@ const ALL: f32 = f32::INFINITY;
 const ALL_DOUBLE: f64 = f64::INFINITY;
 single! {
     exp: exp, 0.65, ALL, f64::exp;
-    exp2: exp2, 0.6, ALL, f64::exp2;
+    exp2: exp2, 0.7, ALL, f64::exp2;
     expm1: expm1, 0.6, ALL, f64::exp_m1;
     log: log, 0.75, ALL, f64::ln;
-    log2: log2, 0.6, ALL, f64::log2;
-    log10: log10, 0.6, ALL, f64::log10;
+    log2: log2, 0.8, ALL, f64::log2;
+    log10: log10, 0.8, ALL, f64::log10;
     log1p: log1p, 0.6, ALL, f64::ln_1p;
     sin: sin, 0.6, f32::PERIODIC, f64::sin;
     cos: cos, 0.6, f32::PERIODIC, f64::cos;
@@ -285,13 +285,17 @@ fn registers_are_elements() {
         }
         check!(erf, Erf);
         check!(exp, Exp);
+        check!(exp2, Exp2);
         check!(gelu, Gelu);
         check!(log, Log);
+        check!(log10, Log10);
+        check!(log2, Log2);
         check!(sigmoid, Sigmoid);
         check!(tanh, Tanh);
         check!(exp, Exp, y, f64, map_double);
         check!(sigmoid, Sigmoid, y, f64, map_double);
         check!(sin, Sin, y, f64, map_double);
+        check!(sqrt, Sqrt, y, f64, map_double);
         check!(cos, Cos, y, f64, map_double);
     }
 }
@@ -348,6 +352,14 @@ fn powers_of_bases() {
     }
     for n in 0..23 {
         assert_eq!(Vector::log10(10f64.powi(n)), n as f64);
+    }
+    for n in -149..128 {
+        let x = f32::from_bits(if n < -126 { 1 << (n + 149) } else { ((n + 127) as u32) << 23 });
+        assert_eq!(Vector::log2(x), n as f32);
+        assert_eq!(Vector::exp2(n as f32), x);
+    }
+    for n in -37..39 {
+        assert_eq!(Vector::log10(10f64.powi(n) as f32), n as f32);
     }
 }
 
