@@ -69,31 +69,38 @@ pub(crate) fn lanes_again<const AHEAD: bool, T: Copy, A: Copy>(
     acc
 }
 
-/// Sums in lanes; what fills no line goes to the first ones, in blocks of constant sizes: they stay in registers.
+/// Lanes in which what fills no line goes to the first ones, in blocks of constant sizes: they stay in registers.
 #[inline(always)]
-pub(crate) fn sums<T: Copy + Default + std::ops::Add<Output = T>>(x: &[T]) -> [T; LANES] {
+pub(crate) fn sums_by<T: Copy, A: Copy>(x: &[T], start: A, step: impl Fn(A, T) -> A) -> [A; LANES] {
     #[inline(always)]
-    fn block<'a, const N: usize, T: Copy + std::ops::Add<Output = T>>(
-        acc: &mut [T; LANES],
+    fn block<'a, const N: usize, T: Copy, A: Copy>(
+        acc: &mut [A; LANES],
         x: &'a [T],
+        step: impl Fn(A, T) -> A,
     ) -> &'a [T] {
         let Some((block, rest)) = x.split_first_chunk::<N>() else { return x };
         for l in 0..N {
-            acc[l] = acc[l] + block[l];
+            acc[l] = step(acc[l], block[l]);
         }
         rest
     }
-    let (zero, whole) = (T::default(), x.len() / LANES * LANES);
+    let whole = x.len() / LANES * LANES;
     if whole == 0 {
-        return lanes(x, zero, |a, x| a + x);
+        return lanes(x, start, step);
     }
-    let mut acc = lanes(&x[..whole], zero, |a, x| a + x);
-    let rest = block::<16, _>(&mut acc, &x[whole..]);
-    let rest = block::<8, _>(&mut acc, rest);
-    let rest = block::<4, _>(&mut acc, rest);
-    let rest = block::<2, _>(&mut acc, rest);
-    block::<1, _>(&mut acc, rest);
+    let mut acc = lanes(&x[..whole], start, &step);
+    let rest = block::<16, _, _>(&mut acc, &x[whole..], &step);
+    let rest = block::<8, _, _>(&mut acc, rest, &step);
+    let rest = block::<4, _, _>(&mut acc, rest, &step);
+    let rest = block::<2, _, _>(&mut acc, rest, &step);
+    block::<1, _, _>(&mut acc, rest, &step);
     acc
+}
+
+/// [`sums_by`] of addition.
+#[inline(always)]
+pub(crate) fn sums<T: Copy + Default + std::ops::Add<Output = T>>(x: &[T]) -> [T; LANES] {
+    sums_by(x, T::default(), |a, x| a + x)
 }
 
 /// [`lanes`] of the pairs of two slices of one length.

@@ -88,6 +88,26 @@ source! {
     C64, C64, f64, complex_mean, 2, |x| x, |sum| sum;
 }
 
+/// An element that counts as zero where it is NaN.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct OrZero<T>(T);
+
+impl<T: Source<Sum: Float>> Source for OrZero<T> {
+    type Sum = T::Sum;
+    const W: usize = T::W;
+    #[inline(always)]
+    fn widened(self) -> T::Sum {
+        let v = self.0.widened();
+        // Without a branch, which would keep the loop out of vector registers.
+        std::hint::select_unpredictable(v.is_nan(), T::Sum::zero(), v)
+    }
+    #[inline(always)]
+    fn narrowed(sum: T::Sum, by: f64) -> Self {
+        OrZero(T::narrowed(sum, by))
+    }
+}
+
 /// The lines of a block, and the number of its levels' digits.
 #[inline(always)]
 fn block_size(size: usize) -> (usize, usize) {
@@ -291,8 +311,9 @@ unsafe fn short_rows<S: Source, const W: usize, const P: usize>(
     totals
 }
 
-/// Sums (divided by `divisor`) over dimensions that follow each other in memory, into numbers of the same type. False
-/// where nothing was done: for other types, and where neither the reduced nor the kept dimensions are contiguous.
+/// Sums (divided by `divisor`, without NaN where `skip_nan`) over dimensions that follow each other in memory, into numbers
+/// of the same type. False where nothing was done: for other types, and where neither the reduced nor the kept dimensions
+/// are contiguous.
 ///
 /// # Safety
 /// As for `reduce`.
@@ -301,6 +322,7 @@ pub(super) unsafe fn sum(
     out: &Operand,
     sizes: &[i64],
     mask: &[bool],
+    skip_nan: bool,
     divisor: Option<f64>,
 ) -> bool {
     if src.dtype != out.dtype {
@@ -311,6 +333,15 @@ pub(super) unsafe fn sum(
     let divisor = divisor.unwrap_or(1.0);
     // SAFETY: passed on from the caller.
     unsafe {
+        if skip_nan {
+            return match src.dtype {
+                DType::Float32 => each::<OrZero<f32>, 32, 8, 1>(src, out, sizes, mask, divisor),
+                DType::Float64 => each::<OrZero<f64>, 16, 4, 1>(src, out, sizes, mask, divisor),
+                DType::BFloat16 => each::<OrZero<bf16>, 32, 8, 2>(src, out, sizes, mask, divisor),
+                DType::Float16 => each::<OrZero<f16>, 32, 8, 2>(src, out, sizes, mask, divisor),
+                _ => false,
+            };
+        }
         match src.dtype {
             DType::Float32 => each::<f32, 32, 8, 1>(src, out, sizes, mask, divisor),
             DType::Float64 => each::<f64, 16, 4, 1>(src, out, sizes, mask, divisor),
