@@ -3,7 +3,7 @@
 use super::engine::{Reducer, reduce};
 use super::reducers::Extremum;
 use super::rows::{Row, rows};
-use crate::lanes::{merged, sums_by};
+use crate::lanes::{Fold, folded};
 use crate::pointwise::{Compute, Operand, narrow_bf16, widen_bf16};
 use flambeau_core::{C64, DType, bf16};
 use std::marker::PhantomData;
@@ -155,14 +155,30 @@ euclidean_row! {
     f64, 4;
 }
 
+struct Squares;
+impl Fold for Squares {
+    type In = bf16;
+    type Acc = f64;
+    const NOTHING: bf16 = bf16::ZERO;
+    const START: f64 = 0.0;
+    #[inline(always)]
+    fn step(acc: f64, x: bf16) -> f64 {
+        let x = f64::from(widen_bf16(x));
+        acc + x * x
+    }
+    #[inline(always)]
+    fn merge(a: f64, b: f64) -> f64 {
+        a + b
+    }
+}
+
 impl Row for Euclidean<bf16> {
     type In = bf16;
     type Acc = f64;
     type Out = bf16;
     #[inline(always)]
     fn part(&self, x: &[bf16]) -> f64 {
-        let squares = |acc: f64, v: bf16| acc + f64::from(widen_bf16(v)) * f64::from(widen_bf16(v));
-        merged(sums_by(x, 0.0, squares), |a, b| a + b)
+        folded::<Squares>(x)
     }
     #[inline(always)]
     fn merge(&self, a: f64, b: f64) -> f64 {

@@ -4,7 +4,7 @@ use super::Arith;
 use super::engine::{Reducer, reduce};
 use super::plan::Plan;
 use super::rows::{Row, rows};
-use crate::lanes::{LANES, lanes_again, merged, sums_by};
+use crate::lanes::{Fold, folded, in_row, lanes_again, merged};
 use crate::mask::count_nonzero;
 use crate::pointwise::{Compute, Operand, store};
 use flambeau_core::{DType, Result, dispatch};
@@ -44,11 +44,12 @@ impl<T: Arith + std::ops::Div<Output = T>> Reducer for Sum<T> {
     fn fold(&self, tile: &[T]) -> T {
         // The test of `skip_nan` stays out of the loop.
         if T::DTYPE == DType::Int64 {
-            // Nothing is rounded: no blocks are needed.
-            if tile.len() < LANES / 2 {
-                return tile.iter().fold(T::default(), |a, &x| a.plus(x));
+            // Nothing is rounded: compilers choose the lanes.
+            let mut sum = T::default();
+            for &x in tile {
+                sum = sum.plus(x);
             }
-            merged(sums_by(tile, T::default(), |a, x| a.plus(x)), |a, b| a.plus(b))
+            sum
         } else if self.skip_nan {
             super::engine::lanes(self, tile)
         } else {
@@ -110,6 +111,21 @@ pub unsafe fn sum(
 #[derive(Clone, Copy)]
 struct Product<T>(PhantomData<T>);
 
+impl<T: Arith> Fold for Product<T> {
+    type In = T;
+    type Acc = T;
+    const NOTHING: T = T::ONE;
+    const START: T = T::ONE;
+    #[inline(always)]
+    fn step(acc: T, x: T) -> T {
+        acc.times(x)
+    }
+    #[inline(always)]
+    fn merge(a: T, b: T) -> T {
+        a.times(b)
+    }
+}
+
 impl<T: Arith> Reducer for Product<T> {
     type In = T;
     type Acc = T;
@@ -133,7 +149,7 @@ impl<T: Arith> Reducer for Product<T> {
     #[inline(always)]
     fn fold(&self, tile: &[T]) -> T {
         // Errors grow by a unit with each factor, whatever the order: no blocks are needed.
-        merged(sums_by(tile, T::ONE, |a, x| a.times(x)), |a, b| a.times(b))
+        folded::<Product<T>>(tile)
     }
 }
 
@@ -154,16 +170,17 @@ macro_rules! product_row {
             if !lines.is_empty() {
                 let mut acc = [1.0; 4 * W];
                 for line in lines {
+                    let line = *line;
                     for l in 0..4 * W {
                         acc[l] *= line[l];
                     }
                 }
-                let mut lanes = [1.0; W];
-                for l in 0..W {
-                    lanes[l] = (acc[l] * acc[W + l]) * (acc[2 * W + l] * acc[3 * W + l]);
-                }
-                for l in 0..W {
-                    total *= lanes[l];
+                let acc = in_row(acc);
+                let lanes: [$T; W] = std::array::from_fn(|l| {
+                    (acc[l] * acc[W + l]) * (acc[2 * W + l] * acc[3 * W + l])
+                });
+                for v in lanes {
+                    total *= v;
                 }
             }
             for &v in rest {

@@ -1,11 +1,12 @@
 //! Reductions of contiguous rows by kernels of their own, where the rows lie. One of the modules with unsafe code.
 
 use super::cut::{is_whole, pieces};
-use super::plan::{Kept, Plan, each_kept};
+use super::plan::{Kept, Plan, advance, each_kept};
 use crate::pointwise::Operand;
 use crate::wide::{Body, wide};
 use flambeau_core::Element;
 use flambeau_core::parallel::each;
+use smallvec::SmallVec;
 
 /// Rows from this length on are worked on in parts, which several threads may share.
 const LONG: usize = 1 << 16;
@@ -102,10 +103,27 @@ impl<R: Row> Body for Rows<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        // SAFETY: a row of elements, and its result.
-        each_kept(self.kept, |from, to| unsafe {
-            let x = std::slice::from_raw_parts(self.x.offset(from), self.n);
-            *self.out.offset(to) = self.r.finish(self.r.part(x));
-        });
+        let Rows { r, n, kept, x, out } = self;
+        let (count, apart, step) =
+            kept.last().map_or((1, 0, 0), |last| (last.size, last.stride, last.out[0]));
+        let outer = &kept[..kept.len().saturating_sub(1)];
+        let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, outer.len());
+        // Loops: a closure would be compiled for the baseline.
+        loop {
+            let (mut from, mut to) = (x, out);
+            for (k, &i) in outer.iter().zip(&index) {
+                from = from.wrapping_offset(k.stride * i as isize);
+                to = to.wrapping_offset(k.out[0] * i as isize);
+            }
+            for _ in 0..count {
+                // SAFETY: a row of elements, and its result.
+                unsafe { *to = r.finish(r.part(std::slice::from_raw_parts(from, n))) };
+                from = from.wrapping_offset(apart);
+                to = to.wrapping_offset(step);
+            }
+            if !advance(&mut index, outer.iter().map(|k| k.size)) {
+                return;
+            }
+        }
     }
 }
