@@ -13,6 +13,7 @@ mod integer;
 mod kernels;
 mod plan;
 mod prim;
+mod quotients;
 mod real;
 mod short;
 mod special;

@@ -43,17 +43,26 @@ trait Source: Copy {
     /// So many elements are there.
     #[inline(always)]
     unsafe fn line<const N: usize, const P: usize>(x: *const Self) -> [Self::Sum; N] {
-        // SAFETY: an element below `P * N`, by the caller's promise.
-        let at = |i: usize| unsafe { x.add(i).read_unaligned() }.widened();
-        if P == 1 {
-            return std::array::from_fn(at);
+        // SAFETY: elements below `P * N`, by the caller's promise.
+        unsafe {
+            if P == 1 {
+                return std::array::from_fn(|l| widened_at(x, l));
+            }
+            // Vectors of twice as many halves as lanes: the upper ones are added to the lower ones.
+            std::array::from_fn(|l| {
+                let first = l / Self::W * Self::W * 2 + l % Self::W;
+                widened_at(x, first) + widened_at(x, first + Self::W)
+            })
         }
-        // Vectors of twice as many halves as lanes: the upper ones are added to the lower ones.
-        std::array::from_fn(|l| {
-            let first = l / Self::W * Self::W * 2 + l % Self::W;
-            at(first) + at(first + Self::W)
-        })
     }
+}
+
+/// # Safety
+/// The element is there.
+#[inline(always)]
+unsafe fn widened_at<S: Source>(x: *const S, i: usize) -> S::Sum {
+    // SAFETY: as promised.
+    unsafe { x.add(i).read_unaligned() }.widened()
 }
 
 /// A quotient by a real number, as one by the complex number that it is.
