@@ -13,6 +13,7 @@ mod kernels;
 mod ldl;
 mod lstsq;
 mod lu;
+mod panel;
 mod qr;
 mod secular;
 mod singular;

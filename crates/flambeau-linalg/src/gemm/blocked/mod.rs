@@ -7,7 +7,7 @@
 mod columns;
 mod kernel;
 mod lanes;
-mod pack;
+pub(crate) mod pack;
 mod rows;
 
 pub use columns::Columns;
