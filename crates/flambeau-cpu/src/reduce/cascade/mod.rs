@@ -129,7 +129,11 @@ fn block_size(size: usize) -> (usize, usize) {
 #[inline(always)]
 fn ask<S, const N: usize>(next: *const S) {
     let next: *const u8 = next.cast();
-    (0..size_of::<[S; N]>()).step_by(64).for_each(|line| ahead(next.wrapping_add(line)));
+    let mut line = 0;
+    while line < size_of::<[S; N]>() {
+        ahead(next.wrapping_add(line));
+        line += 64;
+    }
 }
 
 /// `N` sums side by side of lines that begin `gap` elements apart, one after the other.
@@ -144,7 +148,9 @@ unsafe fn run<S: Source, const N: usize, const P: usize>(
 ) -> [S::Sum; N] {
     let mut sums = [S::Sum::zero(); N];
     for i in 0..lines as isize {
-        (0..P).for_each(|p| ask::<S, N>(x.wrapping_offset(i * gap + AHEAD).wrapping_add(p * N)));
+        for p in 0..P {
+            ask::<S, N>(x.wrapping_offset(i * gap + AHEAD).wrapping_add(p * N));
+        }
         // SAFETY: a line by the caller's promise.
         let line = unsafe { S::line::<N, P>(x.offset(i * gap)) };
         for l in 0..N {
