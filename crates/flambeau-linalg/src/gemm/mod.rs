@@ -6,7 +6,7 @@
 //! of their own. Every element of a result is computed in one fixed order, whatever the number of threads.
 
 mod amx;
-pub(crate) mod blocked;
+mod blocked;
 mod complex;
 #[cfg(target_arch = "x86_64")]
 mod dots_wide;

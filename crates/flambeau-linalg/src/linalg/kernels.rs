@@ -1,7 +1,6 @@
 //! Innermost loops, compiled for the vector units of the processor.
 
 use super::LinalgElement;
-use super::panel::{self, TALL};
 use crate::gemm::{multiversion, total};
 use num_traits::Float;
 
@@ -155,6 +154,93 @@ unsafe fn lu_body<T: LinalgElement, const FMA: bool>(
     }
     info
 }
+/// Rows from which [`lu`] works on columns.
+const TALL: usize = 32;
+
+/// [`lu_body`] on a copy in columns: pivots are looked for, and columns updated, in long vectors, and the rows of matrices
+/// whose sizes are powers of two do not compete for few sets of the cache.
+#[inline(always)]
+unsafe fn lu_columns_body<T: LinalgElement, const FMA: bool>(
+    m: usize,
+    n: usize,
+    a: *mut T,
+    lda: usize,
+    pivots: &mut [i32],
+) -> i32 {
+    let size = m.min(n);
+    let safe = <T::R as Float>::min_positive_value();
+    let step = m.next_multiple_of(16) + 16;
+    let mut copy = vec![T::ZERO; n * step];
+    for i in 0..m {
+        for (c, column) in copy.chunks_exact_mut(step).enumerate() {
+            // SAFETY: i < m and c < n.
+            column[i] = unsafe { *a.add(i * lda + c) };
+        }
+    }
+    let mut info = 0;
+    for j in 0..size {
+        let (left, right) = copy.split_at_mut((j + 1) * step);
+        let column = &mut left[j * step..j * step + m];
+        let (best, largest) = largest(column, j);
+        pivots[j] = best as i32 + 1;
+        let pivot = column[best];
+        if pivot == T::ZERO {
+            if info == 0 {
+                info = j as i32 + 1;
+            }
+            continue;
+        }
+        let divide = (size <= 4 && j + 2 == size) || largest < safe;
+        let reciprocal = T::ONE.divide(pivot);
+        column.swap(j, best);
+        let factors = &mut column[j + 1..];
+        if divide {
+            factors.iter_mut().for_each(|x| *x = x.divide(pivot));
+        } else {
+            factors.iter_mut().for_each(|x| *x *= reciprocal);
+        }
+        for other in right.chunks_exact_mut(step) {
+            other.swap(j, best);
+            let upper = other[j];
+            for (y, &factor) in other[j + 1..m].iter_mut().zip(factors.iter()) {
+                *y = (-factor).mul_add::<FMA>(upper, *y);
+            }
+        }
+        if best != j {
+            left[..j * step].chunks_exact_mut(step).for_each(|earlier| earlier.swap(j, best));
+        }
+    }
+    for i in 0..m {
+        for (c, column) in copy.chunks_exact(step).enumerate() {
+            // SAFETY: as above.
+            unsafe { *a.add(i * lda + c) = column[i] };
+        }
+    }
+    info
+}
+
+/// The first of the largest elements from `j` on, and its size; `j` where its element is not a number.
+#[inline(always)]
+fn largest<T: LinalgElement>(column: &[T], j: usize) -> (usize, T::R) {
+    let first = column[j].abs1();
+    if Float::is_nan(first) {
+        return (j, first);
+    }
+    let rest = &column[j + 1..];
+    let mut lanes = [first; 16];
+    let whole = rest.chunks_exact(16);
+    let tail = whole.remainder();
+    for x in whole {
+        for l in 0..16 {
+            let size = x[l].abs1();
+            lanes[l] = if size > lanes[l] { size } else { lanes[l] };
+        }
+    }
+    let all = lanes.into_iter().chain(tail.iter().map(|x| x.abs1()));
+    let largest = all.fold(first, |most, size| if size > most { size } else { most });
+    let at = column[j..].iter().position(|x| x.abs1() == largest).unwrap_or(0);
+    (j + at, largest)
+}
 multiversion! {
     /// Right-looking LU with partial pivoting of a few columns, LAPACK's pivots (from 1) and info (the first zero pivot,
     /// from 1).
@@ -175,7 +261,7 @@ unsafe fn lu_either<T: LinalgElement, const FMA: bool>(
     // SAFETY: passed on.
     unsafe {
         match m >= TALL {
-            true => panel::factor::<T, FMA>(m, n, a, lda, pivots),
+            true => lu_columns_body::<T, FMA>(m, n, a, lda, pivots),
             false => lu_body::<T, FMA>(m, n, a, lda, pivots),
         }
     }

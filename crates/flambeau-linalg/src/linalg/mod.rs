@@ -13,7 +13,6 @@ mod kernels;
 mod ldl;
 mod lstsq;
 mod lu;
-mod panel;
 mod qr;
 mod secular;
 mod singular;

@@ -7,7 +7,7 @@
 mod columns;
 mod kernel;
 mod lanes;
-pub(crate) mod pack;
+mod pack;
 mod rows;
 
 pub use columns::Columns;
