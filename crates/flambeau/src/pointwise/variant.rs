@@ -30,6 +30,8 @@ pub struct Variant {
     pub complex: bool,
     /// Whether a step divides, which integers refuse where the divisor is zero.
     pub divides: bool,
+    /// Whether the values of parameters decided what is computed, so that it may not serve other ones.
+    pub decided: bool,
     declared: Option<&'static PointwiseDef>,
     derivatives: Vec<OnceLock<Result<Option<Derivative>>>>,
 }
@@ -210,7 +212,8 @@ pub fn variant(def: &'static PointwiseDef, params: &[ParamValue], dtype: DType) 
     }
     let mut dag = Dag::default();
     let root = dag.import(nodes, &|i| substitute(&key.fixed, i), &|at| key.decided.of(at), key.complex);
-    let fresh = Variant::new(dag, root, def.tensors.len(), key.complex, Some(def));
+    let mut fresh = Variant::new(dag, root, def.tensors.len(), key.complex, Some(def));
+    fresh.decided = key.decided.known != 0;
     // `grad` overrides are resolved here, where the parameters are known.
     for over in def.overrides {
         let slot = &fresh.derivatives[over.input as usize];
@@ -258,7 +261,18 @@ impl Variant {
         let divides = program.steps.iter().any(|s| {
             matches!(s.operation, Operation::Prim(Prim::Div | Prim::FloorDiv | Prim::Fmod | Prim::Remainder))
         });
-        Variant { dag, root, program, consts, inputs, complex, divides, declared, derivatives }
+        Variant {
+            dag,
+            root,
+            program,
+            consts,
+            inputs,
+            complex,
+            divides,
+            decided: false,
+            declared,
+            derivatives,
+        }
     }
     /// The gradient expression with respect to input `i`: none if zero, an error if there is no derivative.
     pub fn derivative(&self, i: usize) -> Result<Option<&Derivative>> {
