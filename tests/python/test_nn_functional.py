@@ -167,3 +167,25 @@ def test_poolings_dispatch_on_return_indices():
     assert F.max_pool2d_with_indices(x, 2)[1].tolist() == [[[[5, 7], [13, 15]]]]
     with pytest.raises(TypeError, match="unexpected keyword argument 'stripe'"):
         F.max_pool2d(x, 2, stripe=1)
+
+
+@pytest.mark.parametrize("ignored", [-100, 2, 255])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_likelihoods_of_ignored_targets(ignored, weighted):
+    log = torch.randn(6, 5, 3, dtype=torch.float64).log_softmax(1)
+    target = torch.randint(0, 5, (6, 3))
+    if ignored != -100:
+        target[0, 1] = target[4, 0] = ignored
+        log[0, min(ignored, 4), 1] = -math.inf
+    weight = torch.rand(5, dtype=torch.float64) if weighted else None
+    each, factors = [], []
+    for i in range(6):
+        for j in range(3):
+            t = target[i, j].item()
+            factors.append(0.0 if t == ignored else weight[t].item() if weighted else 1.0)
+            each.append(0.0 if t == ignored else -log[i, t, j].item() * factors[-1])
+    results = [F.nll_loss(log, target, weight, ignore_index=ignored, reduction=r) for r in ("none", "sum", "mean")]
+    close(results[0].flatten().tolist(), each)
+    close([results[1].item(), results[2].item()], [sum(each), sum(each) / sum(factors)])
+    everything = torch.full((6, 3), 2)
+    assert math.isnan(F.nll_loss(log, everything, weight, ignore_index=2).item())

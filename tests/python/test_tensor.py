@@ -146,3 +146,33 @@ def test_meta():
     assert (x @ x.t()).shape == (2, 2)
     with pytest.raises(RuntimeError):
         x.item()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_numbers_are_tensors_of_one_element(dtype):
+    a, b = torch.randn(2, 1000, dtype=dtype)
+    a[:4] = torch.tensor([0.0, -0.0, float("inf"), 1e-41])
+    for w in (0.3, 0.5, -0.7, 0.49999999999, 0.7, -0.2, 2.0, 0.0, 1.0):
+        right = a[4:].double() + w * (b[4:].double() - a[4:].double())
+        tolerance = 8 * torch.finfo(dtype).eps
+        assert torch.allclose(torch.lerp(a[4:], b[4:], w).double(), right, tolerance, tolerance)
+        if w in (0.7, 1.0, 2.0):
+            # From the end on, in one rounding: whatever the weight of the call before was.
+            exact = b[4:].double() + (torch.tensor(w, dtype=dtype) - 1).double() * (b[4:] - a[4:]).double()
+            assert dtype != torch.float32 or torch.equal(torch.lerp(a[4:], b[4:], w), exact.float())
+        assert torch.equal(torch.lerp(a[4:], b[4:], w), a[4:].clone().lerp_(b[4:], w))
+    for d in (3.7, -6.0, 0.1, 1e-30, 255):
+        assert [str(x) for x in (a / d).tolist()] == [str(x) for x in (a / torch.full_like(a, d)).tolist()]
+        assert torch.equal((a[3:] + 3).clamp(0, d) / d, (a[3:] + 3).clamp(0, d) / torch.full_like(a[3:], d))
+
+
+@pytest.mark.parametrize("windows", [(3, 40), (40, 3), (7, 7)])
+def test_sums_of_windows(windows):
+    count, size = windows
+    x = torch.zeros(2, 5 * (count - 1) + size, 3, dtype=torch.float64, requires_grad=True)
+    grad = torch.randn(2, count, 3, size, dtype=torch.float64)
+    x.unfold(1, size, 5).backward(grad)
+    expected = torch.zeros_like(x)
+    for k in range(count):
+        expected[:, 5 * k : 5 * k + size] += grad[:, k].transpose(1, 2)
+    assert torch.allclose(x.grad, expected, atol=1e-12)

@@ -69,6 +69,56 @@ pub(crate) fn lanes_again<const AHEAD: bool, T: Copy, A: Copy>(
     acc
 }
 
+/// What is folded by [`folded`]: methods of a trait are inlined wherever they are called, closures are not.
+pub(crate) trait Fold {
+    type In: Copy;
+    type Acc: Copy;
+    /// An element that changes no accumulator.
+    const NOTHING: Self::In;
+    const START: Self::Acc;
+    fn step(acc: Self::Acc, x: Self::In) -> Self::Acc;
+    fn merge(a: Self::Acc, b: Self::Acc) -> Self::Acc;
+}
+
+/// `N` lanes of at least as many elements, the last of which are read again as a whole line, those that were counted before
+/// as nothing. All indices are constants: lanes stay in registers.
+#[inline(always)]
+fn lanes_whole<const N: usize, F: Fold>(x: &[F::In]) -> [F::Acc; N] {
+    let mut acc = [F::START; N];
+    let (lines, rest) = x.as_chunks::<N>();
+    for line in lines {
+        let line = *line;
+        for l in 0..N {
+            acc[l] = F::step(acc[l], line[l]);
+        }
+    }
+    let Some(last) = x.last_chunk::<N>() else { return acc };
+    let (last, counted) = (*last, N - rest.len());
+    for l in 0..N {
+        acc[l] = F::step(acc[l], std::hint::select_unpredictable(l < counted, F::NOTHING, last[l]));
+    }
+    acc
+}
+
+/// Lanes as a row in memory: what is made of them one by one afterwards would have compilers keep them apart all along.
+#[inline(always)]
+pub(crate) fn in_row<A: Copy, const N: usize>(lanes: [A; N]) -> [A; N] {
+    std::hint::black_box(lanes)
+}
+
+/// Folds elements in lanes, where their order is free.
+#[inline(always)]
+pub(crate) fn folded<F: Fold>(x: &[F::In]) -> F::Acc {
+    if x.len() < LANES {
+        let mut acc = F::START;
+        for &x in x {
+            acc = F::step(acc, x);
+        }
+        return acc;
+    }
+    merged(lanes_whole::<LANES, F>(x), F::merge)
+}
+
 /// Sums in lanes; what fills no line goes to the first ones, in blocks of constant sizes: they stay in registers.
 #[inline(always)]
 pub(crate) fn sums<T: Copy + Default + std::ops::Add<Output = T>>(x: &[T]) -> [T; LANES] {
@@ -139,13 +189,28 @@ pub(crate) fn merged<A: Copy>(lanes: [A; LANES], merge: impl Fn(A, A) -> A) -> A
 mod tests {
     use super::*;
 
+    struct Sum;
+    impl Fold for Sum {
+        type In = i64;
+        type Acc = i64;
+        const NOTHING: i64 = 0;
+        const START: i64 = 0;
+        fn step(acc: i64, x: i64) -> i64 {
+            acc + x
+        }
+        fn merge(a: i64, b: i64) -> i64 {
+            a + b
+        }
+    }
+
     #[test]
     fn every_element_once() {
-        for n in [0, 1, 31, 32, 33, 100, 256] {
+        for n in [0, 1, 7, 8, 9, 15, 31, 32, 33, 63, 100, 256] {
             let x: Vec<i64> = (0..n).map(|i| i * i - 7).collect();
             let total = x.iter().sum::<i64>();
             assert_eq!(merged(lanes(&x, 0, |a, v| a + v), |a, b| a + b), total);
             assert_eq!(merged(sums(&x), |a, b| a + b), total);
+            assert_eq!(folded::<Sum>(&x), total);
             let most = x.iter().copied().fold(i64::MIN, i64::max);
             assert_eq!(merged(lanes_again::<false, _, _>(&x, i64::MIN, i64::max), i64::max), most);
             let y: Vec<i64> = (0..n).rev().collect();

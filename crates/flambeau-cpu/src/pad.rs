@@ -123,23 +123,11 @@ impl<'a> Plan<'a> {
         Ok(Plan { outer, last, stretches: stretches(map), block, row, rows, len: [from, to] })
     }
 
-    /// Calls `visit` with each row's number and where in the input it starts.
+    /// The rows' numbers and where in the input they start: an iterator, as closures would be compiled for the baseline.
     #[inline(always)]
-    fn walk(&self, rows: Range<usize>, mut visit: impl FnMut(usize, usize)) {
-        let mut row = rows.start;
-        while row < rows.end {
-            let (mut group, first) = (row / self.last.size, row % self.last.size);
-            let mut start = 0;
-            for outer in self.outer.iter().rev() {
-                start += outer.offset(group % outer.size);
-                group /= outer.size;
-            }
-            let count = (self.last.size - first).min(rows.end - row);
-            for i in 0..count {
-                visit(row + i, start + self.last.offset(first + i));
-            }
-            row += count;
-        }
+    fn starts(&self, rows: Range<usize>) -> Starts<'_, 'a> {
+        let last = rows.start % self.last.size.max(1);
+        Starts { plan: self, rows, last, group: None }
     }
 
     /// Writes all of `out`; elements have `item` bytes. Fails where the buffers don't fit, or there are no such elements.
@@ -190,6 +178,43 @@ impl<'a> Plan<'a> {
     }
 }
 
+struct Starts<'p, 'm> {
+    plan: &'p Plan<'m>,
+    rows: Range<usize>,
+    /// The next index of the last outer dimension.
+    last: usize,
+    /// Where the dimensions before it start.
+    group: Option<usize>,
+}
+
+impl Iterator for Starts<'_, '_> {
+    type Item = (usize, usize);
+    #[inline(always)]
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let row = self.rows.next()?;
+        let plan = self.plan;
+        let start = match self.group {
+            Some(start) => start,
+            None => {
+                let mut group = row / plan.last.size;
+                let mut start = 0;
+                for outer in plan.outer.iter().rev() {
+                    start += outer.offset(group % outer.size);
+                    group /= outer.size;
+                }
+                start
+            }
+        };
+        let own = plan.last.offset(self.last);
+        self.last += 1;
+        self.group = Some(start);
+        if self.last == plan.last.size {
+            (self.last, self.group) = (0, None);
+        }
+        Some((row, start + own))
+    }
+}
+
 /// Rows of the output from `first` on.
 struct Take<'a, 'm, const N: usize> {
     plan: &'a Plan<'m>,
@@ -234,7 +259,7 @@ impl<const N: usize> Body for Take<'_, '_, N> {
     fn run(self) {
         let Take { plan, first, input, out } = self;
         let block = plan.block;
-        plan.walk(first..first + out.len() / plan.row[1], |row, start| {
+        for (row, start) in plan.starts(first..first + out.len() / plan.row[1]) {
             let from = &input[start..][..plan.row[0]];
             let to = &mut out[(row - first) * plan.row[1]..][..plan.row[1]];
             for s in &plan.stretches {
@@ -258,7 +283,7 @@ impl<const N: usize> Body for Take<'_, '_, N> {
                     }
                 }
             }
-        });
+        }
     }
 }
 
@@ -282,7 +307,7 @@ impl<T: Copy + Add<Output = T>> Body for Sum<'_, '_, T> {
     fn run(self) {
         let Sum { plan, first, start: origin, grad, sum } = self;
         let block = plan.block;
-        plan.walk(first..first + grad.len() / plan.row[1], |row, start| {
+        for (row, start) in plan.starts(first..first + grad.len() / plan.row[1]) {
             let from = &grad[(row - first) * plan.row[1]..][..plan.row[1]];
             let to = &mut sum[start - origin..][..plan.row[0]];
             for s in &plan.stretches {
@@ -306,7 +331,7 @@ impl<T: Copy + Add<Output = T>> Body for Sum<'_, '_, T> {
                     }
                 }
             }
-        });
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Elements that index arrays name: gathering, scattering, folding. One of the modules with unsafe code.
 
 mod cut;
+mod moves;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +10,7 @@ pub use cut::{take, take_within};
 use crate::pointwise::Operand;
 use crate::wide::{Body, ahead, wide};
 use flambeau_core::{C32, C64, DType, bf16, dispatch, f16};
+use moves::Mover;
 use smallvec::SmallVec;
 
 /// One index array: its values pick the place along one dimension of the indexed operand.
@@ -203,6 +205,33 @@ unsafe fn visit(walk: &Walk, item: usize, visitor: &dyn Visit) {
             return;
         }
     }
+    // Short lines of elements and values that follow each other: blocks of several.
+    if let ([index], [_, rows], true) = (&walk.indices[..], &sizes[..], !uniform && n < BLOCK / 2)
+        && let [1, 0, 1] = inner[..]
+        && let [plain, apart, values] = strides[1][..]
+        && (plain, values) == (sizes[0], sizes[0])
+    {
+        let total = n * *rows as usize;
+        let (apart, stride) = (apart as isize * item, index.stride as isize * item);
+        let (mut line, mut left) = (0, n);
+        for first in (0..total).step_by(BLOCK) {
+            let mut by = [0isize; BLOCK];
+            let by = &mut by[..BLOCK.min(total - first)];
+            for by in by.iter_mut() {
+                *by = line;
+                left -= 1;
+                if left == 0 {
+                    (line, left) = (line.wrapping_add(apart), n);
+                }
+            }
+            let values = index.values.wrapping_add(first);
+            wide(Places { by: &mut *by, values, gap: 1, size: index.size, stride });
+            let plain = walk.plain.pointer.wrapping_offset(first as isize * item);
+            // SAFETY: every position is valid by the caller's promise.
+            unsafe { visitor.many(plain, item, walk.indexed.pointer, by) };
+        }
+        return;
+    }
     loop {
         let plain = walk.plain.pointer.wrapping_offset(at[0] as isize * item);
         let mut indexed = walk.indexed.pointer.wrapping_offset(at[1] as isize * item);
@@ -261,107 +290,6 @@ unsafe fn visit(walk: &Walk, item: usize, visitor: &dyn Visit) {
             counter[d] = 0;
             d += 1;
         }
-    }
-}
-
-/// Bytes of rows that are copied without asking for the next ones.
-const SHORT: usize = 64;
-
-/// Copies `n` bytes, which may overlap: few of them as two blocks, both read before they are written.
-///
-/// # Safety
-/// `from` is readable and `to` writable for them.
-#[inline(always)]
-unsafe fn move_bytes(from: *const u8, to: *mut u8, n: usize) {
-    macro_rules! two {
-        ($t:ty) => {{
-            let last = n - size_of::<$t>();
-            // SAFETY: blocks within the `n` bytes.
-            unsafe {
-                let (a, b) =
-                    (from.cast::<$t>().read_unaligned(), from.add(last).cast::<$t>().read_unaligned());
-                to.cast::<$t>().write_unaligned(a);
-                to.add(last).cast::<$t>().write_unaligned(b);
-            }
-        }};
-    }
-    match n {
-        // SAFETY: passed on from the caller.
-        0..4 | 65.. => unsafe { std::ptr::copy(from, to, n) },
-        4..8 => two!(u32),
-        8..16 => two!(u64),
-        16..32 => two!(u128),
-        _ => two!([u128; 2]),
-    }
-}
-
-/// Copies elements of type `U` by their bits, to the plain or to the indexed operand.
-struct Mover<U, const PUT: bool>(std::marker::PhantomData<U>);
-
-impl<U: Copy, const PUT: bool> Mover<U, PUT> {
-    /// # Safety
-    /// Both pointers are valid for the element.
-    #[inline(always)]
-    unsafe fn one(plain: *mut u8, indexed: *mut u8) {
-        let (from, to) = if PUT { (plain, indexed) } else { (indexed, plain) };
-        // SAFETY: valid by the caller's promise; elements may be unaligned in memory of others.
-        unsafe { to.cast::<U>().write_unaligned(from.cast::<U>().read_unaligned()) }
-    }
-}
-
-impl<U: Copy, const PUT: bool> Visit for Mover<U, PUT> {
-    unsafe fn many(&self, plain: *mut u8, step: isize, indexed: *mut u8, by: &[isize]) {
-        for (i, &by) in by.iter().enumerate() {
-            // SAFETY: passed on from the caller.
-            unsafe { Self::one(plain.wrapping_offset(i as isize * step), indexed.wrapping_offset(by)) }
-        }
-    }
-    unsafe fn along(&self, plain: *mut u8, indexed: *mut u8, n: usize, index: Along) {
-        for i in 0..n {
-            // SAFETY: passed on from the caller.
-            unsafe {
-                let by = index.offset(i);
-                Self::one(plain.cast::<U>().add(i).cast(), indexed.wrapping_offset(by));
-            }
-        }
-    }
-    unsafe fn run(&self, plain: *mut u8, indexed: *mut u8, n: usize, steps: (isize, isize)) {
-        let size = size_of::<U>() as isize;
-        let (from, to) = if PUT { (plain, indexed) } else { (indexed, plain) };
-        if steps == (size, size) {
-            // SAFETY: n consecutive elements on both sides.
-            unsafe { move_bytes(from, to, n * size as usize) };
-            return;
-        }
-        for i in 0..n as isize {
-            // SAFETY: passed on from the caller.
-            unsafe { Self::one(plain.wrapping_offset(i * steps.0), indexed.wrapping_offset(i * steps.1)) }
-        }
-    }
-    unsafe fn rows(
-        &self,
-        plain: *mut u8,
-        apart: isize,
-        indexed: *mut u8,
-        n: usize,
-        index: Along,
-        count: usize,
-    ) -> bool {
-        let bytes = n * size_of::<U>();
-        // Longer rows are worth asking for ahead, one by one.
-        if bytes > SHORT {
-            return false;
-        }
-        for i in 0..count {
-            let plain = plain.wrapping_offset(i as isize * apart);
-            // SAFETY: passed on from the caller.
-            unsafe {
-                let indexed = indexed.wrapping_offset(index.offset(i));
-                let (from, to) = if PUT { (plain, indexed) } else { (indexed, plain) };
-                move_bytes(from, to, bytes);
-            }
-        }
-        true
     }
 }
 

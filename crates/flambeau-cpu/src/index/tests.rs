@@ -134,3 +134,62 @@ fn coordinates_and_triangles() {
     triangle(&mut m, 1, 2, 3, i64::MAX, true);
     assert_eq!(m, [0; 6]);
 }
+
+#[test]
+fn rows_of_all_lengths_and_short_lines() {
+    for n in [1usize, 3, 15, 16, 17, 25, 40, 63, 64, 65, 100, 1025, 2000] {
+        let rows = 9usize;
+        let mut table: Vec<i32> = (0..(rows * n) as i32).collect();
+        let picks: Vec<i64> = (0..37).map(|i| i * 7 % 18 - 9).collect();
+        let row = |pick: i64| (if pick < 0 { pick + rows as i64 } else { pick }) as usize * n;
+        let mut out = vec![-1i32; picks.len() * n];
+        let walk = |plain: &mut Vec<i32>, indexed: &mut Vec<i32>| Walk {
+            sizes: SmallVec::from_slice(&[picks.len() as i64, n as i64]),
+            plain: operand(plain, DType::Int32, &[n as i64, 1]),
+            indexed: operand(indexed, DType::Int32, &[0, 1]),
+            indices: SmallVec::from_vec(vec![Index {
+                values: picks.as_ptr(),
+                strides: SmallVec::from_slice(&[1, 0]),
+                size: rows as i64,
+                stride: n as i64,
+            }]),
+        };
+        // SAFETY: as many elements, indices within the rows.
+        unsafe { take(&walk(&mut out, &mut table)) };
+        for (out, &pick) in out.chunks(n).zip(&picks) {
+            assert_eq!(out, &table[row(pick)..][..n]);
+        }
+        let mut back = vec![-1i32; rows * n];
+        // SAFETY: as above.
+        unsafe { put(&walk(&mut out, &mut back)) };
+        assert_eq!(back, table);
+        // A line of values for each row.
+        let values: Vec<i64> = (0..rows * n).map(|i| (i * 5 % (2 * n)) as i64 - n as i64).collect();
+        let mut lines = vec![-1i32; rows * n];
+        let along = |plain: &mut Vec<i32>, indexed: &mut Vec<i32>| Walk {
+            sizes: SmallVec::from_slice(&[rows as i64, n as i64]),
+            plain: operand(plain, DType::Int32, &[n as i64, 1]),
+            indexed: operand(indexed, DType::Int32, &[n as i64, 0]),
+            indices: SmallVec::from_vec(vec![Index {
+                values: values.as_ptr(),
+                strides: SmallVec::from_slice(&[n as i64, 1]),
+                size: n as i64,
+                stride: 1,
+            }]),
+        };
+        // SAFETY: as above.
+        unsafe { take(&along(&mut lines, &mut table)) };
+        let column = |v: i64| (if v < 0 { v + n as i64 } else { v }) as usize;
+        for (i, &v) in lines.iter().enumerate() {
+            assert_eq!(v, table[i / n * n + column(values[i])]);
+        }
+        let mut sums = vec![0i32; rows * n];
+        // SAFETY: as above.
+        unsafe { fold(&along(&mut lines, &mut sums), Fold::Add) };
+        let mut expected = vec![0i32; rows * n];
+        for (i, &v) in lines.iter().enumerate() {
+            expected[i / n * n + column(values[i])] += v;
+        }
+        assert_eq!(sums, expected);
+    }
+}

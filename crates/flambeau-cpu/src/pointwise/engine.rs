@@ -564,7 +564,17 @@ pub(super) unsafe fn run_steps<T: Compute>(
             match *kernel {
                 Kernel::Unary(f) => f(slice(step.args[0]), to),
                 Kernel::Binary(f) => f(slice(step.args[0]), slice(step.args[1]), to),
-                Kernel::Arithmetic(f) => f(some(step.args[0]), some(step.args[1]), to),
+                Kernel::Arithmetic(f) => {
+                    let [a, b, ..] = step.args;
+                    let some = |s: Source, n: usize| std::slice::from_raw_parts(locate(s), n);
+                    // A constant is a number here, though other steps need its tile.
+                    let (n_a, n_b) = match (a, b, count(a), count(b)) {
+                        (_, Source::Const(_), own, _) if own == n => (n, 1),
+                        (Source::Const(_), _, _, own) if own == n => (1, n),
+                        (_, _, n_a, n_b) => (n_a, n_b),
+                    };
+                    f(some(a, n_a), some(b, n_b), to)
+                }
                 Kernel::Ternary(f) => f(slice(step.args[0]), slice(step.args[1]), slice(step.args[2]), to),
                 Kernel::Clamp(f) => f(slice(step.args[0]), some(step.args[1]), some(step.args[2]), to),
                 Kernel::Choose(f) => {

@@ -15,6 +15,7 @@ mod narrow;
 mod own_width;
 mod plan;
 mod prim;
+mod quotients;
 mod real;
 mod short;
 mod special;

@@ -3,6 +3,7 @@
 use super::Prim;
 use super::division;
 use super::kernels::{Kernel, arithmetic, binary, unary};
+use super::quotients;
 use crate::vector::{Elementary, Vector};
 use crate::wide::{Body, wide};
 
@@ -100,7 +101,7 @@ pub(super) fn min<T: PartialOrd + Copy>(a: T, b: T) -> T {
 }
 
 macro_rules! real_kernels {
-    ($name:ident, $t:ident, $pow:ident, $fmod:ident, $remainder:ident, $floor_divide:ident) => {
+    ($name:ident, $t:ident, $pow:ident, $fmod:ident, $remainder:ident, $floor_divide:ident, $quotients:ident) => {
         pub(super) fn $name(p: Prim) -> Option<Kernel<$t>> {
             use Prim::*;
             Some(match p {
@@ -155,7 +156,15 @@ macro_rules! real_kernels {
                 Add => arithmetic!($t, |a: $t, b: $t| a + b),
                 Sub => arithmetic!($t, |a: $t, b: $t| a - b),
                 Mul => arithmetic!($t, |a: $t, b: $t| a * b),
-                Div => arithmetic!($t, |a: $t, b: $t| a / b),
+                Div => Kernel::Arithmetic(|a: &[$t], b: &[$t], o: &mut [$t]| {
+                    if let [b] = *b
+                        && quotients::$quotients(a, b, o)
+                    {
+                        return;
+                    }
+                    let Kernel::Arithmetic(divide) = arithmetic!($t, |a: $t, b: $t| a / b) else { return };
+                    divide(a, b, o)
+                }),
                 Pow => Kernel::Binary(division::$pow),
                 Atan2 => vector_binary!($t, atan2),
                 Fmod => Kernel::Binary(division::$fmod),
@@ -184,5 +193,5 @@ macro_rules! real_kernels {
         }
     };
 }
-real_kernels!(kernel_f32, f32, pow_f32, fmod_f32, remainder_f32, floor_divide_f32);
-real_kernels!(kernel_f64, f64, pow_f64, fmod_f64, remainder_f64, floor_divide_f64);
+real_kernels!(kernel_f32, f32, pow_f32, fmod_f32, remainder_f32, floor_divide_f32, quotients_f32);
+real_kernels!(kernel_f64, f64, pow_f64, fmod_f64, remainder_f64, floor_divide_f64, quotients_f64);

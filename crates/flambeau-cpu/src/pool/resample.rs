@@ -2,6 +2,7 @@
 
 use super::spatial;
 use crate::gemm::size_product;
+use crate::wide::{Body, wide};
 use flambeau_core::buffer;
 use flambeau_core::{Element, Result, ensure};
 use num_traits::Float;
@@ -233,6 +234,9 @@ impl<F: Float> Table<F> {
     /// Interpolates the middle one of three dimensions.
     fn apply(&self, outer: usize, input: usize, inner: usize, from: &[F], out: &mut [F]) {
         let output = out.len() / (outer * inner).max(1);
+        if inner == 1 && !self.filled && matches!(self.taps, 2 | 4) {
+            return wide(Lines { table: self, input: input.max(1), output: output.max(1), from, out });
+        }
         if inner == 1 {
             let lines = from.chunks_exact(input.max(1)).zip(out.chunks_exact_mut(output.max(1)));
             for (from, out) in lines.take(outer) {
@@ -299,6 +303,62 @@ impl<F: Float> Table<F> {
                     row.iter_mut().zip(grad).for_each(|(y, &g)| *y = *y + g * w);
                 }
             }
+        }
+    }
+}
+
+/// [`Table::apply`] along lines of `input` elements to ones of `output`, several at a time: places and weights are looked up
+/// once for all of them.
+struct Lines<'a, F> {
+    table: &'a Table<F>,
+    input: usize,
+    output: usize,
+    from: &'a [F],
+    out: &'a mut [F],
+}
+
+impl<F: Float> Body for Lines<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        const SIDE: usize = 4;
+        let Lines { table, input, output, from, out } = self;
+        let whole = out.len() / output / SIDE * SIDE;
+        let (from, last) = from.split_at(whole * input);
+        let (out, last_out) = out.split_at_mut(whole * output);
+        for (from, out) in from.chunks_exact(SIDE * input).zip(out.chunks_exact_mut(SIDE * output)) {
+            match table.taps {
+                2 => resampled::<SIDE, 2, F>(table, input, output, from, out),
+                _ => resampled::<SIDE, 4, F>(table, input, output, from, out),
+            }
+        }
+        for (from, out) in last.chunks_exact(input).zip(last_out.chunks_exact_mut(output)) {
+            match table.taps {
+                2 => resampled::<1, 2, F>(table, input, output, from, out),
+                _ => resampled::<1, 4, F>(table, input, output, from, out),
+            }
+        }
+    }
+}
+
+/// `N` lines by `TAPS` places for each result.
+#[inline(always)]
+fn resampled<const N: usize, const TAPS: usize, F: Float>(
+    table: &Table<F>,
+    input: usize,
+    output: usize,
+    from: &[F],
+    out: &mut [F],
+) {
+    let lines: [&[F]; N] = std::array::from_fn(|l| &from[l * input..(l + 1) * input]);
+    let (places, weights) = (table.positions.as_chunks::<TAPS>().0, table.weights.as_chunks::<TAPS>().0);
+    for (i, (places, weights)) in places.iter().zip(weights).enumerate().take(output) {
+        for l in 0..N {
+            let mut sum = lines[l][places[0]] * weights[0];
+            for k in 1..TAPS {
+                sum = sum + lines[l][places[k]] * weights[k];
+            }
+            out[l * output + i] = sum;
         }
     }
 }

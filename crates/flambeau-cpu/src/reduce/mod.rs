@@ -9,6 +9,7 @@ mod engine;
 mod norm;
 mod plan;
 mod reducers;
+mod rows;
 mod scan;
 mod softmax;
 #[cfg(test)]

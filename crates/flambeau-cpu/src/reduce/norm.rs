@@ -1,12 +1,11 @@
 //! Vector norms. One of the modules with unsafe code.
 
-use super::cut::{is_whole, pieces};
 use super::engine::{Reducer, reduce};
-use super::plan::{Kept, Plan, each_kept};
 use super::reducers::Extremum;
-use crate::pointwise::{Compute, Operand};
-use crate::wide::{Body, wide};
-use flambeau_core::{C64, DType};
+use super::rows::{Row, rows};
+use crate::lanes::{Fold, folded};
+use crate::pointwise::{Compute, Operand, narrow_bf16, widen_bf16};
+use flambeau_core::{C64, DType, bf16};
 use std::marker::PhantomData;
 
 /// A vector norm.
@@ -126,66 +125,68 @@ fn euclidean<T: num_traits::Float, const W: usize>(x: &[T]) -> T {
     rest.iter().fold(total, |total, &v| v.mul_add(v, total)).sqrt()
 }
 
-/// Euclidean norms of contiguous rows, in their own precision. False where nothing was done: for other types and
-/// layouts.
-///
-/// # Safety
-/// As for [`reduce`].
-unsafe fn euclidean_rows(src: &Operand, out: &Operand, sizes: &[i64], mask: &[bool]) -> bool {
-    if src.dtype != out.dtype {
-        return false;
-    }
-    let Some(plan) = Plan::new(sizes, mask, src, &[out]) else { return true };
-    let n = match plan.reduced[..] {
-        _ if plan.count == 0 => return false,
-        [] if plan.kept.is_empty() => 1,
-        [(n, 1)] => n,
-        _ => return false,
-    };
-    let aligned = |o: &Operand| (o.pointer as usize).is_multiple_of(o.dtype.size());
-    if !aligned(src) || !aligned(out) {
-        return false;
-    }
-    if !matches!(src.dtype, DType::Float32 | DType::Float64) {
-        return false;
-    }
-    let work = |kept: &[Kept], src: &Operand, out: &Operand| {
-        let (from, to) = (src.pointer.cast_const(), out.pointer);
-        match src.dtype {
-            DType::Float32 => wide(EuclideanRows::<f32, 8> { n, kept, x: from.cast(), out: to.cast() }),
-            _ => wide(EuclideanRows::<f64, 4> { n, kept, x: from.cast(), out: to.cast() }),
+/// Euclidean norms of contiguous rows in their own precision, those of `bfloat16` (whose squares are exact there) in
+/// `float64`.
+#[derive(Clone, Copy)]
+struct Euclidean<T>(PhantomData<T>);
+
+macro_rules! euclidean_row {
+    ($($T:ty, $w:literal;)*) => { $(impl Row for Euclidean<$T> {
+        type In = $T;
+        type Acc = $T;
+        type Out = $T;
+        const WHOLE: bool = true;
+        #[inline(always)]
+        fn part(&self, x: &[$T]) -> $T {
+            euclidean::<$T, $w>(x)
         }
-    };
-    if is_whole(sizes) {
-        work(&plan.kept, src, out);
-        return true;
-    }
-    let done = pieces(&[src, out], sizes, |d| mask[d], false, &|operands, sizes| {
-        if let Some(plan) = Plan::new(sizes, mask, operands[0], &operands[1..]) {
-            work(&plan.kept, operands[0], operands[1]);
+        #[inline(always)]
+        fn merge(&self, a: $T, b: $T) -> $T {
+            a.hypot(b)
         }
-        Ok(())
-    });
-    done.is_ok()
+        #[inline(always)]
+        fn finish(&self, acc: $T) -> $T {
+            acc
+        }
+    })* };
+}
+euclidean_row! {
+    f32, 8;
+    f64, 4;
 }
 
-/// Rows of `n` elements, aligned and valid at each index of `kept`, as are their results.
-struct EuclideanRows<'a, T, const W: usize> {
-    n: usize,
-    kept: &'a [Kept],
-    x: *const T,
-    out: *mut T,
-}
-
-impl<T: num_traits::Float, const W: usize> Body for EuclideanRows<'_, T, W> {
-    type Output = ();
+struct Squares;
+impl Fold for Squares {
+    type In = bf16;
+    type Acc = f64;
+    const NOTHING: bf16 = bf16::ZERO;
+    const START: f64 = 0.0;
     #[inline(always)]
-    fn run(self) {
-        // SAFETY: a row of elements, and its result.
-        each_kept(self.kept, |from, to| unsafe {
-            let x = std::slice::from_raw_parts(self.x.offset(from), self.n);
-            *self.out.offset(to) = euclidean::<T, W>(x);
-        });
+    fn step(acc: f64, x: bf16) -> f64 {
+        let x = f64::from(widen_bf16(x));
+        acc + x * x
+    }
+    #[inline(always)]
+    fn merge(a: f64, b: f64) -> f64 {
+        a + b
+    }
+}
+
+impl Row for Euclidean<bf16> {
+    type In = bf16;
+    type Acc = f64;
+    type Out = bf16;
+    #[inline(always)]
+    fn part(&self, x: &[bf16]) -> f64 {
+        folded::<Squares>(x)
+    }
+    #[inline(always)]
+    fn merge(&self, a: f64, b: f64) -> f64 {
+        a + b
+    }
+    #[inline(always)]
+    fn finish(&self, acc: f64) -> bf16 {
+        narrow_bf16(acc.sqrt() as f32)
     }
 }
 
@@ -196,7 +197,16 @@ impl<T: num_traits::Float, const W: usize> Body for EuclideanRows<'_, T, W> {
 /// As for [`reduce`].
 pub unsafe fn norm(src: &Operand, out: &Operand, sizes: &[i64], mask: &[bool], order: Norm) {
     // SAFETY: passed on from the caller.
-    if order == Norm::Two && unsafe { euclidean_rows(src, out, sizes, mask) } {
+    let done = order == Norm::Two
+        && unsafe {
+            match src.dtype {
+                DType::Float32 => rows(&Euclidean::<f32>(PhantomData), src, out, sizes, mask),
+                DType::Float64 => rows(&Euclidean::<f64>(PhantomData), src, out, sizes, mask),
+                DType::BFloat16 => rows(&Euclidean::<bf16>(PhantomData), src, out, sizes, mask),
+                _ => false,
+            }
+        };
+    if done {
         return;
     }
     macro_rules! run {

@@ -3,10 +3,11 @@
 use super::Arith;
 use super::engine::{Reducer, reduce};
 use super::plan::Plan;
-use crate::lanes::{lanes_again, merged};
+use super::rows::{Row, rows};
+use crate::lanes::{Fold, folded, in_row, lanes_again, merged};
 use crate::mask::count_nonzero;
 use crate::pointwise::{Compute, Operand, store};
-use flambeau_core::{Result, dispatch};
+use flambeau_core::{DType, Result, dispatch};
 use std::marker::PhantomData;
 
 /// Sum, or mean where a divisor is given; NaN may count as 0.
@@ -42,7 +43,14 @@ impl<T: Arith + std::ops::Div<Output = T>> Reducer for Sum<T> {
     #[inline(always)]
     fn fold(&self, tile: &[T]) -> T {
         // The test of `skip_nan` stays out of the loop.
-        if self.skip_nan {
+        if T::DTYPE == DType::Int64 {
+            // Nothing is rounded: compilers choose the lanes.
+            let mut sum = T::default();
+            for &x in tile {
+                sum = sum.plus(x);
+            }
+            sum
+        } else if self.skip_nan {
             super::engine::lanes(self, tile)
         } else {
             super::engine::lanes(&Plain(PhantomData), tile)
@@ -89,7 +97,7 @@ pub unsafe fn sum(
     divisor: Option<f64>,
 ) -> Result<()> {
     // SAFETY: passed on from the caller.
-    if !skip_nan && unsafe { super::cascade::sum(src, out, sizes, mask, divisor) } {
+    if unsafe { super::cascade::sum(src, out, sizes, mask, skip_nan, divisor) } {
         return Ok(());
     }
     dispatch!(compute out.dtype, T => {
@@ -102,6 +110,21 @@ pub unsafe fn sum(
 
 #[derive(Clone, Copy)]
 struct Product<T>(PhantomData<T>);
+
+impl<T: Arith> Fold for Product<T> {
+    type In = T;
+    type Acc = T;
+    const NOTHING: T = T::ONE;
+    const START: T = T::ONE;
+    #[inline(always)]
+    fn step(acc: T, x: T) -> T {
+        acc.times(x)
+    }
+    #[inline(always)]
+    fn merge(a: T, b: T) -> T {
+        a.times(b)
+    }
+}
 
 impl<T: Arith> Reducer for Product<T> {
     type In = T;
@@ -123,6 +146,61 @@ impl<T: Arith> Reducer for Product<T> {
     fn finish(&self, acc: T, _: usize) -> T {
         acc
     }
+    #[inline(always)]
+    fn fold(&self, tile: &[T]) -> T {
+        // Errors grow by a unit with each factor, whatever the order: no blocks are needed.
+        folded::<Product<T>>(tile)
+    }
+}
+
+/// The product of contiguous numbers in the order of PyTorch's vectors: `4 * W` products side by side, then the rest.
+#[derive(Clone, Copy)]
+struct ProductRow<T>(PhantomData<T>);
+
+macro_rules! product_row {
+    ($($T:ty, $w:literal;)*) => { $(impl Row for ProductRow<$T> {
+        type In = $T;
+        type Acc = $T;
+        type Out = $T;
+        #[inline(always)]
+        fn part(&self, x: &[$T]) -> $T {
+            const W: usize = $w;
+            let (lines, rest) = x.as_chunks::<{ 4 * W }>();
+            let mut total = 1.0;
+            if !lines.is_empty() {
+                let mut acc = [1.0; 4 * W];
+                for line in lines {
+                    let line = *line;
+                    for l in 0..4 * W {
+                        acc[l] *= line[l];
+                    }
+                }
+                let acc = in_row(acc);
+                let lanes: [$T; W] = std::array::from_fn(|l| {
+                    (acc[l] * acc[W + l]) * (acc[2 * W + l] * acc[3 * W + l])
+                });
+                for v in lanes {
+                    total *= v;
+                }
+            }
+            for &v in rest {
+                total *= v;
+            }
+            total
+        }
+        #[inline(always)]
+        fn merge(&self, a: $T, b: $T) -> $T {
+            a * b
+        }
+        #[inline(always)]
+        fn finish(&self, acc: $T) -> $T {
+            acc
+        }
+    })* };
+}
+product_row! {
+    f32, 8;
+    f64, 4;
 }
 
 /// Multiplies in the compute type of the output.
@@ -130,6 +208,17 @@ impl<T: Arith> Reducer for Product<T> {
 /// # Safety
 /// As for [`reduce`].
 pub unsafe fn prod(src: &Operand, out: &Operand, sizes: &[i64], mask: &[bool]) {
+    // SAFETY: passed on from the caller.
+    let done = unsafe {
+        match out.dtype {
+            DType::Float32 => rows(&ProductRow::<f32>(PhantomData), src, out, sizes, mask),
+            DType::Float64 => rows(&ProductRow::<f64>(PhantomData), src, out, sizes, mask),
+            _ => false,
+        }
+    };
+    if done {
+        return;
+    }
     // SAFETY: passed on from the caller.
     dispatch!(compute out.dtype, T => unsafe { reduce(&Product::<T>(PhantomData), src, &[out], sizes, mask) })
 }

@@ -291,3 +291,57 @@ fn running_sums_without_tiles() {
         assert_eq!(sums[0], sums[1], "{n}");
     }
 }
+
+#[test]
+fn rows_of_all_lengths() {
+    use flambeau_core::bf16;
+    for n in [1usize, 5, 31, 32, 33, 63, 100, 1000, 70_000] {
+        let count = 3;
+        let wide: Vec<f64> = numbers(count * n).iter().map(|x| 1.0 + x * 0.01).collect();
+        let mut single: Vec<f32> = wide.iter().map(|&x| x as f32).collect();
+        let mut half: Vec<bf16> = wide.iter().map(|&x| bf16::from_f32(x as f32)).collect();
+        let mut whole: Vec<i64> = wide.iter().map(|x| (x * 1e4) as i64).collect();
+        let mut double = wide;
+        let (sizes, strides, mask) = ([count as i64, n as i64], [n as i64, 1], [false, true]);
+        let (mut s, mut d, mut h, mut w) = ([0f32; 3], [0f64; 3], [bf16::ZERO; 3], [0i64; 3]);
+        // SAFETY: operands of these sizes.
+        unsafe {
+            prod(&operand(&mut single, &strides, 0), &operand(&mut s, &[1, 0], 0), &sizes, &mask);
+            prod(&operand(&mut double, &strides, 0), &operand(&mut d, &[1, 0], 0), &sizes, &mask);
+            norm(&operand(&mut half, &strides, 0), &operand(&mut h, &[1, 0], 0), &sizes, &mask, Norm::Two);
+            let (from, to) = (operand(&mut whole, &strides, 0), operand(&mut w, &[1, 0], 0));
+            sum(&from, &to, &sizes, &mask, false, None).unwrap();
+        }
+        for i in 0..count {
+            let row = i * n..(i + 1) * n;
+            let product = |x: &mut dyn Iterator<Item = f64>| x.product::<f64>();
+            let right = product(&mut single[row.clone()].iter().map(|&x| f64::from(x)));
+            assert!((f64::from(s[i]) / right - 1.0).abs() < 1e-6 * (n as f64).sqrt() + 1e-6, "{n}");
+            let right = product(&mut double[row.clone()].iter().copied());
+            assert!((d[i] / right - 1.0).abs() < 1e-11, "{n}");
+            let squares: f64 = half[row.clone()].iter().map(|x| x.to_f64() * x.to_f64()).sum();
+            assert_eq!(h[i], bf16::from_f32(squares.sqrt() as f32), "{n}");
+            assert_eq!(w[i], whole[row].iter().sum::<i64>(), "{n}");
+        }
+    }
+}
+
+#[test]
+fn sums_without_nan() {
+    for n in [3usize, 40, 1000, 70_000] {
+        let mut with: Vec<f32> = numbers(n).iter().map(|&x| x as f32).collect();
+        let mut without = with.clone();
+        for i in (0..n).step_by(7) {
+            (with[i], without[i]) = (f32::NAN, 0.0);
+        }
+        let (mut a, mut b) = ([0f32], [0f32]);
+        // SAFETY: operands of these sizes.
+        unsafe {
+            let to = operand(&mut a, &[0], 0);
+            sum(&operand(&mut with, &[1], 0), &to, &[n as i64], &[true], true, None).unwrap();
+            let to = operand(&mut b, &[0], 0);
+            sum(&operand(&mut without, &[1], 0), &to, &[n as i64], &[true], false, None).unwrap();
+        }
+        assert_eq!(a[0].to_bits(), b[0].to_bits());
+    }
+}

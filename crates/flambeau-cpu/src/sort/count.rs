@@ -1,5 +1,7 @@
 //! Counting into bins.
 
+use crate::grid::Real;
+use crate::wide::{Body, wide};
 use flambeau_core::{Result, ensure};
 use num_traits::Float;
 
@@ -60,19 +62,12 @@ fn number<F: Float>(x: F) -> String {
 /// data. Elements outside (and NaN) are not counted; `max` itself belongs to the last bin.
 ///
 /// Errors when there are no bins, `max < min`, or the range is not finite.
-pub fn histc<F: Float>(input: &[F], min: F, max: F, counts: &mut [F]) -> Result<()> {
+pub fn histc<F: Real>(input: &[F], min: F, max: F, counts: &mut [F]) -> Result<()> {
     let bins = counts.len();
     ensure!(bins > 0, "torch.histogram(): bins must be > 0, but got 0 for dimension 0");
     let (mut low, mut high) = (min, max);
     if low == high && !input.is_empty() {
-        (low, high) = (input[0], input[0]);
-        for &x in input {
-            if x.is_nan() {
-                (low, high) = (x, x);
-                break;
-            }
-            (low, high) = (low.min(x), high.max(x));
-        }
+        (low, high) = wide(Range(input));
     }
     ensure!(
         low.is_finite() && high.is_finite(),
@@ -86,13 +81,79 @@ pub fn histc<F: Float>(input: &[F], min: F, max: F, counts: &mut [F]) -> Result<
     ensure!(low < high, "torch.histc: max must be larger than min");
     counts.fill(F::zero());
     let width = F::from(bins).unwrap_or_else(F::infinity);
-    for &x in input {
-        if x >= low && x <= high {
+    let Ok(last) = i32::try_from(bins - 1) else {
+        // More bins than the vectors' places.
+        for &x in input.iter().filter(|&&x| x >= low && x <= high) {
             let place = ((x - low) * width / (high - low)).to_usize().unwrap_or(0).min(bins - 1);
             counts[place] = counts[place] + F::one();
         }
+        return Ok(());
+    };
+    let mut places = [0; BLOCK];
+    for part in input.chunks(BLOCK) {
+        wide(Places { part, low, high, width, last, places: &mut places });
+        for &place in &places[..part.len()] {
+            // Elements outside have a negative place.
+            if let Some(count) = counts.get_mut(place as usize) {
+                *count = *count + F::one();
+            }
+        }
     }
     Ok(())
+}
+
+/// Elements whose bins are found together.
+const BLOCK: usize = 64;
+
+/// The least and the greatest element, or NaN twice where one of them is; there is at least one.
+struct Range<'a, F>(&'a [F]);
+impl<F: Real> Body for Range<'_, F> {
+    type Output = (F, F);
+    #[inline(always)]
+    fn run(self) -> (F, F) {
+        let first = self.0[0];
+        let (mut low, mut high, mut nan) = ([first; 16], [first; 16], [false; 16]);
+        let (lines, rest) = self.0.as_chunks::<16>();
+        for line in lines {
+            let line = *line;
+            for l in 0..16 {
+                low[l] = if line[l] < low[l] { line[l] } else { low[l] };
+                high[l] = if line[l] > high[l] { line[l] } else { high[l] };
+                nan[l] |= line[l].is_nan();
+            }
+        }
+        let (mut least, mut most, mut any) = (first, first, false);
+        for l in 0..16 {
+            (least, most) = (least.min(low[l]), most.max(high[l]));
+            any |= nan[l];
+        }
+        for &x in rest {
+            (least, most) = (least.min(x), most.max(x));
+            any |= x.is_nan();
+        }
+        if any | first.is_nan() { (F::nan(), F::nan()) } else { (least, most) }
+    }
+}
+
+/// The bins of at most `BLOCK` elements; -1 for those outside.
+struct Places<'a, F> {
+    part: &'a [F],
+    low: F,
+    high: F,
+    width: F,
+    last: i32,
+    places: &'a mut [i32; BLOCK],
+}
+impl<F: Real> Body for Places<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Places { part, low, high, width, last, places } = self;
+        for (place, &x) in places.iter_mut().zip(part) {
+            let at = ((x - low) * width / (high - low)).truncated().max(0).min(last);
+            *place = if (x >= low) & (x <= high) { at } else { -1 };
+        }
+    }
 }
 
 /// Adds the weight of each element (1 without weights) to the bin between the ascending `edges` that holds it; the

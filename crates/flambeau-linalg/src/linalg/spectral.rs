@@ -62,7 +62,7 @@ macro_rules! spectral {
 spectral! {
     f32, f32 => f32, f32;
     f64, f64 => f64, f64;
-    C32, f32 => C64, f64;
+    C32, f32 => C32, f32;
     C64, f64 => C64, f64;
 }
 

@@ -160,8 +160,8 @@ fn vanishes(envelope: &Tensor) -> Result<bool> {
             "min(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
         );
     }
-    let sizes = shape::to_dtype(&f::abs(&envelope.alias())?, DType::Float64)?;
-    Ok(sizes.to_vec::<f64>()?.into_iter().fold(f64::INFINITY, f64::min) < 1e-11)
+    let least = crate::ops::reduce::amin(&f::abs(&envelope.alias())?, &[], false)?;
+    Ok(shape::to_dtype(&least, DType::Float64)?.item()?.to_f64() < 1e-11)
 }
 
 /// `torch.istft`: the signals of least squares distance from transforms `(batch?, frequencies, stretches)` that

@@ -37,11 +37,17 @@ impl Dag {
         self.known.insert(node, id);
         id
     }
-    /// Takes over declared nodes; `substitute` gives values for parameters that are known. Products and quotients of
-    /// `complex` numbers with one stay: they make NaN of infinities.
-    pub fn import(&mut self, nodes: &[Node], substitute: &dyn Fn(u8) -> Option<f64>, complex: bool) -> Id {
+    /// Takes over declared nodes; `substitute` gives values for parameters that are known, `decided` what is known of
+    /// choices. Products and quotients of `complex` numbers with one stay: they make NaN of infinities.
+    pub fn import(
+        &mut self,
+        nodes: &[Node],
+        substitute: &dyn Fn(u8) -> Option<f64>,
+        decided: &dyn Fn(usize) -> Option<bool>,
+        complex: bool,
+    ) -> Id {
         let mut ids: Vec<Id> = Vec::with_capacity(nodes.len());
-        for node in nodes {
+        for (at, node) in nodes.iter().enumerate() {
             let id = match *node {
                 Node::Input(i) => self.input(i),
                 Node::Param(i) => match substitute(i) {
@@ -59,7 +65,11 @@ impl Dag {
                     }
                 }
                 Node::Binary(p, a, b) => self.binary(p, ids[a as usize], ids[b as usize]),
-                Node::Select(c, a, b) => self.select(ids[c as usize], ids[a as usize], ids[b as usize]),
+                Node::Select(c, a, b) => match decided(at) {
+                    Some(true) => ids[a as usize],
+                    Some(false) => ids[b as usize],
+                    None => self.select(ids[c as usize], ids[a as usize], ids[b as usize]),
+                },
             };
             ids.push(id);
         }

@@ -113,7 +113,13 @@ pub(super) fn resolve(
         if let Some(check) = def.check {
             check(tensors, params, entry.common)?;
         }
-        return Ok(entry.resolved);
+        let mut resolved = entry.resolved;
+        if resolved.variant.decided
+            && let Some(variant) = variant(def, params, resolved.compute)
+        {
+            resolved.variant = variant;
+        }
+        return Ok(resolved);
     }
     let numbers = def.promoting.iter().filter_map(|&i| match params[i as usize] {
         ParamValue::Scalar(s) => Some(s),

@@ -3,7 +3,7 @@
 
 use super::dag::{Constant, Dag, Ex, Id};
 use super::derive::derivative;
-use super::expr::{Case, PointwiseDef};
+use super::expr::{Case, Node, PointwiseDef};
 use flambeau_core::{DType, Error, Result, Scalar};
 use flambeau_cpu::pointwise::{Operation, Prim, Program};
 use parking_lot::RwLock;
@@ -30,6 +30,8 @@ pub struct Variant {
     pub complex: bool,
     /// Whether a step divides, which integers refuse where the divisor is zero.
     pub divides: bool,
+    /// Whether the values of parameters decided what is computed, so that it may not serve other ones.
+    pub decided: bool,
     declared: Option<&'static PointwiseDef>,
     derivatives: Vec<OnceLock<Result<Option<Derivative>>>>,
 }
@@ -86,6 +88,7 @@ struct Key {
     complex: bool,
     /// Parameters that are small numbers are built in: `1*x` needs no product.
     fixed: SmallVec<[Option<i8>; 4]>,
+    decided: Decided,
 }
 
 /// As few as the declarations and their parameters allow, and needed for ever: they are never freed.
@@ -98,6 +101,68 @@ pub fn category_bit(dtype: DType) -> u8 {
         flambeau_core::Category::Integral => 2,
         flambeau_core::Category::Float => 4,
         flambeau_core::Category::Complex => 8,
+    }
+}
+
+/// What parameters alone decide: the choices among the first 32 nodes, as bits, and which way they go.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+struct Decided {
+    known: u32,
+    first: u32,
+}
+
+impl Decided {
+    fn of(self, node: usize) -> Option<bool> {
+        (node < 32 && self.known >> node & 1 == 1).then(|| self.first >> node & 1 == 1)
+    }
+}
+
+/// The choices whose conditions compare parameters with constants: only one side of them has to be computed.
+#[inline]
+fn decide(nodes: &[Node], params: &[ParamValue], dtype: DType) -> Decided {
+    let mut decided = Decided::default();
+    for (at, node) in nodes.iter().enumerate().take(32) {
+        if let Node::Select(condition, ..) = *node
+            && let Some(first) = condition_of(nodes, condition, params, dtype)
+        {
+            decided.known |= 1 << at;
+            decided.first |= (first as u32) << at;
+        }
+    }
+    decided
+}
+
+/// A comparison of real numbers as kernels make it, if it depends on parameters and constants alone.
+fn condition_of(nodes: &[Node], condition: u16, params: &[ParamValue], dtype: DType) -> Option<bool> {
+    let value = |node: u16| {
+        let number = |node: u16| {
+            let exact = match nodes[node as usize] {
+                Node::Const(v) => v,
+                Node::Param(i) => match params.get(i as usize)? {
+                    ParamValue::Scalar(s) if !s.is_complex() => s.to_f64(),
+                    _ => return None,
+                },
+                _ => return None,
+            };
+            match dtype.compute() {
+                DType::Float32 => Some(f64::from(exact as f32)),
+                DType::Float64 => Some(exact),
+                _ => None,
+            }
+        };
+        match nodes[node as usize] {
+            Node::Unary(Prim::Abs, a) => number(a).map(f64::abs),
+            _ => number(node),
+        }
+    };
+    let Node::Binary(p, a, b) = nodes[condition as usize] else { return None };
+    let (a, b) = (value(a)?, value(b)?);
+    match p {
+        Prim::Lt => Some(a < b),
+        Prim::Le => Some(a <= b),
+        Prim::Gt => Some(a > b),
+        Prim::Ge => Some(a >= b),
+        _ => None,
     }
 }
 
@@ -134,18 +199,21 @@ pub(super) fn fixed(param: &ParamValue) -> Option<i8> {
 /// The compiled form of `def` for a call; none if no alternative serves it.
 pub fn variant(def: &'static PointwiseDef, params: &[ParamValue], dtype: DType) -> Option<&'static Variant> {
     let case = choose(def.cases, params, dtype)?;
+    let nodes = def.cases[case].nodes;
     let key = Key {
         def: def as *const PointwiseDef as usize,
         case: case as u8,
         complex: dtype.is_complex(),
         fixed: params.iter().map(fixed).collect(),
+        decided: if params.is_empty() { Decided::default() } else { decide(nodes, params, dtype) },
     };
     if let Some(v) = VARIANTS.read().get(&key) {
         return Some(*v);
     }
     let mut dag = Dag::default();
-    let root = dag.import(def.cases[case].nodes, &|i| substitute(&key.fixed, i), key.complex);
-    let fresh = Variant::new(dag, root, def.tensors.len(), key.complex, Some(def));
+    let root = dag.import(nodes, &|i| substitute(&key.fixed, i), &|at| key.decided.of(at), key.complex);
+    let mut fresh = Variant::new(dag, root, def.tensors.len(), key.complex, Some(def));
+    fresh.decided = key.decided.known != 0;
     // `grad` overrides are resolved here, where the parameters are known.
     for over in def.overrides {
         let slot = &fresh.derivatives[over.input as usize];
@@ -159,7 +227,8 @@ pub fn variant(def: &'static PointwiseDef, params: &[ParamValue], dtype: DType) 
                 ))),
                 Some(c) => {
                     let mut dag = Dag::default();
-                    let root = dag.import(over.cases[c].nodes, &|i| substitute(&key.fixed, i), false);
+                    let root =
+                        dag.import(over.cases[c].nodes, &|i| substitute(&key.fixed, i), &|_| None, false);
                     Ok(Some(Derivative::new(&dag, root, fresh.inputs, key.complex)))
                 }
             }
@@ -192,7 +261,18 @@ impl Variant {
         let divides = program.steps.iter().any(|s| {
             matches!(s.operation, Operation::Prim(Prim::Div | Prim::FloorDiv | Prim::Fmod | Prim::Remainder))
         });
-        Variant { dag, root, program, consts, inputs, complex, divides, declared, derivatives }
+        Variant {
+            dag,
+            root,
+            program,
+            consts,
+            inputs,
+            complex,
+            divides,
+            decided: false,
+            declared,
+            derivatives,
+        }
     }
     /// The gradient expression with respect to input `i`: none if zero, an error if there is no derivative.
     pub fn derivative(&self, i: usize) -> Result<Option<&Derivative>> {

@@ -43,17 +43,26 @@ trait Source: Copy {
     /// So many elements are there.
     #[inline(always)]
     unsafe fn line<const N: usize, const P: usize>(x: *const Self) -> [Self::Sum; N] {
-        // SAFETY: an element below `P * N`, by the caller's promise.
-        let at = |i: usize| unsafe { x.add(i).read_unaligned() }.widened();
-        if P == 1 {
-            return std::array::from_fn(at);
+        // SAFETY: elements below `P * N`, by the caller's promise.
+        unsafe {
+            if P == 1 {
+                return std::array::from_fn(|l| widened_at(x, l));
+            }
+            // Vectors of twice as many halves as lanes: the upper ones are added to the lower ones.
+            std::array::from_fn(|l| {
+                let first = l / Self::W * Self::W * 2 + l % Self::W;
+                widened_at(x, first) + widened_at(x, first + Self::W)
+            })
         }
-        // Vectors of twice as many halves as lanes: the upper ones are added to the lower ones.
-        std::array::from_fn(|l| {
-            let first = l / Self::W * Self::W * 2 + l % Self::W;
-            at(first) + at(first + Self::W)
-        })
     }
+}
+
+/// # Safety
+/// The element is there.
+#[inline(always)]
+unsafe fn widened_at<S: Source>(x: *const S, i: usize) -> S::Sum {
+    // SAFETY: as promised.
+    unsafe { x.add(i).read_unaligned() }.widened()
 }
 
 /// A quotient by a real number, as one by the complex number that it is.
@@ -88,6 +97,26 @@ source! {
     C64, C64, f64, complex_mean, 2, |x| x, |sum| sum;
 }
 
+/// An element that counts as zero where it is NaN.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct OrZero<T>(T);
+
+impl<T: Source<Sum: Float>> Source for OrZero<T> {
+    type Sum = T::Sum;
+    const W: usize = T::W;
+    #[inline(always)]
+    fn widened(self) -> T::Sum {
+        let v = self.0.widened();
+        // Without a branch, which would keep the loop out of vector registers.
+        std::hint::select_unpredictable(v.is_nan(), T::Sum::zero(), v)
+    }
+    #[inline(always)]
+    fn narrowed(sum: T::Sum, by: f64) -> Self {
+        OrZero(T::narrowed(sum, by))
+    }
+}
+
 /// The lines of a block, and the number of its levels' digits.
 #[inline(always)]
 fn block_size(size: usize) -> (usize, usize) {
@@ -100,7 +129,11 @@ fn block_size(size: usize) -> (usize, usize) {
 #[inline(always)]
 fn ask<S, const N: usize>(next: *const S) {
     let next: *const u8 = next.cast();
-    (0..size_of::<[S; N]>()).step_by(64).for_each(|line| ahead(next.wrapping_add(line)));
+    let mut line = 0;
+    while line < size_of::<[S; N]>() {
+        ahead(next.wrapping_add(line));
+        line += 64;
+    }
 }
 
 /// `N` sums side by side of lines that begin `gap` elements apart, one after the other.
@@ -115,7 +148,9 @@ unsafe fn run<S: Source, const N: usize, const P: usize>(
 ) -> [S::Sum; N] {
     let mut sums = [S::Sum::zero(); N];
     for i in 0..lines as isize {
-        (0..P).for_each(|p| ask::<S, N>(x.wrapping_offset(i * gap + AHEAD).wrapping_add(p * N)));
+        for p in 0..P {
+            ask::<S, N>(x.wrapping_offset(i * gap + AHEAD).wrapping_add(p * N));
+        }
         // SAFETY: a line by the caller's promise.
         let line = unsafe { S::line::<N, P>(x.offset(i * gap)) };
         for l in 0..N {
@@ -291,8 +326,9 @@ unsafe fn short_rows<S: Source, const W: usize, const P: usize>(
     totals
 }
 
-/// Sums (divided by `divisor`) over dimensions that follow each other in memory, into numbers of the same type. False
-/// where nothing was done: for other types, and where neither the reduced nor the kept dimensions are contiguous.
+/// Sums (divided by `divisor`, without NaN where `skip_nan`) over dimensions that follow each other in memory, into numbers
+/// of the same type. False where nothing was done: for other types, and where neither the reduced nor the kept dimensions
+/// are contiguous.
 ///
 /// # Safety
 /// As for `reduce`.
@@ -301,6 +337,7 @@ pub(super) unsafe fn sum(
     out: &Operand,
     sizes: &[i64],
     mask: &[bool],
+    skip_nan: bool,
     divisor: Option<f64>,
 ) -> bool {
     if src.dtype != out.dtype {
@@ -311,6 +348,15 @@ pub(super) unsafe fn sum(
     let divisor = divisor.unwrap_or(1.0);
     // SAFETY: passed on from the caller.
     unsafe {
+        if skip_nan {
+            return match src.dtype {
+                DType::Float32 => each::<OrZero<f32>, 32, 8, 1>(src, out, sizes, mask, divisor),
+                DType::Float64 => each::<OrZero<f64>, 16, 4, 1>(src, out, sizes, mask, divisor),
+                DType::BFloat16 => each::<OrZero<bf16>, 32, 8, 2>(src, out, sizes, mask, divisor),
+                DType::Float16 => each::<OrZero<f16>, 32, 8, 2>(src, out, sizes, mask, divisor),
+                _ => false,
+            };
+        }
         match src.dtype {
             DType::Float32 => each::<f32, 32, 8, 1>(src, out, sizes, mask, divisor),
             DType::Float64 => each::<f64, 16, 4, 1>(src, out, sizes, mask, divisor),

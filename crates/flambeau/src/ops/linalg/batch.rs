@@ -3,22 +3,40 @@
 use crate::Tensor;
 use crate::ops::shape::{clone_dense, dense};
 use flambeau_core::{DType, Device, Result, bail};
-use std::marker::PhantomData;
 
 /// A row-major tensor to read, with its elements as a slice.
 pub(crate) struct Source<T> {
-    tensor: Tensor,
-    elements: PhantomData<T>,
+    /// Keeps the elements.
+    _tensor: Tensor,
+    elements: Elements<T>,
+}
+
+/// Where a row-major tensor's elements are: to ask the tensor again for each matrix of a batch would take as long as a small
+/// matrix does.
+#[derive(Clone, Copy)]
+struct Elements<T> {
+    pointer: *mut T,
+    len: usize,
+}
+
+impl<T> Elements<T> {
+    fn of(tensor: &Tensor) -> Self {
+        let len = if tensor.is_meta() { 0 } else { tensor.numel() };
+        let pointer = if len == 0 { std::ptr::dangling_mut() } else { tensor.array().data_ptr().cast() };
+        Elements { pointer, len }
+    }
 }
 
 impl<T: Copy> Source<T> {
     /// The tensor itself if it is row-major, otherwise a copy.
     pub fn of(tensor: &Tensor) -> Result<Self> {
         check_size::<T>(tensor)?;
-        Ok(Source { tensor: dense(tensor)?, elements: PhantomData })
+        let tensor = dense(tensor)?;
+        Ok(Source { elements: Elements::of(&tensor), _tensor: tensor })
     }
     pub fn slice(&self) -> &[T] {
-        elements(&self.tensor)
+        // SAFETY: the elements of a row-major tensor that is kept, of the size of T.
+        unsafe { std::slice::from_raw_parts(self.elements.pointer, self.elements.len) }
     }
     /// Matrix `i` of `size` elements.
     pub fn at(&self, i: usize, size: usize) -> &[T] {
@@ -33,25 +51,16 @@ fn check_size<T>(tensor: &Tensor) -> Result<()> {
     Ok(())
 }
 
-fn elements<T>(tensor: &Tensor) -> &[T] {
-    let len = if tensor.is_meta() { 0 } else { tensor.numel() };
-    if len == 0 {
-        return &[];
-    }
-    // SAFETY: a row-major tensor of len elements of the size of T.
-    unsafe { std::slice::from_raw_parts(tensor.array().data_ptr().cast::<T>(), len) }
-}
-
 /// A fresh row-major tensor that nothing else refers to yet, with its elements as a slice.
 pub(crate) struct Buffer<T> {
     tensor: Tensor,
-    elements: PhantomData<T>,
+    elements: Elements<T>,
 }
 
 impl<T: Copy> Buffer<T> {
     fn wrap(tensor: Tensor) -> Result<Self> {
         check_size::<T>(&tensor)?;
-        Ok(Buffer { tensor, elements: PhantomData })
+        Ok(Buffer { elements: Elements::of(&tensor), tensor })
     }
     /// A copy of a tensor's elements.
     pub fn of(tensor: &Tensor) -> Result<Self> {
@@ -72,19 +81,13 @@ impl<T: Copy> Buffer<T> {
     pub fn tensor(self) -> Tensor {
         self.tensor
     }
-    fn len(&self) -> usize {
-        if self.tensor.is_meta() { 0 } else { self.tensor.numel() }
-    }
     pub fn slice(&self) -> &[T] {
-        elements(&self.tensor)
+        // SAFETY: the elements of a row-major tensor that is kept, of the size of T.
+        unsafe { std::slice::from_raw_parts(self.elements.pointer, self.elements.len) }
     }
     pub fn slice_mut(&mut self) -> &mut [T] {
-        let len = self.len();
-        if len == 0 {
-            return &mut [];
-        }
-        // SAFETY: a fresh row-major tensor of len elements of the size of T, which only this buffer refers to.
-        unsafe { std::slice::from_raw_parts_mut(self.tensor.array().data_ptr().cast::<T>(), len) }
+        // SAFETY: as above; the tensor is fresh, and only this buffer refers to it.
+        unsafe { std::slice::from_raw_parts_mut(self.elements.pointer, self.elements.len) }
     }
     /// Matrix `i` of `size` elements.
     pub fn at_mut(&mut self, i: usize, size: usize) -> &mut [T] {

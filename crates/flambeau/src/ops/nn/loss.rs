@@ -192,7 +192,10 @@ fn class_dim(input: &Tensor) -> i64 {
     if input.dim() <= 1 { 0 } else { 1 }
 }
 
-fn check_targets(input: &Tensor, target: &Tensor, ignore_index: i64) -> Result<Vec<i64>> {
+/// The targets' values, where some of them are ignored or they are no 64-bit integers.
+type Targets = Option<Vec<i64>>;
+
+fn check_targets(input: &Tensor, target: &Tensor, ignore_index: i64) -> Result<Targets> {
     let (a, t) = (input.sizes(), target.sizes());
     if a.len() == 1 {
         if t.len() > 1 {
@@ -223,11 +226,21 @@ fn check_targets(input: &Tensor, target: &Tensor, ignore_index: i64) -> Result<V
         bail!("expected target dtype to be Long or Byte, but got {}", target.dtype().cpp_name());
     }
     let classes = a[class_dim(input) as usize];
-    let list = if target.is_meta() { Vec::new() } else { target.to_vec::<i64>()? };
+    if target.is_meta() {
+        return Ok(None);
+    }
+    if target.dtype() == DType::Int64 {
+        let list = Dense::<i64>::of(target)?;
+        let ignores = (0..classes).contains(&ignore_index) && list.contains(&ignore_index);
+        if !ignores && flambeau_cpu::index::within(&list, 0, classes) {
+            return Ok(None);
+        }
+    }
+    let list = target.to_vec::<i64>()?;
     if let Some(bad) = list.iter().find(|&&c| c != ignore_index && (c < 0 || c >= classes)) {
         bail!(Index, "Target {bad} is out of bounds.");
     }
-    Ok(list)
+    Ok(Some(list))
 }
 
 /// Negative log-likelihood of classes `(n)`, `(n, d1, …)` under log-probabilities `(n, c)`, `(n, c, d1, …)`.
@@ -267,7 +280,7 @@ pub fn nll_loss_nd(
         _ => shape::to_dtype(t, DType::Float32),
     };
     let weight = weight.map(single).transpose()?;
-    let out = likelihood(&single(self_)?, target, &list, weight.as_ref(), reduction, ignore_index)?;
+    let out = likelihood(&single(self_)?, target, list.as_deref(), weight.as_ref(), reduction, ignore_index)?;
     let out = shape::to_dtype(&out, dtype)?;
     let names = match self_.dim() > 2 {
         true => ["NllLoss2DBackward0", "NllLoss2DBackwardBackward0"],
@@ -276,20 +289,26 @@ pub fn nll_loss_nd(
     fused(out, names)
 }
 
-/// The negative log-likelihood of checked targets, whose values are `list`.
+/// The negative log-likelihood of checked targets; `list` as [`Targets`].
 fn likelihood(
     self_: &Tensor,
     target: &Tensor,
-    list: &[i64],
+    list: Option<&[i64]>,
     weight: Option<&Tensor>,
     reduction: i64,
     ignore_index: i64,
 ) -> Result<Tensor> {
     let dim = class_dim(self_);
     let sizes = target.sizes();
-    let safe: Vec<i64> = list.iter().map(|&c| if c == ignore_index { 0 } else { c }).collect();
-    let kept: Vec<bool> = list.iter().map(|&c| c != ignore_index).collect();
-    let safe_target = Tensor::from_slice(&safe, &sizes)?;
+    let safe_target = match list {
+        None => target.clone(),
+        Some(list) => {
+            let safe: Vec<i64> = list.iter().map(|&c| if c == ignore_index { 0 } else { c }).collect();
+            Tensor::from_slice(&safe, &sizes)?
+        }
+    };
+    let drop: Vec<bool> = list.unwrap_or_default().iter().map(|&c| c == ignore_index).collect();
+    let ignored = drop.iter().filter(|&&d| d).count();
     let column = if self_.dim() == 1 {
         shape::reshape(&safe_target, &[1])?
     } else {
@@ -297,33 +316,30 @@ fn likelihood(
     };
     let picked = index::gather(self_, dim, &column, false)?;
     let picked = shape::reshape(&picked, &sizes)?;
-    let ignored = kept.iter().any(|k| !k);
+    let mut loss = f::neg(&picked)?;
+    let drop = if ignored > 0 { Some(Tensor::from_slice(&drop, &sizes)?) } else { None };
     let mut factor: Option<Tensor> = None;
     if let Some(w) = weight {
         let w = index::index_select(&w.alias(), 0, &shape::reshape(&safe_target, &[-1])?)?;
-        factor = Some(shape::reshape(&w, &sizes)?);
-    }
-    if ignored {
-        let keep = Tensor::from_slice(&kept, &sizes)?;
-        factor = Some(match factor {
-            Some(w) => f::mul(&w, &keep)?,
-            None => shape::to_dtype(&keep, self_.dtype())?,
-        });
-    }
-    let mut loss = f::neg(&picked)?;
-    if let Some(factor) = &factor {
-        loss = f::mul(&loss, factor)?;
-        if ignored {
-            // An ignored infinite loss does not count either.
-            let drop: Vec<bool> = kept.iter().map(|k| !k).collect();
-            loss = f::masked_fill_scalar(&loss, &Tensor::from_slice(&drop, &sizes)?, 0i64.into())?;
+        let mut w = shape::reshape(&w, &sizes)?;
+        if let Some(drop) = &drop {
+            w = f::masked_fill_scalar(&w, drop, 0i64.into())?;
         }
+        loss = f::mul(&loss, &w)?;
+        factor = Some(w);
     }
-    let out = match (reduction, &factor) {
+    if let Some(drop) = &drop {
+        // An ignored infinite loss does not count either.
+        loss = f::masked_fill_scalar(&loss, drop, 0i64.into())?;
+    }
+    Ok(match (reduction, &factor) {
         (1, Some(factor)) => f::div(&reduce::sum(&loss, None)?, &reduce::sum(factor, None)?)?,
+        (1, None) if ignored > 0 => {
+            let kept = safe_target.numel() - ignored;
+            f::div_scalar(&reduce::sum(&loss, None)?, Scalar::Int(kept as i64))?
+        }
         _ => reduced(&loss, reduction)?,
-    };
-    Ok(out)
+    })
 }
 
 /// Cross-entropy of logits against class indices or class probabilities.

@@ -228,7 +228,17 @@ pub fn unfold_backward(grad: &Tensor, sizes: &[i64], dim: i64, size: i64, step: 
             }
         } else {
             let windows = grad.size(dim)?;
-            for k in 0..size {
+            let few = windows < size;
+            // The last window first: elements are added up in one order, whichever way there are fewer sums.
+            for k in (0..if few { windows } else { 0 }).rev() {
+                let to = super::movedim(
+                    &slice(&target, dim, Some(k * step), Some(k * step + size), 1)?,
+                    &[dim],
+                    &[-1],
+                )?;
+                crate::ops::grad_add_(&to, &select(grad, dim, k)?)?;
+            }
+            for k in 0..if few { 0 } else { size } {
                 // The k-th elements of all windows lie `step` apart and meet nowhere.
                 let reach = if windows > 0 { k + (windows - 1) * step + 1 } else { k };
                 let to = slice(&target, dim, Some(k), Some(reach), step)?;
