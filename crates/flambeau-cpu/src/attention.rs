@@ -2,6 +2,7 @@
 //! (Dao et al., 2022, for the backward from the logarithms of the sums.)
 
 use crate::gemm::{Columns, GemmElement, gemm, size_product};
+use crate::lanes::{lanes, lanes_again, lanes_of_pairs, merged};
 use crate::vector::{Elementary, Vector};
 use crate::wide::{Body, wide};
 use flambeau_core::parallel::each;
@@ -107,68 +108,122 @@ impl Attention {
     }
 }
 
+/// The sum of what `term` makes of two equally long rows.
 #[inline(always)]
-fn largest<T: Float>(row: &[T]) -> T {
-    let mut lanes = [T::neg_infinity(); 8];
-    let chunks = row.chunks_exact(8);
-    let mut top = chunks.remainder().iter().fold(T::neg_infinity(), |m, &x| if x > m { x } else { m });
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(m, &x)| *m = if x > *m { x } else { *m });
-    }
-    for lane in lanes {
-        top = if lane > top { lane } else { top };
-    }
-    top
+fn total<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
+    merged(lanes_of_pairs(a, b, T::ZERO, |sum, x, y| sum + term(x, y)), |a, b| a + b)
 }
 
-/// The sum of what `term` makes of two equally long rows, in eight lanes.
+/// Elements of rows whose exponentials are computed together.
+const TILE: usize = 2048;
+
+/// Rows of scores for `keys` keys, the first of them that of the query `first`.
+struct Rows<'a, T> {
+    s: &'a Attention,
+    first: usize,
+    keys: usize,
+    scores: &'a mut [T],
+}
+impl<T: Real> Rows<'_, T> {
+    /// How many rows are worked on together.
+    #[inline(always)]
+    fn together(&self) -> usize {
+        (TILE / self.keys).max(1)
+    }
+}
+
+/// What is left of the scores that a row sees, by a number; of the others nothing.
 #[inline(always)]
-fn total<T: Float>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
-    let mut lanes = [T::zero(); 8];
-    let (left, right) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest = left.remainder().iter().zip(right.remainder());
-    let rest = rest.fold(T::zero(), |sum, (&x, &y)| sum + term(x, y));
-    for (x, y) in left.zip(right) {
-        for i in 0..8 {
-            lanes[i] = lanes[i] + term(x[i], y[i]);
+fn shifted<T: Real>(row: &mut [T], seen: usize, shift: T) {
+    row[seen..].fill(T::neg_infinity());
+    for x in row {
+        *x = *x - shift;
+    }
+}
+
+/// A softmax of rows but for the division by their sums: the logarithms of the sums of exponentials, and what the rows are to
+/// be multiplied by; infinity and zero for rows that see no key.
+struct Softmax<'a, T> {
+    rows: Rows<'a, T>,
+    sums: &'a mut [T],
+    scales: &'a mut [T; BLOCK],
+}
+
+impl<T: Real> Body for Softmax<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Softmax { rows, sums, scales } = self;
+        let (keys, together) = (rows.keys, rows.together());
+        let larger = |m: T, x: T| if x > m { x } else { m };
+        let (mut tops, mut logs) = ([T::ZERO; BLOCK], [T::ONE; BLOCK]);
+        let parts = rows.scores.chunks_mut(together * keys);
+        let numbers = tops.chunks_mut(together).zip(logs.chunks_mut(together));
+        for (t, (part, (tops, logs))) in parts.zip(numbers).enumerate() {
+            for (i, (row, top)) in part.chunks_exact_mut(keys).zip(tops).enumerate() {
+                let seen = rows.s.seen(rows.first + t * together + i, keys);
+                row[seen..].fill(T::neg_infinity());
+                *top = merged(lanes_again::<false, _, _>(row, T::neg_infinity(), larger), larger);
+                shifted(row, seen, if *top == T::neg_infinity() { T::ZERO } else { *top });
+            }
+            T::map_in_place(Elementary::Exp, part);
+            for (row, sum) in part.chunks_exact(keys).zip(logs) {
+                *sum = merged(lanes(row, T::ZERO, |sum, x| sum + x), |a, b| a + b);
+            }
+        }
+        for (scale, &sum) in scales.iter_mut().zip(&logs) {
+            *scale = if sum == T::ZERO { T::ZERO } else { T::ONE / sum };
+        }
+        T::map_in_place(Elementary::Log, &mut logs);
+        for i in 0..sums.len() {
+            sums[i] = if scales[i] == T::ZERO { T::infinity() } else { tops[i] + logs[i] };
         }
     }
-    lanes.iter().fold(rest, |sum, &x| sum + x)
 }
 
-/// The largest number of a row.
-struct Largest<'a, T>(&'a [T]);
-
-impl<T: Real> Body for Largest<'_, T> {
-    type Output = T;
+/// The weights again, from scores and the logarithms of the sums of exponentials.
+struct Weights<'a, T> {
+    rows: Rows<'a, T>,
+    sums: &'a [T],
+}
+impl<T: Real> Body for Weights<'_, T> {
+    type Output = ();
     #[inline(always)]
-    fn run(self) -> T {
-        largest(self.0)
-    }
-}
-
-/// `exp(x - shift)` over a row, in place; returns the sum.
-struct Exponentials<'a, T> {
-    row: &'a mut [T],
-    shift: T,
-}
-
-impl<T: Real> Body for Exponentials<'_, T> {
-    type Output = T;
-    #[inline(always)]
-    fn run(self) -> T {
-        let (row, shift) = (self.row, self.shift);
-        for x in row.iter_mut() {
-            *x = *x - shift;
+    fn run(self) {
+        let Weights { rows, sums } = self;
+        let (keys, together) = (rows.keys, rows.together());
+        for (t, part) in rows.scores.chunks_mut(together * keys).enumerate() {
+            for (i, row) in part.chunks_exact_mut(keys).enumerate() {
+                let i = t * together + i;
+                shifted(row, rows.s.seen(rows.first + i, keys), sums[i]);
+            }
+            T::map_in_place(Elementary::Exp, part);
         }
-        T::map_in_place(Elementary::Exp, row);
-        total(row, row, |x, _| x)
     }
 }
 
-/// The gradient of a row of scores from that of its weights, in place.
+/// Multiplies each row of `width` elements by a number.
+struct Scaled<'a, T> {
+    width: usize,
+    rows: &'a mut [T],
+    by: &'a [T],
+}
+impl<T: Real> Body for Scaled<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (row, &by) in self.rows.chunks_exact_mut(self.width.max(1)).zip(self.by) {
+            for x in row {
+                *x = *x * by;
+            }
+        }
+    }
+}
+
+/// The gradients of rows of scores from those of their weights, in place.
 struct Slopes<'a, T> {
-    slopes: &'a mut [T],
+    rows: Rows<'a, T>,
+    depth: usize,
     weights: &'a [T],
     grad: &'a [T],
     out: &'a [T],
@@ -178,9 +233,15 @@ impl<T: Real> Body for Slopes<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let mean = total(self.grad, self.out, |g, y| g * y);
-        for (x, &w) in self.slopes.iter_mut().zip(self.weights) {
-            *x = w * (*x - mean);
+        let Slopes { rows: Rows { s, first, keys, scores }, depth, weights, grad, out } = self;
+        let pairs = scores.chunks_exact_mut(keys).zip(weights.chunks_exact(keys));
+        for (i, (slopes, weights)) in pairs.enumerate() {
+            let mean = total(&grad[i * depth..][..depth], &out[i * depth..][..depth], |g, y| g * y);
+            let (slopes, hidden) = slopes.split_at_mut(s.seen(first + i, keys));
+            hidden.fill(T::ZERO);
+            for (x, &w) in slopes.iter_mut().zip(weights) {
+                *x = w * (*x - mean);
+            }
         }
     }
 }
@@ -212,22 +273,12 @@ pub fn forward<T: Real>(
             s.scores([b, first, rows, keys], query, &key, mask, weights)?;
             let out = &mut out[first * s.depth..][..rows * s.depth];
             let mut scales = [T::ZERO; BLOCK];
-            for (i, row) in weights.chunks_exact_mut(keys).enumerate() {
-                let (row, hidden) = row.split_at_mut(s.seen(first + i, keys));
-                hidden.fill(T::ZERO);
-                let top = wide(Largest(row));
-                let shift = if top == T::neg_infinity() { T::ZERO } else { top };
-                let sum = wide(Exponentials { row, shift });
-                if sum != T::ZERO {
-                    sums[first + i] = top + sum.ln();
-                }
-                scales[i] = if sum == T::ZERO { T::ZERO } else { T::ONE / sum };
-            }
+            let sums = &mut sums[first..first + rows];
+            let block = Rows { s, first, keys, scores: &mut *weights };
+            wide(Softmax { rows: block, sums, scales: &mut scales });
             value.product(rows, weights, keys, [s.depth, keys], T::ONE, false, out, s.depth)?;
             // Dividing the results is less work than dividing the weights.
-            for (row, &by) in out.chunks_exact_mut(s.depth.max(1)).zip(&scales) {
-                row.iter_mut().for_each(|x| *x = *x * by);
-            }
+            wide(Scaled { width: s.depth, rows: out, by: &scales });
         }
         Ok(())
     })
@@ -266,22 +317,14 @@ pub fn backward<T: Real>(
             let (weights, slopes) = (&mut weights[..rows * keys], &mut slopes[..rows * keys]);
             s.scores([b, first, rows, keys], query, &turned, mask, weights)?;
             let at = b * s.targets + first;
-            for (i, (row, &sum)) in weights.chunks_exact_mut(keys).zip(&sums[at..]).enumerate() {
-                let (row, hidden) = row.split_at_mut(s.seen(first + i, keys));
-                hidden.fill(T::ZERO);
-                wide(Exponentials { row, shift: sum });
-            }
+            wide(Weights { rows: Rows { s, first, keys, scores: &mut *weights }, sums: &sums[at..] });
             let grad = &grad[at * d..][..rows * d];
             let by_value = &mut by_value[..keys * d];
             gemm(keys, d, rows, T::ONE, weights, 1, keys, grad, d, 1, T::ONE, by_value, d, 1)?;
             values.product(rows, grad, d, [keys, d], T::ONE, false, slopes, keys)?;
-            let rowwise = slopes.chunks_exact_mut(keys).zip(weights.chunks_exact(keys));
-            for ((slopes, weights), i) in rowwise.zip(0..) {
-                let (grad, out) = (&grad[i * d..][..d], &out[(at + i) * d..][..d]);
-                let (slopes, hidden) = slopes.split_at_mut(s.seen(first + i, keys));
-                hidden.fill(T::ZERO);
-                wide(Slopes { slopes, weights, grad, out });
-            }
+            let out = &out[at * d..][..rows * d];
+            let block = Rows { s, first, keys, scores: &mut *slopes };
+            wide(Slopes { rows: block, depth: d, weights: &*weights, grad, out });
             let query = &query[at * e..][..rows * e];
             let by_query = &mut by_query[first * e..][..rows * e];
             plain.product(rows, slopes, keys, [e, keys], scale, false, by_query, e)?;

@@ -123,9 +123,9 @@ impl<'a> Plan<'a> {
         Ok(Plan { outer, last, stretches: stretches(map), block, row, rows, len: [from, to] })
     }
 
-    /// Calls `visit` with each row's number and where in the input it starts.
-    #[inline(always)]
-    fn walk(&self, rows: Range<usize>, mut visit: impl FnMut(usize, usize)) {
+    /// Where in the input each row starts.
+    fn starts(&self, rows: Range<usize>) -> Vec<usize> {
+        let mut starts = Vec::with_capacity(rows.len());
         let mut row = rows.start;
         while row < rows.end {
             let (mut group, first) = (row / self.last.size, row % self.last.size);
@@ -135,11 +135,10 @@ impl<'a> Plan<'a> {
                 group /= outer.size;
             }
             let count = (self.last.size - first).min(rows.end - row);
-            for i in 0..count {
-                visit(row + i, start + self.last.offset(first + i));
-            }
+            starts.extend((first..first + count).map(|i| start + self.last.offset(i)));
             row += count;
         }
+        starts
     }
 
     /// Writes all of `out`; elements have `item` bytes. Fails where the buffers don't fit, or there are no such elements.
@@ -234,9 +233,9 @@ impl<const N: usize> Body for Take<'_, '_, N> {
     fn run(self) {
         let Take { plan, first, input, out } = self;
         let block = plan.block;
-        plan.walk(first..first + out.len() / plan.row[1], |row, start| {
+        let starts = plan.starts(first..first + out.len() / plan.row[1]);
+        for (to, start) in out.chunks_exact_mut(plan.row[1]).zip(starts) {
             let from = &input[start..][..plan.row[0]];
-            let to = &mut out[(row - first) * plan.row[1]..][..plan.row[1]];
             for s in &plan.stretches {
                 if s.n == 1 && block == 1 {
                     to[s.to] = from[s.from];
@@ -248,7 +247,9 @@ impl<const N: usize> Body for Take<'_, '_, N> {
                     (0, 1) => to.fill(from[s.from]),
                     (_, 1) => {
                         let from = from[s.from + 1 - s.n..][..s.n].iter().rev();
-                        to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+                        for (to, &from) in to.iter_mut().zip(from) {
+                            *to = from;
+                        }
                     }
                     _ => {
                         for (i, to) in to.chunks_exact_mut(block).enumerate() {
@@ -258,7 +259,7 @@ impl<const N: usize> Body for Take<'_, '_, N> {
                     }
                 }
             }
-        });
+        }
     }
 }
 
@@ -282,8 +283,8 @@ impl<T: Copy + Add<Output = T>> Body for Sum<'_, '_, T> {
     fn run(self) {
         let Sum { plan, first, start: origin, grad, sum } = self;
         let block = plan.block;
-        plan.walk(first..first + grad.len() / plan.row[1], |row, start| {
-            let from = &grad[(row - first) * plan.row[1]..][..plan.row[1]];
+        let starts = plan.starts(first..first + grad.len() / plan.row[1]);
+        for (from, start) in grad.chunks_exact(plan.row[1]).zip(starts) {
             let to = &mut sum[start - origin..][..plan.row[0]];
             for s in &plan.stretches {
                 if s.n == 1 && block == 1 {
@@ -306,7 +307,7 @@ impl<T: Copy + Add<Output = T>> Body for Sum<'_, '_, T> {
                     }
                 }
             }
-        });
+        }
     }
 }
 

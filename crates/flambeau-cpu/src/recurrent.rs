@@ -82,14 +82,13 @@ impl<T: Real> Body for Step<'_, T> {
             }),
             Cell::Lstm => {
                 for ((row, h), c) in rows.zip(self.c.chunks_exact_mut(n)) {
-                    let (i, rest) = row.split_at_mut(n);
-                    let (f, rest) = rest.split_at_mut(n);
+                    let (gates, rest) = row.split_at_mut(2 * n);
                     let (g, o) = rest.split_at_mut(n);
-                    T::map_in_place(Elementary::Sigmoid, i);
-                    T::map_in_place(Elementary::Sigmoid, f);
+                    T::map_in_place(Elementary::Sigmoid, gates);
                     T::map_in_place(Elementary::Tanh, g);
                     T::map_in_place(Elementary::Sigmoid, o);
-                    let (g, o, h) = (&g[..n], &o[..n], &mut h[..n]);
+                    let (i, f) = gates.split_at(n);
+                    let (f, g, o, h) = (&f[..n], &g[..n], &o[..n], &mut h[..n]);
                     for j in 0..n {
                         c[j] = f[j] * c[j] + i[j] * g[j];
                     }

@@ -98,15 +98,15 @@ fn powers<F: Float, const SOON: bool>(x: &[F], shift: F, results: &[F], after: &
 
 /// The mean and the variance of the elements of a group. Both from one look at the elements, less a number near their mean
 /// (T. Chan, G. Golub and R. LeVeque, "Algorithms for computing the sample variance", 1983). Where that number was not near,
-/// or what is added up too large or too small for the type, in double precision.
+/// or what is added up too large or too small for the type, in double precision. For the rest see [`powers`].
 #[inline(always)]
-fn quick_moments<F: Float>(x: &[F], pass: impl Fn(F) -> (f64, f64)) -> (f64, f64) {
+fn quick_moments<F: Float, const SOON: bool>(x: &[F], results: &[F], after: &[F]) -> (f64, f64) {
     let shift = match x.first_chunk::<LANES>() {
         Some(line) => merged(*line, |a, b| a + b) / number(LANES as f64),
         None => x.first().copied().unwrap_or(F::zero()),
     };
     let count = x.len() as f64;
-    let (total, squares) = pass(shift);
+    let (total, squares) = powers::<F, SOON>(x, shift, results, after);
     let mean = total / count;
     let variance = squares / count - mean * mean;
     // Little cancels, and squares were in the range of the type; not said of NaN.
@@ -181,19 +181,37 @@ impl<F: Real> Body for Dots<'_, F> {
 /// Rows that are added up in the type of the elements, as PyTorch does, before sums go on in double precision.
 const ROWS: usize = 1024;
 
-/// For each group of one element a row the sum over the rows of what `add(sum, element, group)` adds.
-#[inline(always)]
-fn column_sums<F: Real>(s: Groups, x: &[F], add: impl Fn(F, F, usize) -> F) -> Vec<f64> {
-    let mut sums = vec![0.0; s.stats];
-    let mut part = vec![F::zero(); s.stats];
-    for rows in x.chunks(ROWS * s.stats.max(1)) {
-        part.fill(F::zero());
-        for row in rows.chunks_exact(s.stats.max(1)) {
-            part.iter_mut().zip(row).enumerate().for_each(|(k, (sum, &v))| *sum = add(*sum, v, k));
+/// For each group of one element a row the sum over the rows, of squared distances if there are `means`.
+struct ColumnSums<'a, F> {
+    x: &'a [F],
+    means: Option<&'a [F]>,
+    sums: &'a mut [f64],
+}
+impl<F: Real> Body for ColumnSums<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let ColumnSums { x, means, sums } = self;
+        let width = sums.len();
+        let mut part = vec![F::zero(); width];
+        for rows in x.chunks(ROWS * width.max(1)) {
+            part.fill(F::zero());
+            for row in rows.chunks_exact(width.max(1)) {
+                match means {
+                    Some(means) => {
+                        let (means, row) = (&means[..part.len()], &row[..part.len()]);
+                        for k in 0..part.len() {
+                            part[k] = (row[k] - means[k]).mul_add(row[k] - means[k], part[k]);
+                        }
+                    }
+                    None => update(&mut part, row, |sum, v| sum + v),
+                }
+            }
+            for (sum, &v) in sums.iter_mut().zip(&part) {
+                *sum += double(v);
+            }
         }
-        sums.iter_mut().zip(&part).for_each(|(sum, &v)| *sum += double(v));
     }
-    sums
 }
 
 /// The mean and the (biased) variance of each group.
@@ -203,10 +221,10 @@ pub fn moments<F: Real>(s: Groups, x: &[F]) -> Result<(Vec<f64>, Vec<f64>)> {
     let mut moments = (buffer(s.stats)?, buffer(s.stats)?);
     if s.inner == 1 {
         // Rows of groups: all groups at once, a row after the other.
-        moments.0 = wide(|| column_sums(s, x, |sum, v, _| sum + v));
+        wide(ColumnSums { x, means: None, sums: &mut moments.0 });
         moments.0.iter_mut().for_each(|m| *m = double(number::<F>(*m / count)));
         let means: Vec<F> = moments.0.iter().map(|&m| number(m)).collect();
-        moments.1 = wide(|| column_sums(s, x, |sum, v, k| (v - means[k]).mul_add(v - means[k], sum)));
+        wide(ColumnSums { x, means: Some(&means), sums: &mut moments.1 });
         moments.1.iter_mut().for_each(|v| *v /= count);
         return Ok(moments);
     }

@@ -37,21 +37,15 @@ impl<'a> Averages<'a> {
         ((low - s.padding[d], high - low), counted)
     }
 
-    /// Calls `visit(first output, first input of the plane, clipped windows, counted elements)` for each row of outputs;
-    /// windows and elements are those along the first two dimensions.
-    #[inline(always)]
-    fn rows(&self, mut visit: impl FnMut(usize, usize, [(usize, usize); 2], usize)) {
-        let (s, mut at) = (self.s, 0);
-        for p in 0..s.planes {
-            for od in 0..s.output[0] {
-                let (d, counted_d) = self.along(0, od);
-                for oh in 0..s.output[1] {
-                    let (h, counted_h) = self.along(1, oh);
-                    visit(at, p * s.input_plane(), [d, h], counted_d * counted_h);
-                    at += s.output[2];
-                }
-            }
-        }
+    /// For each row of outputs of a plane the clipped windows and the elements that count, along the first two dimensions.
+    fn rows(&self) -> Vec<([(usize, usize); 2], usize)> {
+        let [depth, height, _] = self.s.output;
+        let all = (0..depth).flat_map(|od| (0..height).map(move |oh| (od, oh)));
+        all.map(|(od, oh)| {
+            let ((d, counted_d), (h, counted_h)) = (self.along(0, od), self.along(1, oh));
+            ([d, h], counted_d * counted_h)
+        })
+        .collect()
     }
 
     /// The quotient of what belongs to an output; 0 for an empty window.
@@ -91,20 +85,25 @@ impl<T: PoolElement> Body for Forward<'_, T> {
         let Forward { windows, input, out } = self;
         let s = windows.s;
         let mut nothing = vec![(); s.output[2]];
-        windows.rows(|at, plane, [d, h], counted| {
-            let out = &mut out[at..at + s.output[2]];
-            out.fill(T::ZERO);
-            for z in d.0..d.0 + d.1 {
-                for y in h.0..h.0 + h.1 {
-                    let row = &input[plane + (z * s.input[1] + y) * s.input[2]..][..s.input[2]];
-                    for tap in &windows.taps {
-                        let sums = (&mut out[tap.outputs.clone()], &mut nothing[tap.outputs.clone()]);
-                        along(sums, row, tap.start, s.stride[2], |sum, (), x| *sum = sum.add(x));
+        let rows = windows.rows();
+        let planes = input.chunks_exact(s.input_plane().max(1)).zip(out.chunks_exact_mut(s.output_plane().max(1)));
+        for (input, out) in planes {
+            for (&([d, h], counted), out) in rows.iter().zip(out.chunks_exact_mut(s.output[2])) {
+                out.fill(T::ZERO);
+                for z in d.0..d.0 + d.1 {
+                    for y in h.0..h.0 + h.1 {
+                        let row = &input[(z * s.input[1] + y) * s.input[2]..][..s.input[2]];
+                        for tap in &windows.taps {
+                            let sums = (&mut out[tap.outputs.clone()], &mut nothing[tap.outputs.clone()]);
+                            along(sums, row, tap.start, s.stride[2], |sum, (), x| *sum = sum.add(x));
+                        }
                     }
                 }
+                for (o, &w) in out.iter_mut().zip(&windows.widths) {
+                    *o = windows.divide(*o, counted * w);
+                }
             }
-            out.iter_mut().zip(&windows.widths).for_each(|(o, &w)| *o = windows.divide(*o, counted * w));
-        });
+        }
     }
 }
 
@@ -134,20 +133,25 @@ impl<T: PoolElement> Body for Backward<'_, T> {
         let Backward { windows, grad, out } = self;
         let s = windows.s;
         let mut shares = vec![T::ZERO; s.output[2]];
-        windows.rows(|at, plane, [d, h], counted| {
-            let all = shares.iter_mut().zip(&grad[at..at + s.output[2]]).zip(&windows.widths);
-            all.for_each(|((share, &g), &w)| *share = windows.divide(g, counted * w));
-            for z in d.0..d.0 + d.1 {
-                for y in h.0..h.0 + h.1 {
-                    let row = &mut out[plane + (z * s.input[1] + y) * s.input[2]..][..s.input[2]];
-                    // The last tap first: shares of an element then come in the order of the outputs.
-                    for tap in windows.taps.iter().rev() {
-                        let shares = &shares[tap.outputs.clone()];
-                        along_mut(shares, row, tap.start, s.stride[2], |x, share| *x = x.add(share));
+        let rows = windows.rows();
+        let planes = out.chunks_exact_mut(s.input_plane().max(1)).zip(grad.chunks_exact(s.output_plane().max(1)));
+        for (out, grad) in planes {
+            for (&([d, h], counted), grad) in rows.iter().zip(grad.chunks_exact(s.output[2])) {
+                for ((share, &g), &w) in shares.iter_mut().zip(grad).zip(&windows.widths) {
+                    *share = windows.divide(g, counted * w);
+                }
+                for z in d.0..d.0 + d.1 {
+                    for y in h.0..h.0 + h.1 {
+                        let row = &mut out[(z * s.input[1] + y) * s.input[2]..][..s.input[2]];
+                        // The last tap first: shares of an element then come in the order of the outputs.
+                        for tap in windows.taps.iter().rev() {
+                            let shares = &shares[tap.outputs.clone()];
+                            along_mut(shares, row, tap.start, s.stride[2], |x, share| *x = x.add(share));
+                        }
                     }
                 }
             }
-        });
+        }
     }
 }
 

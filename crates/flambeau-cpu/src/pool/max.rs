@@ -1,8 +1,12 @@
 //! Maximum pooling and its inverse.
 
-use super::{PoolElement, PoolShape, along, check};
+use super::{PoolElement, PoolShape, check};
 use crate::wide::{Body, wide};
+use flambeau_core::parallel::each;
 use flambeau_core::{Element, Result, ensure};
+
+/// Elements that are worth a thread.
+const GRAIN: usize = 1 << 15;
 
 /// The largest element of each window and its index into the input plane. NaN counts as largest (the last one is
 /// taken); of equal elements the first.
@@ -22,12 +26,28 @@ pub fn max_pool<T: PoolElement>(
         plane > 0 || total == 0,
         "max_pool: Expected input to have non-zero size for non-batch dimensions"
     );
-    match i32::try_from(plane) {
-        // Positions in 32 bits, as wide as most elements.
-        Ok(_) => wide(Maxima { s, input, values, indices }),
-        Err(_) => one_by_one(s, input, values, indices),
+    if total == 0 {
+        return Ok(());
     }
-    Ok(())
+    // Positions in 32 bits, as wide as most elements.
+    let (Ok(_), Some(rows)) = (i32::try_from(plane), PaddedRows::new(s)) else {
+        one_by_one(s, input, values, indices);
+        return Ok(());
+    };
+    let planes = GRAIN.div_ceil(plane);
+    let parts = input.chunks(planes * plane).zip(values.chunks_mut(planes * out_plane));
+    let part = |input: &[T], values: &mut [T], indices: &mut [i64]| {
+        let s = &PoolShape { planes: input.len() / plane, ..*s };
+        wide(Maxima { s, input, values, indices, rows });
+        Ok(())
+    };
+    match indices {
+        Some(indices) => {
+            let parts = parts.zip(indices.chunks_mut(planes * out_plane));
+            each(parts, 1, |((input, values), indices)| part(input, values, indices))
+        }
+        None => each(parts, 1, |(input, values)| part(input, values, &mut [])),
+    }
 }
 
 /// [`max_pool`] a window after the other.
@@ -70,65 +90,167 @@ fn one_by_one<T: PoolElement>(s: &PoolShape, input: &[T], values: &mut [T], mut 
     }
 }
 
-/// [`max_pool`] of planes of fewer than 2^31 elements: rows of windows take one tap after the other, without branches.
+/// Windows of a row that are compared side by side.
+const WIDE: usize = 16;
+
+/// [`max_pool`] of planes of fewer than 2^31 elements: windows next to each other take one tap after the other in registers,
+/// without branches.
 struct Maxima<'a, T> {
     s: &'a PoolShape,
     input: &'a [T],
     values: &'a mut [T],
-    indices: Option<&'a mut [i64]>,
+    /// As many as values, or none.
+    indices: &'a mut [i64],
+    rows: PaddedRows,
 }
 impl<T: PoolElement> Body for Maxima<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let Maxima { s, input, values, mut indices } = self;
-        let (plane, length) = (s.input_plane(), s.output[2]);
-        let [_, height, width] = s.input;
-        let taps = s.row_taps();
-        let firsts: Vec<usize> = (0..length).map(|o| s.taps(2, o).first).collect();
-        // Positions of the best elements so far.
-        let mut places = vec![0i32; length];
+        // The usual strides are constants.
+        match (self.s.stride[2], self.indices.is_empty()) {
+            (1, true) => self.strided::<1, false>(),
+            (1, false) => self.strided::<1, true>(),
+            (2, true) => self.strided::<2, false>(),
+            (2, false) => self.strided::<2, true>(),
+            (_, true) => self.strided::<0, false>(),
+            (_, false) => self.strided::<0, true>(),
+        }
+    }
+}
+
+/// How much of a padded row windows see.
+#[derive(Clone, Copy)]
+struct PaddedRows {
+    /// Elements, with those that windows beyond the last one would see, up to a multiple of [`WIDE`].
+    length: usize,
+    /// Of all rows of a plane.
+    plane: usize,
+}
+impl PaddedRows {
+    /// None where that is much more than the row has.
+    fn new(s: &PoolShape) -> Option<PaddedRows> {
+        let stride = s.stride[2];
+        let reach = (s.kernel[2] - 1).checked_mul(s.dilation[2])?.checked_add(1)?;
+        let seen = match stride {
+            1 | 2 => s.output[2].next_multiple_of(WIDE).checked_mul(stride)?,
+            _ => (s.output[2] - 1).checked_mul(stride)?,
+        };
+        let length = seen.checked_add(reach)?;
+        let most = s.input[2].checked_mul(4)?.checked_add(8 * WIDE)?;
+        let plane = s.input[0].checked_mul(s.input[1])?.checked_mul(length)?;
+        (length <= most).then_some(PaddedRows { length, plane })
+    }
+}
+
+impl<T: PoolElement> Maxima<'_, T> {
+    /// For `STRIDE` along rows; 0 for any.
+    #[inline(always)]
+    fn strided<const STRIDE: usize, const PLACES: bool>(self) {
+        let Maxima { s, input, values, indices, rows } = self;
+        let (plane, [_, height, width], [.., length]) = (s.input_plane(), s.input, s.output);
+        let ([.., kernel], [.., dilation]) = (s.kernel, s.dilation);
+        let ([.., stride], [.., padding]) = (s.stride, s.padding);
+        // Where the first window of a block has its first tap, and the others have theirs from there.
+        let firsts: Vec<i32> = match PLACES {
+            true => (0..length).map(|o| s.taps(2, o).first.min(plane) as i32).collect(),
+            false => Vec::new(),
+        };
+        let mut steps = [0i32; WIDE];
+        for l in 0..WIDE {
+            steps[l] = (l as i32).wrapping_mul(stride as i32);
+        }
+        let mut copy = Vec::new();
         let mut at = 0;
         for p in 0..s.planes {
-            let input = &input[p * plane..(p + 1) * plane];
+            let image = &input[p * plane..];
+            let (image, apart) = if padding == 0 && image.len() >= plane - width + rows.length {
+                (image, width)
+            } else {
+                copy.resize(rows.plane, T::LOWEST);
+                let seen = width.min(rows.length.saturating_sub(padding));
+                for (to, from) in copy.chunks_exact_mut(rows.length).zip(image.chunks_exact(width)) {
+                    to[padding..padding + seen].copy_from_slice(&from[..seen]);
+                }
+                (&copy[..], rows.length)
+            };
             for od in 0..s.output[0] {
                 let td = s.taps(0, od);
                 for oh in 0..s.output[1] {
                     let th = s.taps(1, oh);
-                    let corner =
-                        td.first.saturating_mul(height).saturating_add(th.first).saturating_mul(width);
-                    let best = &mut values[at..at + length];
-                    best.fill(T::LOWEST);
-                    for (place, &first) in places.iter_mut().zip(&firsts) {
-                        // A window may miss the input where dilation steps over it.
-                        *place = corner.saturating_add(first).min(plane - 1) as i32;
-                    }
-                    for d in 0..td.count {
-                        for h in 0..th.count {
-                            let row = ((td.first + d * td.step) * height + th.first + h * th.step) * width;
-                            for tap in &taps {
-                                let mut here = (row + tap.start) as i32;
-                                let results =
-                                    (&mut best[tap.outputs.clone()], &mut places[tap.outputs.clone()]);
-                                let row = &input[row..row + width];
-                                along(results, row, tap.start, s.stride[2], |best, place, x| {
-                                    let take = x > *best || x.is_nan();
-                                    *best = if take { x } else { *best };
-                                    *place = if take { here } else { *place };
-                                    here = here.wrapping_add(s.stride[2] as i32);
-                                });
+                    let corner = td.first.saturating_mul(height).saturating_add(th.first);
+                    let corner = corner.saturating_mul(width).min(plane) as i32;
+                    for o in (0..length).step_by(WIDE) {
+                        let n = WIDE.min(length - o);
+                        let (mut best, mut places) = ([T::LOWEST; WIDE], [0i32; WIDE]);
+                        if PLACES {
+                            places[..n].copy_from_slice(&firsts[o..o + n]);
+                            for l in 0..WIDE {
+                                // A window may miss the input where dilation steps over it.
+                                places[l] = corner.saturating_add(places[l]).min(plane as i32 - 1);
                             }
                         }
-                    }
-                    if let Some(indices) = &mut indices {
-                        for (index, &place) in indices[at..at + length].iter_mut().zip(&places) {
-                            *index = i64::from(place);
+                        for d in 0..td.count {
+                            for h in 0..th.count {
+                                let row = (td.first + d * td.step) * height + th.first + h * th.step;
+                                for k in 0..kernel {
+                                    let from = o * stride + k * dilation;
+                                    let x = taken::<T, STRIDE>(&image[row * apart + from..], stride, n);
+                                    let first = (row * width + from).wrapping_sub(padding) as i32;
+                                    for l in 0..WIDE {
+                                        let take = (x[l] > best[l]) | x[l].is_nan();
+                                        best[l] = if take { x[l] } else { best[l] };
+                                        if PLACES {
+                                            let here = first.wrapping_add(steps[l]);
+                                            places[l] = if take { here } else { places[l] };
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                        put(&mut values[at + o..], best, n);
+                        if PLACES {
+                            let mut wide = [0i64; WIDE];
+                            for l in 0..WIDE {
+                                wide[l] = i64::from(places[l]);
+                            }
+                            put(&mut indices[at + o..], wide, n);
                         }
                     }
                     at += length;
                 }
             }
         }
+    }
+}
+
+/// The first elements that windows next to each other take: `n` of them, and others after them where the stride is a constant.
+#[inline(always)]
+fn taken<T: PoolElement, const STRIDE: usize>(from: &[T], stride: usize, n: usize) -> [T; WIDE] {
+    let mut x = [T::LOWEST; WIDE];
+    match STRIDE {
+        1 => x.copy_from_slice(&from[..WIDE]),
+        2 => {
+            let pairs = from[..2 * WIDE].as_chunks::<2>().0;
+            for l in 0..WIDE {
+                x[l] = pairs[l][0];
+            }
+        }
+        _ => {
+            for l in 0..n {
+                x[l] = from[l * stride];
+            }
+        }
+    }
+    x
+}
+
+/// Writes the first `n` of the elements, and the others where there is room: what stands there is written after them.
+#[inline(always)]
+fn put<T: Copy>(to: &mut [T], x: [T; WIDE], n: usize) {
+    match to.first_chunk_mut() {
+        Some(to) => *to = x,
+        None => to[..n].copy_from_slice(&x[..n]),
     }
 }
 

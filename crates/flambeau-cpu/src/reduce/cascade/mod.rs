@@ -45,14 +45,18 @@ trait Source: Copy {
     unsafe fn line<const N: usize, const P: usize>(x: *const Self) -> [Self::Sum; N] {
         // SAFETY: an element below `P * N`, by the caller's promise.
         let at = |i: usize| unsafe { x.add(i).read_unaligned() }.widened();
-        if P == 1 {
-            return std::array::from_fn(at);
+        let mut line = [Self::Sum::zero(); N];
+        for l in 0..N {
+            line[l] = match P {
+                1 => at(l),
+                // Vectors of twice as many halves as lanes: the upper ones are added to the lower ones.
+                _ => {
+                    let first = l / Self::W * Self::W * 2 + l % Self::W;
+                    at(first) + at(first + Self::W)
+                }
+            };
         }
-        // Vectors of twice as many halves as lanes: the upper ones are added to the lower ones.
-        std::array::from_fn(|l| {
-            let first = l / Self::W * Self::W * 2 + l % Self::W;
-            at(first) + at(first + Self::W)
-        })
+        line
     }
 }
 

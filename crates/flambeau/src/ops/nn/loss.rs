@@ -6,6 +6,7 @@ use crate::generated::functions as f;
 use crate::ops::dense::Dense;
 use crate::ops::{index, reduce, shape, softmax};
 use flambeau_core::{DType, Dims, Result, Scalar, bail, show};
+use flambeau_cpu::index::within;
 use smallvec::smallvec;
 
 /// Reduces an elementwise loss.
@@ -192,7 +193,8 @@ fn class_dim(input: &Tensor) -> i64 {
     if input.dim() <= 1 { 0 } else { 1 }
 }
 
-fn check_targets(input: &Tensor, target: &Tensor, ignore_index: i64) -> Result<Vec<i64>> {
+/// The targets, if some are ignored.
+fn check_targets(input: &Tensor, target: &Tensor, ignore_index: i64) -> Result<Option<Dense<i64>>> {
     let (a, t) = (input.sizes(), target.sizes());
     if a.len() == 1 {
         if t.len() > 1 {
@@ -223,11 +225,18 @@ fn check_targets(input: &Tensor, target: &Tensor, ignore_index: i64) -> Result<V
         bail!("expected target dtype to be Long or Byte, but got {}", target.dtype().cpp_name());
     }
     let classes = a[class_dim(input) as usize];
-    let list = if target.is_meta() { Vec::new() } else { target.to_vec::<i64>()? };
+    if target.is_meta() {
+        return Ok(None);
+    }
+    let list = Dense::<i64>::of(target)?;
+    let ignores = (0..classes).contains(&ignore_index) && list.contains(&ignore_index);
+    if within(&list, 0, classes) && !ignores {
+        return Ok(None);
+    }
     if let Some(bad) = list.iter().find(|&&c| c != ignore_index && (c < 0 || c >= classes)) {
         bail!(Index, "Target {bad} is out of bounds.");
     }
-    Ok(list)
+    Ok(Some(list))
 }
 
 /// Negative log-likelihood of classes `(n)`, `(n, d1, …)` under log-probabilities `(n, c)`, `(n, c, d1, …)`.
@@ -241,7 +250,7 @@ pub fn nll_loss_nd(
     if self_.dim() == 0 {
         bail!("input tensor should be 1D or 2D");
     }
-    let list = check_targets(self_, target, ignore_index)?;
+    let ignoring = check_targets(self_, target, ignore_index)?;
     let dim = class_dim(self_);
     let classes = self_.sizes()[dim as usize];
     if let Some(w) = weight
@@ -267,7 +276,8 @@ pub fn nll_loss_nd(
         _ => shape::to_dtype(t, DType::Float32),
     };
     let weight = weight.map(single).transpose()?;
-    let out = likelihood(&single(self_)?, target, &list, weight.as_ref(), reduction, ignore_index)?;
+    let out =
+        likelihood(&single(self_)?, target, ignoring.as_deref(), weight.as_ref(), reduction, ignore_index)?;
     let out = shape::to_dtype(&out, dtype)?;
     let names = match self_.dim() > 2 {
         true => ["NllLoss2DBackward0", "NllLoss2DBackwardBackward0"],
@@ -276,20 +286,24 @@ pub fn nll_loss_nd(
     fused(out, names)
 }
 
-/// The negative log-likelihood of checked targets, whose values are `list`.
+/// The negative log-likelihood of checked targets, whose values are `ignoring` if some are ignored.
 fn likelihood(
     self_: &Tensor,
     target: &Tensor,
-    list: &[i64],
+    ignoring: Option<&[i64]>,
     weight: Option<&Tensor>,
     reduction: i64,
     ignore_index: i64,
 ) -> Result<Tensor> {
     let dim = class_dim(self_);
     let sizes = target.sizes();
-    let safe: Vec<i64> = list.iter().map(|&c| if c == ignore_index { 0 } else { c }).collect();
-    let kept: Vec<bool> = list.iter().map(|&c| c != ignore_index).collect();
-    let safe_target = Tensor::from_slice(&safe, &sizes)?;
+    let safe_target = match ignoring {
+        Some(list) => {
+            let safe: Vec<i64> = list.iter().map(|&c| if c == ignore_index { 0 } else { c }).collect();
+            Tensor::from_slice(&safe, &sizes)?
+        }
+        None => shape::to_dtype(target, DType::Int64)?,
+    };
     let column = if self_.dim() == 1 {
         shape::reshape(&safe_target, &[1])?
     } else {
@@ -297,14 +311,14 @@ fn likelihood(
     };
     let picked = index::gather(self_, dim, &column, false)?;
     let picked = shape::reshape(&picked, &sizes)?;
-    let ignored = kept.iter().any(|k| !k);
     let mut factor: Option<Tensor> = None;
     if let Some(w) = weight {
         let w = index::index_select(&w.alias(), 0, &shape::reshape(&safe_target, &[-1])?)?;
         factor = Some(shape::reshape(&w, &sizes)?);
     }
-    if ignored {
-        let keep = Tensor::from_slice(&kept, &sizes)?;
+    if let Some(list) = ignoring {
+        let keep: Vec<bool> = list.iter().map(|&c| c != ignore_index).collect();
+        let keep = Tensor::from_slice(&keep, &sizes)?;
         factor = Some(match factor {
             Some(w) => f::mul(&w, &keep)?,
             None => shape::to_dtype(&keep, self_.dtype())?,
@@ -313,9 +327,9 @@ fn likelihood(
     let mut loss = f::neg(&picked)?;
     if let Some(factor) = &factor {
         loss = f::mul(&loss, factor)?;
-        if ignored {
+        if let Some(list) = ignoring {
             // An ignored infinite loss does not count either.
-            let drop: Vec<bool> = kept.iter().map(|k| !k).collect();
+            let drop: Vec<bool> = list.iter().map(|&c| c == ignore_index).collect();
             loss = f::masked_fill_scalar(&loss, &Tensor::from_slice(&drop, &sizes)?, 0i64.into())?;
         }
     }
