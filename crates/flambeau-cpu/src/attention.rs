@@ -6,7 +6,7 @@ use crate::lanes::{lanes, lanes_again, lanes_of_pairs, merged};
 use crate::vector::{Elementary, Vector};
 use crate::wide::{Body, wide};
 use flambeau_core::parallel::each;
-use flambeau_core::{Result, buffer, ensure};
+use flambeau_core::{Result, Room, ensure};
 use num_traits::Float;
 
 /// Queries that are worked on together: few, as a causal attention computes the scores of a block for all keys that its last
@@ -266,7 +266,7 @@ pub fn forward<T: Real>(
     let parts: Vec<_> =
         sums.chunks_mut(s.targets).map(|sums| (outs.next().unwrap_or_default(), sums)).collect();
     each(parts.into_iter().enumerate(), s.grain(), |(b, (out, sums))| {
-        let mut weights: Vec<T> = buffer(BLOCK.min(s.targets).saturating_mul(s.sources))?;
+        let mut weights = Room::<T>::new(BLOCK.min(s.targets).saturating_mul(s.sources))?;
         let (key, value) = (s.columns(b, key, s.width, true)?, s.columns(b, value, s.depth, false)?);
         for (first, rows, keys) in s.blocks(BLOCK) {
             let weights = &mut weights[..rows * keys];
@@ -309,8 +309,8 @@ pub fn backward<T: Real>(
         .map(|_| [&mut by_queries, &mut by_keys, &mut by_values].map(|part| part.next().unwrap_or_default()))
         .collect();
     each(parts.into_iter().enumerate(), s.grain(), |(b, [by_query, by_key, by_value])| {
-        let mut weights: Vec<T> = buffer(BACK.min(s.targets).saturating_mul(s.sources))?;
-        let mut slopes: Vec<T> = buffer(weights.len())?;
+        let mut weights = Room::<T>::new(BACK.min(s.targets).saturating_mul(s.sources))?;
+        let mut slopes = Room::<T>::new(weights.len())?;
         let (turned, values) = (s.columns(b, key, e, true)?, s.columns(b, value, d, true)?);
         let plain = s.columns(b, key, e, false)?;
         for (first, rows, keys) in s.blocks(BACK) {

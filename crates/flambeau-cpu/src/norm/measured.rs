@@ -117,8 +117,8 @@ mod tests {
         let s = Groups { outer: 1, stats: x.len() / size, inner: size };
         let (mean, var) = moments(s, &x).unwrap();
         let scale: Vec<f64> = var.iter().map(|v| 1.0 / (v + 1e-5).sqrt()).collect();
-        let stat = (0..4 * channels).map(|p| p / (channels / groups)).collect();
-        let planes = Planes { channels, inner, stat, count: Some(size) };
+        let (planes, sharing) = (4 * channels, channels / groups);
+        let planes = Planes { channels, inner, planes, sharing, stats: planes / sharing, count: Some(size) };
         for affine in [[None, None], [Some(&weight[..]), None], [Some(&weight), Some(&weight)]] {
             let mut expected = vec![0.0; x.len()];
             normalise_planes(&planes, &x, [&mean, &scale], affine, &mut expected).unwrap();

@@ -1,5 +1,6 @@
 //! Normalisation by moments, and its gradients, on contiguous slices. Sums are accumulated in `f64`.
 
+mod channels;
 mod measured;
 
 pub use measured::{Affine, normalise_groups};
@@ -28,12 +29,16 @@ pub struct Groups {
 }
 
 /// (samples, channels, elements of a plane), and which moments each plane is normalised by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Planes {
     pub channels: usize,
     pub inner: usize,
-    /// The place of each plane's moments; planes are as many as there are places.
-    pub stat: Vec<usize>,
+    /// How many there are, of all samples.
+    pub planes: usize,
+    /// Planes next to each other that share moments.
+    pub sharing: usize,
+    /// How many moments there are before they begin again.
+    pub stats: usize,
     /// Elements that share moments; none where the moments were given.
     pub count: Option<usize>,
 }
@@ -264,17 +269,16 @@ impl<F: Real> Body for Moments<'_, F> {
 
 impl Planes {
     fn check(&self, mean: &[f64], scale: &[f64], buffers: &[usize]) -> Result<()> {
-        let total = size_product(&[self.stat.len(), self.inner])?;
+        let total = size_product(&[self.planes, self.inner])?;
         let fits = buffers.iter().all(|&n| n == total)
-            && mean.len() == scale.len()
-            && self.stat.iter().all(|&k| k < mean.len())
-            && (self.stat.is_empty() || self.channels > 0);
+            && [mean.len(), scale.len()] == [self.stats; 2]
+            && (self.planes == 0 || self.channels.min(self.sharing).min(self.stats) > 0);
         ensure!(fits, "norm: sizes don't match");
         Ok(())
     }
     /// For each plane its number, channel and moments.
     fn each(&self) -> impl DoubleEndedIterator<Item = (usize, usize, usize)> {
-        self.stat.iter().enumerate().map(|(p, &k)| (p, p % self.channels, k))
+        (0..self.planes).map(|p| (p, p % self.channels, p / self.sharing % self.stats))
     }
 }
 
@@ -293,6 +297,9 @@ pub fn normalise_planes<F: Real>(
     s.check(mean, scale, &[x.len(), out.len()])?;
     let fits = [weight, bias].into_iter().flatten().all(|list| list.len() == s.channels);
     ensure!(fits, "norm: sizes don't match");
+    if channels::serves(s) {
+        return channels::normalise(s, x, [mean, scale], [weight, bias], out);
+    }
     if s.inner > 0 {
         let planes = GRAIN.div_ceil(s.inner);
         let blocks = x.chunks(planes * s.inner).zip(out.chunks_mut(planes * s.inner));
@@ -320,11 +327,18 @@ impl<F: Real> Body for ByPlanes<'_, F> {
     fn run(self) {
         let ByPlanes { s, first, x, moments: [mean, scale], affine: [weight, bias], out } = self;
         let planes = x.chunks_exact(s.inner).zip(out.chunks_exact_mut(s.inner));
-        for ((p, &k), (x, out)) in s.stat.iter().enumerate().skip(first).zip(planes) {
-            let c = p % s.channels;
+        let (mut c, mut k, mut shared) = (first % s.channels, first / s.sharing % s.stats, first % s.sharing);
+        for (x, out) in planes {
             let (m, a) = (number::<F>(mean[k]), number::<F>(scale[k] * at(weight, c, 1.0)));
             let b = number::<F>(at(bias, c, 0.0));
             line(out, [x, x, x], |x, _, _| (x - m) * a + b);
+            // Quotients would take as long as a small plane.
+            c = if c + 1 == s.channels { 0 } else { c + 1 };
+            shared += 1;
+            if shared == s.sharing {
+                shared = 0;
+                k = if k + 1 == s.stats { 0 } else { k + 1 };
+            }
         }
     }
 }
@@ -340,6 +354,9 @@ pub fn normalise_planes_backward<F: Real>(
 ) -> Result<[Vec<F>; 2]> {
     s.check(mean, scale, &[grad.len(), x.len(), out.len()])?;
     ensure!(weight.is_none_or(|w| w.len() == s.channels), "norm: sizes don't match");
+    if channels::serves(s) {
+        return channels::backward(s, [grad, x], [mean, scale], weight, out);
+    }
     let range = |p: usize| p * s.inner..(p + 1) * s.inner;
     let (mut by_weight, mut by_bias) = (buffer(s.channels)?, buffer(s.channels)?);
     // Means over each group of the gradient, and of the gradient times the normalised element.

@@ -47,7 +47,7 @@ fn gradients() {
     let x: Vec<f64> = (0..24).map(|i| ((i * 7919 % 101) as f64) / 50.0).collect();
     let g: Vec<f64> = (0..24).map(|i| ((i * 37 % 23) as f64) / 9.0 - 1.0).collect();
     let weight = [0.5, 2.0, -1.0];
-    let planes = Planes { channels: 3, inner: 4, stat: vec![0, 1, 2, 0, 1, 2], count: Some(8) };
+    let planes = Planes { channels: 3, inner: 4, planes: 6, sharing: 1, stats: 3, count: Some(8) };
     let scale_of = |var: Vec<f64>| var.into_iter().map(|v| 1.0 / (v + 1e-3).sqrt()).collect::<Vec<_>>();
     let value = |x: &[f64], rows: bool| {
         let mut out = [0.0; 24];

@@ -1,5 +1,6 @@
 //! Average pooling.
 
+use super::rows::{PaddedRows, WIDE, put, taken};
 use super::{PoolElement, PoolShape, RowTap, along, along_mut, check};
 use crate::wide::{Body, wide};
 use flambeau_core::{Result, ensure};
@@ -69,8 +70,78 @@ pub fn avg_pool<T: PoolElement>(
     out: &mut [T],
 ) -> Result<()> {
     check_average(s, divisor_override, input.len(), out.len())?;
-    wide(Forward { windows: &Averages::new(s, count_include_pad, divisor_override), input, out });
+    let windows = &Averages::new(s, count_include_pad, divisor_override);
+    match PaddedRows::new(s) {
+        Some(rows) => wide(InRegisters { windows, rows, input, out }),
+        None => wide(Forward { windows, input, out }),
+    }
     Ok(())
+}
+
+/// Windows next to each other in registers.
+struct InRegisters<'a, T> {
+    windows: &'a Averages<'a>,
+    rows: PaddedRows,
+    input: &'a [T],
+    out: &'a mut [T],
+}
+impl<T: PoolElement> Body for InRegisters<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        // Strides are constants.
+        match self.windows.s.stride[2] {
+            1 => self.strided::<1>(),
+            2 => self.strided::<2>(),
+            3 => self.strided::<3>(),
+            _ => self.strided::<4>(),
+        }
+    }
+}
+impl<T: PoolElement> InRegisters<'_, T> {
+    #[inline(always)]
+    fn strided<const STRIDE: usize>(self) {
+        let InRegisters { windows, rows, input, out } = self;
+        let s = windows.s;
+        let (plane, [_, height, width], [.., length]) = (s.input_plane(), s.input, s.output);
+        let [.., kernel] = s.kernel;
+        let mut widths: Vec<i64> = windows.widths.iter().map(|&w| w as i64).collect();
+        widths.resize(length.next_multiple_of(WIDE), 0);
+        let (windows_of_rows, mut copy, mut at) = (windows.rows(), Vec::new(), 0);
+        for p in 0..s.planes {
+            let image = &input[p * plane..];
+            let (image, apart) = if s.padding[2] == 0 && image.len() + width >= plane + rows.length {
+                (image, width)
+            } else {
+                rows.copy(s, image, T::ZERO, &mut copy);
+                (&copy[..], rows.length)
+            };
+            for &([d, h], counted) in &windows_of_rows {
+                for o in (0..length).step_by(WIDE) {
+                    let mut sums = [T::ZERO; WIDE];
+                    for z in d.0..d.0 + d.1 {
+                        for y in h.0..h.0 + h.1 {
+                            for k in 0..kernel {
+                                let x =
+                                    taken::<T, STRIDE>(&image[(z * height + y) * apart + o * STRIDE + k..]);
+                                for l in 0..WIDE {
+                                    sums[l] = sums[l].add(x[l]);
+                                }
+                            }
+                        }
+                    }
+                    let widths = &widths[o..o + WIDE];
+                    for l in 0..WIDE {
+                        let n = counted as i64 * widths[l];
+                        let mean = sums[l].divide(windows.divisor_override.unwrap_or(n.max(1)));
+                        sums[l] = if n == 0 { T::ZERO } else { mean };
+                    }
+                    put(&mut out[at + o..], sums, WIDE.min(length - o));
+                }
+                at += length;
+            }
+        }
+    }
 }
 
 struct Forward<'a, T> {
@@ -86,7 +157,8 @@ impl<T: PoolElement> Body for Forward<'_, T> {
         let s = windows.s;
         let mut nothing = vec![(); s.output[2]];
         let rows = windows.rows();
-        let planes = input.chunks_exact(s.input_plane().max(1)).zip(out.chunks_exact_mut(s.output_plane().max(1)));
+        let planes =
+            input.chunks_exact(s.input_plane().max(1)).zip(out.chunks_exact_mut(s.output_plane().max(1)));
         for (input, out) in planes {
             for (&([d, h], counted), out) in rows.iter().zip(out.chunks_exact_mut(s.output[2])) {
                 out.fill(T::ZERO);
@@ -134,7 +206,8 @@ impl<T: PoolElement> Body for Backward<'_, T> {
         let s = windows.s;
         let mut shares = vec![T::ZERO; s.output[2]];
         let rows = windows.rows();
-        let planes = out.chunks_exact_mut(s.input_plane().max(1)).zip(grad.chunks_exact(s.output_plane().max(1)));
+        let planes =
+            out.chunks_exact_mut(s.input_plane().max(1)).zip(grad.chunks_exact(s.output_plane().max(1)));
         for (out, grad) in planes {
             for (&([d, h], counted), grad) in rows.iter().zip(grad.chunks_exact(s.output[2])) {
                 for ((share, &g), &w) in shares.iter_mut().zip(grad).zip(&windows.widths) {

@@ -1,5 +1,6 @@
 //! Maximum pooling and its inverse.
 
+use super::rows::{PaddedRows, WIDE, put, taken};
 use super::{PoolElement, PoolShape, check};
 use crate::wide::{Body, wide};
 use flambeau_core::parallel::each;
@@ -7,6 +8,8 @@ use flambeau_core::{Element, Result, ensure};
 
 /// Elements that are worth a thread.
 const GRAIN: usize = 1 << 15;
+/// Rows of fewer windows that are at least as wide take each by itself.
+const FEW: usize = 4;
 
 /// The largest element of each window and its index into the input plane. NaN counts as largest (the last one is
 /// taken); of equal elements the first.
@@ -30,15 +33,18 @@ pub fn max_pool<T: PoolElement>(
         return Ok(());
     }
     // Positions in 32 bits, as wide as most elements.
-    let (Ok(_), Some(rows)) = (i32::try_from(plane), PaddedRows::new(s)) else {
-        one_by_one(s, input, values, indices);
-        return Ok(());
-    };
+    let small = i32::try_from(plane).is_ok();
+    let rows = PaddedRows::new(s).filter(|_| small);
+    let alone = small && s.dilation[2] == 1 && (rows.is_none() || s.output[2] < FEW && s.kernel[2] >= FEW);
     let planes = GRAIN.div_ceil(plane);
     let parts = input.chunks(planes * plane).zip(values.chunks_mut(planes * out_plane));
     let part = |input: &[T], values: &mut [T], indices: &mut [i64]| {
         let s = &PoolShape { planes: input.len() / plane, ..*s };
-        wide(Maxima { s, input, values, indices, rows });
+        match rows {
+            _ if alone => wide(Windows { s, input, values, indices }),
+            Some(rows) => wide(Maxima { s, input, values, indices, rows }),
+            None => one_by_one(s, input, values, indices),
+        }
         Ok(())
     };
     match indices {
@@ -51,7 +57,7 @@ pub fn max_pool<T: PoolElement>(
 }
 
 /// [`max_pool`] a window after the other.
-fn one_by_one<T: PoolElement>(s: &PoolShape, input: &[T], values: &mut [T], mut indices: Option<&mut [i64]>) {
+fn one_by_one<T: PoolElement>(s: &PoolShape, input: &[T], values: &mut [T], indices: &mut [i64]) {
     let (plane, out_plane) = (s.input_plane(), s.output_plane());
     let [_, height, width] = s.input;
     for p in 0..s.planes {
@@ -79,9 +85,9 @@ fn one_by_one<T: PoolElement>(s: &PoolShape, input: &[T], values: &mut [T], mut 
                         }
                     }
                     values[at] = best;
-                    if let Some(indices) = &mut indices {
+                    if let Some(index) = indices.get_mut(at) {
                         // A window may miss the input where dilation steps over it.
-                        indices[at] = from.min(plane - 1) as i64;
+                        *index = from.min(plane - 1) as i64;
                     }
                     at += 1;
                 }
@@ -89,9 +95,6 @@ fn one_by_one<T: PoolElement>(s: &PoolShape, input: &[T], values: &mut [T], mut 
         }
     }
 }
-
-/// Windows of a row that are compared side by side.
-const WIDE: usize = 16;
 
 /// [`max_pool`] of planes of fewer than 2^31 elements: windows next to each other take one tap after the other in registers,
 /// without branches.
@@ -107,50 +110,28 @@ impl<T: PoolElement> Body for Maxima<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        // The usual strides are constants.
+        // Strides are constants.
         match (self.s.stride[2], self.indices.is_empty()) {
             (1, true) => self.strided::<1, false>(),
             (1, false) => self.strided::<1, true>(),
             (2, true) => self.strided::<2, false>(),
             (2, false) => self.strided::<2, true>(),
-            (_, true) => self.strided::<0, false>(),
-            (_, false) => self.strided::<0, true>(),
+            (3, true) => self.strided::<3, false>(),
+            (3, false) => self.strided::<3, true>(),
+            (_, true) => self.strided::<4, false>(),
+            (_, false) => self.strided::<4, true>(),
         }
     }
 }
 
-/// How much of a padded row windows see.
-#[derive(Clone, Copy)]
-struct PaddedRows {
-    /// Elements, with those that windows beyond the last one would see, up to a multiple of [`WIDE`].
-    length: usize,
-    /// Of all rows of a plane.
-    plane: usize,
-}
-impl PaddedRows {
-    /// None where that is much more than the row has.
-    fn new(s: &PoolShape) -> Option<PaddedRows> {
-        let stride = s.stride[2];
-        let reach = (s.kernel[2] - 1).checked_mul(s.dilation[2])?.checked_add(1)?;
-        let seen = match stride {
-            1 | 2 => s.output[2].next_multiple_of(WIDE).checked_mul(stride)?,
-            _ => (s.output[2] - 1).checked_mul(stride)?,
-        };
-        let length = seen.checked_add(reach)?;
-        let most = s.input[2].checked_mul(4)?.checked_add(8 * WIDE)?;
-        let plane = s.input[0].checked_mul(s.input[1])?.checked_mul(length)?;
-        (length <= most).then_some(PaddedRows { length, plane })
-    }
-}
-
 impl<T: PoolElement> Maxima<'_, T> {
-    /// For `STRIDE` along rows; 0 for any.
+    /// For `STRIDE` along rows.
     #[inline(always)]
     fn strided<const STRIDE: usize, const PLACES: bool>(self) {
         let Maxima { s, input, values, indices, rows } = self;
         let (plane, [_, height, width], [.., length]) = (s.input_plane(), s.input, s.output);
         let ([.., kernel], [.., dilation]) = (s.kernel, s.dilation);
-        let ([.., stride], [.., padding]) = (s.stride, s.padding);
+        let [.., padding] = s.padding;
         // Where the first window of a block has its first tap, and the others have theirs from there.
         let firsts: Vec<i32> = match PLACES {
             true => (0..length).map(|o| s.taps(2, o).first.min(plane) as i32).collect(),
@@ -158,20 +139,16 @@ impl<T: PoolElement> Maxima<'_, T> {
         };
         let mut steps = [0i32; WIDE];
         for l in 0..WIDE {
-            steps[l] = (l as i32).wrapping_mul(stride as i32);
+            steps[l] = (l * STRIDE) as i32;
         }
         let mut copy = Vec::new();
         let mut at = 0;
         for p in 0..s.planes {
             let image = &input[p * plane..];
-            let (image, apart) = if padding == 0 && image.len() >= plane - width + rows.length {
+            let (image, apart) = if padding == 0 && image.len() + width >= plane + rows.length {
                 (image, width)
             } else {
-                copy.resize(rows.plane, T::LOWEST);
-                let seen = width.min(rows.length.saturating_sub(padding));
-                for (to, from) in copy.chunks_exact_mut(rows.length).zip(image.chunks_exact(width)) {
-                    to[padding..padding + seen].copy_from_slice(&from[..seen]);
-                }
+                rows.copy(s, image, T::LOWEST, &mut copy);
                 (&copy[..], rows.length)
             };
             for od in 0..s.output[0] {
@@ -194,8 +171,8 @@ impl<T: PoolElement> Maxima<'_, T> {
                             for h in 0..th.count {
                                 let row = (td.first + d * td.step) * height + th.first + h * th.step;
                                 for k in 0..kernel {
-                                    let from = o * stride + k * dilation;
-                                    let x = taken::<T, STRIDE>(&image[row * apart + from..], stride, n);
+                                    let from = o * STRIDE + k * dilation;
+                                    let x = taken::<T, STRIDE>(&image[row * apart + from..]);
                                     let first = (row * width + from).wrapping_sub(padding) as i32;
                                     for l in 0..WIDE {
                                         let take = (x[l] > best[l]) | x[l].is_nan();
@@ -224,34 +201,84 @@ impl<T: PoolElement> Maxima<'_, T> {
     }
 }
 
-/// The first elements that windows next to each other take: `n` of them, and others after them where the stride is a constant.
-#[inline(always)]
-fn taken<T: PoolElement, const STRIDE: usize>(from: &[T], stride: usize, n: usize) -> [T; WIDE] {
-    let mut x = [T::LOWEST; WIDE];
-    match STRIDE {
-        1 => x.copy_from_slice(&from[..WIDE]),
-        2 => {
-            let pairs = from[..2 * WIDE].as_chunks::<2>().0;
-            for l in 0..WIDE {
-                x[l] = pairs[l][0];
-            }
+/// [`max_pool`] of planes of fewer than 2^31 elements, a window after the other, without dilation of rows: elements next to each
+/// other are compared side by side.
+struct Windows<'a, T> {
+    s: &'a PoolShape,
+    input: &'a [T],
+    values: &'a mut [T],
+    /// As many as values, or none.
+    indices: &'a mut [i64],
+}
+impl<T: PoolElement> Body for Windows<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Windows { s, input, values, indices } = self;
+        let (plane, [_, height, width]) = (s.input_plane(), s.input);
+        let mut places = [0i32; WIDE];
+        for l in 0..WIDE {
+            places[l] = l as i32;
         }
-        _ => {
-            for l in 0..n {
-                x[l] = from[l * stride];
+        let mut at = 0;
+        for p in 0..s.planes {
+            let image = &input[p * plane..];
+            for od in 0..s.output[0] {
+                let td = s.taps(0, od);
+                for oh in 0..s.output[1] {
+                    let th = s.taps(1, oh);
+                    for ow in 0..s.output[2] {
+                        let tw = s.taps(2, ow);
+                        let corner = td.first.saturating_mul(height).saturating_add(th.first);
+                        let corner = corner.saturating_mul(width).saturating_add(tw.first);
+                        let corner = corner.min(plane - 1) as i32;
+                        let (mut best, mut from) = ([T::LOWEST; WIDE], [corner; WIDE]);
+                        for d in 0..td.count {
+                            for h in 0..th.count {
+                                let row = (td.first + d * td.step) * height + th.first + h * th.step;
+                                let start = row * width + tw.first;
+                                for k in (0..tw.count).step_by(WIDE) {
+                                    let (mut x, n) = ([T::LOWEST; WIDE], (tw.count - k).min(WIDE));
+                                    match image[start + k..].first_chunk::<WIDE>() {
+                                        Some(all) => x = *all,
+                                        None => x[..n].copy_from_slice(&image[start + k..][..n]),
+                                    }
+                                    let first = (start + k) as i32;
+                                    for l in 0..WIDE {
+                                        let take =
+                                            ((x[l] > best[l]) | x[l].is_nan()) & (places[l] < n as i32);
+                                        best[l] = if take { x[l] } else { best[l] };
+                                        from[l] = if take { first + places[l] } else { from[l] };
+                                    }
+                                }
+                            }
+                        }
+                        let mut half = WIDE / 2;
+                        while half > 0 {
+                            for l in 0..half {
+                                (best[l], from[l]) =
+                                    better((best[l], from[l]), (best[l + half], from[l + half]));
+                            }
+                            half /= 2;
+                        }
+                        values[at] = best[0];
+                        if let Some(index) = indices.get_mut(at) {
+                            *index = i64::from(from[0]);
+                        }
+                        at += 1;
+                    }
+                }
             }
         }
     }
-    x
 }
 
-/// Writes the first `n` of the elements, and the others where there is room: what stands there is written after them.
+/// Which of two elements with their positions a window takes: the last NaN, else the first of the largest.
 #[inline(always)]
-fn put<T: Copy>(to: &mut [T], x: [T; WIDE], n: usize) {
-    match to.first_chunk_mut() {
-        Some(to) => *to = x,
-        None => to[..n].copy_from_slice(&x[..n]),
-    }
+fn better<T: PoolElement>(a: (T, i32), b: (T, i32)) -> (T, i32) {
+    let numbers = !a.0.is_nan() & ((b.0 > a.0) | ((b.0 == a.0) & (b.1 < a.1)));
+    let take = numbers | (b.0.is_nan() & (!a.0.is_nan() | (b.1 > a.1)));
+    if take { b } else { a }
 }
 
 /// Adds each output gradient to the input element that its index names; `out` is overwritten. Errors when an index
@@ -365,6 +392,11 @@ mod tests {
             ([3, 8, 20], [2, 3, 5], [2, 3, 3], [1, 1, 2], [1, 2, 1]),
             ([1, 5, 6], [1, 5, 9], [1, 1, 2], [0, 2, 4], [1, 1, 1]),
             ([1, 6, 11], [1, 2, 3], [1, 2, 4], [0, 1, 1], [1, 5, 3]),
+            ([1, 4, 40], [1, 2, 3], [1, 1, 3], [0, 1, 1], [1, 1, 1]),
+            ([1, 3, 70], [1, 1, 5], [1, 1, 4], [0, 0, 2], [1, 1, 1]),
+            ([1, 7, 7], [1, 7, 7], [1, 7, 7], [0; 3], [1; 3]),
+            ([2, 5, 50], [2, 3, 40], [1, 1, 5], [0, 1, 9], [1, 1, 1]),
+            ([1, 5, 50], [1, 3, 4], [1, 1, 6], [0, 1, 2], [1, 1, 2]),
         ] {
             for ceil in [false, true] {
                 let s = PoolShape::new(2, &input, &kernel, &stride, &padding, &dilation, ceil).unwrap();
@@ -380,8 +412,10 @@ mod tests {
                 let (mut a, mut b) = (vec![0f32; total], vec![0f32; total]);
                 let (mut i, mut j) = (vec![0; total], vec![0; total]);
                 max_pool(&s, &x, &mut a, Some(&mut i)).unwrap();
-                one_by_one(&s, &x, &mut b, Some(&mut j));
+                one_by_one(&s, &x, &mut b, &mut j);
                 assert_eq!(i, j, "{s:?}");
+                assert!(a.iter().zip(&b).all(|(a, b)| a.to_bits() == b.to_bits()));
+                max_pool(&s, &x, &mut a, None).unwrap();
                 assert!(a.iter().zip(&b).all(|(a, b)| a.to_bits() == b.to_bits()));
             }
         }

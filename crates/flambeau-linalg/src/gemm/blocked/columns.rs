@@ -5,12 +5,12 @@ use super::pack::Part;
 use super::{Scratch, heights, pack_rows};
 use crate::gemm::thirds::Packed;
 use crate::gemm::{GemmElement, Shape, check};
-use flambeau_core::{Result, buffer, ensure};
+use flambeau_core::{Result, Room, ensure};
 
 /// The columns of a matrix in the order in which the tile kernel reads them.
 pub struct Columns<T: 'static> {
     kernel: &'static Kernel<T>,
-    packed: Vec<T>,
+    packed: Room<T>,
     /// With [`kernel::AHEAD`] more at the end.
     lines: Vec<usize>,
     depth: usize,
@@ -33,7 +33,7 @@ impl<T: GemmElement> Columns<T> {
         let Some(len) = count.checked_next_multiple_of(width).and_then(|n| n.checked_mul(depth)) else {
             flambeau_core::bail!("columns: sizes overflow")
         };
-        let mut packed: Vec<T> = buffer(len)?;
+        let mut packed = Room::<T>::new(len)?;
         for j in (0..count).step_by(width) {
             let part = Part { count: width.min(count - j), depth, apart: cs, step: rs };
             // SAFETY: the columns were checked, and each panel has `depth` lines of `width` elements.
