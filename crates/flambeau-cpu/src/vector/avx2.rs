@@ -25,7 +25,7 @@ macro_rules! on {
 macro_rules! lane {
     (
         $name:ident, $t:ident, $bits:ident, $bias:literal, $width:literal, $magic:expr, $set:ident, $add:ident, $sub:ident, $mul:ident,
-        $div:ident, $root:ident, $fma:ident, $and:ident, $andnot:ident, $or:ident, $max:ident, $min:ident, $compare:ident, $blend:ident,
+        $div:ident, $root:ident, $fma:ident, $and:ident, $andnot:ident, $or:ident, $min:ident, $compare:ident, $blend:ident,
         $integer:ident, $float:ident, $left:ident, $right:ident, $sum:ident, $shift:ident
     ) => {
         impl Lane for $name {
@@ -66,11 +66,6 @@ macro_rules! lane {
             fn with_sign(self, of: Self) -> Self {
                 let sign = Self::of(-0.0);
                 $name(on!($or($andnot(sign.0, self.0), $and(sign.0, of.0))))
-            }
-            #[inline(always)]
-            fn at_least(self, low: $t) -> Self {
-                // The second operand where one is NaN.
-                $name(on!($max($set(low), self.0)))
             }
             #[inline(always)]
             fn at_most(self, high: $t) -> Self {
@@ -152,7 +147,6 @@ lane!(
     _mm256_and_ps,
     _mm256_andnot_ps,
     _mm256_or_ps,
-    _mm256_max_ps,
     _mm256_min_ps,
     _mm256_cmp_ps,
     _mm256_blendv_ps,
@@ -180,7 +174,6 @@ lane!(
     _mm256_and_pd,
     _mm256_andnot_pd,
     _mm256_or_pd,
-    _mm256_max_pd,
     _mm256_min_pd,
     _mm256_cmp_pd,
     _mm256_blendv_pd,

@@ -25,7 +25,7 @@ macro_rules! on {
 macro_rules! lane {
     (
         $name:ident, $t:ident, $magic:expr, $set:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident, $abs:ident, $and:ident,
-        $andnot:ident, $or:ident, $max:ident, $min:ident, $less:ident, $blend:ident, $scale:ident, $exponent:ident,
+        $andnot:ident, $or:ident, $min:ident, $less:ident, $blend:ident, $scale:ident, $exponent:ident,
         $significand:ident, $integer:ident, $float:ident, $shift:ident, $pick:expr,
         $root:expr
     ) => {
@@ -67,11 +67,6 @@ macro_rules! lane {
             fn with_sign(self, of: Self) -> Self {
                 let sign = Self::of(-0.0);
                 $name(on!($or($andnot(sign.0, self.0), $and(sign.0, of.0))))
-            }
-            #[inline(always)]
-            fn at_least(self, low: $t) -> Self {
-                // The second operand where one is NaN.
-                $name(on!($max($set(low), self.0)))
             }
             #[inline(always)]
             fn at_most(self, high: $t) -> Self {
@@ -129,7 +124,6 @@ lane!(
     _mm512_and_ps,
     _mm512_andnot_ps,
     _mm512_or_ps,
-    _mm512_max_ps,
     _mm512_min_ps,
     _mm512_cmp_ps_mask,
     _mm512_mask_blend_ps,
@@ -159,7 +153,6 @@ lane!(
     _mm512_and_pd,
     _mm512_andnot_pd,
     _mm512_or_pd,
-    _mm512_max_pd,
     _mm512_min_pd,
     _mm512_cmp_pd_mask,
     _mm512_mask_blend_pd,

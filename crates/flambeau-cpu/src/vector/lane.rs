@@ -20,8 +20,6 @@ pub(super) trait Lane: Copy {
     fn fused(self, b: Self, c: Self) -> Self;
     fn magnitude(self) -> Self;
     fn with_sign(self, of: Self) -> Self;
-    /// The greater one of both; NaN stays.
-    fn at_least(self, low: Self::Number) -> Self;
     /// The smaller one of both; NaN stays.
     fn at_most(self, high: Self::Number) -> Self;
     /// `self` where `z` is below the limit, else `large`.
@@ -88,10 +86,6 @@ macro_rules! number {
             #[inline(always)]
             fn with_sign(self, of: $t) -> $t {
                 self.copysign(of)
-            }
-            #[inline(always)]
-            fn at_least(self, low: $t) -> $t {
-                if self < low { low } else { self }
             }
             #[inline(always)]
             fn at_most(self, high: $t) -> $t {
