@@ -38,19 +38,47 @@ pub struct Attention {
     pub mask_starts: Vec<usize>,
 }
 
+/// A matrix for each entry of the batch, in rows of contiguous elements.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrices<'a, T> {
+    pub elements: &'a [T],
+    /// Where each entry's first row begins.
+    pub starts: &'a [usize],
+    /// Elements from one row to the next.
+    pub apart: usize,
+}
+
+impl<'a, T> Matrices<'a, T> {
+    /// Fails unless there are `batch` matrices of `rows` rows of `width` elements.
+    fn check(&self, batch: usize, rows: usize, width: usize) -> Result<()> {
+        let own = match rows.checked_sub(1) {
+            Some(above) => size_product(&[above, self.apart])?.checked_add(width),
+            None => Some(0),
+        };
+        let last = self.starts.iter().max().map_or(Some(0), |start| start.checked_add(own?));
+        let fits = self.starts.len() == batch && last.is_some_and(|last| last <= self.elements.len());
+        ensure!(fits, "attention: buffers don't match the sizes");
+        Ok(())
+    }
+    /// Rows of one entry.
+    fn rows(&self, b: usize, first: usize, count: usize, width: usize) -> &'a [T] {
+        &self.elements[self.starts[b] + first * self.apart..][..(count - 1) * self.apart + width]
+    }
+}
+
 fn number<F: Float>(x: f64) -> F {
     F::from(x).unwrap_or_else(F::nan)
 }
 
 impl Attention {
-    fn check(&self, query: usize, key: usize, value: usize, out: usize, mask: usize) -> Result<()> {
+    fn check<T>(&self, [query, key, value]: [Matrices<T>; 3], out: usize, mask: usize) -> Result<()> {
         let (n, t, s) = (self.batch, self.targets, self.sources);
+        query.check(n, t, self.width)?;
+        key.check(n, s, self.width)?;
+        value.check(n, s, self.depth)?;
         let last = self.mask_starts.iter().max();
         let reach = size_product(&[t, s])?;
-        let fits = query == size_product(&[n, t, self.width])?
-            && key == size_product(&[n, s, self.width])?
-            && value == size_product(&[n, s, self.depth])?
-            && out == size_product(&[n, t, self.depth])?
+        let fits = out == size_product(&[n, t, self.depth])?
             && (self.mask_starts.is_empty() || self.mask_starts.len() == n)
             && last.is_none_or(|&start| start.checked_add(reach).is_some_and(|end| end <= mask));
         ensure!(fits, "attention: buffers don't match the sizes");
@@ -78,11 +106,11 @@ impl Attention {
     }
 
     /// The keys (or values) of one entry as columns of `depth` elements, turned or not, for blocks of queries.
-    fn columns<T: Real>(&self, b: usize, of: &[T], depth: usize, turned: bool) -> Result<Columns<T>> {
-        let of = &of[b * self.sources * depth..][..self.sources * depth];
+    fn columns<T: Real>(&self, b: usize, of: Matrices<T>, depth: usize, turned: bool) -> Result<Columns<T>> {
+        let (rows, apart) = (of.rows(b, 0, self.sources, depth), of.apart);
         match turned {
-            true => Columns::new(BLOCK, depth, self.sources, of, 1, depth),
-            false => Columns::new(BLOCK, self.sources, depth, of, depth, 1),
+            true => Columns::new(BLOCK, depth, self.sources, rows, 1, apart),
+            false => Columns::new(BLOCK, self.sources, depth, rows, apart, 1),
         }
     }
 
@@ -90,14 +118,14 @@ impl Attention {
     fn scores<T: Real>(
         &self,
         [b, first, rows, keys]: [usize; 4],
-        query: &[T],
+        query: Matrices<T>,
         key: &Columns<T>,
         mask: &[T],
         scores: &mut [T],
     ) -> Result<()> {
-        let e = self.width;
-        let query = &query[(b * self.targets + first) * e..][..rows * e];
-        key.product(rows, query, e, [keys, e], number(self.scale), false, scores, keys)?;
+        let (e, apart) = (self.width, query.apart);
+        let query = query.rows(b, first, rows, e);
+        key.product(rows, query, apart, [keys, e], number(self.scale), false, scores, keys)?;
         for (i, row) in scores.chunks_exact_mut(keys.max(1)).take(rows).enumerate() {
             if let Some(start) = self.mask_starts.get(b) {
                 let mask = &mask[start + (first + i) * self.sources..][..keys];
@@ -226,6 +254,8 @@ struct Slopes<'a, T> {
     depth: usize,
     weights: &'a [T],
     grad: &'a [T],
+    /// Elements between rows of the gradient.
+    apart: usize,
     out: &'a [T],
 }
 
@@ -233,10 +263,10 @@ impl<T: Real> Body for Slopes<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let Slopes { rows: Rows { s, first, keys, scores }, depth, weights, grad, out } = self;
+        let Slopes { rows: Rows { s, first, keys, scores }, depth, weights, grad, apart, out } = self;
         let pairs = scores.chunks_exact_mut(keys).zip(weights.chunks_exact(keys));
         for (i, (slopes, weights)) in pairs.enumerate() {
-            let mean = total(&grad[i * depth..][..depth], &out[i * depth..][..depth], |g, y| g * y);
+            let mean = total(&grad[i * apart..][..depth], &out[i * depth..][..depth], |g, y| g * y);
             let (slopes, hidden) = slopes.split_at_mut(s.seen(first + i, keys));
             hidden.fill(T::ZERO);
             for (x, &w) in slopes.iter_mut().zip(weights) {
@@ -250,11 +280,12 @@ impl<T: Real> Body for Slopes<'_, T> {
 /// [`backward`]. A query that sees no key gets zeros.
 pub fn forward<T: Real>(
     s: &Attention,
-    [query, key, value, mask]: [&[T]; 4],
+    [query, key, value]: [Matrices<T>; 3],
+    mask: &[T],
     out: &mut [T],
     sums: &mut [T],
 ) -> Result<()> {
-    s.check(query.len(), key.len(), value.len(), out.len(), mask.len())?;
+    s.check([query, key, value], out.len(), mask.len())?;
     ensure!(sums.len() == s.batch * s.targets, "attention: buffers don't match the sizes");
     out.fill(T::ZERO);
     sums.fill(T::infinity());
@@ -287,12 +318,18 @@ pub fn forward<T: Real>(
 /// The gradients of [`forward`] by query, key and value, given its results. All of the three is written.
 pub fn backward<T: Real>(
     s: &Attention,
-    [query, key, value, mask]: [&[T]; 4],
-    [grad, out, sums]: [&[T]; 3],
+    [query, key, value, grad]: [Matrices<T>; 4],
+    mask: &[T],
+    [out, sums]: [&[T]; 2],
     [by_query, by_key, by_value]: [&mut [T]; 3],
 ) -> Result<()> {
-    s.check(query.len(), key.len(), value.len(), out.len(), mask.len())?;
-    s.check(by_query.len(), by_key.len(), by_value.len(), grad.len(), mask.len())?;
+    s.check([query, key, value], out.len(), mask.len())?;
+    grad.check(s.batch, s.targets, s.depth)?;
+    let own = |x: &[T], rows: usize, width: usize| Ok(x.len() == size_product(&[s.batch, rows, width])?);
+    let fits = own(by_query, s.targets, s.width)?
+        && own(by_key, s.sources, s.width)?
+        && own(by_value, s.sources, s.depth)?;
+    ensure!(fits, "attention: buffers don't match the sizes");
     ensure!(sums.len() == s.batch * s.targets, "attention: buffers don't match the sizes");
     let scale = number::<T>(s.scale);
     let (e, d) = (s.width, s.depth);
@@ -318,18 +355,18 @@ pub fn backward<T: Real>(
             s.scores([b, first, rows, keys], query, &turned, mask, weights)?;
             let at = b * s.targets + first;
             wide(Weights { rows: Rows { s, first, keys, scores: &mut *weights }, sums: &sums[at..] });
-            let grad = &grad[at * d..][..rows * d];
+            let (grad, apart) = (grad.rows(b, first, rows, d), grad.apart);
             let by_value = &mut by_value[..keys * d];
-            gemm(keys, d, rows, T::ONE, weights, 1, keys, grad, d, 1, T::ONE, by_value, d, 1)?;
-            values.product(rows, grad, d, [keys, d], T::ONE, false, slopes, keys)?;
+            gemm(keys, d, rows, T::ONE, weights, 1, keys, grad, apart, 1, T::ONE, by_value, d, 1)?;
+            values.product(rows, grad, apart, [keys, d], T::ONE, false, slopes, keys)?;
             let out = &out[at * d..][..rows * d];
             let block = Rows { s, first, keys, scores: &mut *slopes };
-            wide(Slopes { rows: block, depth: d, weights: &*weights, grad, out });
-            let query = &query[at * e..][..rows * e];
+            wide(Slopes { rows: block, depth: d, weights: &*weights, grad, apart, out });
+            let (query, apart) = (query.rows(b, first, rows, e), query.apart);
             let by_query = &mut by_query[first * e..][..rows * e];
             plain.product(rows, slopes, keys, [e, keys], scale, false, by_query, e)?;
             let by_key = &mut by_key[..keys * e];
-            gemm(keys, e, rows, scale, slopes, 1, keys, query, e, 1, T::ONE, by_key, e, 1)?;
+            gemm(keys, e, rows, scale, slopes, 1, keys, query, apart, 1, T::ONE, by_key, e, 1)?;
         }
         Ok(())
     })
@@ -361,9 +398,15 @@ mod tests {
             let mut mask = numbers(70 * 67, 13);
             mask[..67].fill(f64::NEG_INFINITY);
             let grad = numbers(280, 5);
+            let starts: [[usize; 2]; 4] = [[0, 210], [0, 201], [0, 134], [0, 140]];
+            fn matrices<'a>(elements: &'a [f64], starts: &'a [usize], apart: usize) -> Matrices<'a, f64> {
+                Matrices { elements, starts, apart }
+            }
             let value = |q: &[f64], k: &[f64], v: &[f64]| {
                 let (mut out, mut sums) = (vec![9.0; 280], vec![9.0; 140]);
-                forward(&s, [q, k, v, &mask], &mut out, &mut sums).unwrap();
+                let of = [(q, 3), (k, 3), (v, 2)];
+                let of = [0, 1, 2].map(|i| matrices(of[i].0, &starts[i], of[i].1));
+                forward(&s, of, &mask, &mut out, &mut sums).unwrap();
                 let total = out.iter().zip(&grad).map(|(y, g)| y * g).sum::<f64>();
                 (total, out, sums)
             };
@@ -373,7 +416,9 @@ mod tests {
             }
             let (mut gq, mut gk, mut gv) = (vec![9.0; 420], vec![9.0; 402], vec![9.0; 268]);
             let to: [&mut [f64]; 3] = [&mut gq, &mut gk, &mut gv];
-            backward(&s, [&q, &k, &v, &mask], [&grad, &out, &sums], to).unwrap();
+            let of = [(&q, 3), (&k, 3), (&v, 2), (&grad, 2)];
+            let of = [0, 1, 2, 3].map(|i| matrices(of[i].0, &starts[i], of[i].1));
+            backward(&s, of, &mask, [&out, &sums], to).unwrap();
             let moved = |which: usize, i: usize| {
                 let total = |by: f64| {
                     let mut all = [q.clone(), k.clone(), v.clone()];
