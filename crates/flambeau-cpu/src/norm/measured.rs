@@ -1,7 +1,7 @@
 //! Normalisation of groups that lie one after the other by their own moments: each is measured and normalised while it is
 //! in the cache.
 
-use super::{GRAIN, Real, at, double, line, mean_and_variance, middle, number, powers, size_product};
+use super::{GRAIN, Real, at, line, number, quick_moments, size_product};
 use crate::wide::{Body, wide};
 use flambeau_core::parallel::each;
 use flambeau_core::{Result, buffer, ensure};
@@ -53,40 +53,6 @@ pub fn normalise_groups<F: Real>(
 /// Bytes of groups that stay in the second-level cache together with their results and the next group.
 const NEAR: usize = 1 << 18;
 
-/// Elements of groups whose moments are made of sums together, and the most such groups: divisions and roots of one group
-/// would wait for each other.
-const TOGETHER: usize = 2048;
-const MOST: usize = 16;
-
-/// What is known of some groups.
-struct Sums {
-    /// A number near the mean, sums of what elements are more than that, and of their squares.
-    shifts: [f64; MOST],
-    totals: [f64; MOST],
-    squares: [f64; MOST],
-}
-impl Sums {
-    fn new() -> Sums {
-        Sums { shifts: [0.0; MOST], totals: [0.0; MOST], squares: [0.0; MOST] }
-    }
-    /// The means and `1 / sqrt(variance + eps)` for groups of `count` elements (T. Chan, G. Golub and R. LeVeque, "Algorithms for
-    /// computing the sample variance", 1983); no number where the shift was not near the mean, or what was added up too large or too
-    /// small for the type.
-    #[inline(always)]
-    fn moments(&self, count: f64, eps: f64) -> ([f64; MOST], [f64; MOST]) {
-        let (mut means, mut scales) = ([0.0; MOST], [0.0; MOST]);
-        for g in 0..MOST {
-            let mean = self.totals[g] / count;
-            let variance = self.squares[g] / count - mean * mean;
-            // Little cancels, and squares were in the range of the type; not said of NaN.
-            let near = (mean * mean <= 4.0 * variance) & (variance >= 1e-30) & (variance < f64::INFINITY);
-            means[g] = self.shifts[g] + mean;
-            scales[g] = if near { 1.0 / (variance + eps).sqrt() } else { f64::NAN };
-        }
-        (means, scales)
-    }
-}
-
 /// Groups from the `first` one on.
 struct Measured<'a, F> {
     size: usize,
@@ -102,54 +68,35 @@ impl<F: Real> Body for Measured<'_, F> {
     #[inline(always)]
     fn run(self) {
         let Measured { size, first, affine: (affine, [weight, bias]), eps, x, out, moments } = self;
+        let all = x;
+        let groups = x.chunks_exact(size).zip(out.chunks_exact_mut(size));
+        let moments = moments.0.iter_mut().zip(moments.1);
         let near = size * size_of::<F>() <= NEAR;
-        let together = (TOGETHER / size).clamp(1, MOST);
-        let (means, scales) = moments;
-        let mut sums = Sums::new();
-        for start in (0..means.len()).step_by(together) {
-            let count = together.min(means.len() - start);
-            for g in 0..count {
-                // The group's results and the next group are asked for while it is measured.
-                let place = (start + g) * size;
-                let (own, following) = x[place..].split_at(size);
-                let shift = middle(own);
-                (sums.totals[g], sums.squares[g]) = match near {
-                    true => {
-                        let following = following.get(..size).unwrap_or(&[]);
-                        powers::<F, true>(own, shift, &out[place..place + size], following)
+        for (g, ((x, out), (mean, scale))) in groups.zip(moments).enumerate() {
+            // The group's results and the next group are asked for while it is measured.
+            let following = all[(g + 1) * size..].get(..size).unwrap_or(&[]);
+            let (middle, variance) = match near {
+                true => quick_moments::<F, true>(x, out, following),
+                false => quick_moments::<F, false>(x, &[], &[]),
+            };
+            (*mean, *scale) = (middle, 1.0 / (variance + eps).sqrt());
+            let (m, r) = (number::<F>(*mean), number::<F>(*scale));
+            let Affine::Channels { channels, inner } = affine else {
+                match (weight, bias) {
+                    (Some(weight), Some(bias)) => {
+                        line(out, [x, weight, bias], |x, w, b| (x - m) * r * w + b);
                     }
-                    false => powers::<F, false>(own, shift, &[], &[]),
-                };
-                sums.shifts[g] = double(shift);
-            }
-            let (all_means, all_scales) = sums.moments(size as f64, eps);
-            for g in 0..count {
-                let place = (start + g) * size;
-                let (x, out) = (&x[place..place + size], &mut out[place..place + size]);
-                let (mut mean, mut scale) = (all_means[g], all_scales[g]);
-                if scale.is_nan() {
-                    let (exact, variance) = mean_and_variance(std::iter::once(x), size as f64);
-                    (mean, scale) = (exact, 1.0 / (variance + eps).sqrt());
+                    (Some(weight), None) => line(out, [x, weight, x], |x, w, _| (x - m) * r * w),
+                    (None, Some(bias)) => line(out, [x, bias, x], |x, b, _| (x - m) * r + b),
+                    (None, None) => line(out, [x, x, x], |x, _, _| (x - m) * r),
                 }
-                (means[start + g], scales[start + g]) = (mean, scale);
-                let (m, r) = (number::<F>(mean), number::<F>(scale));
-                let Affine::Channels { channels, inner } = affine else {
-                    match (weight, bias) {
-                        (Some(weight), Some(bias)) => {
-                            line(out, [x, weight, bias], |x, w, b| (x - m) * r * w + b);
-                        }
-                        (Some(weight), None) => line(out, [x, weight, x], |x, w, _| (x - m) * r * w),
-                        (None, Some(bias)) => line(out, [x, bias, x], |x, b, _| (x - m) * r + b),
-                        (None, None) => line(out, [x, x, x], |x, _, _| (x - m) * r),
-                    }
-                    continue;
-                };
-                let plane = (first + start + g) * (size / inner);
-                for (p, (x, out)) in x.chunks_exact(inner).zip(out.chunks_exact_mut(inner)).enumerate() {
-                    let c = (plane + p) % channels;
-                    let (a, b) = (number::<F>(scale * at(weight, c, 1.0)), number::<F>(at(bias, c, 0.0)));
-                    line(out, [x, x, x], |x, _, _| (x - m) * a + b);
-                }
+                continue;
+            };
+            let plane = (first + g) * (size / inner);
+            for (p, (x, out)) in x.chunks_exact(inner).zip(out.chunks_exact_mut(inner)).enumerate() {
+                let c = (plane + p) % channels;
+                let (a, b) = (number::<F>(*scale * at(weight, c, 1.0)), number::<F>(at(bias, c, 0.0)));
+                line(out, [x, x, x], |x, _, _| (x - m) * a + b);
             }
         }
     }

@@ -101,13 +101,24 @@ fn powers<F: Float, const SOON: bool>(x: &[F], shift: F, results: &[F], after: &
     (total, total_squares)
 }
 
-/// The mean of the first elements.
+/// The mean and the variance of the elements of a group. Both from one look at the elements, less a number near their mean
+/// (T. Chan, G. Golub and R. LeVeque, "Algorithms for computing the sample variance", 1983). Where that number was not near,
+/// or what is added up too large or too small for the type, in double precision. For the rest see [`powers`].
 #[inline(always)]
-fn middle<F: Float>(x: &[F]) -> F {
-    match x.first_chunk::<LANES>() {
+fn quick_moments<F: Float, const SOON: bool>(x: &[F], results: &[F], after: &[F]) -> (f64, f64) {
+    let shift = match x.first_chunk::<LANES>() {
         Some(line) => merged(*line, |a, b| a + b) / number(LANES as f64),
         None => x.first().copied().unwrap_or(F::zero()),
+    };
+    let count = x.len() as f64;
+    let (total, squares) = powers::<F, SOON>(x, shift, results, after);
+    let mean = total / count;
+    let variance = squares / count - mean * mean;
+    // Little cancels, and squares were in the range of the type; not said of NaN.
+    if mean * mean <= 4.0 * variance && (1e-30..f64::INFINITY).contains(&variance) {
+        return (double(shift) + mean, variance);
     }
+    mean_and_variance(std::iter::once(x), count)
 }
 
 /// The mean and the variance of `count` elements in blocks, in double precision, so that means have PyTorch's bits. Of `f32`,

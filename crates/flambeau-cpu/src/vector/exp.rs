@@ -85,7 +85,7 @@ pub(super) fn parts_single<L: Single>(x: L) -> (L, L, L) {
 pub(super) fn exp_single<L: Single>(x: L) -> L {
     // Below it is zero: a product that leaves the range takes the processor a hundred cycles, and masks are of such numbers.
     let zero = L::of(0.0);
-    let (k, high, rest) = parts_single(zero.or_from(x, -104.0, x).at_most(90.0));
+    let (k, high, rest) = parts_single(x.or_any_below(-104.0).at_most(90.0));
     zero.or_from(x, -104.0, high.plus(rest).scaled(k))
 }
 
@@ -99,7 +99,7 @@ const STEP_REST: f64 = LN_2_REST / 16.0;
 #[inline(always)]
 pub(super) fn exp_double<L: Double>(x: L) -> L {
     let (zero, given) = (L::of(0.0), x);
-    let x = zero.or_from(given, -746.0, given).at_most(710.0);
+    let x = given.or_any_below(-746.0).at_most(710.0);
     let k = x.fused(L::of(16.0 * LOG2_E), L::of(MAGIC));
     let n = k.minus(L::of(MAGIC));
     let r = n.fused(L::of(-STEP_REST), n.fused(L::of(-STEP), x));
