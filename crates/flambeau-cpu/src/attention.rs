@@ -434,4 +434,47 @@ mod tests {
             }
         }
     }
+
+    /// Matrices whose rows lie apart, and between those of other entries, give the bits of those that follow each other.
+    #[test]
+    fn matrices_in_place() {
+        let (batch, targets, sources, width) = (3, 37, 40, 5);
+        let s = Attention {
+            batch,
+            targets,
+            sources,
+            width,
+            depth: width,
+            scale: 0.4,
+            causal: true,
+            mask_starts: Vec::new(),
+        };
+        let run = |apart: usize, starts: &[Vec<usize>; 4], of: &[Vec<f64>; 4]| {
+            let given = |i: usize| Matrices { elements: &of[i][..], starts: &starts[i], apart };
+            let n = batch * targets * width;
+            let (mut out, mut sums) = (vec![0.0; n], vec![0.0; batch * targets]);
+            forward(&s, [given(0), given(1), given(2)], &[], &mut out, &mut sums).unwrap();
+            let mut by =
+                [vec![0.0; n], vec![0.0; batch * sources * width], vec![0.0; batch * sources * width]];
+            let to = by.each_mut().map(|by| &mut by[..]);
+            backward(&s, [0, 1, 2, 3].map(given), &[], [&out, &sums], to).unwrap();
+            (out, sums, by)
+        };
+        let rows = [targets, sources, sources, targets];
+        let dense = rows.map(|rows| numbers(batch * rows * width, 31 + rows));
+        let follow = rows.map(|rows| (0..batch).map(|b| b * rows * width).collect());
+        // One row of each entry after the other.
+        let apart = batch * width + 2;
+        let mixed = [0, 1, 2, 3].map(|i| {
+            let mut mixed = vec![f64::NAN; rows[i] * apart];
+            for (r, row) in dense[i].chunks_exact(width).enumerate() {
+                mixed[r % rows[i] * apart + r / rows[i] * width..][..width].copy_from_slice(row);
+            }
+            mixed
+        });
+        let between = rows.map(|_| (0..batch).map(|b| b * width).collect());
+        assert_eq!(run(width, &follow, &dense), run(apart, &between, &mixed));
+        let short = Matrices { elements: &dense[0][1..], starts: &follow[0], apart: width };
+        assert!(short.check(batch, targets, width).is_err());
+    }
 }

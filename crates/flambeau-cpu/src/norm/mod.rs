@@ -11,6 +11,7 @@ use crate::wide::{Body, ahead, ahead_to_write, wide};
 use flambeau_core::parallel::each;
 use flambeau_core::{Element, Result, buffer, ensure};
 use num_traits::Float;
+use std::ops::Range;
 
 /// Elements that are worth a thread.
 const GRAIN: usize = 1 << 15;
@@ -276,9 +277,13 @@ impl Planes {
         ensure!(fits, "norm: sizes don't match");
         Ok(())
     }
-    /// For each plane its number, channel and moments.
-    fn each(&self) -> impl DoubleEndedIterator<Item = (usize, usize, usize)> {
-        (0..self.planes).map(|p| (p, p % self.channels, p / self.sharing % self.stats))
+    /// For planes their numbers, channels and moments.
+    fn each(&self, planes: Range<usize>) -> impl DoubleEndedIterator<Item = (usize, usize, usize)> {
+        planes.map(|p| (p, p % self.channels, p / self.sharing % self.stats))
+    }
+    /// The fewest planes next to each other that share no moments with others.
+    fn together(&self) -> usize {
+        if self.stats.checked_mul(self.sharing) == Some(self.planes) { self.sharing } else { self.planes }
     }
 }
 
@@ -361,25 +366,29 @@ pub fn normalise_planes_backward<F: Real>(
     let (mut by_weight, mut by_bias) = (buffer(s.channels)?, buffer(s.channels)?);
     // Means over each group of the gradient, and of the gradient times the normalised element.
     let mut means = vec![(0.0, 0.0); mean.len()];
-    for (p, c, k) in s.each() {
-        let (plain, moved) = wide(Dots(&grad[range(p)], &x[range(p)], mean[k]));
-        by_weight[c] += moved * scale[k];
-        by_bias[c] += plain;
-        let w = at(weight, c, 1.0);
-        means[k].0 += w * plain;
-        means[k].1 += w * moved * scale[k];
-    }
     let count = s.count.map_or(f64::INFINITY, |n| n as f64);
-    // The last planes are still in the cache.
-    for (p, c, k) in s.each().rev() {
-        let r = scale[k];
-        let (first, second) = (means[k].0 / count, means[k].1 / count);
-        // The differences first: what is left of them must not drown in the rounding of large terms.
-        let (m, w, r) = (number::<F>(mean[k]), number::<F>(at(weight, c, 1.0)), number::<F>(r));
-        let (b, d) = (number::<F>(scale[k] * second), number::<F>(first));
-        let pairs = grad[range(p)].iter().zip(&x[range(p)]);
-        let three = out[range(p)].iter_mut().zip(pairs);
-        wide(move || three.for_each(|(o, (&g, &x))| *o = (g * w - d - (x - m) * b) * r));
+    let together = s.together();
+    for start in (0..s.planes).step_by(together.max(1)) {
+        let planes = start..start + together;
+        for (p, c, k) in s.each(planes.clone()) {
+            let (plain, moved) = wide(Dots(&grad[range(p)], &x[range(p)], mean[k]));
+            by_weight[c] += moved * scale[k];
+            by_bias[c] += plain;
+            let w = at(weight, c, 1.0);
+            means[k].0 += w * plain;
+            means[k].1 += w * moved * scale[k];
+        }
+        // The last planes are still in the cache.
+        for (p, c, k) in s.each(planes).rev() {
+            let r = scale[k];
+            let (first, second) = (means[k].0 / count, means[k].1 / count);
+            // The differences first: what is left of them must not drown in the rounding of large terms.
+            let (m, w, r) = (number::<F>(mean[k]), number::<F>(at(weight, c, 1.0)), number::<F>(r));
+            let (b, d) = (number::<F>(scale[k] * second), number::<F>(first));
+            let pairs = grad[range(p)].iter().zip(&x[range(p)]);
+            let three = out[range(p)].iter_mut().zip(pairs);
+            wide(move || three.for_each(|(o, (&g, &x))| *o = (g * w - d - (x - m) * b) * r));
+        }
     }
     let back = |list: Vec<f64>| list.into_iter().map(number).collect();
     Ok([back(by_weight), back(by_bias)])
