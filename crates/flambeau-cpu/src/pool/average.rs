@@ -103,19 +103,14 @@ impl<T: PoolElement> InRegisters<'_, T> {
     fn strided<const STRIDE: usize>(self) {
         let InRegisters { windows, rows, input, out } = self;
         let s = windows.s;
-        let (plane, [_, height, width], [.., length]) = (s.input_plane(), s.input, s.output);
+        let (plane, [_, height, _], [.., length]) = (s.input_plane(), s.input, s.output);
         let [.., kernel] = s.kernel;
         let mut widths: Vec<i64> = windows.widths.iter().map(|&w| w as i64).collect();
         widths.resize(length.next_multiple_of(WIDE), 0);
         let (windows_of_rows, mut copy, mut at) = (windows.rows(), Vec::new(), 0);
         for p in 0..s.planes {
             let image = &input[p * plane..];
-            let (image, apart) = if s.padding[2] == 0 && image.len() + width >= plane + rows.length {
-                (image, width)
-            } else {
-                rows.copy(s, image, T::ZERO, &mut copy);
-                (&copy[..], rows.length)
-            };
+            let (image, apart) = rows.of(s, image, T::ZERO, &mut copy);
             for &([d, h], counted) in &windows_of_rows {
                 for o in (0..length).step_by(WIDE) {
                     let mut sums = [T::ZERO; WIDE];

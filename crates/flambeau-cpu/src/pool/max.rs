@@ -145,12 +145,7 @@ impl<T: PoolElement> Maxima<'_, T> {
         let mut at = 0;
         for p in 0..s.planes {
             let image = &input[p * plane..];
-            let (image, apart) = if padding == 0 && image.len() + width >= plane + rows.length {
-                (image, width)
-            } else {
-                rows.copy(s, image, T::LOWEST, &mut copy);
-                (&copy[..], rows.length)
-            };
+            let (image, apart) = rows.of(s, image, T::LOWEST, &mut copy);
             for od in 0..s.output[0] {
                 let td = s.taps(0, od);
                 for oh in 0..s.output[1] {

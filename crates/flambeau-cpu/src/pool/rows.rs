@@ -12,6 +12,8 @@ pub(super) struct PaddedRows {
     pub length: usize,
     /// Of all rows of a plane.
     plane: usize,
+    /// Whether windows see what lies before or behind a row.
+    beyond: bool,
 }
 impl PaddedRows {
     /// None where strides are long, or that is much more than the row has.
@@ -21,12 +23,31 @@ impl PaddedRows {
         let length = s.output[2].next_multiple_of(WIDE).checked_mul(stride)?.checked_add(reach)?;
         let most = s.input[2].checked_mul(4)?.checked_add(8 * WIDE)?;
         let plane = s.input[0].checked_mul(s.input[1])?.checked_mul(length)?;
-        (stride <= 4 && length <= most).then_some(PaddedRows { length, plane })
+        let beyond =
+            s.padding[2] > 0 || (s.output[2] - 1).checked_mul(stride)?.checked_add(reach)? > s.input[2];
+        (stride <= 4 && length <= most).then_some(PaddedRows { length, plane, beyond })
     }
 
-    /// A plane with padding; `copy` is empty, or that of another plane with the same.
+    /// The rows of a plane and how far they are apart: those of `image`, which begins with the plane, where that has all that is
+    /// read; else those of a copy, which is empty or that of another plane, with `outside` around them.
     #[inline(always)]
-    pub fn copy<T: PoolElement>(self, s: &PoolShape, image: &[T], outside: T, copy: &mut Vec<T>) {
+    pub fn of<'a, T: PoolElement>(
+        self,
+        s: &PoolShape,
+        image: &'a [T],
+        outside: T,
+        copy: &'a mut Vec<T>,
+    ) -> (&'a [T], usize) {
+        let [.., width] = s.input;
+        if !self.beyond && image.len() + width >= s.input_plane() + self.length {
+            return (image, width);
+        }
+        self.copy(s, image, outside, copy);
+        (&copy[..], self.length)
+    }
+
+    #[inline(always)]
+    fn copy<T: PoolElement>(self, s: &PoolShape, image: &[T], outside: T, copy: &mut Vec<T>) {
         let ([.., width], [.., padding]) = (s.input, s.padding);
         copy.resize(self.plane, outside);
         let seen = width.min(self.length.saturating_sub(padding));
