@@ -21,7 +21,7 @@ pub use device::{Device, DeviceType, Layout, MemoryFormat};
 pub use dtype::{C32, C64, Category, DType, Element};
 pub use error::{Error, ErrorKind, Result};
 pub use half::{bf16, f16};
-pub use memory::{buffer, check_memory, settle};
+pub use memory::{Room, buffer, check_memory, settle};
 pub use scalar::{Number, Scalar};
 pub use shared::{Shared, WeakShared};
 pub use storage::{Init, Lease, Loan, Storage};

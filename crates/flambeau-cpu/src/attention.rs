@@ -2,10 +2,11 @@
 //! (Dao et al., 2022, for the backward from the logarithms of the sums.)
 
 use crate::gemm::{Columns, GemmElement, gemm, size_product};
+use crate::lanes::{lanes, lanes_again, lanes_of_pairs, merged};
 use crate::vector::{Elementary, Vector};
 use crate::wide::{Body, wide};
 use flambeau_core::parallel::each;
-use flambeau_core::{Result, buffer, ensure};
+use flambeau_core::{Result, Room, ensure};
 use num_traits::Float;
 
 /// Queries that are worked on together: few, as a causal attention computes the scores of a block for all keys that its last
@@ -37,19 +38,47 @@ pub struct Attention {
     pub mask_starts: Vec<usize>,
 }
 
+/// A matrix for each entry of the batch, in rows of contiguous elements.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrices<'a, T> {
+    pub elements: &'a [T],
+    /// Where each entry's first row begins.
+    pub starts: &'a [usize],
+    /// Elements from one row to the next.
+    pub apart: usize,
+}
+
+impl<'a, T> Matrices<'a, T> {
+    /// Fails unless there are `batch` matrices of `rows` rows of `width` elements.
+    fn check(&self, batch: usize, rows: usize, width: usize) -> Result<()> {
+        let own = match rows.checked_sub(1) {
+            Some(above) => size_product(&[above, self.apart])?.checked_add(width),
+            None => Some(0),
+        };
+        let last = self.starts.iter().max().map_or(Some(0), |start| start.checked_add(own?));
+        let fits = self.starts.len() == batch && last.is_some_and(|last| last <= self.elements.len());
+        ensure!(fits, "attention: buffers don't match the sizes");
+        Ok(())
+    }
+    /// Rows of one entry.
+    fn rows(&self, b: usize, first: usize, count: usize, width: usize) -> &'a [T] {
+        &self.elements[self.starts[b] + first * self.apart..][..(count - 1) * self.apart + width]
+    }
+}
+
 fn number<F: Float>(x: f64) -> F {
     F::from(x).unwrap_or_else(F::nan)
 }
 
 impl Attention {
-    fn check(&self, query: usize, key: usize, value: usize, out: usize, mask: usize) -> Result<()> {
+    fn check<T>(&self, [query, key, value]: [Matrices<T>; 3], out: usize, mask: usize) -> Result<()> {
         let (n, t, s) = (self.batch, self.targets, self.sources);
+        query.check(n, t, self.width)?;
+        key.check(n, s, self.width)?;
+        value.check(n, s, self.depth)?;
         let last = self.mask_starts.iter().max();
         let reach = size_product(&[t, s])?;
-        let fits = query == size_product(&[n, t, self.width])?
-            && key == size_product(&[n, s, self.width])?
-            && value == size_product(&[n, s, self.depth])?
-            && out == size_product(&[n, t, self.depth])?
+        let fits = out == size_product(&[n, t, self.depth])?
             && (self.mask_starts.is_empty() || self.mask_starts.len() == n)
             && last.is_none_or(|&start| start.checked_add(reach).is_some_and(|end| end <= mask));
         ensure!(fits, "attention: buffers don't match the sizes");
@@ -77,11 +106,11 @@ impl Attention {
     }
 
     /// The keys (or values) of one entry as columns of `depth` elements, turned or not, for blocks of queries.
-    fn columns<T: Real>(&self, b: usize, of: &[T], depth: usize, turned: bool) -> Result<Columns<T>> {
-        let of = &of[b * self.sources * depth..][..self.sources * depth];
+    fn columns<T: Real>(&self, b: usize, of: Matrices<T>, depth: usize, turned: bool) -> Result<Columns<T>> {
+        let (rows, apart) = (of.rows(b, 0, self.sources, depth), of.apart);
         match turned {
-            true => Columns::new(BLOCK, depth, self.sources, of, 1, depth),
-            false => Columns::new(BLOCK, self.sources, depth, of, depth, 1),
+            true => Columns::new(BLOCK, depth, self.sources, rows, 1, apart),
+            false => Columns::new(BLOCK, self.sources, depth, rows, apart, 1),
         }
     }
 
@@ -89,14 +118,14 @@ impl Attention {
     fn scores<T: Real>(
         &self,
         [b, first, rows, keys]: [usize; 4],
-        query: &[T],
+        query: Matrices<T>,
         key: &Columns<T>,
         mask: &[T],
         scores: &mut [T],
     ) -> Result<()> {
-        let e = self.width;
-        let query = &query[(b * self.targets + first) * e..][..rows * e];
-        key.product(rows, query, e, [keys, e], number(self.scale), false, scores, keys)?;
+        let (e, apart) = (self.width, query.apart);
+        let query = query.rows(b, first, rows, e);
+        key.product(rows, query, apart, [keys, e], number(self.scale), false, scores, keys)?;
         for (i, row) in scores.chunks_exact_mut(keys.max(1)).take(rows).enumerate() {
             if let Some(start) = self.mask_starts.get(b) {
                 let mask = &mask[start + (first + i) * self.sources..][..keys];
@@ -107,70 +136,126 @@ impl Attention {
     }
 }
 
+/// The sum of what `term` makes of two equally long rows.
 #[inline(always)]
-fn largest<T: Float>(row: &[T]) -> T {
-    let mut lanes = [T::neg_infinity(); 8];
-    let chunks = row.chunks_exact(8);
-    let mut top = chunks.remainder().iter().fold(T::neg_infinity(), |m, &x| if x > m { x } else { m });
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(m, &x)| *m = if x > *m { x } else { *m });
-    }
-    for lane in lanes {
-        top = if lane > top { lane } else { top };
-    }
-    top
+fn total<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
+    merged(lanes_of_pairs(a, b, T::ZERO, |sum, x, y| sum + term(x, y)), |a, b| a + b)
 }
 
-/// The sum of what `term` makes of two equally long rows, in eight lanes.
+/// Elements of rows whose exponentials are computed together.
+const TILE: usize = 2048;
+
+/// Rows of scores for `keys` keys, the first of them that of the query `first`.
+struct Rows<'a, T> {
+    s: &'a Attention,
+    first: usize,
+    keys: usize,
+    scores: &'a mut [T],
+}
+impl<T: Real> Rows<'_, T> {
+    /// How many rows are worked on together.
+    #[inline(always)]
+    fn together(&self) -> usize {
+        (TILE / self.keys).max(1)
+    }
+}
+
+/// What is left of the scores that a row sees, by a number; of the others nothing.
 #[inline(always)]
-fn total<T: Float>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
-    let mut lanes = [T::zero(); 8];
-    let (left, right) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest = left.remainder().iter().zip(right.remainder());
-    let rest = rest.fold(T::zero(), |sum, (&x, &y)| sum + term(x, y));
-    for (x, y) in left.zip(right) {
-        for i in 0..8 {
-            lanes[i] = lanes[i] + term(x[i], y[i]);
+fn shifted<T: Real>(row: &mut [T], seen: usize, shift: T) {
+    row[seen..].fill(T::neg_infinity());
+    for x in row {
+        *x = *x - shift;
+    }
+}
+
+/// A softmax of rows but for the division by their sums: the logarithms of the sums of exponentials, and what the rows are to
+/// be multiplied by; infinity and zero for rows that see no key.
+struct Softmax<'a, T> {
+    rows: Rows<'a, T>,
+    sums: &'a mut [T],
+    scales: &'a mut [T; BLOCK],
+}
+
+impl<T: Real> Body for Softmax<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Softmax { rows, sums, scales } = self;
+        let (keys, together) = (rows.keys, rows.together());
+        let larger = |m: T, x: T| if x > m { x } else { m };
+        let (mut tops, mut logs) = ([T::ZERO; BLOCK], [T::ONE; BLOCK]);
+        let parts = rows.scores.chunks_mut(together * keys);
+        let numbers = tops.chunks_mut(together).zip(logs.chunks_mut(together));
+        for (t, (part, (tops, logs))) in parts.zip(numbers).enumerate() {
+            for (i, (row, top)) in part.chunks_exact_mut(keys).zip(tops).enumerate() {
+                let seen = rows.s.seen(rows.first + t * together + i, keys);
+                row[seen..].fill(T::neg_infinity());
+                *top = merged(lanes_again::<false, _, _>(row, T::neg_infinity(), larger), larger);
+                shifted(row, seen, if *top == T::neg_infinity() { T::ZERO } else { *top });
+            }
+            T::map_in_place(Elementary::Exp, part);
+            for (row, sum) in part.chunks_exact(keys).zip(logs) {
+                *sum = merged(lanes(row, T::ZERO, |sum, x| sum + x), |a, b| a + b);
+            }
+        }
+        for (scale, &sum) in scales.iter_mut().zip(&logs) {
+            *scale = if sum == T::ZERO { T::ZERO } else { T::ONE / sum };
+        }
+        T::map_in_place(Elementary::Log, &mut logs);
+        for i in 0..sums.len() {
+            sums[i] = if scales[i] == T::ZERO { T::infinity() } else { tops[i] + logs[i] };
         }
     }
-    lanes.iter().fold(rest, |sum, &x| sum + x)
 }
 
-/// The largest number of a row.
-struct Largest<'a, T>(&'a [T]);
-
-impl<T: Real> Body for Largest<'_, T> {
-    type Output = T;
+/// The weights again, from scores and the logarithms of the sums of exponentials.
+struct Weights<'a, T> {
+    rows: Rows<'a, T>,
+    sums: &'a [T],
+}
+impl<T: Real> Body for Weights<'_, T> {
+    type Output = ();
     #[inline(always)]
-    fn run(self) -> T {
-        largest(self.0)
-    }
-}
-
-/// `exp(x - shift)` over a row, in place; returns the sum.
-struct Exponentials<'a, T> {
-    row: &'a mut [T],
-    shift: T,
-}
-
-impl<T: Real> Body for Exponentials<'_, T> {
-    type Output = T;
-    #[inline(always)]
-    fn run(self) -> T {
-        let (row, shift) = (self.row, self.shift);
-        for x in row.iter_mut() {
-            *x = *x - shift;
+    fn run(self) {
+        let Weights { rows, sums } = self;
+        let (keys, together) = (rows.keys, rows.together());
+        for (t, part) in rows.scores.chunks_mut(together * keys).enumerate() {
+            for (i, row) in part.chunks_exact_mut(keys).enumerate() {
+                let i = t * together + i;
+                shifted(row, rows.s.seen(rows.first + i, keys), sums[i]);
+            }
+            T::map_in_place(Elementary::Exp, part);
         }
-        T::map_in_place(Elementary::Exp, row);
-        total(row, row, |x, _| x)
     }
 }
 
-/// The gradient of a row of scores from that of its weights, in place.
+/// Multiplies each row of `width` elements by a number.
+struct Scaled<'a, T> {
+    width: usize,
+    rows: &'a mut [T],
+    by: &'a [T],
+}
+impl<T: Real> Body for Scaled<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (row, &by) in self.rows.chunks_exact_mut(self.width.max(1)).zip(self.by) {
+            for x in row {
+                *x = *x * by;
+            }
+        }
+    }
+}
+
+/// The gradients of rows of scores from those of their weights, in place.
 struct Slopes<'a, T> {
-    slopes: &'a mut [T],
+    rows: Rows<'a, T>,
+    depth: usize,
     weights: &'a [T],
     grad: &'a [T],
+    /// Elements between rows of the gradient.
+    apart: usize,
     out: &'a [T],
 }
 
@@ -178,9 +263,15 @@ impl<T: Real> Body for Slopes<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let mean = total(self.grad, self.out, |g, y| g * y);
-        for (x, &w) in self.slopes.iter_mut().zip(self.weights) {
-            *x = w * (*x - mean);
+        let Slopes { rows: Rows { s, first, keys, scores }, depth, weights, grad, apart, out } = self;
+        let pairs = scores.chunks_exact_mut(keys).zip(weights.chunks_exact(keys));
+        for (i, (slopes, weights)) in pairs.enumerate() {
+            let mean = total(&grad[i * apart..][..depth], &out[i * depth..][..depth], |g, y| g * y);
+            let (slopes, hidden) = slopes.split_at_mut(s.seen(first + i, keys));
+            hidden.fill(T::ZERO);
+            for (x, &w) in slopes.iter_mut().zip(weights) {
+                *x = w * (*x - mean);
+            }
         }
     }
 }
@@ -189,11 +280,12 @@ impl<T: Real> Body for Slopes<'_, T> {
 /// [`backward`]. A query that sees no key gets zeros.
 pub fn forward<T: Real>(
     s: &Attention,
-    [query, key, value, mask]: [&[T]; 4],
+    [query, key, value]: [Matrices<T>; 3],
+    mask: &[T],
     out: &mut [T],
     sums: &mut [T],
 ) -> Result<()> {
-    s.check(query.len(), key.len(), value.len(), out.len(), mask.len())?;
+    s.check([query, key, value], out.len(), mask.len())?;
     ensure!(sums.len() == s.batch * s.targets, "attention: buffers don't match the sizes");
     out.fill(T::ZERO);
     sums.fill(T::infinity());
@@ -205,29 +297,19 @@ pub fn forward<T: Real>(
     let parts: Vec<_> =
         sums.chunks_mut(s.targets).map(|sums| (outs.next().unwrap_or_default(), sums)).collect();
     each(parts.into_iter().enumerate(), s.grain(), |(b, (out, sums))| {
-        let mut weights: Vec<T> = buffer(BLOCK.min(s.targets).saturating_mul(s.sources))?;
+        let mut weights = Room::<T>::new(BLOCK.min(s.targets).saturating_mul(s.sources))?;
         let (key, value) = (s.columns(b, key, s.width, true)?, s.columns(b, value, s.depth, false)?);
         for (first, rows, keys) in s.blocks(BLOCK) {
             let weights = &mut weights[..rows * keys];
             s.scores([b, first, rows, keys], query, &key, mask, weights)?;
             let out = &mut out[first * s.depth..][..rows * s.depth];
             let mut scales = [T::ZERO; BLOCK];
-            for (i, row) in weights.chunks_exact_mut(keys).enumerate() {
-                let (row, hidden) = row.split_at_mut(s.seen(first + i, keys));
-                hidden.fill(T::ZERO);
-                let top = wide(Largest(row));
-                let shift = if top == T::neg_infinity() { T::ZERO } else { top };
-                let sum = wide(Exponentials { row, shift });
-                if sum != T::ZERO {
-                    sums[first + i] = top + sum.ln();
-                }
-                scales[i] = if sum == T::ZERO { T::ZERO } else { T::ONE / sum };
-            }
+            let sums = &mut sums[first..first + rows];
+            let block = Rows { s, first, keys, scores: &mut *weights };
+            wide(Softmax { rows: block, sums, scales: &mut scales });
             value.product(rows, weights, keys, [s.depth, keys], T::ONE, false, out, s.depth)?;
             // Dividing the results is less work than dividing the weights.
-            for (row, &by) in out.chunks_exact_mut(s.depth.max(1)).zip(&scales) {
-                row.iter_mut().for_each(|x| *x = *x * by);
-            }
+            wide(Scaled { width: s.depth, rows: out, by: &scales });
         }
         Ok(())
     })
@@ -236,12 +318,18 @@ pub fn forward<T: Real>(
 /// The gradients of [`forward`] by query, key and value, given its results. All of the three is written.
 pub fn backward<T: Real>(
     s: &Attention,
-    [query, key, value, mask]: [&[T]; 4],
-    [grad, out, sums]: [&[T]; 3],
+    [query, key, value, grad]: [Matrices<T>; 4],
+    mask: &[T],
+    [out, sums]: [&[T]; 2],
     [by_query, by_key, by_value]: [&mut [T]; 3],
 ) -> Result<()> {
-    s.check(query.len(), key.len(), value.len(), out.len(), mask.len())?;
-    s.check(by_query.len(), by_key.len(), by_value.len(), grad.len(), mask.len())?;
+    s.check([query, key, value], out.len(), mask.len())?;
+    grad.check(s.batch, s.targets, s.depth)?;
+    let own = |x: &[T], rows: usize, width: usize| Ok(x.len() == size_product(&[s.batch, rows, width])?);
+    let fits = own(by_query, s.targets, s.width)?
+        && own(by_key, s.sources, s.width)?
+        && own(by_value, s.sources, s.depth)?;
+    ensure!(fits, "attention: buffers don't match the sizes");
     ensure!(sums.len() == s.batch * s.targets, "attention: buffers don't match the sizes");
     let scale = number::<T>(s.scale);
     let (e, d) = (s.width, s.depth);
@@ -258,35 +346,27 @@ pub fn backward<T: Real>(
         .map(|_| [&mut by_queries, &mut by_keys, &mut by_values].map(|part| part.next().unwrap_or_default()))
         .collect();
     each(parts.into_iter().enumerate(), s.grain(), |(b, [by_query, by_key, by_value])| {
-        let mut weights: Vec<T> = buffer(BACK.min(s.targets).saturating_mul(s.sources))?;
-        let mut slopes: Vec<T> = buffer(weights.len())?;
+        let mut weights = Room::<T>::new(BACK.min(s.targets).saturating_mul(s.sources))?;
+        let mut slopes = Room::<T>::new(weights.len())?;
         let (turned, values) = (s.columns(b, key, e, true)?, s.columns(b, value, d, true)?);
         let plain = s.columns(b, key, e, false)?;
         for (first, rows, keys) in s.blocks(BACK) {
             let (weights, slopes) = (&mut weights[..rows * keys], &mut slopes[..rows * keys]);
             s.scores([b, first, rows, keys], query, &turned, mask, weights)?;
             let at = b * s.targets + first;
-            for (i, (row, &sum)) in weights.chunks_exact_mut(keys).zip(&sums[at..]).enumerate() {
-                let (row, hidden) = row.split_at_mut(s.seen(first + i, keys));
-                hidden.fill(T::ZERO);
-                wide(Exponentials { row, shift: sum });
-            }
-            let grad = &grad[at * d..][..rows * d];
+            wide(Weights { rows: Rows { s, first, keys, scores: &mut *weights }, sums: &sums[at..] });
+            let (grad, apart) = (grad.rows(b, first, rows, d), grad.apart);
             let by_value = &mut by_value[..keys * d];
-            gemm(keys, d, rows, T::ONE, weights, 1, keys, grad, d, 1, T::ONE, by_value, d, 1)?;
-            values.product(rows, grad, d, [keys, d], T::ONE, false, slopes, keys)?;
-            let rowwise = slopes.chunks_exact_mut(keys).zip(weights.chunks_exact(keys));
-            for ((slopes, weights), i) in rowwise.zip(0..) {
-                let (grad, out) = (&grad[i * d..][..d], &out[(at + i) * d..][..d]);
-                let (slopes, hidden) = slopes.split_at_mut(s.seen(first + i, keys));
-                hidden.fill(T::ZERO);
-                wide(Slopes { slopes, weights, grad, out });
-            }
-            let query = &query[at * e..][..rows * e];
+            gemm(keys, d, rows, T::ONE, weights, 1, keys, grad, apart, 1, T::ONE, by_value, d, 1)?;
+            values.product(rows, grad, apart, [keys, d], T::ONE, false, slopes, keys)?;
+            let out = &out[at * d..][..rows * d];
+            let block = Rows { s, first, keys, scores: &mut *slopes };
+            wide(Slopes { rows: block, depth: d, weights: &*weights, grad, apart, out });
+            let (query, apart) = (query.rows(b, first, rows, e), query.apart);
             let by_query = &mut by_query[first * e..][..rows * e];
             plain.product(rows, slopes, keys, [e, keys], scale, false, by_query, e)?;
             let by_key = &mut by_key[..keys * e];
-            gemm(keys, e, rows, scale, slopes, 1, keys, query, e, 1, T::ONE, by_key, e, 1)?;
+            gemm(keys, e, rows, scale, slopes, 1, keys, query, apart, 1, T::ONE, by_key, e, 1)?;
         }
         Ok(())
     })
@@ -318,9 +398,15 @@ mod tests {
             let mut mask = numbers(70 * 67, 13);
             mask[..67].fill(f64::NEG_INFINITY);
             let grad = numbers(280, 5);
+            let starts: [[usize; 2]; 4] = [[0, 210], [0, 201], [0, 134], [0, 140]];
+            fn matrices<'a>(elements: &'a [f64], starts: &'a [usize], apart: usize) -> Matrices<'a, f64> {
+                Matrices { elements, starts, apart }
+            }
             let value = |q: &[f64], k: &[f64], v: &[f64]| {
                 let (mut out, mut sums) = (vec![9.0; 280], vec![9.0; 140]);
-                forward(&s, [q, k, v, &mask], &mut out, &mut sums).unwrap();
+                let of = [(q, 3), (k, 3), (v, 2)];
+                let of = [0, 1, 2].map(|i| matrices(of[i].0, &starts[i], of[i].1));
+                forward(&s, of, &mask, &mut out, &mut sums).unwrap();
                 let total = out.iter().zip(&grad).map(|(y, g)| y * g).sum::<f64>();
                 (total, out, sums)
             };
@@ -330,7 +416,9 @@ mod tests {
             }
             let (mut gq, mut gk, mut gv) = (vec![9.0; 420], vec![9.0; 402], vec![9.0; 268]);
             let to: [&mut [f64]; 3] = [&mut gq, &mut gk, &mut gv];
-            backward(&s, [&q, &k, &v, &mask], [&grad, &out, &sums], to).unwrap();
+            let of = [(&q, 3), (&k, 3), (&v, 2), (&grad, 2)];
+            let of = [0, 1, 2, 3].map(|i| matrices(of[i].0, &starts[i], of[i].1));
+            backward(&s, of, &mask, [&out, &sums], to).unwrap();
             let moved = |which: usize, i: usize| {
                 let total = |by: f64| {
                     let mut all = [q.clone(), k.clone(), v.clone()];
@@ -345,5 +433,48 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Matrices whose rows lie apart, and between those of other entries, give the bits of those that follow each other.
+    #[test]
+    fn matrices_in_place() {
+        let (batch, targets, sources, width) = (3, 37, 40, 5);
+        let s = Attention {
+            batch,
+            targets,
+            sources,
+            width,
+            depth: width,
+            scale: 0.4,
+            causal: true,
+            mask_starts: Vec::new(),
+        };
+        let run = |apart: usize, starts: &[Vec<usize>; 4], of: &[Vec<f64>; 4]| {
+            let given = |i: usize| Matrices { elements: &of[i][..], starts: &starts[i], apart };
+            let n = batch * targets * width;
+            let (mut out, mut sums) = (vec![0.0; n], vec![0.0; batch * targets]);
+            forward(&s, [given(0), given(1), given(2)], &[], &mut out, &mut sums).unwrap();
+            let mut by =
+                [vec![0.0; n], vec![0.0; batch * sources * width], vec![0.0; batch * sources * width]];
+            let to = by.each_mut().map(|by| &mut by[..]);
+            backward(&s, [0, 1, 2, 3].map(given), &[], [&out, &sums], to).unwrap();
+            (out, sums, by)
+        };
+        let rows = [targets, sources, sources, targets];
+        let dense = rows.map(|rows| numbers(batch * rows * width, 31 + rows));
+        let follow = rows.map(|rows| (0..batch).map(|b| b * rows * width).collect());
+        // One row of each entry after the other.
+        let apart = batch * width + 2;
+        let mixed = [0, 1, 2, 3].map(|i| {
+            let mut mixed = vec![f64::NAN; rows[i] * apart];
+            for (r, row) in dense[i].chunks_exact(width).enumerate() {
+                mixed[r % rows[i] * apart + r / rows[i] * width..][..width].copy_from_slice(row);
+            }
+            mixed
+        });
+        let between = rows.map(|_| (0..batch).map(|b| b * width).collect());
+        assert_eq!(run(width, &follow, &dense), run(apart, &between, &mixed));
+        let short = Matrices { elements: &dense[0][1..], starts: &follow[0], apart: width };
+        assert!(short.check(batch, targets, width).is_err());
     }
 }

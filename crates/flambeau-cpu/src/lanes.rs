@@ -172,7 +172,11 @@ pub(crate) fn lanes_of_pairs<T: Copy, A: Copy>(
 
 #[inline(always)]
 fn halve<A: Copy, const N: usize, const M: usize>(a: [A; N], merge: impl Fn(A, A) -> A) -> [A; M] {
-    std::array::from_fn(|i| merge(a[i], a[i + M]))
+    let mut half = [a[0]; M];
+    for i in 0..M {
+        half[i] = merge(a[i], a[i + M]);
+    }
+    half
 }
 
 /// Merges lanes: the upper half into the lower one, until one is left.

@@ -3,7 +3,7 @@
 use crate::gemm::{Columns, GemmElement, gemm};
 use crate::vector::{Elementary, Vector};
 use crate::wide::{Body, wide};
-use flambeau_core::{Result, buffer, ensure};
+use flambeau_core::{Result, Room, ensure};
 use num_traits::Float;
 
 /// What a layer computes in each step; H is the hidden size.
@@ -82,14 +82,13 @@ impl<T: Real> Body for Step<'_, T> {
             }),
             Cell::Lstm => {
                 for ((row, h), c) in rows.zip(self.c.chunks_exact_mut(n)) {
-                    let (i, rest) = row.split_at_mut(n);
-                    let (f, rest) = rest.split_at_mut(n);
+                    let (gates, rest) = row.split_at_mut(2 * n);
                     let (g, o) = rest.split_at_mut(n);
-                    T::map_in_place(Elementary::Sigmoid, i);
-                    T::map_in_place(Elementary::Sigmoid, f);
+                    T::map_in_place(Elementary::Sigmoid, gates);
                     T::map_in_place(Elementary::Tanh, g);
                     T::map_in_place(Elementary::Sigmoid, o);
-                    let (g, o, h) = (&g[..n], &o[..n], &mut h[..n]);
+                    let (i, f) = gates.split_at(n);
+                    let (f, g, o, h) = (&f[..n], &g[..n], &o[..n], &mut h[..n]);
                     for j in 0..n {
                         c[j] = f[j] * c[j] + i[j] * g[j];
                     }
@@ -275,8 +274,8 @@ pub fn forward<T: Real>(
         return Ok(());
     }
     let product = Columns::new(s.batch, n, width, weight, 1, n)?;
-    let mut own: Vec<T> = buffer(if kept.is_some() { 0 } else { s.kept_row() })?;
-    let mut share: Vec<T> = buffer(if s.cell == Cell::Gru { row } else { 0 })?;
+    let mut own = Room::<T>::new(if kept.is_some() { 0 } else { s.kept_row() })?;
+    let mut share = Room::<T>::new(if s.cell == Cell::Gru { row } else { 0 })?;
     let mut now = h.to_vec();
     for t in s.order() {
         let given = &gates[t * row..][..row];
@@ -357,7 +356,7 @@ pub fn backward<T: Real>(
         return Ok(());
     }
     let product = Columns::new(s.batch, width, n, from.weight, n, 1)?;
-    let mut shares: Vec<T> = buffer(if gru { s.steps * row } else { 0 })?;
+    let mut shares = Room::<T>::new(if gru { s.steps * row } else { 0 })?;
     for t in s.order().rev() {
         let before = s.before(t);
         let kept = &from.all[t * s.kept_row()..][..s.kept_row()];

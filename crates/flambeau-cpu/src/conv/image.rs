@@ -1,7 +1,8 @@
 //! Padded copies of images, split by the phases of a stride.
 
 use crate::gemm::{GemmElement, turn};
-use flambeau_core::{Result, buffer};
+use crate::wide::{Body, wide};
+use flambeau_core::{Result, Room};
 
 /// Elements of the images that one part of the weights goes over.
 const IMAGES: usize = 1 << 17;
@@ -23,7 +24,7 @@ pub(super) struct Image<T> {
     step: [usize; 3],
     /// Where in the source the first element of each phase is.
     origins: Vec<[isize; 3]>,
-    pub data: Vec<T>,
+    pub data: Room<T>,
 }
 
 impl<T: GemmElement> Image<T> {
@@ -38,13 +39,13 @@ impl<T: GemmElement> Image<T> {
     ) -> Result<Image<T>> {
         let each = channels * origins.len() * volume(len);
         let count = (IMAGES / each.max(1)).min(images).max(1);
-        let data = buffer(count * each + SLACK)?;
+        let data = Room::new(count * each + SLACK)?;
         Ok(Image { count, channels, size, len, step, origins, data })
     }
 
     /// Room for as many images, on another thread.
     pub(super) fn another(&self) -> Result<Image<T>> {
-        Ok(Image { origins: self.origins.clone(), data: buffer(self.data.len())?, ..*self })
+        Ok(Image { origins: self.origins.clone(), data: Room::new(self.data.len())?, ..*self })
     }
 
     /// The places of a phase along dimension `d` that the source has.
@@ -57,7 +58,8 @@ impl<T: GemmElement> Image<T> {
         (low.min(len) as usize)..(high.min(len).max(low.min(len)) as usize)
     }
 
-    /// Calls `row(channel, phase, first place, source position of it, count)` for every row of the source's elements.
+    /// Calls `row(channel, phase, first place, source position of it, count)` for every row of the source's elements. ([`Fill`] has
+    /// the loops once more: they are compiled for each level there, but not what is called.)
     pub(super) fn rows(&self, mut row: impl FnMut(usize, usize, usize, usize, usize)) {
         for (phase, origin) in self.origins.iter().enumerate() {
             let [depths, heights, widths] = [0, 1, 2].map(|d| self.valid(origin[d], d));
@@ -85,24 +87,9 @@ impl<T: GemmElement> Image<T> {
 
     /// Copies the channels of an image, one plane for each channel and phase. Zeros stay where they are.
     pub(super) fn fill(&mut self, image: usize, source: &[T]) {
-        let (plane, phases, step) = (volume(self.len), self.origins.len(), self.step[2]);
         let start = image * self.each();
         let mut data = std::mem::take(&mut self.data);
-        let mut spare = T::ZERO;
-        self.rows(|c, phase, to, from, count| {
-            let to = &mut data[start + (c * phases + phase) * plane + to..][..count];
-            let source = &source[from..];
-            match step {
-                1 => to.copy_from_slice(&source[..count]),
-                2 => {
-                    // A loop for vectors: the last element may have no neighbour.
-                    let (last, to) = to.split_last_mut().unwrap_or((&mut spare, &mut []));
-                    to.iter_mut().zip(source.as_chunks::<2>().0).for_each(|(to, from)| *to = from[0]);
-                    *last = source[2 * (count - 1)];
-                }
-                _ => to.iter_mut().zip(source.iter().step_by(step)).for_each(|(to, from)| *to = *from),
-            }
-        });
+        wide(Fill { image: self, source, data: &mut data[start..] });
         self.data = data;
     }
 
@@ -113,7 +100,7 @@ impl<T: GemmElement> Image<T> {
         let mut data = std::mem::take(&mut self.data);
         let mut done = Ok(());
         let one =
-            Image { channels: 1, origins: std::mem::take(&mut self.origins), data: Vec::<T>::new(), ..*self };
+            Image { channels: 1, origins: std::mem::take(&mut self.origins), data: Room::default(), ..*self };
         one.rows(|_, phase, to, from, count| {
             let to = &mut data[(phase * plane + to) * channels..];
             let turned = turn(channels, count, &source[from..], image, step, to, channels);
@@ -123,5 +110,83 @@ impl<T: GemmElement> Image<T> {
         });
         (self.data, self.origins) = (data, one.origins);
         done
+    }
+}
+
+/// Copies the channels of an image into its planes.
+struct Fill<'a, T> {
+    image: &'a Image<T>,
+    source: &'a [T],
+    data: &'a mut [T],
+}
+impl<T: GemmElement> Body for Fill<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Fill { image, source, data } = self;
+        let (plane, phases, [.., step]) = (volume(image.len), image.origins.len(), image.step);
+        let [_, height, width] = image.size;
+        for (phase, origin) in image.origins.iter().enumerate() {
+            let (depths, heights) = (image.valid(origin[0], 0), image.valid(origin[1], 1));
+            let widths = image.valid(origin[2], 2);
+            if widths.is_empty() {
+                continue;
+            }
+            let first = (origin[2] + (widths.start * step) as isize) as usize;
+            for c in 0..image.channels {
+                for z in depths.clone() {
+                    let from_z = (origin[0] + (z * image.step[0]) as isize) as usize;
+                    for y in heights.clone() {
+                        let from_y = (origin[1] + (y * image.step[1]) as isize) as usize;
+                        let from = c * volume(image.size) + (from_z * height + from_y) * width + first;
+                        let to = (z * image.len[1] + y) * image.len[2] + widths.start;
+                        let to = &mut data[(c * phases + phase) * plane + to..][..widths.len()];
+                        match step {
+                            1 => every::<T, 1>(&source[from..], to),
+                            2 => every::<T, 2>(&source[from..], to),
+                            _ => {
+                                for (to, from) in to.iter_mut().zip(source[from..].iter().step_by(step)) {
+                                    *to = *from;
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Writes every `STEP`-th element.
+#[inline(always)]
+fn every<T: Copy, const STEP: usize>(from: &[T], to: &mut [T]) {
+    // Pieces that may overlap; the last element need not have a neighbour.
+    let whole = from.len() >= to.len() * STEP;
+    if to.len() >= 16 && whole {
+        pieces::<T, STEP, 16>(from, to);
+    } else if to.len() >= 8 && whole {
+        pieces::<T, STEP, 8>(from, to);
+    } else if to.len() >= 4 && whole {
+        pieces::<T, STEP, 4>(from, to);
+    } else {
+        for i in 0..to.len() {
+            to[i] = from[i * STEP];
+        }
+    }
+}
+
+/// [`every`] in pieces of `N`, the last two of which may overlap.
+#[inline(always)]
+fn pieces<T: Copy, const STEP: usize, const N: usize>(from: &[T], to: &mut [T]) {
+    let n = to.len();
+    let mut i = 0;
+    while i < n {
+        let at = i.min(n - N);
+        let groups = from[at * STEP..(at + N) * STEP].as_chunks::<STEP>().0;
+        let to = &mut to[at..at + N];
+        for l in 0..N {
+            to[l] = groups[l][0];
+        }
+        i += N;
     }
 }

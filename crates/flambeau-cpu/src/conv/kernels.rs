@@ -4,7 +4,7 @@ use super::ConvShape;
 use super::columns::{col2im, im2col};
 use super::sliding;
 use crate::gemm::{GemmElement, axpy, dot, gemm};
-use flambeau_core::buffer;
+use flambeau_core::Room;
 use flambeau_core::{Result, ensure};
 use std::ops::Range;
 
@@ -25,9 +25,9 @@ fn blocks(s: &ConvShape) -> impl Iterator<Item = Range<usize>> + use<> {
 }
 
 /// Scratch for one block of columns.
-fn scratch<T: GemmElement>(s: &ConvShape) -> Result<Vec<T>> {
+fn scratch<T: GemmElement>(s: &ConvShape) -> Result<Room<T>> {
     let rows = blocks(s).next().map_or(0, |rows| rows.len());
-    buffer((s.c_in / s.groups) * s.kernel_plane() * rows * s.output[2])
+    Room::new((s.c_in / s.groups) * s.kernel_plane() * rows * s.output[2])
 }
 
 /// Sizes of one group: output channels, input channels, lines of its columns.
@@ -108,7 +108,7 @@ pub fn forward<T: GemmElement>(
     }
     // The output starts as the bias, so every product is accumulated, except that beta = 0 saves reading zeros.
     let beta = if bias.is_some() { T::ONE } else { T::ZERO };
-    let mut columns = if s.pointwise() { Vec::new() } else { scratch::<T>(s)? };
+    let mut columns = if s.pointwise() { Room::default() } else { scratch::<T>(s)? };
     for n in 0..s.batch {
         for g in 0..s.groups {
             let weight = &weight[g * outs * lines..(g + 1) * outs * lines];
@@ -192,7 +192,7 @@ pub fn grad_input<T: GemmElement>(s: &ConvShape, grad: &[T], weight: &[T], out: 
         }
         return Ok(());
     }
-    let mut columns = if s.pointwise() { Vec::new() } else { scratch::<T>(s)? };
+    let mut columns = if s.pointwise() { Room::default() } else { scratch::<T>(s)? };
     for n in 0..s.batch {
         for g in 0..s.groups {
             let weight = &weight[g * outs * lines..(g + 1) * outs * lines];
@@ -258,7 +258,7 @@ pub fn grad_weight<T: GemmElement>(s: &ConvShape, grad: &[T], input: &[T], out: 
         }
         return Ok(());
     }
-    let mut columns = if s.pointwise() { Vec::new() } else { scratch::<T>(s)? };
+    let mut columns = if s.pointwise() { Room::default() } else { scratch::<T>(s)? };
     for n in 0..s.batch {
         for g in 0..s.groups {
             let grad = &grad[(n * s.c_out + g * outs) * plane..][..outs * plane];

@@ -6,7 +6,7 @@ use super::ConvShape;
 use super::image::{Image, volume};
 use super::sliding::{Panel, Phase, Windows, on_threads, panels};
 use crate::gemm::{Base, PairLines, PairRows, Piece, pairs_pay, turn};
-use flambeau_core::{Result, buffer};
+use flambeau_core::{Result, Room};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Channels, or positions, of a step; columns of a piece.
@@ -94,7 +94,7 @@ impl Job {
         let places: Vec<usize> = places.collect();
         let depth = places.len() * STEP;
         let mut all = Vec::with_capacity(groups);
-        let mut packed: Vec<f32> = buffer(rows * depth)?;
+        let mut packed = Room::<f32>::new(rows * depth)?;
         for g in 0..groups {
             for (row, packed) in packed.chunks_exact_mut(depth.max(1)).enumerate() {
                 for (step, packed) in packed.chunks_exact_mut(STEP).enumerate() {
@@ -135,7 +135,7 @@ fn correlate(
     let parts: Vec<&mut [f32]> = out.chunks_mut((s.groups * rows * plane).max(1)).collect();
     let apart_len = STEP * jobs.iter().filter_map(|job| job.apart).map(|x| volume(x.0)).max().unwrap_or(0);
     on_threads(source, Source::another, 1, parts, work, |source, image, out| {
-        let mut apart: Vec<f32> = buffer(apart_len)?;
+        let mut apart = Room::<f32>::new(apart_len)?;
         for g in 0..s.groups {
             source.fill(&from[(image * s.groups + g) * each..][..each])?;
             let out = &mut out[g * rows * plane..][..rows * plane];
@@ -256,8 +256,8 @@ pub(super) fn grad_weight(s: &ConvShape, grad: &[f32], input: &[f32], out: &mut 
     let pitch = pairs.pitch();
     let mut image = Image::new(1, ins, s.input, len, s.stride, windows.origins.clone())?;
     let mut slopes = Image::new(1, outs, s.output, len, [1; 3], vec![[0; 3]])?;
-    let mut last: Vec<f32> = buffer((plane + STEP / 2) * ins)?;
-    let mut sums: Vec<f32> = buffer(outs * taps * ins)?;
+    let mut last = Room::<f32>::new((plane + STEP / 2) * ins)?;
+    let mut sums = Room::<f32>::new(outs * taps * ins)?;
     let Some(mut rows) = PairRows::new(0, 0, &[], 1, 1)? else { return Ok(false) };
     let places: Vec<usize> = (0..POSITIONS / STEP).map(|step| step * STEP * pitch).collect();
     // For each tap and 32 channels of it.

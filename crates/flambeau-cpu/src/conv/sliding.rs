@@ -12,7 +12,7 @@ use super::pairs;
 use super::plane::{self, Plane, Products};
 use crate::gemm::{Base, GemmElement, Lines, Rows};
 use flambeau_core::parallel::parallel;
-use flambeau_core::{Result, buffer};
+use flambeau_core::{Result, Room};
 use std::sync::Mutex;
 
 /// Elements of packed weights that go over an image before the next ones: they stay in the second-level cache.
@@ -23,6 +23,11 @@ const POSITIONS: usize = 1024;
 const COLUMNS: usize = 4;
 /// Pairs of input and output channels of a group up to which the gradient by the weight is made of single sums.
 const PAIRS: usize = 4;
+/// How many of the images so many weights go over before the next weights: one, where all weights stay in the cache.
+fn together(weights: usize, images: usize) -> usize {
+    if weights <= WEIGHTS { 1 } else { images }
+}
+
 /// Multiplications that are worth a thread.
 const GRAIN: usize = 1 << 22;
 /// Most phases of the stride.
@@ -182,7 +187,8 @@ pub(super) fn forward<T: GemmElement>(
     }
     let Some(width) = groups.first().map(Rows::width) else { return Ok(false) };
     let panels = panels(s.output, windows.len, width);
-    let image = Image::<T>::new(s.batch, ins, s.input, windows.len, s.stride, windows.origins)?;
+    let images = together(outs * depth, s.batch);
+    let image = Image::<T>::new(images, ins, s.input, windows.len, s.stride, windows.origins)?;
     let (each, from, to) = (image.each(), s.input_plane(), s.output_plane());
     let work = s.c_out * to * depth;
     let image_count = image.count;
@@ -351,7 +357,8 @@ pub(super) fn grad_input<T: GemmElement>(
         return Ok(true);
     }
     let plane = volume(len);
-    let mut image = Image::<T>::new(s.batch, outs, s.output, len, [1; 3], vec![origin])?;
+    let images = together(ins * outs * s.kernel_plane(), s.batch);
+    let mut image = Image::<T>::new(images, outs, s.output, len, [1; 3], vec![origin])?;
     let (spread, depth) = (s.stride != [1; 3], ins * s.kernel_plane());
     let mut jobs = Vec::new();
     for Phase { seen, counts, start } in &phases {
@@ -404,7 +411,7 @@ pub(super) fn grad_input<T: GemmElement>(
         parts,
         s.c_in * input * outs * s.kernel_plane() / volume(s.stride),
         |image, part, out| {
-            let mut apart: Vec<T> = if spread { buffer(ins * SLACK)? } else { Vec::new() };
+            let mut apart = Room::<T>::new(if spread { ins * SLACK } else { 0 })?;
             let first = part * image.count;
             let count = image.count.min(s.batch - first);
             for g in 0..s.groups {
@@ -506,7 +513,7 @@ pub(super) fn grad_weight<T: GemmElement>(
         chunks.map(|all| (all[0], Lines::new(all.iter().map(|place| place - all[0]).collect()))).collect();
     let origin = s.padding.map(|padding| -(padding as isize));
     let mut image = Image::<T>::new(1, ins, s.input, len, [1; 3], vec![origin])?;
-    let mut sums: Vec<T> = buffer(taps * outs * ins + SLACK)?;
+    let mut sums = Room::<T>::new(taps * outs * ins + SLACK)?;
     let Some(mut rows) = Rows::<T>::new(0, 0, &[], 1, 1)? else { return Ok(false) };
     for g in 0..s.groups {
         for n in 0..s.batch {

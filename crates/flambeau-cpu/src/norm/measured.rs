@@ -1,7 +1,7 @@
 //! Normalisation of groups that lie one after the other by their own moments: each is measured and normalised while it is
 //! in the cache.
 
-use super::{GRAIN, Real, at, line, number, powers, quick_moments, size_product};
+use super::{GRAIN, Real, at, line, number, quick_moments, size_product};
 use crate::wide::{Body, wide};
 use flambeau_core::parallel::each;
 use flambeau_core::{Result, buffer, ensure};
@@ -75,11 +75,10 @@ impl<F: Real> Body for Measured<'_, F> {
         for (g, ((x, out), (mean, scale))) in groups.zip(moments).enumerate() {
             // The group's results and the next group are asked for while it is measured.
             let following = all[(g + 1) * size..].get(..size).unwrap_or(&[]);
-            let pass = |shift| match near {
-                true => powers::<F, true>(x, shift, out, following),
-                false => powers::<F, false>(x, shift, &[], &[]),
+            let (middle, variance) = match near {
+                true => quick_moments::<F, true>(x, out, following),
+                false => quick_moments::<F, false>(x, &[], &[]),
             };
-            let (middle, variance) = quick_moments(x, pass);
             (*mean, *scale) = (middle, 1.0 / (variance + eps).sqrt());
             let (m, r) = (number::<F>(*mean), number::<F>(*scale));
             let Affine::Channels { channels, inner } = affine else {
@@ -118,8 +117,8 @@ mod tests {
         let s = Groups { outer: 1, stats: x.len() / size, inner: size };
         let (mean, var) = moments(s, &x).unwrap();
         let scale: Vec<f64> = var.iter().map(|v| 1.0 / (v + 1e-5).sqrt()).collect();
-        let stat = (0..4 * channels).map(|p| p / (channels / groups)).collect();
-        let planes = Planes { channels, inner, stat, count: Some(size) };
+        let (planes, sharing) = (4 * channels, channels / groups);
+        let planes = Planes { channels, inner, planes, sharing, stats: planes / sharing, count: Some(size) };
         for affine in [[None, None], [Some(&weight[..]), None], [Some(&weight), Some(&weight)]] {
             let mut expected = vec![0.0; x.len()];
             normalise_planes(&planes, &x, [&mean, &scale], affine, &mut expected).unwrap();

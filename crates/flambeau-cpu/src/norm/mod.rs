@@ -1,5 +1,6 @@
 //! Normalisation by moments, and its gradients, on contiguous slices. Sums are accumulated in `f64`.
 
+mod channels;
 mod measured;
 
 pub use measured::{Affine, normalise_groups};
@@ -10,6 +11,7 @@ use crate::wide::{Body, ahead, ahead_to_write, wide};
 use flambeau_core::parallel::each;
 use flambeau_core::{Element, Result, buffer, ensure};
 use num_traits::Float;
+use std::ops::Range;
 
 /// Elements that are worth a thread.
 const GRAIN: usize = 1 << 15;
@@ -28,12 +30,16 @@ pub struct Groups {
 }
 
 /// (samples, channels, elements of a plane), and which moments each plane is normalised by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Planes {
     pub channels: usize,
     pub inner: usize,
-    /// The place of each plane's moments; planes are as many as there are places.
-    pub stat: Vec<usize>,
+    /// How many there are, of all samples.
+    pub planes: usize,
+    /// Planes next to each other that share moments.
+    pub sharing: usize,
+    /// How many moments there are before they begin again.
+    pub stats: usize,
     /// Elements that share moments; none where the moments were given.
     pub count: Option<usize>,
 }
@@ -98,15 +104,15 @@ fn powers<F: Float, const SOON: bool>(x: &[F], shift: F, results: &[F], after: &
 
 /// The mean and the variance of the elements of a group. Both from one look at the elements, less a number near their mean
 /// (T. Chan, G. Golub and R. LeVeque, "Algorithms for computing the sample variance", 1983). Where that number was not near,
-/// or what is added up too large or too small for the type, in double precision.
+/// or what is added up too large or too small for the type, in double precision. For the rest see [`powers`].
 #[inline(always)]
-fn quick_moments<F: Float>(x: &[F], pass: impl Fn(F) -> (f64, f64)) -> (f64, f64) {
+fn quick_moments<F: Float, const SOON: bool>(x: &[F], results: &[F], after: &[F]) -> (f64, f64) {
     let shift = match x.first_chunk::<LANES>() {
         Some(line) => merged(*line, |a, b| a + b) / number(LANES as f64),
         None => x.first().copied().unwrap_or(F::zero()),
     };
     let count = x.len() as f64;
-    let (total, squares) = pass(shift);
+    let (total, squares) = powers::<F, SOON>(x, shift, results, after);
     let mean = total / count;
     let variance = squares / count - mean * mean;
     // Little cancels, and squares were in the range of the type; not said of NaN.
@@ -181,19 +187,37 @@ impl<F: Real> Body for Dots<'_, F> {
 /// Rows that are added up in the type of the elements, as PyTorch does, before sums go on in double precision.
 const ROWS: usize = 1024;
 
-/// For each group of one element a row the sum over the rows of what `add(sum, element, group)` adds.
-#[inline(always)]
-fn column_sums<F: Real>(s: Groups, x: &[F], add: impl Fn(F, F, usize) -> F) -> Vec<f64> {
-    let mut sums = vec![0.0; s.stats];
-    let mut part = vec![F::zero(); s.stats];
-    for rows in x.chunks(ROWS * s.stats.max(1)) {
-        part.fill(F::zero());
-        for row in rows.chunks_exact(s.stats.max(1)) {
-            part.iter_mut().zip(row).enumerate().for_each(|(k, (sum, &v))| *sum = add(*sum, v, k));
+/// For each group of one element a row the sum over the rows, of squared distances if there are `means`.
+struct ColumnSums<'a, F> {
+    x: &'a [F],
+    means: Option<&'a [F]>,
+    sums: &'a mut [f64],
+}
+impl<F: Real> Body for ColumnSums<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let ColumnSums { x, means, sums } = self;
+        let width = sums.len();
+        let mut part = vec![F::zero(); width];
+        for rows in x.chunks(ROWS * width.max(1)) {
+            part.fill(F::zero());
+            for row in rows.chunks_exact(width.max(1)) {
+                match means {
+                    Some(means) => {
+                        let (means, row) = (&means[..part.len()], &row[..part.len()]);
+                        for k in 0..part.len() {
+                            part[k] = (row[k] - means[k]).mul_add(row[k] - means[k], part[k]);
+                        }
+                    }
+                    None => update(&mut part, row, |sum, v| sum + v),
+                }
+            }
+            for (sum, &v) in sums.iter_mut().zip(&part) {
+                *sum += double(v);
+            }
         }
-        sums.iter_mut().zip(&part).for_each(|(sum, &v)| *sum += double(v));
     }
-    sums
 }
 
 /// The mean and the (biased) variance of each group.
@@ -203,10 +227,10 @@ pub fn moments<F: Real>(s: Groups, x: &[F]) -> Result<(Vec<f64>, Vec<f64>)> {
     let mut moments = (buffer(s.stats)?, buffer(s.stats)?);
     if s.inner == 1 {
         // Rows of groups: all groups at once, a row after the other.
-        moments.0 = wide(|| column_sums(s, x, |sum, v, _| sum + v));
+        wide(ColumnSums { x, means: None, sums: &mut moments.0 });
         moments.0.iter_mut().for_each(|m| *m = double(number::<F>(*m / count)));
         let means: Vec<F> = moments.0.iter().map(|&m| number(m)).collect();
-        moments.1 = wide(|| column_sums(s, x, |sum, v, k| (v - means[k]).mul_add(v - means[k], sum)));
+        wide(ColumnSums { x, means: Some(&means), sums: &mut moments.1 });
         moments.1.iter_mut().for_each(|v| *v /= count);
         return Ok(moments);
     }
@@ -246,17 +270,20 @@ impl<F: Real> Body for Moments<'_, F> {
 
 impl Planes {
     fn check(&self, mean: &[f64], scale: &[f64], buffers: &[usize]) -> Result<()> {
-        let total = size_product(&[self.stat.len(), self.inner])?;
+        let total = size_product(&[self.planes, self.inner])?;
         let fits = buffers.iter().all(|&n| n == total)
-            && mean.len() == scale.len()
-            && self.stat.iter().all(|&k| k < mean.len())
-            && (self.stat.is_empty() || self.channels > 0);
+            && [mean.len(), scale.len()] == [self.stats; 2]
+            && (self.planes == 0 || self.channels.min(self.sharing).min(self.stats) > 0);
         ensure!(fits, "norm: sizes don't match");
         Ok(())
     }
-    /// For each plane its number, channel and moments.
-    fn each(&self) -> impl DoubleEndedIterator<Item = (usize, usize, usize)> {
-        self.stat.iter().enumerate().map(|(p, &k)| (p, p % self.channels, k))
+    /// For planes their numbers, channels and moments.
+    fn each(&self, planes: Range<usize>) -> impl DoubleEndedIterator<Item = (usize, usize, usize)> {
+        planes.map(|p| (p, p % self.channels, p / self.sharing % self.stats))
+    }
+    /// The fewest planes next to each other that share no moments with others.
+    fn together(&self) -> usize {
+        if self.stats.checked_mul(self.sharing) == Some(self.planes) { self.sharing } else { self.planes }
     }
 }
 
@@ -275,6 +302,9 @@ pub fn normalise_planes<F: Real>(
     s.check(mean, scale, &[x.len(), out.len()])?;
     let fits = [weight, bias].into_iter().flatten().all(|list| list.len() == s.channels);
     ensure!(fits, "norm: sizes don't match");
+    if channels::serves(s) {
+        return channels::normalise(s, x, [mean, scale], [weight, bias], out);
+    }
     if s.inner > 0 {
         let planes = GRAIN.div_ceil(s.inner);
         let blocks = x.chunks(planes * s.inner).zip(out.chunks_mut(planes * s.inner));
@@ -302,11 +332,18 @@ impl<F: Real> Body for ByPlanes<'_, F> {
     fn run(self) {
         let ByPlanes { s, first, x, moments: [mean, scale], affine: [weight, bias], out } = self;
         let planes = x.chunks_exact(s.inner).zip(out.chunks_exact_mut(s.inner));
-        for ((p, &k), (x, out)) in s.stat.iter().enumerate().skip(first).zip(planes) {
-            let c = p % s.channels;
+        let (mut c, mut k, mut shared) = (first % s.channels, first / s.sharing % s.stats, first % s.sharing);
+        for (x, out) in planes {
             let (m, a) = (number::<F>(mean[k]), number::<F>(scale[k] * at(weight, c, 1.0)));
             let b = number::<F>(at(bias, c, 0.0));
             line(out, [x, x, x], |x, _, _| (x - m) * a + b);
+            // Quotients would take as long as a small plane.
+            c = if c + 1 == s.channels { 0 } else { c + 1 };
+            shared += 1;
+            if shared == s.sharing {
+                shared = 0;
+                k = if k + 1 == s.stats { 0 } else { k + 1 };
+            }
         }
     }
 }
@@ -322,29 +359,36 @@ pub fn normalise_planes_backward<F: Real>(
 ) -> Result<[Vec<F>; 2]> {
     s.check(mean, scale, &[grad.len(), x.len(), out.len()])?;
     ensure!(weight.is_none_or(|w| w.len() == s.channels), "norm: sizes don't match");
+    if channels::serves(s) {
+        return channels::backward(s, [grad, x], [mean, scale], weight, out);
+    }
     let range = |p: usize| p * s.inner..(p + 1) * s.inner;
     let (mut by_weight, mut by_bias) = (buffer(s.channels)?, buffer(s.channels)?);
     // Means over each group of the gradient, and of the gradient times the normalised element.
     let mut means = vec![(0.0, 0.0); mean.len()];
-    for (p, c, k) in s.each() {
-        let (plain, moved) = wide(Dots(&grad[range(p)], &x[range(p)], mean[k]));
-        by_weight[c] += moved * scale[k];
-        by_bias[c] += plain;
-        let w = at(weight, c, 1.0);
-        means[k].0 += w * plain;
-        means[k].1 += w * moved * scale[k];
-    }
     let count = s.count.map_or(f64::INFINITY, |n| n as f64);
-    // The last planes are still in the cache.
-    for (p, c, k) in s.each().rev() {
-        let r = scale[k];
-        let (first, second) = (means[k].0 / count, means[k].1 / count);
-        // The differences first: what is left of them must not drown in the rounding of large terms.
-        let (m, w, r) = (number::<F>(mean[k]), number::<F>(at(weight, c, 1.0)), number::<F>(r));
-        let (b, d) = (number::<F>(scale[k] * second), number::<F>(first));
-        let pairs = grad[range(p)].iter().zip(&x[range(p)]);
-        let three = out[range(p)].iter_mut().zip(pairs);
-        wide(move || three.for_each(|(o, (&g, &x))| *o = (g * w - d - (x - m) * b) * r));
+    let together = s.together();
+    for start in (0..s.planes).step_by(together.max(1)) {
+        let planes = start..start + together;
+        for (p, c, k) in s.each(planes.clone()) {
+            let (plain, moved) = wide(Dots(&grad[range(p)], &x[range(p)], mean[k]));
+            by_weight[c] += moved * scale[k];
+            by_bias[c] += plain;
+            let w = at(weight, c, 1.0);
+            means[k].0 += w * plain;
+            means[k].1 += w * moved * scale[k];
+        }
+        // The last planes are still in the cache.
+        for (p, c, k) in s.each(planes).rev() {
+            let r = scale[k];
+            let (first, second) = (means[k].0 / count, means[k].1 / count);
+            // The differences first: what is left of them must not drown in the rounding of large terms.
+            let (m, w, r) = (number::<F>(mean[k]), number::<F>(at(weight, c, 1.0)), number::<F>(r));
+            let (b, d) = (number::<F>(scale[k] * second), number::<F>(first));
+            let pairs = grad[range(p)].iter().zip(&x[range(p)]);
+            let three = out[range(p)].iter_mut().zip(pairs);
+            wide(move || three.for_each(|(o, (&g, &x))| *o = (g * w - d - (x - m) * b) * r));
+        }
     }
     let back = |list: Vec<f64>| list.into_iter().map(number).collect();
     Ok([back(by_weight), back(by_bias)])

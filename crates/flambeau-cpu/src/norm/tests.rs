@@ -47,7 +47,7 @@ fn gradients() {
     let x: Vec<f64> = (0..24).map(|i| ((i * 7919 % 101) as f64) / 50.0).collect();
     let g: Vec<f64> = (0..24).map(|i| ((i * 37 % 23) as f64) / 9.0 - 1.0).collect();
     let weight = [0.5, 2.0, -1.0];
-    let planes = Planes { channels: 3, inner: 4, stat: vec![0, 1, 2, 0, 1, 2], count: Some(8) };
+    let planes = Planes { channels: 3, inner: 4, planes: 6, sharing: 1, stats: 3, count: Some(8) };
     let scale_of = |var: Vec<f64>| var.into_iter().map(|v| 1.0 / (v + 1e-3).sqrt()).collect::<Vec<_>>();
     let value = |x: &[f64], rows: bool| {
         let mut out = [0.0; 24];
@@ -136,6 +136,56 @@ fn rows_as_defined() {
                     assert!((f64::from(by_weight[c]) - dot).abs() < 1e-3);
                 }
             }
+        }
+    }
+}
+
+/// Planes of all sizes, whose moments are those of channels, groups or their own, against the definition.
+#[test]
+fn planes_as_defined() {
+    let (samples, channels) = (70, 6);
+    let planes = samples * channels;
+    for inner in [1, 3, 31, 35] {
+        for (sharing, stats) in [(1, channels), (2, planes / 2), (1, planes)] {
+            let size = planes * inner;
+            let x: Vec<f64> = (0..size).map(|i| (i * 7919 % 1013) as f64 / 50.0).collect();
+            let g: Vec<f64> = (0..size).map(|i| (i * 37 % 231) as f64 / 90.0 - 1.0).collect();
+            let weight: Vec<f64> = (0..channels).map(|i| i as f64 / 3.0 - 0.7).collect();
+            let bias: Vec<f64> = (0..channels).map(|i| 1.0 - i as f64).collect();
+            let stat = |i: usize| i / inner / sharing % stats;
+            let channel = |i: usize| i / inner % channels;
+            let total = |of: &dyn Fn(usize) -> f64, place: &dyn Fn(usize) -> usize, n: usize| {
+                let mut sums = vec![0.0; n];
+                (0..size).for_each(|i| sums[place(i)] += of(i));
+                sums
+            };
+            let count = size / stats;
+            let mean: Vec<f64> =
+                total(&|i| x[i], &stat, stats).iter().map(|sum| sum / count as f64).collect();
+            let var = total(&|i| (x[i] - mean[stat(i)]).powi(2), &stat, stats);
+            let scale: Vec<f64> = var.iter().map(|v| 1.0 / (v / count as f64 + 1e-3).sqrt()).collect();
+            let s = Planes { channels, inner, planes, sharing, stats, count: Some(count) };
+            let close = |a: &[f64], b: &dyn Fn(usize) -> f64| {
+                a.iter().enumerate().all(|(i, a)| (a - b(i)).abs() < 1e-9 * a.abs().max(1.0))
+            };
+            let normal = |i: usize| (x[i] - mean[stat(i)]) * scale[stat(i)];
+            let mut out = vec![f64::NAN; size];
+            let affine = [Some(&weight[..]), Some(&bias[..])];
+            normalise_planes(&s, &x, [&mean, &scale], affine, &mut out).unwrap();
+            assert!(close(&out, &|i| normal(i) * weight[channel(i)] + bias[channel(i)]), "{s:?}");
+            let by =
+                normalise_planes_backward(&s, [&g, &x], [&mean, &scale], Some(&weight), &mut out).unwrap();
+            let first = total(&|i| g[i] * weight[channel(i)], &stat, stats);
+            let second = total(&|i| g[i] * weight[channel(i)] * normal(i), &stat, stats);
+            let expected = |i: usize| {
+                let own = first[stat(i)] + normal(i) * second[stat(i)];
+                (g[i] * weight[channel(i)] - own / count as f64) * scale[stat(i)]
+            };
+            assert!(close(&out, &expected), "{s:?}");
+            let sums = total(&|i| g[i] * normal(i), &channel, channels);
+            assert!(close(&by[0], &|c| sums[c]), "{s:?}");
+            let sums = total(&|i| g[i], &channel, channels);
+            assert!(close(&by[1], &|c| sums[c]), "{s:?}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Average pooling.
 
+use super::rows::{PaddedRows, WIDE, put, taken};
 use super::{PoolElement, PoolShape, RowTap, along, along_mut, check};
 use crate::wide::{Body, wide};
 use flambeau_core::{Result, ensure};
@@ -37,21 +38,15 @@ impl<'a> Averages<'a> {
         ((low - s.padding[d], high - low), counted)
     }
 
-    /// Calls `visit(first output, first input of the plane, clipped windows, counted elements)` for each row of outputs;
-    /// windows and elements are those along the first two dimensions.
-    #[inline(always)]
-    fn rows(&self, mut visit: impl FnMut(usize, usize, [(usize, usize); 2], usize)) {
-        let (s, mut at) = (self.s, 0);
-        for p in 0..s.planes {
-            for od in 0..s.output[0] {
-                let (d, counted_d) = self.along(0, od);
-                for oh in 0..s.output[1] {
-                    let (h, counted_h) = self.along(1, oh);
-                    visit(at, p * s.input_plane(), [d, h], counted_d * counted_h);
-                    at += s.output[2];
-                }
-            }
-        }
+    /// For each row of outputs of a plane the clipped windows and the elements that count, along the first two dimensions.
+    fn rows(&self) -> Vec<([(usize, usize); 2], usize)> {
+        let [depth, height, _] = self.s.output;
+        let all = (0..depth).flat_map(|od| (0..height).map(move |oh| (od, oh)));
+        all.map(|(od, oh)| {
+            let ((d, counted_d), (h, counted_h)) = (self.along(0, od), self.along(1, oh));
+            ([d, h], counted_d * counted_h)
+        })
+        .collect()
     }
 
     /// The quotient of what belongs to an output; 0 for an empty window.
@@ -75,8 +70,73 @@ pub fn avg_pool<T: PoolElement>(
     out: &mut [T],
 ) -> Result<()> {
     check_average(s, divisor_override, input.len(), out.len())?;
-    wide(Forward { windows: &Averages::new(s, count_include_pad, divisor_override), input, out });
+    let windows = &Averages::new(s, count_include_pad, divisor_override);
+    match PaddedRows::new(s) {
+        Some(rows) => wide(InRegisters { windows, rows, input, out }),
+        None => wide(Forward { windows, input, out }),
+    }
     Ok(())
+}
+
+/// Windows next to each other in registers.
+struct InRegisters<'a, T> {
+    windows: &'a Averages<'a>,
+    rows: PaddedRows,
+    input: &'a [T],
+    out: &'a mut [T],
+}
+impl<T: PoolElement> Body for InRegisters<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        // Strides are constants.
+        match self.windows.s.stride[2] {
+            1 => self.strided::<1>(),
+            2 => self.strided::<2>(),
+            3 => self.strided::<3>(),
+            _ => self.strided::<4>(),
+        }
+    }
+}
+impl<T: PoolElement> InRegisters<'_, T> {
+    #[inline(always)]
+    fn strided<const STRIDE: usize>(self) {
+        let InRegisters { windows, rows, input, out } = self;
+        let s = windows.s;
+        let (plane, [_, height, _], [.., length]) = (s.input_plane(), s.input, s.output);
+        let [.., kernel] = s.kernel;
+        let mut widths: Vec<i64> = windows.widths.iter().map(|&w| w as i64).collect();
+        widths.resize(length.next_multiple_of(WIDE), 0);
+        let (windows_of_rows, mut copy, mut at) = (windows.rows(), Vec::new(), 0);
+        for p in 0..s.planes {
+            let image = &input[p * plane..];
+            let (image, apart) = rows.of(s, image, T::ZERO, &mut copy);
+            for &([d, h], counted) in &windows_of_rows {
+                for o in (0..length).step_by(WIDE) {
+                    let mut sums = [T::ZERO; WIDE];
+                    for z in d.0..d.0 + d.1 {
+                        for y in h.0..h.0 + h.1 {
+                            for k in 0..kernel {
+                                let x =
+                                    taken::<T, STRIDE>(&image[(z * height + y) * apart + o * STRIDE + k..]);
+                                for l in 0..WIDE {
+                                    sums[l] = sums[l].add(x[l]);
+                                }
+                            }
+                        }
+                    }
+                    let widths = &widths[o..o + WIDE];
+                    for l in 0..WIDE {
+                        let n = counted as i64 * widths[l];
+                        let mean = sums[l].divide(windows.divisor_override.unwrap_or(n.max(1)));
+                        sums[l] = if n == 0 { T::ZERO } else { mean };
+                    }
+                    put(&mut out[at + o..], sums, WIDE.min(length - o));
+                }
+                at += length;
+            }
+        }
+    }
 }
 
 struct Forward<'a, T> {
@@ -91,20 +151,26 @@ impl<T: PoolElement> Body for Forward<'_, T> {
         let Forward { windows, input, out } = self;
         let s = windows.s;
         let mut nothing = vec![(); s.output[2]];
-        windows.rows(|at, plane, [d, h], counted| {
-            let out = &mut out[at..at + s.output[2]];
-            out.fill(T::ZERO);
-            for z in d.0..d.0 + d.1 {
-                for y in h.0..h.0 + h.1 {
-                    let row = &input[plane + (z * s.input[1] + y) * s.input[2]..][..s.input[2]];
-                    for tap in &windows.taps {
-                        let sums = (&mut out[tap.outputs.clone()], &mut nothing[tap.outputs.clone()]);
-                        along(sums, row, tap.start, s.stride[2], |sum, (), x| *sum = sum.add(x));
+        let rows = windows.rows();
+        let planes =
+            input.chunks_exact(s.input_plane().max(1)).zip(out.chunks_exact_mut(s.output_plane().max(1)));
+        for (input, out) in planes {
+            for (&([d, h], counted), out) in rows.iter().zip(out.chunks_exact_mut(s.output[2])) {
+                out.fill(T::ZERO);
+                for z in d.0..d.0 + d.1 {
+                    for y in h.0..h.0 + h.1 {
+                        let row = &input[(z * s.input[1] + y) * s.input[2]..][..s.input[2]];
+                        for tap in &windows.taps {
+                            let sums = (&mut out[tap.outputs.clone()], &mut nothing[tap.outputs.clone()]);
+                            along(sums, row, tap.start, s.stride[2], |sum, (), x| *sum = sum.add(x));
+                        }
                     }
                 }
+                for (o, &w) in out.iter_mut().zip(&windows.widths) {
+                    *o = windows.divide(*o, counted * w);
+                }
             }
-            out.iter_mut().zip(&windows.widths).for_each(|(o, &w)| *o = windows.divide(*o, counted * w));
-        });
+        }
     }
 }
 
@@ -134,20 +200,26 @@ impl<T: PoolElement> Body for Backward<'_, T> {
         let Backward { windows, grad, out } = self;
         let s = windows.s;
         let mut shares = vec![T::ZERO; s.output[2]];
-        windows.rows(|at, plane, [d, h], counted| {
-            let all = shares.iter_mut().zip(&grad[at..at + s.output[2]]).zip(&windows.widths);
-            all.for_each(|((share, &g), &w)| *share = windows.divide(g, counted * w));
-            for z in d.0..d.0 + d.1 {
-                for y in h.0..h.0 + h.1 {
-                    let row = &mut out[plane + (z * s.input[1] + y) * s.input[2]..][..s.input[2]];
-                    // The last tap first: shares of an element then come in the order of the outputs.
-                    for tap in windows.taps.iter().rev() {
-                        let shares = &shares[tap.outputs.clone()];
-                        along_mut(shares, row, tap.start, s.stride[2], |x, share| *x = x.add(share));
+        let rows = windows.rows();
+        let planes =
+            out.chunks_exact_mut(s.input_plane().max(1)).zip(grad.chunks_exact(s.output_plane().max(1)));
+        for (out, grad) in planes {
+            for (&([d, h], counted), grad) in rows.iter().zip(grad.chunks_exact(s.output[2])) {
+                for ((share, &g), &w) in shares.iter_mut().zip(grad).zip(&windows.widths) {
+                    *share = windows.divide(g, counted * w);
+                }
+                for z in d.0..d.0 + d.1 {
+                    for y in h.0..h.0 + h.1 {
+                        let row = &mut out[(z * s.input[1] + y) * s.input[2]..][..s.input[2]];
+                        // The last tap first: shares of an element then come in the order of the outputs.
+                        for tap in windows.taps.iter().rev() {
+                            let shares = &shares[tap.outputs.clone()];
+                            along_mut(shares, row, tap.start, s.stride[2], |x, share| *x = x.add(share));
+                        }
                     }
                 }
             }
-        });
+        }
     }
 }
 

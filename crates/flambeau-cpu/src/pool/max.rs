@@ -1,8 +1,15 @@
 //! Maximum pooling and its inverse.
 
-use super::{PoolElement, PoolShape, along, check};
+use super::rows::{PaddedRows, WIDE, put, taken};
+use super::{PoolElement, PoolShape, check};
 use crate::wide::{Body, wide};
+use flambeau_core::parallel::each;
 use flambeau_core::{Element, Result, ensure};
+
+/// Elements that are worth a thread.
+const GRAIN: usize = 1 << 15;
+/// Rows of fewer windows that are at least as wide take each by itself.
+const FEW: usize = 4;
 
 /// The largest element of each window and its index into the input plane. NaN counts as largest (the last one is
 /// taken); of equal elements the first.
@@ -22,16 +29,35 @@ pub fn max_pool<T: PoolElement>(
         plane > 0 || total == 0,
         "max_pool: Expected input to have non-zero size for non-batch dimensions"
     );
-    match i32::try_from(plane) {
-        // Positions in 32 bits, as wide as most elements.
-        Ok(_) => wide(Maxima { s, input, values, indices }),
-        Err(_) => one_by_one(s, input, values, indices),
+    if total == 0 {
+        return Ok(());
     }
-    Ok(())
+    // Positions in 32 bits, as wide as most elements.
+    let small = i32::try_from(plane).is_ok();
+    let rows = PaddedRows::new(s).filter(|_| small);
+    let alone = small && s.dilation[2] == 1 && (rows.is_none() || s.output[2] < FEW && s.kernel[2] >= FEW);
+    let planes = GRAIN.div_ceil(plane);
+    let parts = input.chunks(planes * plane).zip(values.chunks_mut(planes * out_plane));
+    let part = |input: &[T], values: &mut [T], indices: &mut [i64]| {
+        let s = &PoolShape { planes: input.len() / plane, ..*s };
+        match rows {
+            _ if alone => wide(Windows { s, input, values, indices }),
+            Some(rows) => wide(Maxima { s, input, values, indices, rows }),
+            None => one_by_one(s, input, values, indices),
+        }
+        Ok(())
+    };
+    match indices {
+        Some(indices) => {
+            let parts = parts.zip(indices.chunks_mut(planes * out_plane));
+            each(parts, 1, |((input, values), indices)| part(input, values, indices))
+        }
+        None => each(parts, 1, |(input, values)| part(input, values, &mut [])),
+    }
 }
 
 /// [`max_pool`] a window after the other.
-fn one_by_one<T: PoolElement>(s: &PoolShape, input: &[T], values: &mut [T], mut indices: Option<&mut [i64]>) {
+fn one_by_one<T: PoolElement>(s: &PoolShape, input: &[T], values: &mut [T], indices: &mut [i64]) {
     let (plane, out_plane) = (s.input_plane(), s.output_plane());
     let [_, height, width] = s.input;
     for p in 0..s.planes {
@@ -59,9 +85,9 @@ fn one_by_one<T: PoolElement>(s: &PoolShape, input: &[T], values: &mut [T], mut 
                         }
                     }
                     values[at] = best;
-                    if let Some(indices) = &mut indices {
+                    if let Some(index) = indices.get_mut(at) {
                         // A window may miss the input where dilation steps over it.
-                        indices[at] = from.min(plane - 1) as i64;
+                        *index = from.min(plane - 1) as i64;
                     }
                     at += 1;
                 }
@@ -70,59 +96,97 @@ fn one_by_one<T: PoolElement>(s: &PoolShape, input: &[T], values: &mut [T], mut 
     }
 }
 
-/// [`max_pool`] of planes of fewer than 2^31 elements: rows of windows take one tap after the other, without branches.
+/// [`max_pool`] of planes of fewer than 2^31 elements: windows next to each other take one tap after the other in registers,
+/// without branches.
 struct Maxima<'a, T> {
     s: &'a PoolShape,
     input: &'a [T],
     values: &'a mut [T],
-    indices: Option<&'a mut [i64]>,
+    /// As many as values, or none.
+    indices: &'a mut [i64],
+    rows: PaddedRows,
 }
 impl<T: PoolElement> Body for Maxima<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let Maxima { s, input, values, mut indices } = self;
-        let (plane, length) = (s.input_plane(), s.output[2]);
-        let [_, height, width] = s.input;
-        let taps = s.row_taps();
-        let firsts: Vec<usize> = (0..length).map(|o| s.taps(2, o).first).collect();
-        // Positions of the best elements so far.
-        let mut places = vec![0i32; length];
+        // Strides are constants.
+        match (self.s.stride[2], self.indices.is_empty()) {
+            (1, true) => self.strided::<1, false>(),
+            (1, false) => self.strided::<1, true>(),
+            (2, true) => self.strided::<2, false>(),
+            (2, false) => self.strided::<2, true>(),
+            (3, true) => self.strided::<3, false>(),
+            (3, false) => self.strided::<3, true>(),
+            (_, true) => self.strided::<4, false>(),
+            (_, false) => self.strided::<4, true>(),
+        }
+    }
+}
+
+impl<T: PoolElement> Maxima<'_, T> {
+    /// For `STRIDE` along rows.
+    #[inline(always)]
+    fn strided<const STRIDE: usize, const PLACES: bool>(self) {
+        let Maxima { s, input, values, indices, rows } = self;
+        let (plane, [_, height, width], [.., length]) = (s.input_plane(), s.input, s.output);
+        let ([.., kernel], [.., dilation]) = (s.kernel, s.dilation);
+        let [.., padding] = s.padding;
+        // Where the first window of a block has its first tap, and the others have theirs from there.
+        let firsts: Vec<i32> = match PLACES {
+            true => (0..length).map(|o| s.taps(2, o).first.min(plane) as i32).collect(),
+            false => Vec::new(),
+        };
+        let mut steps = [0i32; WIDE];
+        for l in 0..WIDE {
+            steps[l] = (l * STRIDE) as i32;
+        }
+        let mut copy = Vec::new();
         let mut at = 0;
         for p in 0..s.planes {
-            let input = &input[p * plane..(p + 1) * plane];
+            let image = &input[p * plane..];
+            let (image, apart) = rows.of(s, image, T::LOWEST, &mut copy);
             for od in 0..s.output[0] {
                 let td = s.taps(0, od);
                 for oh in 0..s.output[1] {
                     let th = s.taps(1, oh);
-                    let corner =
-                        td.first.saturating_mul(height).saturating_add(th.first).saturating_mul(width);
-                    let best = &mut values[at..at + length];
-                    best.fill(T::LOWEST);
-                    for (place, &first) in places.iter_mut().zip(&firsts) {
-                        // A window may miss the input where dilation steps over it.
-                        *place = corner.saturating_add(first).min(plane - 1) as i32;
-                    }
-                    for d in 0..td.count {
-                        for h in 0..th.count {
-                            let row = ((td.first + d * td.step) * height + th.first + h * th.step) * width;
-                            for tap in &taps {
-                                let mut here = (row + tap.start) as i32;
-                                let results =
-                                    (&mut best[tap.outputs.clone()], &mut places[tap.outputs.clone()]);
-                                let row = &input[row..row + width];
-                                along(results, row, tap.start, s.stride[2], |best, place, x| {
-                                    let take = x > *best || x.is_nan();
-                                    *best = if take { x } else { *best };
-                                    *place = if take { here } else { *place };
-                                    here = here.wrapping_add(s.stride[2] as i32);
-                                });
+                    let corner = td.first.saturating_mul(height).saturating_add(th.first);
+                    let corner = corner.saturating_mul(width).min(plane) as i32;
+                    for o in (0..length).step_by(WIDE) {
+                        let n = WIDE.min(length - o);
+                        let (mut best, mut places) = ([T::LOWEST; WIDE], [0i32; WIDE]);
+                        if PLACES {
+                            places[..n].copy_from_slice(&firsts[o..o + n]);
+                            for l in 0..WIDE {
+                                // A window may miss the input where dilation steps over it.
+                                places[l] = corner.saturating_add(places[l]).min(plane as i32 - 1);
                             }
                         }
-                    }
-                    if let Some(indices) = &mut indices {
-                        for (index, &place) in indices[at..at + length].iter_mut().zip(&places) {
-                            *index = i64::from(place);
+                        for d in 0..td.count {
+                            for h in 0..th.count {
+                                let row = (td.first + d * td.step) * height + th.first + h * th.step;
+                                for k in 0..kernel {
+                                    let from = o * STRIDE + k * dilation;
+                                    let x = taken::<T, STRIDE>(&image[row * apart + from..]);
+                                    let first = (row * width + from).wrapping_sub(padding) as i32;
+                                    for l in 0..WIDE {
+                                        let take = (x[l] > best[l]) | x[l].is_nan();
+                                        best[l] = if take { x[l] } else { best[l] };
+                                        if PLACES {
+                                            let here = first.wrapping_add(steps[l]);
+                                            places[l] = if take { here } else { places[l] };
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                        put(&mut values[at + o..], best, n);
+                        if PLACES {
+                            let mut wide = [0i64; WIDE];
+                            for l in 0..WIDE {
+                                wide[l] = i64::from(places[l]);
+                            }
+                            put(&mut indices[at + o..], wide, n);
                         }
                     }
                     at += length;
@@ -130,6 +194,86 @@ impl<T: PoolElement> Body for Maxima<'_, T> {
             }
         }
     }
+}
+
+/// [`max_pool`] of planes of fewer than 2^31 elements, a window after the other, without dilation of rows: elements next to each
+/// other are compared side by side.
+struct Windows<'a, T> {
+    s: &'a PoolShape,
+    input: &'a [T],
+    values: &'a mut [T],
+    /// As many as values, or none.
+    indices: &'a mut [i64],
+}
+impl<T: PoolElement> Body for Windows<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Windows { s, input, values, indices } = self;
+        let (plane, [_, height, width]) = (s.input_plane(), s.input);
+        let mut places = [0i32; WIDE];
+        for l in 0..WIDE {
+            places[l] = l as i32;
+        }
+        let mut at = 0;
+        for p in 0..s.planes {
+            let image = &input[p * plane..];
+            for od in 0..s.output[0] {
+                let td = s.taps(0, od);
+                for oh in 0..s.output[1] {
+                    let th = s.taps(1, oh);
+                    for ow in 0..s.output[2] {
+                        let tw = s.taps(2, ow);
+                        let corner = td.first.saturating_mul(height).saturating_add(th.first);
+                        let corner = corner.saturating_mul(width).saturating_add(tw.first);
+                        let corner = corner.min(plane - 1) as i32;
+                        let (mut best, mut from) = ([T::LOWEST; WIDE], [corner; WIDE]);
+                        for d in 0..td.count {
+                            for h in 0..th.count {
+                                let row = (td.first + d * td.step) * height + th.first + h * th.step;
+                                let start = row * width + tw.first;
+                                for k in (0..tw.count).step_by(WIDE) {
+                                    let (mut x, n) = ([T::LOWEST; WIDE], (tw.count - k).min(WIDE));
+                                    match image[start + k..].first_chunk::<WIDE>() {
+                                        Some(all) => x = *all,
+                                        None => x[..n].copy_from_slice(&image[start + k..][..n]),
+                                    }
+                                    let first = (start + k) as i32;
+                                    for l in 0..WIDE {
+                                        let take =
+                                            ((x[l] > best[l]) | x[l].is_nan()) & (places[l] < n as i32);
+                                        best[l] = if take { x[l] } else { best[l] };
+                                        from[l] = if take { first + places[l] } else { from[l] };
+                                    }
+                                }
+                            }
+                        }
+                        let mut half = WIDE / 2;
+                        while half > 0 {
+                            for l in 0..half {
+                                (best[l], from[l]) =
+                                    better((best[l], from[l]), (best[l + half], from[l + half]));
+                            }
+                            half /= 2;
+                        }
+                        values[at] = best[0];
+                        if let Some(index) = indices.get_mut(at) {
+                            *index = i64::from(from[0]);
+                        }
+                        at += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Which of two elements with their positions a window takes: the last NaN, else the first of the largest.
+#[inline(always)]
+fn better<T: PoolElement>(a: (T, i32), b: (T, i32)) -> (T, i32) {
+    let numbers = !a.0.is_nan() & ((b.0 > a.0) | ((b.0 == a.0) & (b.1 < a.1)));
+    let take = numbers | (b.0.is_nan() & (!a.0.is_nan() | (b.1 > a.1)));
+    if take { b } else { a }
 }
 
 /// Adds each output gradient to the input element that its index names; `out` is overwritten. Errors when an index
@@ -243,6 +387,11 @@ mod tests {
             ([3, 8, 20], [2, 3, 5], [2, 3, 3], [1, 1, 2], [1, 2, 1]),
             ([1, 5, 6], [1, 5, 9], [1, 1, 2], [0, 2, 4], [1, 1, 1]),
             ([1, 6, 11], [1, 2, 3], [1, 2, 4], [0, 1, 1], [1, 5, 3]),
+            ([1, 4, 40], [1, 2, 3], [1, 1, 3], [0, 1, 1], [1, 1, 1]),
+            ([1, 3, 70], [1, 1, 5], [1, 1, 4], [0, 0, 2], [1, 1, 1]),
+            ([1, 7, 7], [1, 7, 7], [1, 7, 7], [0; 3], [1; 3]),
+            ([2, 5, 50], [2, 3, 40], [1, 1, 5], [0, 1, 9], [1, 1, 1]),
+            ([1, 5, 50], [1, 3, 4], [1, 1, 6], [0, 1, 2], [1, 1, 2]),
         ] {
             for ceil in [false, true] {
                 let s = PoolShape::new(2, &input, &kernel, &stride, &padding, &dilation, ceil).unwrap();
@@ -258,8 +407,10 @@ mod tests {
                 let (mut a, mut b) = (vec![0f32; total], vec![0f32; total]);
                 let (mut i, mut j) = (vec![0; total], vec![0; total]);
                 max_pool(&s, &x, &mut a, Some(&mut i)).unwrap();
-                one_by_one(&s, &x, &mut b, Some(&mut j));
+                one_by_one(&s, &x, &mut b, &mut j);
                 assert_eq!(i, j, "{s:?}");
+                assert!(a.iter().zip(&b).all(|(a, b)| a.to_bits() == b.to_bits()));
+                max_pool(&s, &x, &mut a, None).unwrap();
                 assert!(a.iter().zip(&b).all(|(a, b)| a.to_bits() == b.to_bits()));
             }
         }

@@ -7,6 +7,7 @@ mod average;
 mod fractional;
 mod max;
 mod resample;
+mod rows;
 
 pub use adaptive::{
     adaptive_avg_pool, adaptive_avg_pool_backward, adaptive_max_pool, adaptive_max_pool_backward,

@@ -76,6 +76,10 @@ macro_rules! lane {
                 $name(on!($min($set(high), self.0)))
             }
             #[inline(always)]
+            fn or_any_below(self, limit: $t) -> Self {
+                self.unless::<_CMP_LT_OQ>(self, Self::of(limit), Self::of(0.0))
+            }
+            #[inline(always)]
             fn or_from(self, z: Self, limit: $t, large: Self) -> Self {
                 large.unless::<_CMP_LT_OQ>(z, Self::of(limit), self)
             }

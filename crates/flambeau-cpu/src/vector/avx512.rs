@@ -77,6 +77,11 @@ macro_rules! lane {
                 $name(on!($min($set(high), self.0)))
             }
             #[inline(always)]
+            fn or_any_below(self, _: $t) -> Self {
+                // The last step leaves out what is replaced.
+                self
+            }
+            #[inline(always)]
             fn or_from(self, z: Self, limit: $t, large: Self) -> Self {
                 let small = on!($less::<_CMP_LT_OQ>(z.0, $set(limit)));
                 $name(on!($blend(small, large.0, self.0)))

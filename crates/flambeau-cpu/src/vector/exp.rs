@@ -97,8 +97,10 @@ pub(super) fn parts_single<L: Single>(x: L) -> (L, L, L) {
 
 #[inline(always)]
 pub(super) fn exp_single<L: Single>(x: L) -> L {
-    let (k, high, rest) = parts_single(x.at_least(-110.0).at_most(90.0));
-    high.plus(rest).scaled(k)
+    // Below it is zero: a product that leaves the range takes the processor a hundred cycles, and masks are of such numbers.
+    let zero = L::of(0.0);
+    let (k, high, rest) = parts_single(x.or_any_below(-104.0).at_most(90.0));
+    zero.or_from(x, -104.0, high.plus(rest).scaled(k))
 }
 
 static POWERS: [f64; 16] = SIXTEENTHS;
@@ -107,13 +109,14 @@ static POWERS_REST: [f64; 16] = SIXTEENTHS_REST;
 /// As [`exp_single`], in `f64`.
 #[inline(always)]
 pub(super) fn exp_double<L: Double>(x: L) -> L {
-    let x = x.at_least(-750.0).at_most(710.0);
+    let (zero, given) = (L::of(0.0), x);
+    let x = given.or_any_below(-746.0).at_most(710.0);
     let k = x.fused(L::of(LOG2_E), L::of(SIXTEENTHS_MAGIC));
     let n = k.minus(L::of(SIXTEENTHS_MAGIC));
     let r = n.fused(L::of(-LN_2_REST), n.fused(L::of(-LN_2), x));
     let p = r.times(r).fused(series_double(&EXP_TINY, r), r);
     let high = k.pick(&POWERS);
-    high.plus(high.fused(p, k.pick(&POWERS_REST))).scaled(k)
+    zero.or_from(given, -746.0, high.plus(high.fused(p, k.pick(&POWERS_REST))).scaled(k))
 }
 
 /// `2^x` by a polynomial alone: the fraction times log(2) is a sum of two.

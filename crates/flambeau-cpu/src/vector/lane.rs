@@ -24,6 +24,8 @@ pub(super) trait Lane: Copy {
     fn at_least(self, low: Self::Number) -> Self;
     /// The smaller one of both; NaN stays.
     fn at_most(self, high: Self::Number) -> Self;
+    /// Anything, where it is below the limit, that takes no longer than other numbers if what becomes of it is replaced.
+    fn or_any_below(self, limit: Self::Number) -> Self;
     /// `self` where `z` is below the limit, else `large`.
     fn or_from(self, z: Self, limit: Self::Number, large: Self) -> Self;
     /// The element that the low four bits of `k` number.
@@ -96,6 +98,10 @@ macro_rules! number {
             #[inline(always)]
             fn at_most(self, high: $t) -> $t {
                 if self > high { high } else { self }
+            }
+            #[inline(always)]
+            fn or_any_below(self, limit: $t) -> $t {
+                if self < limit { 0.0 } else { self }
             }
             #[inline(always)]
             fn or_from(self, z: $t, limit: $t, large: $t) -> $t {

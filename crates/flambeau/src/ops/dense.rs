@@ -45,6 +45,64 @@ impl<T: Element> Deref for Dense<T> {
     }
 }
 
+/// The matrices of a tensor's last two dimensions, in rows of contiguous elements: in its own memory where they have that form,
+/// else in a converted copy.
+pub(crate) struct Matrices<T> {
+    dense: Dense<T>,
+    /// Elements from the first to the last.
+    reach: usize,
+    pub starts: Vec<usize>,
+    pub apart: usize,
+}
+
+impl<T: Element> Matrices<T> {
+    pub fn of(t: &Tensor) -> Result<Self> {
+        let a = t.array();
+        if let Some((starts, apart, reach)) = rows_in_place(&a, T::DTYPE, align_of::<T>()) {
+            return Ok(Matrices { dense: Dense { array: a, elements: PhantomData }, reach, starts, apart });
+        }
+        let dense = Dense::of(t)?;
+        let sizes = &dense.array.sizes;
+        let matrix = sizes[sizes.len() - 2..].iter().product::<i64>() as usize;
+        let (apart, reach) = (sizes[sizes.len() - 1] as usize, dense.array.numel());
+        let count = flambeau_core::count(&sizes[..sizes.len() - 2]) as usize;
+        let starts = (0..count).map(|i| i * matrix).collect();
+        Ok(Matrices { dense, reach, starts, apart })
+    }
+    pub fn elements(&self) -> &[T] {
+        if self.reach == 0 {
+            return &[];
+        }
+        // SAFETY: aligned elements of this type in the storage, which the array keeps alive, from the first to the last; strides are
+        // not negative. Nothing changes them while the slice is in use, as for `Dense`.
+        unsafe { std::slice::from_raw_parts(self.dense.array.data_ptr().cast::<T>(), self.reach) }
+    }
+}
+
+/// Where matrices begin, how far apart their rows are, and all that they reach; none where rows are not contiguous elements of the
+/// dtype.
+fn rows_in_place(a: &Array, dtype: DType, align: usize) -> Option<(Vec<usize>, usize, usize)> {
+    let rank = a.sizes.len();
+    let serves = a.dtype == dtype
+        && !a.device().is_meta()
+        && rank >= 2
+        && a.strides[rank - 1] == 1
+        && a.strides.iter().all(|&s| s >= 0)
+        && a.numel() > 0
+        && (a.data_ptr() as usize).is_multiple_of(align)
+        && a.in_bounds();
+    if !serves {
+        return None;
+    }
+    let reach = a.sizes.iter().zip(&a.strides).map(|(n, s)| (n - 1) * s).sum::<i64>() + 1;
+    let mut starts = vec![0];
+    for d in 0..rank - 2 {
+        let places = |start: usize| (0..a.sizes[d]).map(move |i| start + (i * a.strides[d]) as usize);
+        starts = starts.into_iter().flat_map(places).collect();
+    }
+    Some((starts, a.strides[rank - 2] as usize, reach as usize))
+}
+
 /// A fresh tensor of dtype `dtype` whose elements `run` computes as a slice of `T`; they start as zeros.
 pub(crate) fn computed<T: Element>(
     sizes: &[i64],

@@ -52,6 +52,8 @@ def run(mode, input, state, weights, bias, num_layers, dropout, training, bidire
     projected = each == (5 if bias else 3)
     finals = []
     for layer in range(num_layers):
+        # The product would copy it as well, but not begin with the biases.
+        input = input.contiguous()
         outputs = []
         for direction in range(directions):
             place = layer * directions + direction

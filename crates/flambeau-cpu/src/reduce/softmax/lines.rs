@@ -1,6 +1,7 @@
 //! Where the lines of a dimension lie, and how they are read and written. One of the modules with unsafe code.
 
 use super::{FEW, SHORT, TILE, WIDTH};
+use crate::gemm::{GemmElement, turn};
 use crate::pointwise::{Compute, Operand, load, store};
 use crate::reduce::plan::advance;
 use smallvec::SmallVec;
@@ -111,7 +112,7 @@ fn place(o: &Operand, offset: isize) -> *mut u8 {
 ///
 /// # Safety
 /// The lines must be readable, the buffer hold `n * width` elements.
-pub(super) unsafe fn read<T: Compute>(
+pub(super) unsafe fn read<T: Compute + GemmElement>(
     o: &Operand,
     offset: isize,
     (along, step): (isize, isize),
@@ -119,6 +120,13 @@ pub(super) unsafe fn read<T: Compute>(
     width: usize,
     buffer: &mut [T],
 ) {
+    if let (Some(first), Ok(apart @ 1..)) = (own::<T>(o, offset, (along, step)), usize::try_from(step)) {
+        // SAFETY: from the first element of the lines to the last.
+        let lines = unsafe { std::slice::from_raw_parts(first, (width - 1) * apart + n) };
+        if turn(width, n, lines, apart, 1, buffer, width).is_ok() {
+            return;
+        }
+    }
     for (k, row) in buffer.chunks_exact_mut(width).enumerate().take(n) {
         // SAFETY: as promised by the caller.
         unsafe { load(place(o, offset + k as isize * along), o.dtype, step, row.as_mut_ptr(), width) };
@@ -129,7 +137,7 @@ pub(super) unsafe fn read<T: Compute>(
 ///
 /// # Safety
 /// As for [`read`], with writable lines.
-pub(super) unsafe fn write<T: Compute>(
+pub(super) unsafe fn write<T: Compute + GemmElement>(
     o: &Operand,
     offset: isize,
     (along, step): (isize, isize),
@@ -137,6 +145,13 @@ pub(super) unsafe fn write<T: Compute>(
     width: usize,
     buffer: &[T],
 ) {
+    if let (Some(first), true) = (own::<T>(o, offset, (along, step)), usize::try_from(step) == Ok(n)) {
+        // SAFETY: the lines follow each other.
+        let lines = unsafe { std::slice::from_raw_parts_mut(first, width * n) };
+        if turn(n, width, buffer, width, 1, lines, n).is_ok() {
+            return;
+        }
+    }
     for (k, row) in buffer.chunks_exact(width).enumerate().take(n) {
         // SAFETY: as promised by the caller.
         unsafe { store(row.as_ptr(), place(o, offset + k as isize * along), o.dtype, step, width) };

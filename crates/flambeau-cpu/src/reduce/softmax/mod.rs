@@ -6,6 +6,7 @@ mod lines;
 mod tests;
 
 use super::cut::pieces;
+use crate::gemm::GemmElement;
 use crate::lanes::{LANES, lanes_again, lanes_of_pairs, merged, sums};
 use crate::pointwise::{Compute, Operand};
 use crate::vector::Elementary;
@@ -24,6 +25,7 @@ const FEW: usize = 8;
 /// Real compute types with their exponential.
 trait Real:
     Compute
+    + GemmElement
     + super::Arith
     + PartialOrd
     + std::ops::Add<Output = Self>
@@ -54,14 +56,16 @@ macro_rules! real_dispatch {
 #[inline(always)]
 fn fold<T: Copy>(buffer: &[T], width: usize, start: T, totals: &mut [T], f: impl Fn(T, T) -> T) {
     if width == WIDTH {
-        // In registers.
-        let mut all = [start; WIDTH];
-        for row in buffer.as_chunks::<WIDTH>().0 {
-            for l in 0..WIDTH {
-                all[l] = f(all[l], row[l]);
+        // In registers: half of them, as loops over all do not stay there.
+        for half in [0, WIDTH / 2] {
+            let mut all = [start; WIDTH / 2];
+            for row in buffer.as_chunks::<WIDTH>().0 {
+                for l in 0..WIDTH / 2 {
+                    all[l] = f(all[l], row[half + l]);
+                }
             }
+            totals[half..][..WIDTH / 2].copy_from_slice(&all);
         }
-        totals.copy_from_slice(&all);
         return;
     }
     totals.fill(start);
@@ -103,9 +107,10 @@ fn halve<T: Real>(buffer: &mut [T], width: usize, totals: &mut [T]) {
     totals.iter_mut().zip(&*buffer).for_each(|(total, &x)| *total = T::default() + x);
 }
 
+/// NaN counts for nothing: what is made of it is NaN, whatever the largest element is.
 #[inline(always)]
 fn larger<T: Real>(a: T, x: T) -> T {
-    if x > a || super::Arith::is_nan(x) { x } else { a }
+    if x > a { x } else { a }
 }
 
 /// The sums of the exponentials of the elements of lines of `n`, less what is the `high` of each: at most [`TILE`] elements,

@@ -2,15 +2,15 @@
 
 use super::kernel::{self, Kernel, Tile};
 use super::pack::Part;
-use super::{Scratch, heights, pack_rows};
+use super::{CROWDED, PANELS, Scratch, heights, pack_rows};
 use crate::gemm::thirds::Packed;
 use crate::gemm::{GemmElement, Shape, check};
-use flambeau_core::{Result, buffer, ensure};
+use flambeau_core::{Result, Room, ensure};
 
 /// The columns of a matrix in the order in which the tile kernel reads them.
 pub struct Columns<T: 'static> {
     kernel: &'static Kernel<T>,
-    packed: Vec<T>,
+    packed: Room<T>,
     /// With [`kernel::AHEAD`] more at the end.
     lines: Vec<usize>,
     depth: usize,
@@ -33,7 +33,7 @@ impl<T: GemmElement> Columns<T> {
         let Some(len) = count.checked_next_multiple_of(width).and_then(|n| n.checked_mul(depth)) else {
             flambeau_core::bail!("columns: sizes overflow")
         };
-        let mut packed: Vec<T> = buffer(len)?;
+        let mut packed = Room::<T>::new(len)?;
         for j in (0..count).step_by(width) {
             let part = Part { count: width.min(count - j), depth, apart: cs, step: rs };
             // SAFETY: the columns were checked, and each panel has `depth` lines of `width` elements.
@@ -107,12 +107,16 @@ impl<T: GemmElement> Columns<T> {
             }
         }
         let (tiles, height, higher) = heights(m, kernel.rows);
-        let own = (m * depth).next_multiple_of(16);
+        // Contiguous rows that few panels see are read where they are, but where their elements would meet in few sets of the cache.
+        let far = count <= PANELS * width && apart > 0 && apart * size_of::<T>() % CROWDED != 0;
+        let own = if far { 0 } else { (m * depth).next_multiple_of(16) };
         Scratch::with(own + kernel.rows * width, |rows: *mut T| {
             // SAFETY: the scratch memory holds the packed rows and one tile; the operands were checked.
             unsafe {
                 let side = rows.add(own);
-                pack_rows(kernel, Part { count: m, depth, apart, step: 1 }, a.as_ptr(), rows);
+                if !far {
+                    pack_rows(kernel, Part { count: m, depth, apart, step: 1 }, a.as_ptr(), rows);
+                }
                 for j in (0..count).step_by(width) {
                     let wide = width.min(count - j);
                     let mut i = 0;
@@ -122,9 +126,9 @@ impl<T: GemmElement> Columns<T> {
                         let whole = wide == width;
                         let t = Tile {
                             depth,
-                            a: rows.add(i * depth).cast_const(),
+                            a: if far { a.as_ptr().add(i * apart) } else { rows.add(i * depth).cast_const() },
                             b: self.packed.as_ptr().add(j * self.depth),
-                            a_rs: 0,
+                            a_rs: if far { apart } else { 0 },
                             lines: self.lines.as_ptr(),
                             alpha,
                             base: match whole && add {

@@ -4,13 +4,13 @@ use super::kernel::{self, Kernel, Tile};
 use super::pack::Part;
 use super::{heights, pack_rows};
 use crate::gemm::{GemmElement, check};
-use flambeau_core::{Result, buffer, ensure};
+use flambeau_core::{Result, Room, ensure};
 use std::ops::Range;
 
 /// Rows in the order in which the tile kernel reads them.
 pub struct Rows<T: 'static> {
     kernel: &'static Kernel<T>,
-    packed: Vec<T>,
+    packed: Room<T>,
     count: usize,
     depth: usize,
 }
@@ -58,7 +58,7 @@ impl<T: GemmElement> Rows<T> {
         rs: usize,
         cs: usize,
     ) -> Result<Rows<T>> {
-        let mut rows = Rows { kernel, packed: Vec::new(), count: 0, depth: 0 };
+        let mut rows = Rows { kernel, packed: Room::default(), count: 0, depth: 0 };
         rows.fill(count, depth, a, rs, cs)?;
         Ok(rows)
     }
@@ -67,7 +67,7 @@ impl<T: GemmElement> Rows<T> {
     pub fn fill(&mut self, count: usize, depth: usize, a: &[T], rs: usize, cs: usize) -> Result<()> {
         check("rows", a.len(), count, rs, depth, cs)?;
         if self.packed.len() < count * depth {
-            self.packed = buffer(count * depth)?;
+            self.packed = Room::new(count * depth)?;
         }
         (self.count, self.depth) = (count, depth);
         if count > 0 {

@@ -20,7 +20,7 @@ use super::amx::{self, ROW, SIDE, THIRDS, TILE, Thirds};
 use super::blocked::Scratch;
 use super::{Shape, Shared, divided};
 use crate::level::{Level, level};
-use flambeau_core::{Result, buffer};
+use flambeau_core::{Result, Room};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Elements of a step in each row, and rows and columns of a block.
@@ -63,14 +63,14 @@ fn is_faster((m, n, k): (usize, usize, usize), steps: usize, elements: usize) ->
 
 /// Memory that begins with a cache line.
 struct Aligned {
-    memory: Vec<f32>,
+    memory: Room<f32>,
 }
 impl Aligned {
     fn new(length: usize) -> Result<Aligned> {
         let Some(length) = length.checked_add(ROW / size_of::<f32>()) else {
             flambeau_core::bail!("gemm: sizes overflow")
         };
-        Ok(Aligned { memory: buffer(length)? })
+        Ok(Aligned { memory: Room::new(length)? })
     }
     fn start(&self) -> *mut f32 {
         let own = self.memory.as_ptr().cast_mut();

@@ -271,11 +271,13 @@ pub fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<
     let transposed = if w == 2 { transpose_t(weight)? } else { weight.clone() };
     match bias {
         Some(bias) if rank == 2 && w == 2 => super::addmm(bias, input, &transposed, 1i64.into(), 1i64.into()),
-        Some(bias) if rank == 3 && w == 2 && input.is_contiguous() && bias.dim() == 1 => {
-            let a = input.sizes();
-            let folded = shape::view(input, &[a[0] * a[1], a[2]])?;
+        Some(bias) if rank >= 3 && w == 2 && input.is_contiguous() && bias.dim() == 1 => {
+            let mut sizes = input.sizes();
+            let rows = flambeau_core::numel(&sizes[..rank - 1])?;
+            let folded = shape::view(input, &[rows, sizes[rank - 1]])?;
             let out = super::addmm(bias, &folded, &transposed, 1i64.into(), 1i64.into())?;
-            shape::view(&out, &[a[0], a[1], weight.sizes()[0]])
+            sizes[rank - 1] = weight.sizes()[0];
+            unsafe_view(&out, &sizes)
         }
         Some(bias) if rank == 1 && w == 2 => {
             let out = super::addmm(bias, &unsqueeze(input, 0)?, &transposed, 1i64.into(), 1i64.into())?;

@@ -3,9 +3,9 @@
 use crate::Tensor;
 use crate::autograd::{Context, GradMode, Save, grad_enabled, record};
 use crate::generated::functions as f;
-use crate::ops::dense::{Dense, computed, written_pair};
+use crate::ops::dense::{Dense, Matrices, computed, written_pair};
 use crate::ops::{creation, random, reduce, shape, softmax};
-use flambeau_core::{DType, Dims, Result, Scalar, bail, broadcast_shapes};
+use flambeau_core::{DType, Dims, Element, Result, Scalar, bail, broadcast_shapes};
 use flambeau_cpu::attention::{self, Attention};
 use smallvec::smallvec;
 
@@ -105,6 +105,11 @@ fn weights(query: &Tensor, key: &Tensor, mask: Option<&Tensor>, scale: f64) -> R
     f::masked_fill_scalar(&weights, &masked.all_dim(-1, true)?, 0i64.into())
 }
 
+/// Matrices as the kernel takes them.
+fn given<T: Element>(of: &Matrices<T>) -> attention::Matrices<'_, T> {
+    attention::Matrices { elements: of.elements(), starts: &of.starts, apart: of.apart }
+}
+
 /// What the kernel and its gradient share.
 #[derive(Clone)]
 struct Fused {
@@ -127,15 +132,17 @@ impl Fused {
             ($T:ty) => {{
                 let _guard = GradMode::no_grad();
                 let dense = |t: &Tensor| Dense::<$T>::of(t);
-                let (q, k, v) = (dense(&query)?, dense(&key)?, dense(&value)?);
+                let matrices = |t: &Tensor| Matrices::<$T>::of(t);
+                let (q, k, v, g) = (matrices(&query)?, matrices(&key)?, matrices(&value)?, matrices(grad)?);
+                let of = [given(&q), given(&k), given(&v), given(&g)];
                 let mask = mask.as_ref().map(dense).transpose()?;
-                let given: [&[$T]; 4] = [&q, &k, &v, mask.as_deref().unwrap_or(&[])];
-                let (g, y, sums) = (dense(grad)?, dense(&out)?, dense(&sums)?);
+                let mask = mask.as_deref().unwrap_or(&[]);
+                let (y, sums) = (dense(&out)?, dense(&sums)?);
                 let (mut by_key, mut by_value) = (None, None);
                 let by_query = computed::<$T>(&query.sizes(), dtype, |a| {
                     by_key = Some(computed::<$T>(&key.sizes(), dtype, |b| {
                         by_value = Some(computed::<$T>(&value.sizes(), dtype, |c| {
-                            attention::backward(&self.sizes, given, [&g, &y, &sums], [a, b, c])
+                            attention::backward(&self.sizes, of, mask, [&y, &sums], [a, b, c])
                         })?);
                         Ok(())
                     })?);
@@ -234,11 +241,14 @@ fn fused(
             ($T:ty) => {{
                 let _guard = GradMode::no_grad();
                 let dense = |t: &Tensor| Dense::<$T>::of(t);
-                let (q, k, v) = (dense(query)?, dense(key)?, dense(value)?);
+                let matrices = |t: &Tensor| Matrices::<$T>::of(t);
+                let (q, k, v) = (matrices(query)?, matrices(key)?, matrices(value)?);
                 let mask = mask.as_ref().map(dense).transpose()?;
-                let given: [&[$T]; 4] = [&q, &k, &v, mask.as_deref().unwrap_or(&[])];
+                let mask = mask.as_deref().unwrap_or(&[]);
                 let wide = [batch as i64, targets as i64];
-                let run = |out: &mut [$T], sums: &mut [$T]| attention::forward(&s, given, out, sums);
+                let run = |out: &mut [$T], sums: &mut [$T]| {
+                    attention::forward(&s, [given(&q), given(&k), given(&v)], mask, out, sums)
+                };
                 written_pair::<$T, $T>([&to, &wide], dtype, run)?
             }};
         }

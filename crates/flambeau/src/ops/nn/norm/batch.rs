@@ -136,7 +136,9 @@ fn batch(
     let planes = Planes {
         channels: c,
         inner,
-        stat: if input.is_meta() { Vec::new() } else { (0..n).flat_map(|_| 0..c).collect() },
+        planes: if input.is_meta() { 0 } else { n * c },
+        sharing: 1,
+        stats: c,
         count: training.then_some(n * inner),
     };
     let normal = Normal {
@@ -220,8 +222,8 @@ pub fn instance_norm(
     check_dtypes("batch_norm", input, &parameters)?;
     let [n, c, inner] = three(&sizes);
     let moments = measured(Groups { outer: 1, stats: n * c, inner }, input, parameters, [momentum, eps])?;
-    let stat = if input.is_meta() { Vec::new() } else { (0..n * c).collect() };
-    let planes = Planes { channels: c, inner, stat, count: Some(inner) };
+    let planes = if input.is_meta() { 0 } else { n * c };
+    let planes = Planes { channels: c, inner, planes, sharing: 1, stats: n * c, count: Some(inner) };
     let normal = Normal {
         formatted: false,
         layout: Layout::Planes(planes),

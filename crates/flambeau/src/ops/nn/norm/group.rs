@@ -57,7 +57,6 @@ fn grouped(
     let dtype = [weight, bias].into_iter().flatten().next().map_or(input.dtype(), Tensor::dtype);
     let kept = Kept { sizes: smallvec![n, groups], dtype, output: true };
     let count = if input.is_meta() { 0 } else { (n * channels) as usize };
-    let stat = (0..count).map(|p| p / each as usize).collect();
     let view: Dims = smallvec![n * groups, each * inner];
     // The result has the sizes that were asked for, whatever the input's are.
     let affine =
@@ -68,7 +67,9 @@ fn grouped(
         layout: Layout::Planes(Planes {
             channels: channels as usize,
             inner: inner as usize,
-            stat,
+            planes: count,
+            sharing: each as usize,
+            stats: (n * groups) as usize,
             count: Some((each * inner) as usize),
         }),
         moments: Default::default(),

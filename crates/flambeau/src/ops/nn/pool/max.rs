@@ -4,11 +4,13 @@ use super::positions::record_maxima;
 use super::windows::{Windows, output_sizes};
 use super::{as_image, check_dtype, from_image, in_format, pooled};
 use crate::Tensor;
-use flambeau_core::{DType, Result, bail, show};
-use flambeau_cpu::pool;
+use crate::autograd::needs_grad;
+use crate::ops::shape;
+use flambeau_core::{DType, Dims, Result, bail, show};
+use flambeau_cpu::pool::{self, PoolShape};
 
-/// The largest elements of windows and their positions in the plane.
-fn maxima(name: &str, dims: usize, input: &Tensor, windows: &Windows) -> Result<(Tensor, Tensor)> {
+/// The windows of a checked input, and the result's sizes.
+fn checked(name: &str, dims: usize, input: &Tensor, windows: &Windows) -> Result<(PoolShape, Dims)> {
     let (sizes, dtype) = (input.sizes(), input.dtype());
     if sizes.len() != dims + 1 && sizes.len() != dims + 2 {
         bail!("non-empty {}D or {}D (batch mode) tensor expected for input", dims + 1, dims + 2);
@@ -30,24 +32,40 @@ fn maxima(name: &str, dims: usize, input: &Tensor, windows: &Windows) -> Result<
     let s = windows.shape(&sizes)?;
     check_dtype(name, dtype, |d| !d.is_complex() && !unpoolable(d))?;
     let to = output_sizes(&s, &sizes, dims);
+    Ok((s, to))
+}
+
+/// The largest elements of windows and their positions in the plane.
+fn maxima(name: &str, dims: usize, input: &Tensor, windows: &Windows) -> Result<(Tensor, Tensor)> {
+    let (s, to) = checked(name, dims, input, windows)?;
     let found = pooled!(input => (&to, indices), |x, out, places| pool::max_pool(&s, &x, out, Some(places)));
     let name = if dims == 2 { "MaxPool2DWithIndicesBackward0" } else { "MaxPool3DWithIndicesBackward0" };
     record_maxima(in_format(found, input)?, input, dims, name)
+}
+
+/// The largest elements of windows, without positions where no gradient needs them.
+fn highest(name: &str, dims: usize, input: &Tensor, windows: &Windows) -> Result<Tensor> {
+    if needs_grad(&[input]) {
+        return Ok(maxima(name, dims, input, windows)?.0);
+    }
+    let (s, to) = checked(name, dims, input, windows)?;
+    let found = pooled!(input => &to, |x, out| pool::max_pool(&s, &x, out, None));
+    shape::in_format_of(found, &[input])
 }
 
 fn unpoolable(dtype: DType) -> bool {
     matches!(dtype, DType::Bool | DType::UInt16 | DType::UInt32 | DType::UInt64)
 }
 
-/// `torch.max_pool1d_with_indices`: maxima and their positions in the line.
-pub fn max_pool1d_with_indices(
+/// The windows of a line, as those of an image of one row.
+fn line_windows(
     self_: &Tensor,
     kernel_size: &[i64],
     stride: &[i64],
     padding: &[i64],
     dilation: &[i64],
     ceil_mode: bool,
-) -> Result<(Tensor, Tensor)> {
+) -> Result<Windows> {
     let sizes = self_.sizes();
     let empty = sizes.len() > 1 && sizes[sizes.len() - 2..].contains(&0);
     if !(2..=3).contains(&sizes.len()) || empty {
@@ -87,13 +105,39 @@ pub fn max_pool1d_with_indices(
         bail!("max_pool1d() Invalid computed output size: {}", room.div_euclid(s) + 1);
     }
     check_dtype("max_pool1d_impl", self_.dtype(), |d| d.is_floating_point())?;
+    Ok(windows)
+}
+
+/// `torch.max_pool1d_with_indices`: maxima and their positions in the line.
+pub fn max_pool1d_with_indices(
+    self_: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<(Tensor, Tensor)> {
+    let windows = line_windows(self_, kernel_size, stride, padding, dilation, ceil_mode)?;
     as_image(self_, |image| {
         let (values, indices) = maxima("max_pool2d", 2, image, &windows)?;
         Ok((from_image(&values)?, from_image(&indices)?))
     })
 }
 
-macro_rules! with_indices {
+/// `torch.max_pool1d`
+pub fn max_pool1d(
+    self_: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<Tensor> {
+    let windows = line_windows(self_, kernel_size, stride, padding, dilation, ceil_mode)?;
+    as_image(self_, |image| from_image(&highest("max_pool2d", 2, image, &windows)?))
+}
+
+macro_rules! images {
     ($($dims:literal $name:ident $with_indices:ident;)*) => { $(
         #[doc = concat!("`", stringify!($with_indices), "`: maxima and their positions in the plane.")]
         pub fn $with_indices(
@@ -108,15 +152,7 @@ macro_rules! with_indices {
             let windows = Windows::new(name, $dims, kernel_size, stride, padding, dilation, ceil_mode)?;
             maxima(name, $dims, self_, &windows)
         }
-    )* };
-}
-with_indices! {
-    2 max_pool2d max_pool2d_with_indices;
-    3 max_pool3d max_pool3d_with_indices;
-}
 
-macro_rules! values {
-    ($($name:ident $with_indices:ident;)*) => { $(
         #[doc = concat!("`torch.", stringify!($name), "`")]
         pub fn $name(
             self_: &Tensor,
@@ -126,12 +162,13 @@ macro_rules! values {
             dilation: &[i64],
             ceil_mode: bool,
         ) -> Result<Tensor> {
-            Ok($with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode)?.0)
+            let name = stringify!($name);
+            let windows = Windows::new(name, $dims, kernel_size, stride, padding, dilation, ceil_mode)?;
+            highest(name, $dims, self_, &windows)
         }
     )* };
 }
-values! {
-    max_pool1d max_pool1d_with_indices;
-    max_pool2d max_pool2d_with_indices;
-    max_pool3d max_pool3d_with_indices;
+images! {
+    2 max_pool2d max_pool2d_with_indices;
+    3 max_pool3d max_pool3d_with_indices;
 }
