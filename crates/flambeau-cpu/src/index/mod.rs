@@ -129,19 +129,20 @@ const AHEAD: i64 = 4;
 const AHEAD_BYTES: usize = 512;
 
 /// How far from the indexed operand's start places lie that one more index array adds `stride` bytes a value to; the
-/// values are valid.
-struct Places<'a> {
+/// values are valid, and in a `ROW` follow each other.
+struct Places<'a, const ROW: bool> {
     by: &'a mut [isize],
     values: *const i64,
     gap: isize,
     size: i64,
     stride: isize,
 }
-impl Body for Places<'_> {
+impl<const ROW: bool> Body for Places<'_, ROW> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
         let Places { by, values, gap, size, stride } = self;
+        let gap = if ROW { 1 } else { gap };
         for (i, by) in by.iter_mut().enumerate() {
             // SAFETY: as promised where it was made.
             let value = unsafe { values.offset(i as isize * gap).read() };
@@ -225,7 +226,7 @@ unsafe fn visit(walk: &Walk, item: usize, visitor: &dyn Visit) {
                 }
             }
             let values = index.values.wrapping_add(first);
-            wide(Places { by: &mut *by, values, gap: 1, size: index.size, stride });
+            wide(Places::<true> { by: &mut *by, values, gap: 1, size: index.size, stride });
             let plain = walk.plain.pointer.wrapping_offset(first as isize * item);
             // SAFETY: every position is valid by the caller's promise.
             unsafe { visitor.many(plain, item, walk.indexed.pointer, by) };
@@ -264,8 +265,10 @@ unsafe fn visit(walk: &Walk, item: usize, visitor: &dyn Visit) {
                         let values = index.values.offset((at + gap * first as i64) as isize);
                         let (gap, stride) = (gap as isize, index.stride as isize * item);
                         match gap {
-                            1 => wide(Places { by: &mut *by, values, gap: 1, size: index.size, stride }),
-                            _ => wide(Places { by: &mut *by, values, gap, size: index.size, stride }),
+                            1 => wide(Places::<true> { by: &mut *by, values, gap, size: index.size, stride }),
+                            _ => {
+                                wide(Places::<false> { by: &mut *by, values, gap, size: index.size, stride })
+                            }
                         }
                     }
                     visitor.many(plain.wrapping_offset(steps.0 * first as isize), steps.0, indexed, by);
@@ -407,11 +410,27 @@ impl<T: Foldable> Folder<T> {
 
 impl<T: Foldable> Visit for Folder<T> {
     unsafe fn many(&self, plain: *mut u8, step: isize, indexed: *mut u8, by: &[isize]) {
-        let place = |(i, &by): (usize, &isize)| {
-            (plain.wrapping_offset(i as isize * step), indexed.wrapping_offset(by))
-        };
-        // SAFETY: passed on from the caller.
-        unsafe { self.each(by.iter().enumerate().map(place)) }
+        // Loops of their own: closures are compiled now this way, now that.
+        macro_rules! each {
+            ($how:expr) => {{
+                let mut from = plain;
+                for &by in by {
+                    let to = indexed.wrapping_offset(by).cast::<T>();
+                    // SAFETY: passed on from the caller.
+                    unsafe {
+                        let value = from.cast::<T>().read_unaligned();
+                        to.write_unaligned(to.read_unaligned().fold(value, $how));
+                    }
+                    from = from.wrapping_offset(step);
+                }
+            }};
+        }
+        match self.0 {
+            Fold::Add => each!(Fold::Add),
+            Fold::Mul => each!(Fold::Mul),
+            Fold::Max => each!(Fold::Max),
+            Fold::Min => each!(Fold::Min),
+        }
     }
     unsafe fn along(&self, plain: *mut u8, indexed: *mut u8, n: usize, index: Along) {
         // SAFETY: passed on from the caller.

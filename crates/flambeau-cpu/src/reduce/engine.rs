@@ -246,7 +246,7 @@ unsafe fn rows<R: Reducer>(
     let item = src.dtype.size() as isize;
     // Rows that are tiles in memory are folded together: a call for each would take as long as a short one's fold.
     let near = match plan.reduced[..] {
-        [(run, 1)] if run <= TILE && src.dtype == R::In::DTYPE => {
+        [(run, 1)] if plan.count > 0 && run <= TILE && src.dtype == R::In::DTYPE => {
             from.cast::<R::In>().is_aligned().then_some(run)
         }
         _ => None,
