@@ -108,7 +108,8 @@ impl<T: GemmElement> Columns<T> {
         }
         let (tiles, height, higher) = heights(m, kernel.rows);
         // Contiguous rows that few panels see are read where they are, but where their elements would meet in few sets of the cache.
-        let far = count <= PANELS * width && apart > 0 && apart * size_of::<T>() % CROWDED != 0;
+        let crowded = (apart * size_of::<T>()).is_multiple_of(CROWDED);
+        let far = count <= PANELS * width && !crowded;
         let own = if far { 0 } else { (m * depth).next_multiple_of(16) };
         Scratch::with(own + kernel.rows * width, |rows: *mut T| {
             // SAFETY: the scratch memory holds the packed rows and one tile; the operands were checked.
