@@ -93,37 +93,25 @@ pub(super) unsafe fn run_flat(
         };
     }
     const SIGN: u16 = 0x8000;
-    let prim = match operation {
+    use Operation::{Choose, Clamp, Prim as P};
+    match operation {
         _ if !matches!(out.dtype, DType::BFloat16 | DType::Float16) => return false,
-        Operation::Prim(prim) => prim,
+        P(Prim::Add) => arithmetic!(+),
+        P(Prim::Sub) => arithmetic!(-),
+        P(Prim::Mul) => arithmetic!(*),
+        P(Prim::Div) => arithmetic!(/),
+        P(Prim::Neg) => each!(u16, |x, _y| x ^ SIGN),
+        P(Prim::Abs) => each!(u16, |x, _y| x & !SIGN),
+        P(Prim::Copysign) => each!(u16, |x, y| x & !SIGN | y & SIGN),
         _ if out.dtype == DType::Float16 || low.is_nan() || high.is_nan() => return false,
-        Operation::Choose(Prim::Lt) => {
-            choose!(<);
-            return true;
-        }
-        Operation::Choose(Prim::Le) => {
-            choose!(<=);
-            return true;
-        }
-        Operation::Clamp => {
-            each!(bf16, |x, _y| {
-                let number = widen_bf16(x);
-                let below = number <= low;
-                let limited = select_unpredictable(below, low, number);
-                select_unpredictable(limited >= high, high_half, select_unpredictable(below, low_half, x))
-            });
-            return true;
-        }
-        _ => return false,
-    };
-    match prim {
-        Prim::Add => arithmetic!(+),
-        Prim::Sub => arithmetic!(-),
-        Prim::Mul => arithmetic!(*),
-        Prim::Div => arithmetic!(/),
-        Prim::Neg => each!(u16, |x, _y| x ^ SIGN),
-        Prim::Abs => each!(u16, |x, _y| x & !SIGN),
-        Prim::Copysign => each!(u16, |x, y| x & !SIGN | y & SIGN),
+        Choose(Prim::Lt) => choose!(<),
+        Choose(Prim::Le) => choose!(<=),
+        Clamp => each!(bf16, |x, _y| {
+            let number = widen_bf16(x);
+            let below = number <= low;
+            let limited = select_unpredictable(below, low, number);
+            select_unpredictable(limited >= high, high_half, select_unpredictable(below, low_half, x))
+        }),
         _ => return false,
     }
     true

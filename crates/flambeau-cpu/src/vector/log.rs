@@ -5,7 +5,7 @@ use super::coefficients::{
     LOG_TAIL_SINGLE,
 };
 use super::exp::{LN_2_HIGH, LN_2_LOW};
-use super::lane::{Double, Lane, Single, rest, series, series_double, single};
+use super::lane::{Double, Lane, Single, series, series_double, single};
 use super::polynomial;
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E, LOG10_2, LOG10_E};
 
@@ -71,29 +71,29 @@ const RECIPROCALS: [f64; 16] = [
     0.5,
 ];
 
-/// Rounded to 16 binary places.
-const LOGARITHMS: [f32; 16] = {
-    // Adding and subtracting it rounds a small number so.
+/// Tables of logarithms to a base by that of e to it (`factor`) and that of two, a sum of two numbers.
+const fn tables(factor: f64, [ln_2_high, ln_2_low]: [f32; 2]) -> Tables<f32> {
+    // Adding and subtracting it rounds a small number to 16 binary places.
     const ROUNDER: f64 = 103079215104.0;
-    let mut out = [0.0; 16];
+    let (mut high, mut low) = ([0.0; 16], [0.0; 16]);
     let mut j = 0;
     while j < 16 {
-        out[j] = ((LOG_OF_RECIPROCALS[j] + ROUNDER) - ROUNDER) as f32;
+        let exact = LOG_OF_RECIPROCALS[j] * factor;
+        high[j] = ((exact + ROUNDER) - ROUNDER) as f32;
+        low[j] = (exact - high[j] as f64) as f32;
         j += 1;
     }
-    out
-};
-const LN_2_HIGH_SINGLE: f32 = f32::from_bits((LN_2 as f32).to_bits() & 0xFFFF_FF00);
-static SINGLE: Tables<f32> = SINGLE_E;
-const SINGLE_E: Tables<f32> = Tables {
-    minus_one: -1.0,
-    halved: single(&HALVED),
-    reciprocals: single(&RECIPROCALS),
-    high: LOGARITHMS,
-    low: rest(&LOG_OF_RECIPROCALS, &LOGARITHMS),
-    ln_2_high: LN_2_HIGH_SINGLE,
-    ln_2_low: (LN_2 - LN_2_HIGH_SINGLE as f64) as f32,
-};
+    let (halved, reciprocals) = (single(&HALVED), single(&RECIPROCALS));
+    Tables { minus_one: -1.0, halved, reciprocals, high, low, ln_2_high, ln_2_low }
+}
+
+/// The upper bits of a number, so few that its products with exponents are exact, and what they leave.
+const fn halves(number: f64) -> [f32; 2] {
+    let high = f32::from_bits((number as f32).to_bits() & 0xFFFF_FF00);
+    [high, (number - high as f64) as f32]
+}
+
+static SINGLE: Tables<f32> = tables(1.0, halves(LN_2));
 static DOUBLE: Tables<f64> = Tables {
     minus_one: -1.0,
     halved: HALVED,
@@ -153,32 +153,21 @@ struct Based {
     series: [f64; 4],
 }
 
-/// The logarithms of [`RECIPROCALS`] to a base, by that of e.
-const fn based(factor: f64, two_high: f32, two_low: f32) -> Based {
-    const ROUNDER: f64 = 103079215104.0;
-    let (mut high, mut low) = ([0.0; 16], [0.0; 16]);
-    let mut j = 0;
-    while j < 16 {
-        let exact = LOG_OF_RECIPROCALS[j] * factor;
-        high[j] = ((exact + ROUNDER) - ROUNDER) as f32;
-        low[j] = (exact - high[j] as f64) as f32;
-        j += 1;
-    }
+/// For the base whose logarithm of e is `factor`.
+const fn based(factor: f64, two: [f32; 2]) -> Based {
     let mut series = LOG_TAIL_SINGLE;
     let mut k = 0;
     while k < 4 {
         series[k] *= factor;
         k += 1;
     }
-    let tables = Tables { high, low, ln_2_high: two_high, ln_2_low: two_low, ..SINGLE_E };
     let nearest = factor as f32;
-    Based { tables, factor: nearest, factor_rest: (factor - nearest as f64) as f32, series }
+    let factor_rest = (factor - nearest as f64) as f32;
+    Based { tables: tables(factor, two), factor: nearest, factor_rest, series }
 }
 
-static TWO: Based = based(LOG2_E, 1.0, 0.0);
-/// The upper bits of `log10(2)`, so few that its products with exponents are exact.
-const LOG10_2_HIGH: f32 = f32::from_bits((LOG10_2 as f32).to_bits() & 0xFFFF_FF00);
-static TEN: Based = based(LOG10_E, LOG10_2_HIGH, (LOG10_2 - LOG10_2_HIGH as f64) as f32);
+static TWO: Based = based(LOG2_E, [1.0, 0.0]);
+static TEN: Based = based(LOG10_E, halves(LOG10_2));
 
 /// As [`log_single`].
 #[inline(always)]
